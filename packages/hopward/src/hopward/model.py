@@ -1,0 +1,229 @@
+"""The words of Hopward as frozen values. `docs/concepts.md` explains them; nothing here decides anything.
+
+Every value refuses unknown fields, is immutable, and turns into plain JSON with `plain(value)`.
+Instants are microseconds since the epoch (`hopward.clock`); sizes are bytes.
+"""
+
+from typing import Any, Literal, TypeAlias
+
+import msgspec
+
+from hopward.canonical import JSON
+from hopward.clock import Instant
+from hopward.constraint import Constraint
+
+
+class Value(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of every value that crosses a boundary or is stored."""
+
+
+def plain(value: Any) -> Any:
+    """A value as plain JSON: dicts, lists, strings, numbers."""
+    return msgspec.to_builtins(value)
+
+
+Action: TypeAlias = Literal["read", "write", "execute", "delete", "send", "pay"]
+"""What class of thing a tool does. Set by configuration, never by the tool's own annotations."""
+
+Sensitivity: TypeAlias = Literal["public", "internal", "confidential", "restricted"]
+"""How far data may travel, least sensitive first."""
+
+Integrity: TypeAlias = Literal["trusted", "untrusted"]
+"""Whether an attacker may have written the data."""
+
+ArgumentType: TypeAlias = Literal["string", "integer", "decimal", "boolean", "strings"]
+"""The types of tool arguments that policy may see: Cedar String, Long, decimal, Bool and Set<String>."""
+
+AgentState: TypeAlias = Literal["active", "suspended", "retired"]
+TaskState: TypeAlias = Literal["open", "completed", "revoked", "expired"]
+RevocationKind: TypeAlias = Literal["task", "agent", "subject", "token", "key"]
+VerdictName: TypeAlias = Literal["permit", "deny", "step-up"]
+OutcomeStatus: TypeAlias = Literal["ok", "tool_error", "error", "cancelled", "unknown"]
+
+SENSITIVITIES: tuple[Sensitivity, ...] = ("public", "internal", "confidential", "restricted")
+ACTIONS: tuple[Action, ...] = ("read", "write", "execute", "delete", "send", "pay")
+
+
+class ToolCall(Value):
+    """What is attempted: a tool at a server, with the arguments exactly as they will be forwarded.
+
+    `tool` is the MCP tool's name; reading an MCP resource is `resource:` and its URI, fetching a prompt
+    is `prompt:` and its name, so that one grammar of capabilities and policies covers all three.
+    """
+
+    server: str
+    tool: str
+    arguments: dict[str, JSON] = {}
+
+    @property
+    def name(self) -> str:
+        """`SERVER/TOOL`, the name capabilities, scopes and policies use."""
+        return f"{self.server}/{self.tool}"
+
+
+class Tool(Value):
+    """The classification of one tool, from configuration: a person has said what the tool does."""
+
+    server: str
+    name: str
+    action: Action
+    sensitivity: Sensitivity
+    integrity: Integrity
+    destination: str
+    arguments: dict[str, ArgumentType] = {}
+
+    @property
+    def full_name(self) -> str:
+        """`SERVER/TOOL`."""
+        return f"{self.server}/{self.name}"
+
+
+class Capability(Value):
+    """Tools x actions x labels x destinations with argument constraints: the unit that is attenuated.
+
+    `tools` and `destinations` are exact names or prefixes ending in `*`. `sensitivity` is the highest label
+    the capability may touch. `constraints` maps an argument to conditions that must *all* hold; an absent
+    or ill-typed argument fails. With `closed`, arguments without a constraint must be absent.
+    """
+
+    tools: tuple[str, ...]
+    actions: tuple[Action, ...]
+    sensitivity: Sensitivity
+    destinations: tuple[str, ...]
+    constraints: dict[str, tuple[Constraint, ...]] = {}
+    closed: bool = False
+
+
+class Budget(Value):
+    """What a task may use up in all: permitted calls, and among them those that do more than read."""
+
+    calls: int
+    writes: int
+
+
+class Agent(Value):
+    """A registered non-human identity. `ceiling` bounds every task it can ever be given."""
+
+    id: str
+    owner: str
+    purpose: str
+    state: AgentState
+    ceiling: tuple[Capability, ...]
+
+
+class Task(Value):
+    """The just-in-time authority: who asked, which agent, what for, with what, until when."""
+
+    id: str
+    subject: str
+    agent: str
+    purpose: str
+    workflow: str
+    capabilities: tuple[Capability, ...]
+    budget: Budget
+    opened_at: Instant
+    expires_at: Instant
+    state: TaskState
+
+
+class Usage(Value):
+    """How much of its budget a task has reserved so far."""
+
+    calls: int
+    writes: int
+
+
+class Chain(Value):
+    """The task and the actors in order, as the guard has verified them: subject first, current actor last.
+
+    `issued_at` is when this chain was established; revocations with a later cut-off kill it.
+    `token` is the `jti` of the token that presented it, empty for a chain opened in this process.
+    `scope` is what that token may reach; empty scope reaches nothing.
+    """
+
+    task: str
+    subject: str
+    actors: tuple[str, ...]
+    issued_at: Instant
+    expires_at: Instant
+    scope: tuple[str, ...]
+    token: str = ""
+    key: str = ""
+
+    @property
+    def actor(self) -> str:
+        """The party acting now."""
+        return self.actors[-1]
+
+
+class Revocation(Value):
+    """Something stops counting: whatever it covers that was issued at or before `at` is refused."""
+
+    kind: RevocationKind
+    id: str
+    at: Instant
+    by: str
+    why: str
+
+
+class Verdict(Value):
+    """The pure result of evaluation. `sentence` is for people and models, `reason` for machines."""
+
+    name: VerdictName
+    reason: str
+    sentence: str
+    policies: tuple[str, ...] = ()
+    errors: tuple[str, ...] = ()
+    policy_set: str = ""
+
+
+class Credential(Value):
+    """What is minted for one call; the token itself is never part of it and never stored.
+
+    `audience` is the upstream's resource indicator (RFC 8707), `scope` the one tool, `actors` outermost last.
+    `kind` is `token` (a JWT minted here), `exchanged` (from a remote authority) or `brokered` (an API key
+    from the environment or keyring, `id` then names the source).
+    """
+
+    id: str
+    kind: Literal["token", "exchanged", "brokered"]
+    audience: str
+    scope: str
+    subject: str
+    actors: tuple[str, ...]
+    task: str
+    issued_at: Instant
+    expires_at: Instant
+
+
+class Decision(Value):
+    """A verdict that has been logged and has an id.
+
+    `recorded` is false only when the log itself could not be written; such a decision is always a deny.
+    `credential` is present exactly on a permit.
+    """
+
+    id: str
+    at: Instant
+    verdict: Verdict
+    call_digest: str
+    server: str
+    tool: str
+    chain: Chain
+    credential: Credential | None = None
+    recorded: bool = True
+
+    @property
+    def permitted(self) -> bool:
+        """True for a recorded permit, and for nothing else."""
+        return self.recorded and self.verdict.name == "permit"
+
+
+class Outcome(Value):
+    """What happened after a permit. `duration` is microseconds, `size` the bytes of the result."""
+
+    status: OutcomeStatus
+    result_digest: str = ""
+    error: str = ""
+    duration: int = 0
+    size: int = 0

@@ -1,0 +1,117 @@
+"""`hopward.toml` as values. `hopward.config` reads and checks the file; `docs/reference/configuration.md` explains it."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from hopward.model import Action, ArgumentType, Budget, Capability, Integrity, Sensitivity, Value
+
+
+class LogSettings(Value):
+    """`[log]`: how durable a row is before any effect, and how much of the arguments it keeps."""
+
+    durability: Literal["process", "power"] = "process"
+    arguments: Literal["full", "redacted", "digest"] = "full"
+    redact: tuple[str, ...] = ()
+
+
+class AuthoritySettings(Value):
+    """`[authority]`: who mints. `embedded` mints in this process with the key under `state`;
+    `remote` asks `token_endpoint` by RFC 8693, authenticating with the proxy's own key."""
+
+    issuer: str
+    mode: Literal["embedded", "remote"] = "embedded"
+    algorithm: Literal["ES256", "EdDSA"] = "ES256"
+    token_endpoint: str = ""
+    listen: str = "127.0.0.1:8700"
+
+
+class ProxySettings(Value):
+    """`[proxy]`: the HTTP side of `hopward mcp serve`, and limits of both sides.
+
+    `public_url` is the base of the resource indicators callers use: `PUBLIC_URL/SERVER/mcp`.
+    """
+
+    listen: str = "127.0.0.1:8701"
+    public_url: str = "http://127.0.0.1:8701"
+    allowed_hosts: tuple[str, ...] = ()
+    allowed_origins: tuple[str, ...] = ()
+    max_message_bytes: int = 4_194_304
+    max_depth: int = 64
+    call_timeout_seconds: int = 300
+
+
+class Classification(Value):
+    """`[servers.NAME.tools.TOOL]`: what a person says the tool does."""
+
+    action: Action
+    sensitivity: Sensitivity
+    integrity: Integrity
+    destination: str
+    arguments: dict[str, ArgumentType] = {}
+
+
+class Delivery(Value):
+    """`credential = {...}`: how the credential reaches the server.
+
+    `authorization`: HTTP `Authorization: Bearer`. `meta`: in the request's `_meta` (stdio).
+    `header` (HTTP) and `variable` (environment of a stdio server) broker an API key read from
+    `environment` or `keyring` (`SERVICE/USER`); the agent never sees it.
+    """
+
+    by: Literal["authorization", "meta", "header", "variable"]
+    name: str = ""
+    environment: str = ""
+    keyring: str = ""
+
+
+class ServerSettings(Value):
+    """`[servers.NAME]`: one upstream MCP server; exactly one of `command` (stdio) and `url` (Streamable HTTP).
+
+    `resource` is its resource indicator, the only audience its credentials carry. `workflow` names the
+    task a stdio session opens. `server_requests` lists the requests the server may send to the client.
+    """
+
+    resource: str
+    credential: Delivery
+    command: tuple[str, ...] = ()
+    url: str = ""
+    environment: dict[str, str] = {}
+    directory: str = ""
+    workflow: str = ""
+    server_requests: tuple[str, ...] = ()
+    tools: dict[str, Classification] = {}
+    mcp_resources: dict[str, Classification] = {}
+    prompts: dict[str, Classification] = {}
+
+
+class AgentSettings(Value):
+    """`[agents.NAME]`: a registered agent. `key` is its public JWK, needed to authenticate at the authority."""
+
+    owner: str
+    purpose: str
+    ceiling: tuple[Capability, ...]
+    key: dict[str, Any] = {}
+
+
+class WorkflowSettings(Value):
+    """`[workflows.NAME]`: what a task of this kind may do. `expires_in` is seconds."""
+
+    agent: str
+    purpose: str
+    expires_in: int
+    budget: Budget
+    capabilities: tuple[Capability, ...]
+
+
+class Settings(Value):
+    """The whole of `hopward.toml`. `root` is its folder; relative paths start there."""
+
+    root: Path
+    state: Path
+    policies: Path
+    authority: AuthoritySettings
+    log: LogSettings
+    proxy: ProxySettings
+    agents: dict[str, AgentSettings]
+    servers: dict[str, ServerSettings]
+    workflows: dict[str, WorkflowSettings]
