@@ -78,6 +78,6 @@ class UrlHost(Condition, frozen=True, tag="url_host"):
 Constraint: TypeAlias = Equals | OneOf | Prefix | Pattern | Range | Length | PathUnder | UrlHost
 
 
-def satisfies(constraint: Constraint, value: JSON | Missing) -> bool:
+def satisfies(constraint: Constraint, value: "JSON | Missing") -> bool:
     """True if the argument meets the constraint. Never raises."""
     raise NotImplementedError
