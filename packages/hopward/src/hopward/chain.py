@@ -1,0 +1,23 @@
+"""What a chain's scope reaches. A scope is a set of `SERVER/TOOL` names or prefixes ending in `*`."""
+
+from collections.abc import Iterable
+
+from hopward.model import Chain, Task
+from hopward.pattern import matches
+
+
+def reaches(scope: Iterable[str], name: str) -> bool:
+    """Whether one of the scope's entries is this `SERVER/TOOL` or a prefix pattern of it."""
+    return any(matches(entry, name) for entry in scope)
+
+
+def entered(task: Task) -> Chain:
+    """The chain of a task's own agent, opened in this process: subject, then that agent."""
+    return Chain(
+        task=task.id,
+        subject=task.subject,
+        actors=(task.agent,),
+        issued_at=task.opened_at,
+        expires_at=task.expires_at,
+        scope=tuple(sorted({tool for granted in task.capabilities for tool in granted.tools})),
+    )

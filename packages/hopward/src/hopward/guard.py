@@ -1,0 +1,383 @@
+"""The guard: one synchronous call that decides, records and plans the credential of one tool call.
+
+    identify -> chain -> standing -> facts -> policy -> decision log (durable) -> credential -> forward -> outcome
+
+Everything up to the decision log happens in `Guard.authorize`, without any network. A permit is returned
+only after its row, and the row of the credential that may be minted for it, are durable. Whatever goes wrong
+on the way is a deny: this module is one of the named boundaries that may catch every exception.
+"""
+
+import secrets
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from hopward import capability, revocation
+from hopward.canonical import digest
+from hopward.chain import reaches
+from hopward.classification import Classifications
+from hopward.clock import Clock, Instant
+from hopward.errors import HopwardError, LedgerError
+from hopward.model import (
+    Agent,
+    Chain,
+    Credential,
+    Decision,
+    Outcome,
+    Task,
+    Tool,
+    ToolCall,
+    Verdict,
+    plain,
+)
+from hopward.record import Draft, Facts, Receipt, Reservation, Standing
+from hopward.redaction import Redaction
+
+_ROUNDS = 4
+"""How often a call is evaluated again when standing changed between evaluation and commit."""
+
+
+class Engine(Protocol):
+    """The policy engine in force: immutable, so a reload never changes a decision under way."""
+
+    @property
+    def policy_set(self) -> str:
+        """Digest of policies and schema."""
+        ...
+
+    def evaluate(self, call: ToolCall, tool: Tool, agent: Agent, facts: Facts) -> Verdict:
+        """Permit, deny or step-up, with the policies that decided."""
+        ...
+
+
+class Policies(Protocol):
+    """Where the engine in force comes from; `current` may reload."""
+
+    def current(self) -> Engine:
+        """The engine to decide with now."""
+        ...
+
+
+class Ledger(Protocol):
+    """The decision log and what stands in it."""
+
+    def standing(self, chain: Chain) -> Standing:
+        """Everything known about a chain, as of now, in every process on the machine."""
+        ...
+
+    def record(self, drafts: Sequence[Draft]) -> list[Receipt]:
+        """Append drafts in one durable transaction; raises `LedgerError` when it cannot."""
+        ...
+
+
+class Exchanger(Protocol):
+    """Plans and mints the credential of one call (RFC 8693)."""
+
+    def plan(self, call: ToolCall, chain: Chain, task: Task, now: Instant) -> Credential:
+        """What would be minted; raises `ExchangeRefusedError` where an exchange would be refused."""
+        ...
+
+    def mint(self, credential: Credential, decision: str, call: ToolCall) -> str:
+        """The token itself; empty where an API key is brokered instead."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Evaluation:
+    call: ToolCall
+    chain: Chain
+    call_digest: str
+    verdict: Verdict
+    at: Instant
+    epoch: int = 0
+    tool: Tool | None = None
+    facts: Facts | None = None
+    credential: Credential | None = None
+
+
+class Guard:
+    """Decides every tool call. Safe to share between threads; holds no state of its own."""
+
+    def __init__(  # noqa: PLR0913 - the composition root passes every part by name
+        self,
+        *,
+        ledger: Ledger,
+        policies: Policies,
+        classifications: Classifications,
+        exchanger: Exchanger,
+        agents: frozenset[str],
+        redaction: Redaction,
+        clock: Clock,
+    ) -> None:
+        self._ledger = ledger
+        self._policies = policies
+        self._classifications = classifications
+        self._exchanger = exchanger
+        self._agents = agents
+        self._redaction = redaction
+        self._clock = clock
+
+    def authorize(self, call: ToolCall, chain: Chain) -> Decision:
+        """Decide one call; durable before it returns. Never raises: what cannot be decided is denied."""
+        try:
+            return self.decide([(call, chain)])[0]
+        except LedgerError as error:
+            return self._unrecorded(call, chain, error)
+
+    def settle(self, decision: Decision, outcome: Outcome) -> None:
+        """Record what happened after a permit. Raises `LedgerError` when it cannot be written."""
+        self.decide([], [(decision, outcome)])
+
+    def decide(
+        self,
+        asked: Sequence[tuple[ToolCall, Chain]],
+        settled: Sequence[tuple[Decision, Outcome]] = (),
+    ) -> list[Decision]:
+        """Decide and settle many calls with one durable commit (group commit), answers in the order asked.
+
+        Outcomes are written before the decisions. Raises `LedgerError` when the log cannot be written:
+        then nothing of it has happened, and nothing of it may be forwarded or released.
+        """
+        outcomes = [self._outcome_draft(decision, outcome) for decision, outcome in settled]
+        evaluations = [self._evaluate(call, chain) for call, chain in asked]
+        ids = ["dec_" + secrets.token_hex(12) for _ in evaluations]
+        open_rows = list(range(len(evaluations)))
+        for round_number in range(_ROUNDS):
+            drafts = outcomes + [self._decision_draft(ids[i], evaluations[i]) for i in open_rows]
+            if not drafts:
+                break
+            receipts = self._ledger.record(drafts)[len(outcomes) :]
+            outcomes = []
+            refused = [(i, receipt) for i, receipt in zip(open_rows, receipts, strict=True) if receipt.refused]
+            for i, receipt in refused:
+                evaluations[i] = self._again(evaluations[i], receipt, last=round_number == _ROUNDS - 2)
+            open_rows = [i for i, _ in refused]
+        return [_decision(ids[i], evaluation) for i, evaluation in enumerate(evaluations)]
+
+    def visible(self, chain: Chain, server: str, names: Iterable[str]) -> frozenset[str]:
+        """Which of a server's tools (`resource:URI`, `prompt:NAME`) some call of this chain could be permitted.
+
+        Advice for listings, never a decision. Empty whenever anything goes wrong.
+        """
+        try:
+            standing = self._ledger.standing(chain)
+            task = standing.task
+            if task is None or self._fallen(standing, chain, self._clock.now()):
+                return frozenset()
+            ceiling = standing.agents[chain.actor].ceiling
+            return frozenset(n for n in names if self._reachable(chain, task, ceiling, server, n))
+        except Exception:  # noqa: BLE001 - named boundary: a listing that cannot be computed is empty
+            return frozenset()
+
+    def mint(self, decision: Decision, call: ToolCall) -> str:
+        """The token for a permitted call; raises `LedgerError` or `ExchangeRefusedError` rather than mint loosely.
+
+        The call must be the one decided on: its digest is compared.
+        """
+        if not decision.permitted or decision.credential is None:
+            raise HopwardError(f"decision {decision.id} is no permit", error="not_permitted")
+        if call_digest(call) != decision.call_digest:
+            raise HopwardError(f"decision {decision.id} is about another call", error="call_changed")
+        return self._exchanger.mint(decision.credential, decision.id, call)
+
+    def refuse(self, server: str, reason: str, sentence: str, chain: Chain | None = None) -> None:
+        """Record a caller or message turned away before any decision. Raises `LedgerError` if unwritable."""
+        record: dict[str, Any] = {"sentence": sentence}
+        if chain is not None:
+            record["chain"] = plain(chain)
+        draft = Draft(
+            kind="refusal",
+            at=self._clock.now(),
+            record=record,
+            server=server,
+            reason=reason,
+            verdict="deny",
+            task=chain.task if chain else "",
+            agent=chain.actor if chain else "",
+        )
+        self._ledger.record([draft])
+
+    def _evaluate(self, call: ToolCall, chain: Chain) -> _Evaluation:
+        at = self._clock.now()
+        try:
+            return self._evaluated(call, chain, at)
+        except HopwardError as error:
+            return _denied(call, chain, at, error.error, f"The call could not be authorized: {error.message}")
+        except Exception as error:  # noqa: BLE001 - named boundary: what fails while deciding is a deny
+            sentence = "The call could not be authorized because of an internal error."
+            return _denied(call, chain, at, "internal_error", sentence, (type(error).__name__,))
+
+    def _evaluated(self, call: ToolCall, chain: Chain, at: Instant) -> _Evaluation:
+        standing = self._ledger.standing(chain)
+        base = _Evaluation(call, chain, call_digest(call), _UNDECIDED, at, standing.epoch)
+        fallen = self._fallen(standing, chain, at)
+        task = standing.task
+        if fallen is not None or task is None:
+            return replace(base, verdict=_deny(*(fallen or ("task_unknown", "There is no such task."))))
+        agent = standing.agents[chain.actor]
+        tool = self._classifications.find(call.server, call.tool)
+        if tool is None:
+            sentence = f"{call.name} has not been classified by the operator, so it may not be called."
+            return replace(base, verdict=_deny("tool_unclassified", sentence))
+        facts = _facts(task, chain, standing)
+        base = replace(base, tool=tool, facts=facts)
+        outside = _outside(call, tool, chain, task, agent)
+        if outside is not None:
+            return replace(base, verdict=outside)
+        engine = self._policies.current()
+        verdict = engine.evaluate(call, tool, agent, facts)
+        if verdict.name != "permit":
+            return replace(base, verdict=verdict)
+        return replace(base, verdict=verdict, credential=self._exchanger.plan(call, chain, task, at))
+
+    def _fallen(self, standing: Standing, chain: Chain, now: Instant) -> tuple[str, str] | None:
+        strangers = [actor for actor in chain.actors if actor not in self._agents]
+        if strangers or not chain.actors:
+            return ("agent_unregistered", f"Agent {', '.join(strangers) or '(none)'} is not registered.")
+        return revocation.why_fallen(standing, chain, now)
+
+    def _reachable(
+        self, chain: Chain, task: Task, ceiling: tuple[capability.Capability, ...], server: str, name: str
+    ) -> bool:
+        tool = self._classifications.find(server, name)
+        return (
+            tool is not None
+            and reaches(chain.scope, f"{server}/{name}")
+            and capability.reaches(task.capabilities, tool)
+            and capability.reaches(ceiling, tool)
+        )
+
+    def _again(self, evaluation: _Evaluation, receipt: Receipt, *, last: bool) -> _Evaluation:
+        if receipt.refused == "stale" and not last:
+            return self._evaluate(evaluation.call, evaluation.chain)
+        if receipt.refused == "stale":
+            verdict = _deny("standing_unsettled", "Tasks or revocations keep changing; try the call again.")
+        else:
+            what = "calls" if receipt.refused == "budget_calls" else "calls that change something"
+            verdict = _deny("budget_exhausted", f"The task has used up its budget of {what}.")
+        return replace(evaluation, verdict=verdict, credential=None, epoch=0)
+
+    def _decision_draft(self, decision_id: str, evaluation: _Evaluation) -> Draft:
+        call, chain, verdict = evaluation.call, evaluation.chain, evaluation.verdict
+        permit = verdict.name == "permit"
+        record: dict[str, Any] = {
+            "call": {"arguments": self._redaction.arguments(call), "digest": evaluation.call_digest},
+            "chain": plain(chain),
+            "verdict": plain(verdict),
+        }
+        if evaluation.tool is not None and evaluation.facts is not None:
+            record["classification"] = plain(evaluation.tool)
+            record["facts"] = _facts_record(evaluation.facts)
+        columns: dict[str, Any] = {
+            "task": chain.task,
+            "agent": chain.actor if chain.actors else "",
+            "server": call.server,
+            "tool": call.tool,
+            "decision": decision_id,
+        }
+        draft = Draft(
+            kind="decision", at=evaluation.at, record=record, verdict=verdict.name, reason=verdict.reason, **columns
+        )
+        credential = evaluation.credential
+        if not permit or credential is None or evaluation.tool is None:
+            return draft
+        minted = Draft(kind="credential", at=evaluation.at, record={"credential": plain(credential)}, **columns)
+        writes = 0 if evaluation.tool.action == "read" else 1
+        reserve = Reservation(chain.task, calls=1, writes=writes)
+        return replace(draft, epoch=evaluation.epoch, reserve=reserve, follow=(minted,))
+
+    def _outcome_draft(self, decision: Decision, outcome: Outcome) -> Draft:
+        return Draft(
+            kind="outcome",
+            at=self._clock.now(),
+            record={"outcome": plain(outcome)},
+            task=decision.chain.task,
+            agent=decision.chain.actor,
+            server=decision.server,
+            tool=decision.tool,
+            decision=decision.id,
+            reason=outcome.status,
+        )
+
+    def _unrecorded(self, call: ToolCall, chain: Chain, error: LedgerError) -> Decision:
+        sentence = "The decision log cannot be written, so nothing may be called."
+        verdict = Verdict(name="deny", reason="log_unavailable", sentence=sentence, errors=(error.error,))
+        decision = Decision(
+            id="dec_" + secrets.token_hex(12),
+            at=self._clock.now(),
+            verdict=verdict,
+            call_digest="",
+            server=call.server,
+            tool=call.tool,
+            chain=chain,
+            recorded=False,
+        )
+        return decision
+
+
+def call_digest(call: ToolCall) -> str:
+    """The digest a decision is bound to: server, tool and arguments in canonical JSON."""
+    return digest({"server": call.server, "tool": call.tool, "arguments": call.arguments})
+
+
+_UNDECIDED = Verdict(name="deny", reason="undecided", sentence="No decision was reached.")
+
+
+def _deny(reason: str, sentence: str, errors: tuple[str, ...] = ()) -> Verdict:
+    return Verdict(name="deny", reason=reason, sentence=sentence, errors=errors)
+
+
+def _denied(
+    call: ToolCall, chain: Chain, at: Instant, reason: str, sentence: str, errors: tuple[str, ...] = ()
+) -> _Evaluation:
+    try:
+        digested = call_digest(call)
+    except (ValueError, TypeError, RecursionError):
+        digested = ""
+    return _Evaluation(call, chain, digested, _deny(reason, sentence, errors), at)
+
+
+def _outside(call: ToolCall, tool: Tool, chain: Chain, task: Task, agent: Agent) -> Verdict | None:
+    """Why the call lies outside what the token, the task or the agent's ceiling grants, or None."""
+    if not reaches(chain.scope, call.name):
+        return _deny("outside_scope", f"The caller's token does not reach {call.name}.")
+    if not capability.covers_any(task.capabilities, call, tool):
+        return _deny("outside_task", capability.explain_any(task.capabilities, call, tool))
+    if not capability.covers_any(agent.ceiling, call, tool):
+        why = capability.explain_any(agent.ceiling, call, tool)
+        return _deny("over_ceiling", f"Agent {agent.id} may never do this: {why}")
+    return None
+
+
+def _facts(task: Task, chain: Chain, standing: Standing) -> Facts:
+    return Facts(
+        subject=chain.subject,
+        task=task.id,
+        purpose=task.purpose,
+        workflow=task.workflow,
+        actors=chain.actors,
+        calls_left=task.budget.calls - standing.usage.calls,
+        writes_left=task.budget.writes - standing.usage.writes,
+    )
+
+
+def _facts_record(facts: Facts) -> dict[str, Any]:
+    return {
+        "purpose": facts.purpose,
+        "workflow": facts.workflow,
+        "calls_left": facts.calls_left,
+        "writes_left": facts.writes_left,
+    }
+
+
+def _decision(decision_id: str, evaluation: _Evaluation) -> Decision:
+    return Decision(
+        id=decision_id,
+        at=evaluation.at,
+        verdict=evaluation.verdict,
+        call_digest=evaluation.call_digest,
+        server=evaluation.call.server,
+        tool=evaluation.call.tool,
+        chain=evaluation.chain,
+        credential=evaluation.credential,
+    )

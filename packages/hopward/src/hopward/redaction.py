@@ -1,0 +1,37 @@
+"""How much of a call's arguments the decision log keeps: all, all but named ones, or only their digest."""
+
+from typing import Any
+
+from hopward.canonical import JSON, digest
+from hopward.model import ToolCall
+from hopward.settings import LogSettings
+
+
+class Redaction:
+    """Applies `[log] arguments` and `redact` from `hopward.toml`.
+
+    `redacted` replaces the value of every argument named in `redact`, at any depth, by its digest, so that
+    equal values stay recognisable without being readable. The call's own digest always covers everything.
+    """
+
+    def __init__(self, settings: LogSettings) -> None:
+        self._mode = settings.arguments
+        self._names = frozenset(settings.redact)
+
+    def arguments(self, call: ToolCall) -> Any:
+        """The arguments as the log keeps them."""
+        if self._mode == "full":
+            return call.arguments
+        if self._mode == "digest":
+            return {"digest": digest(call.arguments)}
+        return self._redacted(call.arguments)
+
+    def _redacted(self, value: JSON) -> Any:
+        if isinstance(value, dict):
+            return {
+                key: {"redacted": digest(inner)} if key in self._names else self._redacted(inner)
+                for key, inner in value.items()
+            }
+        if isinstance(value, list):
+            return [self._redacted(inner) for inner in value]
+        return value
