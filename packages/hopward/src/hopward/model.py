@@ -138,7 +138,9 @@ class Chain(Value):
 
     `issued_at` is when this chain was established; revocations with a later cut-off kill it.
     `token` is the `jti` of the token that presented it, empty for a chain opened in this process.
-    `scope` is what that token may reach; empty scope reaches nothing.
+    `scope` is what that token may reach; empty scope reaches nothing. `key` is the `kid` that signed it.
+    `lineage` names what the token was exchanged from, as `token:JTI` and `key:KID`: a revocation of any of
+    them kills this chain too.
     """
 
     task: str
@@ -149,6 +151,7 @@ class Chain(Value):
     scope: tuple[str, ...]
     token: str = ""
     key: str = ""
+    lineage: tuple[str, ...] = ()
 
     @property
     def actor(self) -> str:
