@@ -185,7 +185,8 @@ class Credential(Value):
 
     `audience` is the upstream's resource indicator (RFC 8707), `scope` the one tool, `actors` outermost last.
     `kind` is `token` (a JWT minted here), `exchanged` (from a remote authority) or `brokered` (an API key
-    from the environment or keyring, `id` then names the source).
+    from the environment or keyring, `id` then names the source). `lineage` names what it was exchanged from,
+    as in `Chain`.
     """
 
     id: str
@@ -197,6 +198,7 @@ class Credential(Value):
     task: str
     issued_at: Instant
     expires_at: Instant
+    lineage: tuple[str, ...] = ()
 
 
 class Decision(Value):
