@@ -1,0 +1,50 @@
+"""Name patterns: an exact name, or a prefix that ends in a single trailing `*`.
+
+`*` alone matches every name. A text with a `*` anywhere else, and the empty text, is not a pattern and
+matches nothing; `check` says so. Matching compares code points: case counts, and `desk/*` does not match
+`desk2/x`. Two patterns are nested or share no name, so sets of them have one smallest form.
+"""
+
+from collections.abc import Iterable
+
+from hopward.order import maximal, meets
+
+
+def check(pattern: str) -> str | None:
+    """What is wrong with a pattern, or None."""
+    if not pattern:
+        return "a pattern is a name or a prefix ending in `*`, not an empty text"
+    if "*" in pattern[:-1]:
+        return f"{pattern!r} may have one `*`, at its end"
+    return None
+
+
+def matches(pattern: str, name: str) -> bool:
+    """True if the name is the pattern's name, or starts with its prefix."""
+    if pattern[-1:] != "*":
+        return pattern == name != ""
+    return name.startswith(pattern[:-1]) and "*" not in pattern[:-1]
+
+
+def matches_any(patterns: Iterable[str], name: str) -> bool:
+    """True if at least one of the patterns matches the name."""
+    return any(matches(pattern, name) for pattern in patterns)
+
+
+def within(child: str, parent: str) -> bool:
+    """True if every name the child matches is matched by the parent; False for what is no pattern."""
+    if check(child) is not None or check(parent) is not None:
+        return False
+    if parent[-1] != "*":
+        return child == parent
+    return child.removesuffix("*").startswith(parent[:-1])
+
+
+def normal(patterns: Iterable[str]) -> tuple[str, ...]:
+    """The smallest set that matches the same names, sorted."""
+    return tuple(sorted(maximal((p for p in patterns if check(p) is None), within)))
+
+
+def meet(a: Iterable[str], b: Iterable[str]) -> tuple[str, ...]:
+    """The patterns of the names that both sets match, in normal form."""
+    return tuple(sorted(meets(a, b, within)))
