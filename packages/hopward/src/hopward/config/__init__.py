@@ -1,0 +1,118 @@
+"""Reads `hopward.toml`, checks all of it, and refuses to start with every mistake named by file and line."""
+
+import importlib
+import tomllib
+from pathlib import Path
+
+import msgspec
+from msgspec import field
+
+from hopward.config.problem import Problem, Table
+from hopward.config.rules import broken_rules
+from hopward.errors import ConfigError
+from hopward.model import Value
+from hopward.settings import (
+    AgentSettings,
+    AuthoritySettings,
+    LogSettings,
+    ProxySettings,
+    ServerSettings,
+    Settings,
+    WorkflowSettings,
+)
+
+FILE_NAME = "hopward.toml"
+
+LARGEST_FILE = 4 * 1024 * 1024
+"""Bytes; nobody writes more by hand."""
+
+
+class Document(Value, frozen=True):
+    """`hopward.toml` as written. What grants or protects anything has no default."""
+
+    authority: AuthoritySettings
+    state: str = ".hopward"
+    policies: str = "policies"
+    log: LogSettings = LogSettings()
+    proxy: ProxySettings = ProxySettings()
+    agents: dict[str, AgentSettings] = field(default_factory=dict[str, AgentSettings])
+    servers: dict[str, ServerSettings] = field(default_factory=dict[str, ServerSettings])
+    workflows: dict[str, WorkflowSettings] = field(default_factory=dict[str, WorkflowSettings])
+
+
+def read_settings(path: Path) -> Settings:
+    """The settings in a `hopward.toml`.
+
+    Raises `ConfigError` with *every* mistake, each as `hopward.toml:LINE: KEY: what is wrong`.
+    """
+    text = _read(path)
+    document = _parse(path, text)
+    broken = list(broken_rules(document))
+    try:
+        checked = msgspec.convert(document, Document)
+    except (msgspec.ValidationError, RecursionError) as error:
+        raise _refusal(path, text, document, broken, str(error)) from None
+    if broken:
+        raise _refusal(path, text, document, broken, "")
+    root = path.absolute().parent
+    return Settings(
+        root=root,
+        state=root / checked.state,
+        policies=root / checked.policies,
+        authority=checked.authority,
+        log=checked.log,
+        proxy=checked.proxy,
+        agents=checked.agents,
+        servers=checked.servers,
+        workflows=checked.workflows,
+    )
+
+
+def find_settings(start: Path) -> Path:
+    """The nearest `hopward.toml` in a folder or above it; raises `ConfigError` where there is none."""
+    folder = start.absolute()
+    for candidate in (folder, *folder.parents):
+        if (candidate / FILE_NAME).is_file():
+            return candidate / FILE_NAME
+    raise ConfigError(
+        f"There is no {FILE_NAME} in {folder} or in any folder above it.",
+        advice="Run `hopward init` to make one here, or name one with --config or HOPWARD_CONFIG.",
+    )
+
+
+def _read(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            data = file.read(LARGEST_FILE + 1)
+    except OSError as error:
+        told = f"{path} cannot be read: {error.strerror or error}."
+        raise ConfigError(told, advice="Run `hopward init` to make one.") from None
+    if len(data) > LARGEST_FILE:
+        raise ConfigError(f"{path} is larger than {LARGEST_FILE} bytes.")
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise _refused(path, (f"{path.name}:{line}: is not UTF-8 text",)) from None
+
+
+def _parse(path: Path, text: str) -> Table:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        told = importlib.import_module("hopward.config.diagnosis").syntax_problem(str(error), text)
+        raise _refused(path, (f"{path.name}:{told}",)) from None
+    except RecursionError:
+        raise _refused(path, (f"{path.name}:1: is nested too deeply",)) from None
+
+
+def _refusal(path: Path, text: str, document: Table, broken: list[Problem], told: str) -> ConfigError:
+    """The error with all mistakes. What it takes to find them is imported only now: it is slow to import."""
+    diagnosis = importlib.import_module("hopward.config.diagnosis")
+    problems: list[str] = diagnosis.located(text, document, broken, Document, told)
+    return _refused(path, tuple(f"{path.name}:{problem}" for problem in problems))
+
+
+def _refused(path: Path, problems: tuple[str, ...]) -> ConfigError:
+    count = "1 mistake" if len(problems) == 1 else f"{len(problems)} mistakes"
+    return ConfigError(f"{path} cannot be used, {count}:", problems=problems)

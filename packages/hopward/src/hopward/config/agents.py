@@ -1,0 +1,101 @@
+"""The rules of `[agents.NAME]`, `[workflows.NAME]` and the capabilities in both."""
+
+from collections.abc import Iterator
+
+import msgspec
+
+from hopward import constraint
+from hopward.config import forms
+from hopward.config.problem import KeyPath, Problem, Table, items, table, tables, text
+from hopward.constraint import Constraint
+from hopward.errors import TokenError
+from hopward.jose import VerificationKey
+
+DAY = 24 * 60 * 60
+LONGEST_TASK = 31 * DAY
+"""Seconds; authority that is needed for longer is not just in time."""
+
+
+def agent_problems(document: Table) -> Iterator[Problem]:
+    """Every rule broken by an agent's settings."""
+    servers = table(document.get("servers"))
+    for path, _, agent in tables(document, "agents"):
+        yield from _capabilities((*path, "ceiling"), agent.get("ceiling"), servers)
+        if "key" in agent:
+            yield from _key((*path, "key"), table(agent["key"]))
+
+
+def workflow_problems(document: Table) -> Iterator[Problem]:
+    """Every rule broken by a workflow's settings."""
+    servers, agents = table(document.get("servers")), table(document.get("agents"))
+    for path, _, workflow in tables(document, "workflows"):
+        yield from _capabilities((*path, "capabilities"), workflow.get("capabilities"), servers)
+        agent = text(workflow.get("agent"))
+        if agent.strip() and agent not in agents:
+            yield Problem((*path, "agent"), f"there is no [agents.{agent}]")
+        seconds = _whole(workflow.get("expires_in"))
+        if seconds is not None and not 1 <= seconds <= LONGEST_TASK:
+            yield Problem((*path, "expires_in"), f"must be 1 to {LONGEST_TASK} seconds (31 days)")
+        yield from _budget((*path, "budget"), table(workflow.get("budget")))
+
+
+def _budget(path: KeyPath, budget: Table) -> Iterator[Problem]:
+    calls, writes = _whole(budget.get("calls")), _whole(budget.get("writes"))
+    if calls is not None and calls < 1:
+        yield Problem((*path, "calls"), "must be 1 or more")
+    if writes is not None and writes < 0:
+        yield Problem((*path, "writes"), "must be 0 or more")
+    if calls is not None and writes is not None and writes > calls >= 1:
+        yield Problem((*path, "writes"), "is more than calls, of which writes are a part")
+
+
+def _capabilities(path: KeyPath, value: object, servers: Table) -> Iterator[Problem]:
+    if value == []:
+        yield Problem(path, "is empty: nothing at all could be done")
+    for index, entry in enumerate(items(value)):
+        yield from _capability((*path, index), table(entry), servers)
+
+
+def _capability(path: KeyPath, entry: Table, servers: Table) -> Iterator[Problem]:
+    for key in ("tools", "actions", "destinations"):
+        if entry.get(key) == []:
+            yield Problem((*path, key), "is empty: the capability would cover nothing")
+    for key in ("tools", "destinations"):
+        for index, pattern in enumerate(items(entry.get(key))):
+            wrong = forms.wrong_pattern(text(pattern))
+            if wrong:
+                yield Problem((*path, key, index), wrong)
+            elif key == "tools" and text(pattern).strip():
+                yield from _tool_pattern((*path, key, index), text(pattern), servers)
+    for argument, conditions in table(entry.get("constraints")).items():
+        for index, condition in enumerate(items(conditions)):
+            yield from _constraint((*path, "constraints", argument, index), condition)
+
+
+def _tool_pattern(path: KeyPath, pattern: str, servers: Table) -> Iterator[Problem]:
+    server, slash, tool = pattern.partition("/")
+    if not slash or not tool or "*" in server:
+        yield Problem(path, f'"{pattern}": must be SERVER/TOOL, or SERVER/PREFIX*')
+    elif server not in servers:
+        yield Problem(path, f'"{pattern}": there is no [servers.{server}]')
+
+
+def _constraint(path: KeyPath, condition: object) -> Iterator[Problem]:
+    try:
+        value = msgspec.convert(condition, Constraint)
+    except msgspec.ValidationError:
+        return
+    wrong = constraint.check(value)
+    if wrong:
+        yield Problem(path, wrong)
+
+
+def _key(path: KeyPath, jwk: Table) -> Iterator[Problem]:
+    try:
+        VerificationKey.from_jwk(jwk)
+    except TokenError as error:
+        yield Problem(path, f"is no usable public key (JWK): {error.message}")
+
+
+def _whole(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None

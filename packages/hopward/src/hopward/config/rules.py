@@ -1,0 +1,118 @@
+"""What must hold in `hopward.toml` beyond types: names, addresses, nothing blank or left to fill in.
+
+The rules read the document as parsed, so that they still speak when some other key has the wrong type.
+"""
+
+from collections.abc import Iterator
+from typing import Any, cast
+
+from hopward.config import forms
+from hopward.config.agents import agent_problems, workflow_problems
+from hopward.config.problem import KeyPath, Problem, Table, items, table, text
+from hopward.config.servers import server_problems
+
+_SECTIONS = ("servers", "agents", "workflows")
+_MAY_BE_BLANK = frozenset({"environment", "value", "values", "command"})
+"""Keys under which an empty text means something: a variable's value, a constraint's value, an argument."""
+
+
+def broken_rules(document: Table) -> Iterator[Problem]:
+    """Every rule the document breaks."""
+    yield from _unfilled(document, ())
+    for section in _SECTIONS:
+        yield from _names(section, table(document.get(section)))
+    yield from _folders(document)
+    yield from _authority(table(document.get("authority")))
+    yield from _log(table(document.get("log")))
+    yield from _proxy(table(document.get("proxy")))
+    yield from server_problems(document)
+    yield from agent_problems(document)
+    yield from workflow_problems(document)
+
+
+def _unfilled(value: object, path: KeyPath) -> Iterator[Problem]:
+    if isinstance(value, str):
+        if forms.is_placeholder(value):
+            yield Problem(path, f'"{value}" is a placeholder; put the real value here')
+        elif not value.strip() and not _MAY_BE_BLANK.intersection(path):
+            yield Problem(path, "is blank; fill it in or leave the key out")
+    elif isinstance(value, dict):
+        for key, inner in cast("Table", value).items():
+            yield from _unfilled(inner, (*path, key))
+    elif isinstance(value, list):
+        for index, inner in enumerate(cast("list[Any]", value)):
+            yield from _unfilled(inner, (*path, index))
+
+
+def _names(section: str, entries: Table) -> Iterator[Problem]:
+    seen: dict[str, str] = {}
+    for name in entries:
+        wrong = forms.wrong_name(name)
+        if wrong:
+            yield Problem((section, name), wrong)
+        first = seen.setdefault(forms.folded(name), name)
+        if first != name:
+            yield Problem((section, name), f'cannot be told apart from "{first}"; rename one of them')
+
+
+def _folders(document: Table) -> Iterator[Problem]:
+    for key in ("state", "policies"):
+        if forms.has_control(text(document.get(key))):
+            yield Problem((key,), "holds a control character")
+    if text(document.get("state")) and document.get("state") == document.get("policies"):
+        yield Problem(("policies",), "must not be the state folder: that one holds private keys")
+
+
+def _authority(section: Table) -> Iterator[Problem]:
+    path: KeyPath = ("authority",)
+    issuer, endpoint = text(section.get("issuer")), text(section.get("token_endpoint"))
+    yield from _if_wrong((*path, "issuer"), issuer, forms.wrong_base(issuer))
+    yield from _if_wrong((*path, "token_endpoint"), endpoint, forms.wrong_endpoint(endpoint))
+    mode = section.get("mode", "embedded")
+    if mode == "remote" and "token_endpoint" not in section:
+        yield Problem((*path, "token_endpoint"), 'missing; mode = "remote" needs it')
+    if mode == "embedded" and "token_endpoint" in section:
+        yield Problem((*path, "token_endpoint"), 'has no effect with mode = "embedded"; leave it out')
+    yield from _listen(path, section, "issuer")
+
+
+def _log(section: Table) -> Iterator[Problem]:
+    redacted = section.get("arguments") == "redacted"
+    if redacted and not items(section.get("redact")):
+        yield Problem(("log", "redact"), 'missing; arguments = "redacted" needs names of arguments')
+    if "redact" in section and not redacted:
+        yield Problem(("log", "redact"), 'has no effect without arguments = "redacted"')
+
+
+def _proxy(section: Table) -> Iterator[Problem]:
+    path: KeyPath = ("proxy",)
+    public = text(section.get("public_url"))
+    yield from _if_wrong((*path, "public_url"), public, forms.wrong_base(public))
+    for index, entry in enumerate(items(section.get("allowed_hosts"))):
+        host = text(entry)
+        yield from _if_wrong((*path, "allowed_hosts", index), host, forms.wrong_host(host))
+    for index, origin in enumerate(items(section.get("allowed_origins"))):
+        yield from _if_wrong(
+            (*path, "allowed_origins", index), text(origin), forms.wrong_origin(text(origin))
+        )
+    for key in ("max_message_bytes", "max_depth", "call_timeout_seconds"):
+        value = section.get(key, 1)
+        if isinstance(value, int) and value < 1:
+            yield Problem((*path, key), "must be 1 or more")
+    yield from _listen(path, section, "public_url")
+
+
+def _listen(path: KeyPath, section: Table, outside: str) -> Iterator[Problem]:
+    address = text(section.get("listen"))
+    wrong = forms.wrong_listen(address)
+    yield from _if_wrong((*path, "listen"), address, wrong)
+    host, _ = forms.listen_parts(address)
+    beyond = bool(address) and not wrong and not forms.is_loopback(host)
+    if beyond and not text(section.get(outside)).startswith("https://"):
+        told = f"listens beyond this machine; that needs TLS in front of it and an https:// {outside}"
+        yield Problem((*path, "listen"), told)
+
+
+def _if_wrong(path: KeyPath, value: str, wrong: str) -> Iterator[Problem]:
+    if value.strip() and wrong:
+        yield Problem(path, f'"{value}": {wrong}')

@@ -1,0 +1,133 @@
+"""The rules of `[servers.NAME]`: how a server is started or reached, and how its credential gets there."""
+
+from collections.abc import Iterator
+
+from hopward.config import forms
+from hopward.config.problem import KeyPath, Problem, Table, items, table, tables, text
+from hopward.settings import ProxySettings
+
+_NEEDS_URL = ("authorization", "header")
+_NEEDS_COMMAND = ("variable",)
+_BROKERED = ("header", "variable")
+_DEFAULT_PUBLIC_URL = ProxySettings().public_url
+
+
+def server_problems(document: Table) -> Iterator[Problem]:
+    """Every rule broken by a server's settings."""
+    public = text(table(document.get("proxy")).get("public_url")) or _DEFAULT_PUBLIC_URL
+    workflows = table(document.get("workflows"))
+    resources: dict[str, str] = {}
+    for path, name, server in tables(document, "servers"):
+        yield from _transport(path, server)
+        yield from _delivery((*path, "credential"), server)
+        yield from _resource(path, name, server, public, resources)
+        yield from _classified(path, server)
+        workflow = server.get("workflow")
+        if isinstance(workflow, str) and workflow.strip() and workflow not in workflows:
+            yield Problem((*path, "workflow"), f"there is no [workflows.{workflow}]")
+        for index, method in enumerate(items(server.get("server_requests"))):
+            if not forms.METHOD_NAME.fullmatch(text(method)):
+                yield Problem((*path, "server_requests", index), "must be an MCP method such as roots/list")
+
+
+def _transport(path: KeyPath, server: Table) -> Iterator[Problem]:
+    if ("command" in server) == ("url" in server):
+        told = "has both command and url" if "url" in server else "needs command (stdio) or url (HTTP)"
+        yield Problem(path, told)
+    url = text(server.get("url"))
+    wrong = forms.wrong_endpoint(url) if url.strip() else ""
+    if wrong:
+        yield Problem((*path, "url"), f'"{url}": {wrong}')
+    for key in ("environment", "directory"):
+        if key in server and "command" not in server:
+            yield Problem((*path, key), "has no effect without command")
+    yield from _command((*path, "command"), server)
+    for name, value in table(server.get("environment")).items():
+        if not forms.VARIABLE_NAME.fullmatch(name):
+            yield Problem((*path, "environment", name), "is no name of an environment variable")
+        if "\0" in text(value):
+            yield Problem((*path, "environment", name), "holds a NUL character")
+    if forms.has_control(text(server.get("directory"))):
+        yield Problem((*path, "directory"), "holds a control character")
+
+
+def _command(path: KeyPath, server: Table) -> Iterator[Problem]:
+    words = items(server.get("command"))
+    if "command" in server and isinstance(server["command"], list) and not words:
+        yield Problem(path, "is empty; write the program and its arguments")
+    for index, word in enumerate(words):
+        if forms.has_control(text(word)):
+            yield Problem((*path, index), "holds a newline or another control character")
+    if words and isinstance(words[0], str) and (not words[0].strip() or words[0].startswith("-")):
+        yield Problem((*path, 0), "must be the program to start, not blank and not an option")
+
+
+def _delivery(path: KeyPath, server: Table) -> Iterator[Problem]:
+    delivery = table(server.get("credential"))
+    by = text(delivery.get("by"))
+    if by in _NEEDS_URL and "url" not in server:
+        yield Problem((*path, "by"), f'"{by}" needs url; with command use "meta" or "variable"')
+    if by in _NEEDS_COMMAND and "command" not in server:
+        yield Problem((*path, "by"), f'"{by}" needs command; with url use "authorization" or "header"')
+    sources = [key for key in ("environment", "keyring") if key in delivery]
+    if by in _BROKERED:
+        if "name" not in delivery:
+            yield Problem((*path, "name"), f'missing; by = "{by}" needs the name of the {by}')
+        if len(sources) != 1:
+            yield Problem(path, f'by = "{by}" reads its key from exactly one of environment and keyring')
+    elif by:
+        for key in [*(["name"] if "name" in delivery else []), *sources]:
+            yield Problem((*path, key), f'has no effect with by = "{by}"')
+    yield from _delivery_names(path, by, delivery)
+
+
+def _delivery_names(path: KeyPath, by: str, delivery: Table) -> Iterator[Problem]:
+    name = text(delivery.get("name"))
+    form = {"header": forms.HEADER_NAME, "variable": forms.VARIABLE_NAME}.get(by)
+    if name and form and not form.fullmatch(name):
+        yield Problem((*path, "name"), f'"{name}" is no name of a {by}')
+    variable = text(delivery.get("environment"))
+    if variable and not forms.VARIABLE_NAME.fullmatch(variable):
+        yield Problem((*path, "environment"), f'"{variable}" is no name of an environment variable')
+    service, _, user = text(delivery.get("keyring")).partition("/")
+    if text(delivery.get("keyring")) and not (service and user):
+        yield Problem((*path, "keyring"), "must be SERVICE/USER, as the operating system's keyring stores it")
+
+
+def _resource(
+    path: KeyPath, name: str, server: Table, public: str, resources: dict[str, str]
+) -> Iterator[Problem]:
+    path = (*path, "resource")
+    resource = text(server.get("resource"))
+    if not resource.strip():
+        return
+    wrong = forms.wrong_uri(resource)
+    if wrong:
+        yield Problem(path, f'"{resource}": {wrong}')
+    first = resources.setdefault(resource, name)
+    if first != name:
+        yield Problem(path, f'is already the resource of server "{first}"; one credential would fit both')
+    if forms.under(resource, public):
+        yield Problem(path, f"lies under proxy.public_url {public}: its tokens would open the proxy")
+
+
+def _classified(path: KeyPath, server: Table) -> Iterator[Problem]:
+    for tool, entry in table(server.get("tools")).items():
+        if not forms.TOOL_NAME.fullmatch(tool):
+            yield Problem((*path, "tools", tool), "a tool's name is 1 to 128 of A-Z a-z 0-9 _ . / -")
+        yield from _arguments((*path, "tools", tool), table(entry))
+    for section in ("mcp_resources", "prompts"):
+        for key, entry in table(server.get(section)).items():
+            wrong = forms.wrong_pattern(key)
+            if wrong:
+                yield Problem((*path, section, key), wrong)
+            yield from _arguments((*path, section, key), table(entry))
+
+
+def _arguments(path: KeyPath, entry: Table) -> Iterator[Problem]:
+    destination = text(entry.get("destination"))
+    if "*" in destination or forms.has_control(destination):
+        yield Problem((*path, "destination"), "is one exact name, without * and control characters")
+    for name in table(entry.get("arguments")):
+        if not name.strip() or forms.has_control(name):
+            yield Problem((*path, "arguments", name), "is no name of an argument")
