@@ -9,7 +9,7 @@ of it that is wrong, is satisfied by nothing.
 
     kinds         the constraints as values           location      paths and URLs, read strictly
     satisfaction  `satisfies`                         conjunction   `normal` and `meet`
-    wording       `check` and `describe`
+    wording       `check` and `describe`              arguments     which argument a key names
 """
 
 from hopward.constraint.conjunction import meet, normal

@@ -20,7 +20,6 @@ from hopward.constraint.kinds import (
     Prefix,
     Range,
     UrlHost,
-    scalar_key,
 )
 from hopward.constraint.location import (
     DEFAULT_PORTS,
@@ -82,7 +81,7 @@ class Program(Protocol):
 
 
 _compile = cast(Callable[[str, re2.Options], Program], re2.compile)  # pyright: ignore[reportUnknownMemberType]
-_Re2Error = cast(type[Exception], re2.error)
+_Re2Error = cast(type[Exception], re2.error)  # pyright: ignore[reportUnknownMemberType]
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,14 +138,16 @@ _is_root = lru_cache(_CACHED)(is_root)
 
 
 def _equals(constraint: Equals, value: Any) -> bool:
-    return is_scalar(value) and scalar_key(value) == scalar_key(constraint.value)
+    return is_scalar(value) and _same(constraint.value, value)
 
 
 def _one_of(constraint: OneOf, value: Any) -> bool:
-    if not is_scalar(value):
-        return False
-    key = scalar_key(value)
-    return any(scalar_key(allowed) == key for allowed in constraint.values)
+    return is_scalar(value) and any(_same(allowed, value) for allowed in constraint.values)
+
+
+def _same(allowed: Any, value: Any) -> bool:
+    # To Python, True == 1; to JSON it is not.
+    return allowed == value and (type(allowed) is bool) == (type(value) is bool)
 
 
 def _prefix(constraint: Prefix, value: Any) -> bool:
