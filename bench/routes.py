@@ -1,0 +1,128 @@
+"""The ways to the echo tool: which processes each is made of, and how a client opens a session through it."""
+
+import sys
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from bench import sdkclient
+from bench.calls import Lane, Processes, Session
+from bench.processes import Service, between, free_port, read_pids
+from bench.rawclient import RawHttp, RawStdio
+
+HERE = Path(__file__).resolve().parent
+CLIENTS: tuple["ClientKind", ...] = ("sdk", "raw")
+
+ClientKind: TypeAlias = Literal["sdk", "raw"]
+
+
+@dataclass(frozen=True, slots=True)
+class Workbench:
+    """What every way shares: a scratch folder, the protocol era, how many clients call at once."""
+
+    folder: Path
+    era: str
+    clients: int
+
+    def script(self, name: str, *arguments: str) -> list[str]:
+        """A command that runs one of our scripts with this interpreter."""
+        return [sys.executable, "-P", str(HERE / name), *arguments]
+
+    def echo_command(self, pids: Path, *, port: int = 0, credential: bool = False) -> list[str]:
+        """The command of the server under test."""
+        extra = [*(["--port", str(port)] if port else []), *(["--require-credential"] if credential else [])]
+        return self.script("echo_server.py", "--pid-file", str(pids), *extra)
+
+
+@dataclass(frozen=True, slots=True)
+class StdioWay:
+    """A way over stdio: `command` turns the server's command into the command the client starts."""
+
+    name: str
+    command: Callable[[list[str]], list[str]]
+    credential: bool = False
+    share: float = 1.0
+
+    async def open(self, bench: Workbench, client: ClientKind, stack: AsyncExitStack) -> Lane:
+        """One session; the proxy is whatever runs between the client and the server."""
+        stem = f"stdio-{self.name}-{client}"
+        pids, log = bench.folder / f"{stem}.pids", bench.folder / f"{stem}.log"
+        command = self.command(bench.echo_command(pids, credential=self.credential))
+        session: Session
+        if client == "sdk":
+            session = await sdkclient.open_stdio(command, bench.era, log)
+        else:
+            session = await RawStdio.open(command, bench.era, log)
+        stack.push_async_callback(session.close)
+        await session.echo("first")
+        (server,) = read_pids(pids)
+        processes = Processes(between(server), (server,))
+        return Lane(f"stdio {client}", self.name, [session], processes, self.share)
+
+
+@dataclass(frozen=True, slots=True)
+class Front:
+    """An HTTP endpoint to call: its address, the token to bring, the proxy's process if there is one."""
+
+    url: str
+    token: str = ""
+    service: Service | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HttpWay:
+    """A way over Streamable HTTP: `front` starts what stands before the server at a URL."""
+
+    name: str
+    front: Callable[[str], Front]
+    credential: bool = False
+    share: float = 1.0
+
+    async def open(
+        self, bench: Workbench, clients: tuple[ClientKind, ...], stack: AsyncExitStack
+    ) -> list[Lane]:
+        """One lane per kind of client, all through the same processes."""
+        port = free_port()
+        stem = f"http-{self.name}"
+        command = bench.echo_command(bench.folder / f"{stem}.pids", port=port, credential=self.credential)
+        server = Service(command, port, bench.folder / f"{stem}-server.log")
+        stack.callback(server.stop)
+        front = self.front(f"http://127.0.0.1:{port}/mcp")
+        if front.service is not None:
+            stack.callback(front.service.stop)
+        lanes: list[Lane] = []
+        for client in clients:
+            opener = sdkclient.open_http if client == "sdk" else RawHttp.open
+            sessions: list[Session] = []
+            for _ in range(bench.clients):
+                session = await opener(front.url, bench.era, front.token)
+                stack.push_async_callback(session.close)
+                sessions.append(session)
+            await sessions[0].echo("first")
+            processes = Processes(front.service.pids() if front.service else (), server.pids())
+            lanes.append(Lane(f"http {client}", self.name, sessions, processes, self.share))
+        return lanes
+
+
+def direct() -> tuple[StdioWay, HttpWay]:
+    """No proxy at all."""
+    return StdioWay("direct", lambda command: command), HttpWay("direct", Front)
+
+
+def fastmcp(bench: Workbench, *, reuse: bool) -> tuple[StdioWay, HttpWay]:
+    """FastMCP's `create_proxy`, unguarded: as it comes, or over one connected client that is reused."""
+    flags = ["--mode", "legacy" if bench.era < "2026" else bench.era, *(["--reuse"] if reuse else [])]
+    name = "fastmcp-reused" if reuse else "fastmcp"
+
+    def front(url: str) -> Front:
+        port = free_port()
+        command = bench.script("fastmcp_proxy.py", *flags, "--port", str(port), "--url", url)
+        service = Service(command, port, bench.folder / f"http-{name}.log")
+        return Front(f"http://127.0.0.1:{port}/mcp", service=service)
+
+    def command(server: list[str]) -> list[str]:
+        return bench.script("fastmcp_proxy.py", *flags, "--", *server)
+
+    return StdioWay(name, command), HttpWay(name, front, share=1.0 if reuse else 0.1)
