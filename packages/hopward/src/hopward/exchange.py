@@ -1,0 +1,225 @@
+"""The rules of a token exchange (RFC 8693): who may turn which token into which. Pure; no keys, no network.
+
+RFC 8693 validates subject token and actor token each on its own and never relates them, which lets an
+intermediary splice two chains into one. `check` relates them, and is the only way to a grant: the authority
+over HTTP and the proxy in its own process both go through it. Its twelve checks:
+
+     1  the client is registered, and of a kind that may exchange (who it is, has been authenticated before)
+     2  both tokens are ours and current; what they stand on has not fallen (`hopward.revocation`)
+     3  the subject token is addressed to this very client
+     4  an agent exchanges only as itself: the actor token is its own, `may_act` is there and names it; the
+        proxy is no party to the chain and brings none. Nothing is inferred from a parameter left out
+     5  every actor of the subject token stays in the chain
+     6  scope lies within the subject token's and within the target's
+     7  nothing outlives what it was exchanged from
+     8  one target, registered, and open to this client
+     9  no actor twice in a chain, and no more actors than allowed
+    10  the result names every token and key it was exchanged from
+    11  a token bound to a key (`cnf`) is refused, since the binding could not be kept
+    12  no parameter occurs twice (`hopward.wire`, where parameters are read)
+"""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from hopward import pattern
+from hopward.claims import CallDetails, Party, Presented, is_agent, principal
+from hopward.clock import Instant, from_seconds, to_seconds
+from hopward.errors import ExchangeRefusedError
+from hopward.model import Value
+
+
+class Client(Value, frozen=True):
+    """A party that may authenticate at the authority.
+
+    `targets` are the resource indicators it may obtain tokens for. `audiences` are the resource indicators it
+    answers to itself: a token for one of them is addressed to it.
+    """
+
+    id: str
+    role: Literal["agent", "proxy", "server"]
+    targets: tuple[str, ...] = ()
+    audiences: tuple[str, ...] = ()
+
+
+class Target(Value, frozen=True):
+    """What a token may be for: a proxy endpoint, or the upstream server itself (one tool call at a time)."""
+
+    resource: str
+    server: str
+    kind: Literal["endpoint", "upstream"]
+
+
+class Limits(Value, frozen=True):
+    """Whose tokens these are, and how far they reach: seconds of life, and actors in a chain."""
+
+    issuer: str
+    token_seconds: int = 900
+    credential_seconds: int = 60
+    actors: int = 8
+
+
+class ExchangeRequest(Value, frozen=True):
+    """What an authenticated client asks for, its tokens verified. Empty `scope` asks for all it can have."""
+
+    client: Client
+    subject: Presented
+    target: str
+    actor: Presented | None = None
+    scope: tuple[str, ...] = ()
+    call: CallDetails | None = None
+
+
+class Grant(Value, frozen=True):
+    """What may be minted, and nothing beyond it."""
+
+    client: str
+    target: Target
+    subject: str
+    actors: tuple[str, ...]
+    scope: tuple[str, ...]
+    task: str
+    issued_at: Instant
+    expires_at: Instant
+    lineage: tuple[str, ...]
+    call: CallDetails | None = None
+
+
+def check(request: ExchangeRequest, targets: Mapping[str, Target], now: Instant, limits: Limits) -> Grant:
+    """The grant a request deserves; raises `ExchangeRefusedError` with the OAuth error code.
+
+    `targets` are all registered targets by resource indicator.
+    """
+    target = _target(request, targets)
+    _check_tokens(request, now, limits)
+    _check_addressed(request, limits)
+    return Grant(
+        client=request.client.id,
+        target=target,
+        subject=request.subject.subject,
+        actors=_actors(request, limits),
+        scope=_scope(request, target),
+        task=request.subject.task,
+        issued_at=now,
+        expires_at=_expiry(request, target, now, limits),
+        lineage=_lineage(request),
+        call=_call(request, target),
+    )
+
+
+def _target(request: ExchangeRequest, targets: Mapping[str, Target]) -> Target:
+    """Checks 1 and 8."""
+    client = request.client
+    if client.role == "server":
+        raise _refused("unauthorized_client", "This client may not exchange tokens.")
+    target = targets.get(request.target)
+    if target is None:
+        raise _refused("invalid_target", "There is no such target.")
+    if target.resource not in client.targets:
+        raise _refused("invalid_target", "This client may not obtain tokens for that target.")
+    return target
+
+
+def _check_tokens(request: ExchangeRequest, now: Instant, limits: Limits) -> None:
+    """Checks 2 and 11, and that the subject token is a task's and the actor token an agent's."""
+    subject, actor = request.subject, request.actor
+    for token in (subject, *([actor] if actor else ())):
+        if token.issuer != limits.issuer:
+            raise _refused("invalid_request", "A token is of another issuer.")
+        if token.expires_at <= now:
+            raise _refused("invalid_request", "A token has expired.")
+        if token.bound:
+            raise _refused("invalid_request", "A token is bound to a key, which an exchange would undo.")
+    if not subject.task or is_agent(subject.subject):
+        raise _refused("invalid_request", "The subject_token is not the token of a task.")
+    if actor and (actor.task or actor.actors or actor.may_act or actor.scope or not is_agent(actor.subject)):
+        raise _refused("invalid_request", "The actor_token is not the token of an agent.")
+
+
+def _check_addressed(request: ExchangeRequest, limits: Limits) -> None:
+    """Check 3. A token for the authority itself is its client's; any other is its audience's."""
+    client, subject = request.client, request.subject
+    own = subject.audience == limits.issuer and subject.client == client.id
+    if not own and subject.audience not in client.audiences:
+        raise _refused("invalid_request", "The subject_token is not addressed to this client.")
+
+
+def _actors(request: ExchangeRequest, limits: Limits) -> tuple[str, ...]:
+    """Checks 4, 5 and 9."""
+    subject, client = request.subject, request.client
+    if client.role == "agent":
+        _check_actor(request, limits)
+        actors = (*subject.actors, client.id)
+    else:
+        _check_enforcer(request)
+        actors = subject.actors
+    if len(set(actors)) != len(actors):
+        raise _refused("invalid_request", "The same actor would be in the chain twice.")
+    if len(actors) > limits.actors:
+        raise _refused("invalid_request", f"A chain has at most {limits.actors} actors.")
+    return actors
+
+
+def _check_actor(request: ExchangeRequest, limits: Limits) -> None:
+    client, actor, may_act = request.client, request.actor, request.subject.may_act
+    if actor is None:
+        raise _refused("invalid_request", "An agent exchanges with its own actor_token.")
+    if actor.client != client.id or actor.subject != principal(client.id):
+        raise _refused("invalid_request", "The actor_token belongs to another client.")
+    if actor.audience != limits.issuer:
+        raise _refused("invalid_request", "The actor_token is not addressed to the authority.")
+    if may_act != Party(issuer=actor.issuer, subject=actor.subject):
+        raise _refused("invalid_request", "The subject_token does not let this actor act.")
+
+
+def _check_enforcer(request: ExchangeRequest) -> None:
+    if request.actor is not None:
+        raise _refused("invalid_request", "The proxy is no party to a chain, so it brings no actor_token.")
+    if request.subject.may_act is not None:
+        raise _refused("invalid_request", "The subject_token demands an actor_token.")
+    if not request.subject.actors:
+        raise _refused("invalid_request", "The subject_token names no actor.")
+
+
+def _scope(request: ExchangeRequest, target: Target) -> tuple[str, ...]:
+    """Check 6. Patterns nest or share no name, so being within one entry is being within the scope."""
+    reachable = pattern.meet(request.subject.scope, (f"{target.server}/*",))
+    scope = request.scope or reachable
+    beyond = [name for name in scope if not any(pattern.within(name, entry) for entry in reachable)]
+    if beyond or not scope:
+        raise _refused("invalid_scope", "The scope reaches beyond the subject_token or the target.")
+    return pattern.normal(scope)
+
+
+def _call(request: ExchangeRequest, target: Target) -> CallDetails | None:
+    """A credential for an upstream server is for one call, and says so; no other token is."""
+    call = request.call
+    if target.kind == "endpoint":
+        if call is not None:
+            raise _refused("invalid_authorization_details", "A token for the proxy is not for one call.")
+        return None
+    if call is None or call.server != target.server:
+        raise _refused("invalid_authorization_details", "A credential is for one call of its target.")
+    if "*" in call.tool or request.scope != (f"{call.server}/{call.tool}",):
+        raise _refused("invalid_scope", "The scope of a credential is the tool of its call.")
+    return call
+
+
+def _expiry(request: ExchangeRequest, target: Target, now: Instant, limits: Limits) -> Instant:
+    """Check 7, in whole seconds as tokens have them."""
+    life = limits.token_seconds if target.kind == "endpoint" else limits.credential_seconds
+    inputs = [request.subject.expires_at, *([request.actor.expires_at] if request.actor else [])]
+    ends = min(to_seconds(now) + life, *map(to_seconds, inputs))
+    if ends <= to_seconds(now):
+        raise _refused("invalid_request", "Less than a second is left of a token.")
+    return from_seconds(ends)
+
+
+def _lineage(request: ExchangeRequest) -> tuple[str, ...]:
+    """Check 10."""
+    tokens = (request.subject, *([request.actor] if request.actor else []))
+    return tuple(dict.fromkeys(name for token in tokens for name in token.ancestry))
+
+
+def _refused(error: str, sentence: str) -> ExchangeRefusedError:
+    return ExchangeRefusedError(sentence, error=error)

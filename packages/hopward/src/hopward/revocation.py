@@ -1,0 +1,92 @@
+"""Whether anything a chain stands on has fallen. The one rule the guard and the authority both ask."""
+
+from collections.abc import Iterable
+
+from hopward.clock import Instant
+from hopward.model import Agent, Chain, Revocation, Task
+from hopward.record import Standing
+
+Fallen = tuple[str, str]
+"""A machine reason and a sentence for people."""
+
+_TASK_ENDED = {
+    "completed": ("task_completed", "The task is completed."),
+    "revoked": ("task_revoked", "The task has been revoked."),
+    "expired": ("task_expired", "The task has expired."),
+}
+
+
+def why_fallen(standing: Standing, chain: Chain, now: Instant) -> Fallen | None:
+    """Why a chain no longer counts, or None.
+
+    The task must be open, unexpired and the one the chain claims; every actor registered and active; nothing
+    in the chain or its lineage revoked. All cut-offs are looked at, so the latest one wins.
+    """
+    if chain.expires_at <= now:
+        return ("chain_expired", "The caller's token has expired.")
+    return (
+        _task_fallen(standing.task, chain, now)
+        or _actors_fallen(standing, chain)
+        or why_revoked(standing.revocations, chain)
+    )
+
+
+def why_agent_fallen(agent: Agent | None, name: str) -> Fallen | None:
+    """Why an agent may not act at all, or None."""
+    if agent is None or agent.id != name:
+        return ("agent_unregistered", f"Agent {name} is not registered.")
+    if agent.state != "active":
+        return (f"agent_{agent.state}", f"Agent {name} is {agent.state}.")
+    return None
+
+
+def why_revoked(revocations: Iterable[Revocation], chain: Chain) -> Fallen | None:
+    """Which revocation covers the chain, or None.
+
+    A task, agent or subject falls for what was issued at or before the cut-off; a token or a key, and
+    whatever was exchanged from it, falls altogether.
+    """
+    for revocation in revocations:
+        if _covers(revocation, chain):
+            return (f"{revocation.kind}_revoked", _SENTENCES[revocation.kind])
+    return None
+
+
+_SENTENCES = {
+    "task": "The task has been revoked.",
+    "agent": "An agent of the chain has been revoked; what it held before that no longer counts.",
+    "subject": "The subject's authority has been revoked; what was opened before that no longer counts.",
+    "token": "The caller's token, or one it was exchanged from, has been revoked.",
+    "key": "The key that signed the caller's token, or one it was exchanged from, has been revoked.",
+}
+
+
+def _task_fallen(task: Task | None, chain: Chain, now: Instant) -> Fallen | None:
+    if task is None or task.id != chain.task:
+        return ("task_unknown", "There is no such task.")
+    if task.state != "open":
+        return _TASK_ENDED[task.state]
+    if task.expires_at <= now:
+        return _TASK_ENDED["expired"]
+    if task.subject != chain.subject:
+        return ("wrong_subject", "The task was opened for another subject.")
+    if not chain.actors or chain.actors[0] != task.agent:
+        return ("wrong_agent", "The task was opened for another agent.")
+    return None
+
+
+def _actors_fallen(standing: Standing, chain: Chain) -> Fallen | None:
+    fallen = (why_agent_fallen(standing.agents.get(actor), actor) for actor in chain.actors)
+    return next((why for why in fallen if why is not None), None)
+
+
+def _covers(revocation: Revocation, chain: Chain) -> bool:
+    named = {
+        "task": revocation.id == chain.task,
+        "agent": revocation.id in chain.actors,
+        "subject": revocation.id == chain.subject,
+    }
+    if revocation.kind in named:
+        return named[revocation.kind] and chain.issued_at <= revocation.at
+    own = chain.token if revocation.kind == "token" else chain.key
+    return own == revocation.id != "" or f"{revocation.kind}:{revocation.id}" in chain.lineage
