@@ -16,7 +16,7 @@ from typing import Final
 from hopward import constraint, pattern
 from hopward.constraint import MISSING, Constraint, describe, satisfies
 from hopward.constraint.arguments import check_key, find, normal_by_key, unnamed
-from hopward.model import ACTIONS, SENSITIVITIES, Capability, Tool, ToolCall
+from hopward.model import ACTIONS, SENSITIVITIES, Action, Capability, Tool, ToolCall
 from hopward.order import maximal
 
 NOTHING: Final = Capability(tools=(), actions=(), sensitivity="public", destinations=(), closed=True)
@@ -73,9 +73,9 @@ def reaches(capabilities: Iterable[Capability], tool: Tool) -> bool:
 
 
 def normal(capability: Capability) -> Capability:
-    """The one spelling of a capability: sets sorted and without subsumed members, constraints in normal form."""
+    """The one spelling of a capability: sets sorted and without subsumed members, constraints normal."""
     tools = pattern.normal(capability.tools)
-    actions = tuple(action for action in ACTIONS if action in capability.actions)
+    actions: tuple[Action, ...] = tuple(action for action in ACTIONS if action in capability.actions)
     destinations = pattern.normal(capability.destinations)
     constraints = normal_by_key(capability.constraints)
     if (
@@ -130,7 +130,7 @@ def normal_all(capabilities: Iterable[Capability]) -> tuple[Capability, ...]:
 
 
 def attenuate_all(parents: Iterable[Capability], children: Iterable[Capability]) -> tuple[Capability, ...]:
-    """The meet of two sets of alternatives: covers exactly the calls that some parent and some child cover."""
+    """The meet of alternatives: covers exactly the calls that some parent and some child cover."""
     inherited = tuple(parents)
     return normal_all(attenuate(parent, child) for child in children for parent in inherited)
 

@@ -22,7 +22,7 @@ def check(pattern: str) -> str | None:
 def matches(pattern: str, name: str) -> bool:
     """True if the name is the pattern's name, or starts with its prefix."""
     if pattern[-1:] != "*":
-        return pattern == name != ""
+        return pattern == name and pattern != "" and "*" not in pattern
     return name.startswith(pattern[:-1]) and "*" not in pattern[:-1]
 
 

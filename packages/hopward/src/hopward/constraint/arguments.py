@@ -8,13 +8,13 @@ is `/~1x`. Pointers pass through objects only, never through lists. A key that i
 import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from hopward.canonical import JSON
 from hopward.constraint.conjunction import normal
 from hopward.constraint.kinds import MISSING, NOTHING, Constraint, Missing
 
-Arguments: TypeAlias = "Mapping[str, JSON]"
+Arguments: TypeAlias = "dict[str, JSON]"
 
 _BAD_ESCAPE = re.compile(r"~(?![01])")
 
@@ -31,9 +31,13 @@ def find(arguments: Arguments, key: str) -> "JSON | Missing":
     if key[:1] != "/":
         return arguments.get(key, MISSING)
     names = _names(key)
-    node: Any = arguments if names else MISSING
-    for name in names or ():
-        node = node.get(name, MISSING) if type(node) is dict else MISSING
+    if names is None:
+        return MISSING
+    node: JSON | Missing = arguments
+    for name in names:
+        if not isinstance(node, dict):
+            return MISSING
+        node = node.get(name, MISSING)
     return node
 
 
@@ -41,14 +45,14 @@ def unnamed(arguments: Arguments, keys: Iterable[str]) -> str | None:
     """The key of the first argument, or member of an object on the way of a pointer, that no key names."""
     named = {names for names in map(_names, keys) if names is not None}
     passed = {names[:depth] for names in named for depth in range(1, len(names))}
-    waiting: list[tuple[tuple[str, ...], Any]] = [((), arguments)]
+    waiting: list[tuple[tuple[str, ...], Arguments]] = [((), arguments)]
     while waiting:
         way, node = waiting.pop()
         for name, value in node.items():
             here = (*way, name)
             if here in named:
                 continue
-            if here not in passed or type(value) is not dict:
+            if here not in passed or not isinstance(value, dict):
                 return _key(here)
             waiting.append((here, value))
     return None

@@ -102,9 +102,9 @@ def _paths(same: Sequence[PathUnder]) -> list[Constraint]:
 
 def _urls(same: Sequence[UrlHost]) -> list[Constraint]:
     rules = [url_rule(c.hosts, c.schemes) for c in same]
-    schemes = frozenset[str].intersection(*(rule.schemes for rule in rules))
-    hosts = rules[0].hosts
+    schemes, hosts = rules[0].schemes, rules[0].hosts
     for rule in rules:
+        schemes = schemes & rule.schemes
         hosts = tuple(meets(hosts, rule.hosts, host_within))
     written = tuple(sorted(map(write_host, hosts)))
     return [UrlHost(written, tuple(sorted(schemes)))] if written and schemes else []

@@ -126,7 +126,7 @@ class UrlRule:
 @lru_cache(_CACHED)
 def url_rule(hosts: tuple[str, ...], schemes: tuple[str, ...]) -> UrlRule:
     """Known schemes and readable hosts; a port that is the default of a listed scheme is not usable."""
-    known = frozenset(schemes) & DEFAULT_PORTS.keys()
+    known = frozenset(scheme for scheme in schemes if scheme in DEFAULT_PORTS)
     defaults = {DEFAULT_PORTS[scheme] for scheme in known}
     usable = [host for host in map(read_host, hosts) if host is not None and host.port not in defaults]
     return UrlRule(
