@@ -1,0 +1,98 @@
+"""How rows are chained.
+
+    hash = SHA-256( hash of the row before + "\\n" + canonical JSON of the envelope )
+
+The envelope is an object of every column but the hash: seq, kind, at, task, agent, server, tool, verdict,
+reason, decision and record. The row before the first one has the hash of 64 zeros.
+"""
+
+from dataclasses import dataclass
+from hashlib import sha256
+from json.encoder import encode_basestring as _text
+from typing import TypeAlias
+
+from hopward.canonical import canonical
+from hopward.clock import iso
+from hopward.errors import LedgerError
+from hopward.record import Draft, Reservation
+
+GENESIS = "0" * 64
+"""What the first row is chained to."""
+
+Columns: TypeAlias = tuple[str, str, str, str, str, str, str, str, str, str]
+"""kind, at, task, agent, server, tool, verdict, reason, decision, record (canonical JSON text)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A draft as it will be stored. `follow` holds the columns of the rows written right after it."""
+
+    columns: Columns
+    epoch: int | None
+    reserve: Reservation | None
+    follow: tuple[Columns, ...]
+
+
+def row_hash(previous: str, seq: int, columns: Columns) -> str:
+    """The hash of one row, 64 hexadecimal digits.
+
+    Raises `TypeError` where a column is not text. The envelope is spelled out here rather than given to
+    `canonical`, which takes four times as long and would have to parse the record again; a test holds the
+    two equal.
+    """
+    kind, at, task, agent, server, tool, verdict, reason, decision, record = columns
+    link = (
+        f'{previous}\n{{"agent":{_text(agent)},"at":{_text(at)},"decision":{_text(decision)},'
+        f'"kind":{_text(kind)},"reason":{_text(reason)},"record":{record},"seq":{seq},'
+        f'"server":{_text(server)},"task":{_text(task)},"tool":{_text(tool)},"verdict":{_text(verdict)}}}'
+    )
+    return sha256(link.encode()).hexdigest()
+
+
+def entry(draft: Draft) -> Entry:
+    """The entry of a draft.
+
+    Raises `LedgerError` (`row_invalid`) for a record that is not JSON, a reservation that would give budget
+    back, and a `follow` row with a condition of its own: it is written exactly if its parent is.
+    """
+    reserve = draft.reserve
+    if reserve is not None and (reserve.calls < 0 or reserve.writes < 0):
+        raise _invalid(draft, "it reserves less than nothing")
+    follow = tuple(columns for child in draft.follow for columns in _following(child))
+    return Entry(_columns(draft), draft.epoch, reserve, follow)
+
+
+def _following(draft: Draft) -> list[Columns]:
+    if draft.epoch is not None or draft.reserve is not None:
+        raise _invalid(draft, "a row that follows another has no condition of its own")
+    return [_columns(draft), *(columns for child in draft.follow for columns in _following(child))]
+
+
+def _columns(draft: Draft) -> Columns:
+    try:
+        record = canonical(draft.record).decode()
+        columns = (
+            draft.kind,
+            iso(draft.at),
+            draft.task,
+            draft.agent,
+            draft.server,
+            draft.tool,
+            draft.verdict,
+            draft.reason,
+            draft.decision,
+            record,
+        )
+        # A lone surrogate has no UTF-8 form: found here it fails this draft, found in the commit all of them.
+        "".join(columns).encode()
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
+        raise _invalid(draft, str(error)) from error
+    return columns
+
+
+def _invalid(draft: Draft, why: str) -> LedgerError:
+    return LedgerError(
+        f"A {draft.kind} row cannot be written: {why}.",
+        error="row_invalid",
+        advice="This is a mistake of the program that wrote it; please report it.",
+    )

@@ -1,0 +1,101 @@
+"""The steps from an empty file to the present schema, each in one transaction.
+
+Importing sqlite-utils takes longer than a proxy may take to start, so this module is loaded only where a
+file is created or its schema is old.
+"""
+
+import sqlite3
+
+from sqlite_utils import Database, Migrations
+
+from hopward.ledger.chain import GENESIS
+from hopward.ledger.schema import APPLICATION, FREQUENT, VERSION
+
+_steps = Migrations("hopward.ledger")
+
+_TEXT_COLUMNS = (
+    "kind",
+    "at",
+    "task",
+    "agent",
+    "server",
+    "tool",
+    "verdict",
+    "reason",
+    "decision",
+    "record",
+    "hash",
+)
+
+
+def migrate(connection: sqlite3.Connection, version: int = VERSION) -> None:
+    """Bring a database to a schema version. Of several processes doing so at once, one does it all."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        database = Database(connection, recursive_triggers=False, execute_plugins=False)
+        _steps.apply(database, stop_before=_AFTER.get(version))
+        connection.execute("COMMIT")
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+
+
+@_steps()
+def log(database: Database) -> None:
+    """Version 1: the chained log and its head."""
+    columns: dict[str, type] = {"seq": int, **dict.fromkeys(_TEXT_COLUMNS, str)}
+    database.table("log").create(columns, pk="seq", not_null=_TEXT_COLUMNS)
+    head = {"id": int, "seq": int, "count": int, "hash": str}
+    database.table("head").create(head, pk="id", not_null=head)
+    database.table("head").insert({"id": 1, "seq": 0, "count": 0, "hash": GENESIS})
+    for statement in (*_APPEND_ONLY, *_INDICES):
+        database.conn.execute(statement)
+    database.conn.execute(f"PRAGMA application_id = {APPLICATION}")
+    database.conn.execute("PRAGMA user_version = 1")
+
+
+@_steps()
+def standing(database: Database) -> None:
+    """Version 2: what the log's chains stand on."""
+    database.table("head").add_column("epoch", int, not_null_default=1)
+    tasks = {"id": str, "state": str, "opened_at": int, "body": str}
+    database.table("tasks").create(tasks, pk="id", not_null=tasks)
+    database.table("tasks").create_index(["state", "opened_at"])
+    usage = {"task": str, "calls": int, "writes": int, "most_calls": int, "most_writes": int}
+    database.table("usage").create(usage, pk="task", not_null=usage)
+    agents = {"id": str, "body": str}
+    database.table("agents").create(agents, pk="id", not_null=agents)
+    revocations = {"number": int, "kind": str, "id": str, "body": str}
+    database.table("revocations").create(revocations, pk="number", not_null=revocations)
+    database.table("revocations").create_index(["kind", "id"])
+    used = {"kind": str, "digest": str, "expires_at": int}
+    database.table("used").create(used, pk=("kind", "digest"), not_null=used)
+    database.table("used").create_index(["expires_at"])
+    database.conn.execute("PRAGMA user_version = 2")
+
+
+_AFTER = {1: "standing"}
+"""Schema version -> the step that would leave it."""
+
+# INSERT OR REPLACE deletes without firing delete triggers, so overwriting a row needs a trigger of its own.
+_APPEND_ONLY = (
+    """CREATE TRIGGER log_is_never_updated BEFORE UPDATE ON log
+       BEGIN SELECT RAISE(ABORT, 'the decision log is append-only'); END""",
+    """CREATE TRIGGER log_is_never_deleted BEFORE DELETE ON log
+       BEGIN SELECT RAISE(ABORT, 'the decision log is append-only'); END""",
+    """CREATE TRIGGER log_is_never_replaced BEFORE INSERT ON log
+       WHEN EXISTS (SELECT 1 FROM log WHERE seq = NEW.seq)
+       BEGIN SELECT RAISE(ABORT, 'the decision log is append-only'); END""",
+)
+
+# Every index ends in the row number, so each also gives "the last N" without sorting. Rows that leave a
+# column empty are not in its index; the queries of hopward.ledger.rows repeat these conditions word for word,
+# which is what lets SQLite use a partial index.
+_INDICES = (
+    "CREATE INDEX log_by_task ON log(task) WHERE task <> ''",
+    "CREATE INDEX log_by_agent ON log(agent) WHERE agent <> ''",
+    "CREATE INDEX log_by_tool ON log(tool, server) WHERE tool <> ''",
+    "CREATE INDEX log_by_decision ON log(decision) WHERE decision <> ''",
+    "CREATE INDEX log_by_refusal ON log(verdict) WHERE verdict NOT IN ('', 'permit')",
+    f"CREATE INDEX log_by_kind ON log(kind) WHERE kind NOT IN {FREQUENT}",
+)

@@ -1,0 +1,109 @@
+"""Reading, beside the writer and never blocked by it: SQLite's write-ahead log keeps the two apart."""
+
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass
+from threading import Lock
+from types import MappingProxyType
+from typing import TypeAlias, TypeVar
+
+from hopward.errors import LedgerCorruptError
+from hopward.ledger import tables
+from hopward.ledger.failure import KEEP, ledger_error
+from hopward.ledger.store import Store
+from hopward.model import Agent, Chain, Revocation, Task, Usage
+from hopward.record import Standing
+
+_T = TypeVar("_T")
+
+_NOW = """SELECT head.epoch, usage.calls, usage.writes
+    FROM head LEFT JOIN usage ON usage.task = ? WHERE head.id = 1"""
+
+_MOST_CHAINS = 4096
+"""Chains whose standing is kept; beyond that, all are forgotten and read again."""
+
+_Key: TypeAlias = tuple[str, str, tuple[str, ...], str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What is known about one chain for as long as an epoch lasts."""
+
+    task: Task | None
+    agents: MappingProxyType[str, Agent]
+    revocations: tuple[Revocation, ...]
+
+
+class Reader:
+    """Reads from any number of threads over one connection."""
+
+    def __init__(self, store: Store) -> None:
+        self._path = store.path
+        self._connection = store.connect()
+        self._lock = Lock()
+        self._epoch = 0
+        self._known: dict[_Key, _Known] = {}
+
+    def read(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
+        """Do some reading; its failure is a `LedgerError`."""
+        with self._lock:
+            try:
+                return work(self._connection)
+            except sqlite3.Error as error:
+                raise ledger_error(error, self._path, "read") from error
+
+    def standing(self, chain: Chain) -> Standing:
+        """What stands behind a chain, as of now and in every process.
+
+        One small query a call: the epoch says whether what is kept about the chain still holds.
+        """
+        key: _Key = (chain.task, chain.subject, chain.actors, chain.token, chain.key)
+        with self._lock:
+            try:
+                epoch, usage = self._now(chain.task)
+                known = self._known.get(key) if epoch == self._epoch else None
+                if known is None:
+                    epoch, usage, known = self._learn(key, chain)
+            except sqlite3.Error as error:
+                raise ledger_error(error, self._path, "read") from error
+        return Standing(epoch, known.task, usage, known.agents, known.revocations)
+
+    def close(self) -> None:
+        """Close the connection."""
+        with self._lock:
+            self._connection.close()
+
+    def _now(self, task: str) -> tuple[int, Usage]:
+        row = self._connection.execute(_NOW, (task,)).fetchone()
+        if row is None:
+            raise LedgerCorruptError(f"The decision log {self._path} has lost its head.", advice=KEEP)
+        epoch, calls, writes = row
+        return epoch, Usage(calls=calls or 0, writes=writes or 0)
+
+    def _learn(self, key: _Key, chain: Chain) -> tuple[int, Usage, _Known]:
+        # One read transaction: epoch, usage and what is kept for that epoch are of the same moment.
+        self._connection.execute("BEGIN")
+        try:
+            epoch, usage = self._now(chain.task)
+            known = _look_up(self._connection, chain)
+        finally:
+            self._connection.execute("ROLLBACK")
+        if epoch != self._epoch or len(self._known) >= _MOST_CHAINS:
+            self._known = {}
+            self._epoch = epoch
+        self._known[key] = known
+        return epoch, usage, known
+
+
+def _look_up(connection: sqlite3.Connection, chain: Chain) -> _Known:
+    agents = {actor: tables.find_agent(connection, actor) for actor in chain.actors}
+    named = [("task", chain.task), *(("agent", actor) for actor in agents), ("subject", chain.subject)]
+    # A chain opened in this process was presented by no token and signed by no key.
+    named += [(kind, name) for kind, name in (("token", chain.token), ("key", chain.key)) if name]
+    return _Known(
+        task=tables.find_task(connection, chain.task),
+        agents=MappingProxyType({name: agent for name, agent in agents.items() if agent is not None}),
+        revocations=tuple(
+            found for kind, name in named for found in tables.list_revocations(connection, kind, name)
+        ),
+    )

@@ -1,0 +1,19 @@
+"""Which schema a decision log has: the numbers in the file's header, and what each table is for.
+
+| table | holds |
+|---|---|
+| log | the rows, append-only |
+| head | one row: number, hash and count of the log's rows, and the epoch of everything below |
+| tasks, usage | tasks, and how much of its budget each has reserved |
+| agents, revocations | registered agents; what has stopped counting, and from when |
+| used | digests of values that may be presented once, until they expire |
+"""
+
+APPLICATION = 0x486F7077
+"""`PRAGMA application_id` of a decision log: "Hopw"."""
+
+VERSION = 2
+"""`PRAGMA user_version` this code reads and writes; `hopward.ledger.migrations` leads there."""
+
+FREQUENT = "('decision', 'credential', 'outcome')"
+"""Kinds of row written for every call, as SQL; rows of every other kind are few and have an index."""

@@ -1,0 +1,163 @@
+"""`SqliteLedger`: the decision log, and what stands in it, in one SQLite file."""
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+from hopward.clock import Clock, Instant
+from hopward.errors import NotFoundError
+from hopward.ledger import tables
+from hopward.ledger.failure import ledger_error
+from hopward.ledger.reader import Reader
+from hopward.ledger.rows import RowFilter, stream
+from hopward.ledger.store import Durability, Store
+from hopward.ledger.transaction import Tail
+from hopward.ledger.verification import Progress, Verification, verify
+from hopward.ledger.writer import Writer
+from hopward.model import Agent, Chain, Revocation, RevocationKind, Task, TaskState, Usage
+from hopward.record import Draft, Receipt, Row, Standing
+
+_BUSY_TIMEOUT = 5.0
+
+
+class SqliteLedger:
+    """The ledger of the guard. Safe to share between threads; several processes may open one file.
+
+    Every method raises `LedgerError` when the file cannot be read or written, `LedgerCorruptError` when its
+    content cannot be right. Never carry an open ledger across a fork.
+    """
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        """Use `SqliteLedger.open`, which prepares the store first."""
+        self._store = store
+        self._clock = clock
+        with ExitStack() as opened:
+            try:
+                self._writer = Writer(store)
+                opened.callback(self._writer.close)
+                self._reader = Reader(store)
+            except sqlite3.Error as error:
+                raise ledger_error(error, store.path, "read") from error
+            opened.pop_all()
+
+    @classmethod
+    def open(
+        cls,
+        path: Path,
+        *,
+        clock: Clock,
+        durability: Durability = "process",
+        create: bool = False,
+        busy_timeout: float = _BUSY_TIMEOUT,
+    ) -> "SqliteLedger":
+        """Open the decision log at `path`.
+
+        With `create` a missing file is made, mode 0600, in a folder made with mode 0700 if it is missing too;
+        otherwise a missing file is an error. An older schema is brought up to date. `busy_timeout`
+        is how many seconds a write waits for another process.
+        """
+        store = Store(path.absolute(), durability, busy_timeout)
+        store.prepare(create=create)
+        return cls(store, clock)
+
+    def close(self) -> None:
+        """Close the file; every later call but `verify`, which opens it by itself, raises `LedgerError`."""
+        self._writer.close()
+        self._reader.close()
+
+    def standing(self, chain: Chain) -> Standing:
+        """Task, usage, registered actors and matching revocations of a chain, as of now in any process."""
+        return self._reader.standing(chain)
+
+    def record(self, drafts: Sequence[Draft]) -> list[Receipt]:
+        """Append drafts in order in one transaction, durable when this returns; one receipt per draft.
+
+        A draft whose epoch is over or whose budget is used up is not written, and its receipt says so; the
+        others are.
+        """
+        return self._writer.record(drafts)
+
+    def put_task(self, task: Task, draft: Draft) -> Receipt:
+        """Store a task, new or changed, and append its row. Raises `StateError` if it has ended."""
+        return self._writer.change(draft, lambda connection: tables.put_task(connection, task))
+
+    def set_task_state(self, task_id: str, state: TaskState, draft: Draft) -> Receipt:
+        """End a task and append its row. Raises `NotFoundError`, and `StateError` if it has ended before."""
+        return self._writer.change(
+            draft, lambda connection: tables.set_task_state(connection, task_id, state)
+        )
+
+    def put_agent(self, agent: Agent, draft: Draft) -> Receipt:
+        """Store an agent, new or changed, and append its row."""
+        return self._writer.change(draft, lambda connection: tables.put_agent(connection, agent))
+
+    def revoke(self, revocation: Revocation, draft: Draft) -> Receipt:
+        """Store a revocation and append its row. The next `standing` of any process sees it."""
+        return self._writer.change(draft, lambda connection: tables.add_revocation(connection, revocation))
+
+    def seen_once(self, kind: str, value: str, expires_at: Instant) -> bool:
+        """True the first time a value is presented as this kind, in any process; False ever after.
+
+        It is remembered, as a digest, until `expires_at`; a value that has expired already is never fresh.
+        """
+        now = self._clock.now()
+
+        def work(connection: sqlite3.Connection, _: Tail) -> bool:
+            return tables.use_once(connection, kind, value, expires_at, now)
+
+        return self._writer.run(work)
+
+    def task(self, task_id: str) -> Task:
+        """The task as stored; raises `NotFoundError`."""
+        return self._reader.read(lambda connection: tables.get_task(connection, task_id))
+
+    def tasks(self, state: TaskState | None = None, limit: int = 100) -> list[Task]:
+        """Tasks as stored, the latest opened first; only those in `state` if one is given."""
+        return self._reader.read(lambda connection: tables.list_tasks(connection, state, limit))
+
+    def usage(self, task_id: str) -> Usage:
+        """How much of its budget a task has reserved."""
+        return self._reader.read(lambda connection: tables.usage(connection, task_id))
+
+    def agent(self, agent_id: str) -> Agent:
+        """The agent as stored; raises `NotFoundError`."""
+        agent = self._reader.read(lambda connection: tables.find_agent(connection, agent_id))
+        if agent is None:
+            raise NotFoundError(f"There is no agent {agent_id}.")
+        return agent
+
+    def agents(self) -> list[Agent]:
+        """Every agent, by id."""
+        return self._reader.read(tables.list_agents)
+
+    def revocations(self, kind: RevocationKind, identity: str) -> tuple[Revocation, ...]:
+        """Every revocation of one thing, in the order they were made."""
+        return self._reader.read(lambda connection: tables.list_revocations(connection, kind, identity))
+
+    def rows(self, asked: RowFilter | None = None) -> Iterator[Row]:
+        """The rows asked for, newest first unless asked otherwise; read in pages, as they are used."""
+        return stream(asked or RowFilter(), self._reader.read)
+
+    def row(self, name: int | str) -> Row:
+        """The row of that number, or the decision row of that decision id; raises `NotFoundError`."""
+        if isinstance(name, int):
+            asked = RowFilter(after=name - 1, limit=1, oldest_first=True)
+        else:
+            asked = RowFilter(decision=name, kind="decision", limit=1)
+        found = next(self.rows(asked), None) if name else None
+        if found is None or (isinstance(name, int) and found.seq != name):
+            raise NotFoundError(f"The decision log has no row {name}.")
+        return found
+
+    def head(self) -> tuple[int, str]:
+        """Number and hash of the last row; 0 and 64 zeros for an empty log."""
+        return self._reader.read(lambda c: c.execute("SELECT seq, hash FROM head WHERE id = 1").fetchone())
+
+    def verify(self, progress: Progress | None = None) -> Verification:
+        """Check every row of the log; `progress` is called with rows checked and rows in all."""
+        try:
+            with closing(self._store.connect()) as connection:
+                return verify(connection, progress)
+        except sqlite3.Error as error:
+            raise ledger_error(error, self._store.path, "read") from error

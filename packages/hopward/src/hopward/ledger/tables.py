@@ -1,0 +1,149 @@
+"""Tasks, agents, revocations and used values as rows beside the log.
+
+Values are stored as canonical JSON plus the columns queries need. Every function works inside the transaction
+of its caller and lets `sqlite3.Error` pass.
+"""
+
+import sqlite3
+from hashlib import sha256
+from typing import TypeVar
+
+import msgspec
+
+from hopward.canonical import canonical
+from hopward.clock import Instant
+from hopward.errors import LedgerCorruptError, NotFoundError, StateError
+from hopward.model import Agent, Revocation, Task, TaskState, Usage, Value, plain
+from hopward.record import Reservation
+
+_V = TypeVar("_V", Task, Agent, Revocation)
+
+_tasks = msgspec.json.Decoder(Task)
+_agents = msgspec.json.Decoder(Agent)
+_revocations = msgspec.json.Decoder(Revocation)
+
+_PUT_TASK = """INSERT INTO tasks (id, state, opened_at, body) VALUES (?, ?, ?, ?)
+    ON CONFLICT (id) DO UPDATE
+    SET state = excluded.state, opened_at = excluded.opened_at, body = excluded.body"""
+_PUT_BUDGET = """INSERT INTO usage (task, calls, writes, most_calls, most_writes) VALUES (?, 0, 0, ?, ?)
+    ON CONFLICT (task) DO UPDATE SET most_calls = excluded.most_calls, most_writes = excluded.most_writes"""
+_PUT_AGENT = "INSERT INTO agents (id, body) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET body = excluded.body"
+_RESERVE = """UPDATE usage SET calls = calls + ?, writes = writes + ?
+    WHERE task = ? AND calls + ? <= most_calls AND writes + ? <= most_writes"""
+_USE = "INSERT INTO used (kind, digest, expires_at) VALUES (?, ?, ?) ON CONFLICT (kind, digest) DO NOTHING"
+
+
+def put_task(connection: sqlite3.Connection, task: Task) -> None:
+    """Store a task, new or changed. What it has used stays counted. Raises `StateError` if it has ended."""
+    stored = find_task(connection, task.id)
+    if stored is not None:
+        require_open(stored)
+    connection.execute(_PUT_TASK, (task.id, task.state, task.opened_at, _body(task)))
+    connection.execute(_PUT_BUDGET, (task.id, task.budget.calls, task.budget.writes))
+
+
+def set_task_state(connection: sqlite3.Connection, task_id: str, state: TaskState) -> None:
+    """End a task. Raises `NotFoundError`, and `StateError` if it has ended before: an end is final."""
+    task = get_task(connection, task_id)
+    require_open(task)
+    ended = msgspec.structs.replace(task, state=state)
+    connection.execute("UPDATE tasks SET state = ?, body = ? WHERE id = ?", (state, _body(ended), task_id))
+
+
+def require_open(task: Task) -> None:
+    """Raise `StateError` unless the stored state of a task is `open`."""
+    if task.state != "open":
+        raise StateError(f"Task {task.id} is {task.state}; an ended task is never changed.")
+
+
+def find_task(connection: sqlite3.Connection, task_id: str) -> Task | None:
+    """The task as stored, or None."""
+    row = connection.execute("SELECT body FROM tasks WHERE id = ?", (task_id,)).fetchone()
+    return None if row is None else _decoded(_tasks, row[0])
+
+
+def get_task(connection: sqlite3.Connection, task_id: str) -> Task:
+    """The task as stored; raises `NotFoundError`."""
+    task = find_task(connection, task_id)
+    if task is None:
+        raise NotFoundError(f"There is no task {task_id}.")
+    return task
+
+
+def list_tasks(connection: sqlite3.Connection, state: TaskState | None, limit: int) -> list[Task]:
+    """Tasks, the latest opened first; only those in `state` if one is given."""
+    where = "" if state is None else "WHERE state = :state"
+    query = f"SELECT body FROM tasks {where} ORDER BY opened_at DESC, id LIMIT :limit"  # noqa: S608 - constants
+    return [_decoded(_tasks, row[0]) for row in connection.execute(query, {"state": state, "limit": limit})]
+
+
+def usage(connection: sqlite3.Connection, task_id: str) -> Usage:
+    """What a task has reserved; nothing for a task that does not exist."""
+    row = connection.execute("SELECT calls, writes FROM usage WHERE task = ?", (task_id,)).fetchone()
+    return Usage(calls=0, writes=0) if row is None else Usage(calls=row[0], writes=row[1])
+
+
+def reserve(connection: sqlite3.Connection, share: Reservation) -> bool:
+    """Take a share of a task's budget, whole or not at all. A task that does not exist has none."""
+    calls, writes = share.calls, share.writes
+    return connection.execute(_RESERVE, (calls, writes, share.task, calls, writes)).rowcount == 1
+
+
+def calls_exhausted(connection: sqlite3.Connection, share: Reservation) -> bool:
+    """Why a share was refused: its calls do not fit (or there is no such task), else its writes."""
+    query = "SELECT 1 FROM usage WHERE task = ? AND calls + ? <= most_calls"
+    return connection.execute(query, (share.task, share.calls)).fetchone() is None
+
+
+def put_agent(connection: sqlite3.Connection, agent: Agent) -> None:
+    """Store an agent, new or changed."""
+    connection.execute(_PUT_AGENT, (agent.id, _body(agent)))
+
+
+def find_agent(connection: sqlite3.Connection, agent_id: str) -> Agent | None:
+    """The agent as stored, or None."""
+    row = connection.execute("SELECT body FROM agents WHERE id = ?", (agent_id,)).fetchone()
+    return None if row is None else _decoded(_agents, row[0])
+
+
+def list_agents(connection: sqlite3.Connection) -> list[Agent]:
+    """Every agent, by id."""
+    return [_decoded(_agents, row[0]) for row in connection.execute("SELECT body FROM agents ORDER BY id")]
+
+
+def add_revocation(connection: sqlite3.Connection, revocation: Revocation) -> None:
+    """Store a revocation. It is never taken back or changed."""
+    query = "INSERT INTO revocations (kind, id, body) VALUES (?, ?, ?)"
+    connection.execute(query, (revocation.kind, revocation.id, _body(revocation)))
+
+
+def list_revocations(connection: sqlite3.Connection, kind: str, identity: str) -> tuple[Revocation, ...]:
+    """Every revocation of one thing, in the order they were made."""
+    query = "SELECT body FROM revocations WHERE kind = ? AND id = ? ORDER BY number"
+    return tuple(_decoded(_revocations, row[0]) for row in connection.execute(query, (kind, identity)))
+
+
+def use_once(
+    connection: sqlite3.Connection, kind: str, value: str, expires_at: Instant, now: Instant
+) -> bool:
+    """Whether a value is used for the first time as this kind. Forgets what has expired.
+
+    Only a digest of the value is kept, so that a secret may be given. A value expired already is not fresh:
+    it could not be remembered.
+    """
+    if expires_at <= now:
+        return False
+    connection.execute("DELETE FROM used WHERE expires_at <= ?", (now,))
+    digest = sha256(value.encode("utf-8", "surrogatepass")).hexdigest()
+    return connection.execute(_USE, (kind, digest, expires_at)).rowcount == 1
+
+
+def _body(value: Value) -> str:
+    return canonical(plain(value)).decode()
+
+
+def _decoded(decoder: msgspec.json.Decoder[_V], body: str) -> _V:
+    try:
+        return decoder.decode(body)
+    except (msgspec.MsgspecError, TypeError) as error:
+        raise LedgerCorruptError(f"A value stored in the decision log cannot be read: {error}.") from error

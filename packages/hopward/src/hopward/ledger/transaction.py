@@ -1,0 +1,88 @@
+"""One write transaction at the end of the chain."""
+
+import sqlite3
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from typing import Literal
+
+from hopward.errors import LedgerCorruptError
+from hopward.ledger import tables
+from hopward.ledger.chain import Columns, Entry, row_hash
+from hopward.ledger.failure import KEEP
+from hopward.record import Receipt
+
+_HEAD = "SELECT epoch, seq, count, hash FROM head WHERE id = 1"
+_SET_HEAD = "UPDATE head SET epoch = ?, seq = ?, count = ?, hash = ? WHERE id = 1"
+_APPEND = """INSERT INTO log
+    (seq, kind, at, task, agent, server, tool, verdict, reason, decision, record, hash)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+
+
+class Tail:
+    """The end of the chain as it stands in this transaction, and the epoch.
+
+    Both are read after the write lock was taken, never kept from before: another process may have appended.
+    """
+
+    __slots__ = ("_changed", "_connection", "_count", "_epoch", "_hash", "_seq")
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        row = connection.execute(_HEAD).fetchone()
+        if row is None:
+            raise LedgerCorruptError("The decision log has lost its head.", advice=KEEP)
+        self._connection = connection
+        self._epoch, self._seq, self._count, self._hash = row
+        self._changed = False
+
+    def append(self, entry: Entry) -> Receipt:
+        """Write an entry and what follows it, unless its epoch is over or its budget is used up."""
+        refused = self._refusal(entry)
+        if refused:
+            return Receipt(0, "", refused)
+        receipt = self._insert(entry.columns)
+        for columns in entry.follow:
+            self._insert(columns)
+        return receipt
+
+    def change_standing(self) -> None:
+        """Begin a new epoch: decisions taken on the standing before are stale."""
+        self._epoch += 1
+        self._changed = True
+
+    def store(self) -> None:
+        """Write the head, if anything was appended or changed."""
+        if self._changed:
+            self._connection.execute(_SET_HEAD, (self._epoch, self._seq, self._count, self._hash))
+
+    def _refusal(self, entry: Entry) -> Literal["", "stale", "budget_calls", "budget_writes"]:
+        if entry.epoch is not None and entry.epoch != self._epoch:
+            return "stale"
+        share = entry.reserve
+        if share is None or tables.reserve(self._connection, share):
+            return ""
+        return "budget_calls" if tables.calls_exhausted(self._connection, share) else "budget_writes"
+
+    def _insert(self, columns: Columns) -> Receipt:
+        seq = self._seq + 1
+        digest = row_hash(self._hash, seq, columns)
+        self._connection.execute(_APPEND, (seq, *columns, digest))
+        self._seq, self._hash = seq, digest
+        self._count += 1
+        self._changed = True
+        return Receipt(seq, digest)
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Generator[Tail]:
+    """Take the write lock, give the tail, commit; anything raised inside undoes all of it."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        tail = Tail(connection)
+        yield tail
+        tail.store()
+        connection.execute("COMMIT")
+    finally:
+        if connection.in_transaction:
+            # SQLite may have rolled back by itself; the error that led here is the one to tell.
+            with suppress(sqlite3.Error):
+                connection.execute("ROLLBACK")

@@ -1,0 +1,24 @@
+"""What any ledger must do, as a pytest class to subclass.
+
+    class TestMyLedger(LedgerConformance):
+        def open_ledger(self, clock: FixedClock) -> CompleteLedger:
+            return MyLedger(clock)
+
+Durability, several processes and tampering are not covered: they depend on what the ledger is kept in, and
+its own tests must show them.
+"""
+
+from hopward.testing.conformance.changes import ChangeConformance
+from hopward.testing.conformance.conditions import ConditionConformance
+from hopward.testing.conformance.opening import CompleteLedger
+from hopward.testing.conformance.rows import RowConformance
+from hopward.testing.conformance.single_use import SingleUseConformance
+from hopward.testing.conformance.standing import StandingConformance
+
+__all__ = ["CompleteLedger", "LedgerConformance"]
+
+
+class LedgerConformance(
+    RowConformance, ConditionConformance, StandingConformance, ChangeConformance, SingleUseConformance
+):
+    """The whole suite. Override `open_ledger` to give an empty ledger that reads the given clock."""

@@ -1,0 +1,214 @@
+"""`MemoryLedger`: a ledger that lives as long as the test, with the semantics of the real one."""
+
+from collections.abc import Callable, Iterator, Sequence
+from threading import RLock
+from typing import Literal
+
+import msgspec
+
+from hopward.clock import Clock, Instant, iso
+from hopward.errors import NotFoundError, StateError
+from hopward.ledger import RowFilter, Verification
+from hopward.ledger.chain import GENESIS, Columns, Entry, entry, row_hash
+from hopward.ledger.rows import decoded
+from hopward.ledger.tables import require_open
+from hopward.ledger.verification import Progress, verify_rows
+from hopward.model import Agent, Chain, Revocation, RevocationKind, Task, TaskState, Usage
+from hopward.record import Draft, Receipt, Reservation, Row, Standing
+
+
+class MemoryLedger:
+    """The ledger protocol over dictionaries. Threads may share it; nothing is durable."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._lock = RLock()
+        self._epoch = 1
+        self._rows: list[tuple[Columns, str]] = []
+        self._tasks: dict[str, Task] = {}
+        self._usage: dict[str, Usage] = {}
+        self._agents: dict[str, Agent] = {}
+        self._revocations: list[Revocation] = []
+        self._used: dict[tuple[str, str], Instant] = {}
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+    def standing(self, chain: Chain) -> Standing:
+        """As `SqliteLedger.standing`."""
+        with self._lock:
+            return Standing(
+                epoch=self._epoch,
+                task=self._tasks.get(chain.task),
+                usage=self.usage(chain.task),
+                agents={actor: self._agents[actor] for actor in chain.actors if actor in self._agents},
+                revocations=tuple(one for one in self._revocations if _touches(one, chain)),
+            )
+
+    def record(self, drafts: Sequence[Draft]) -> list[Receipt]:
+        """As `SqliteLedger.record`."""
+        entries = [entry(draft) for draft in drafts]
+        with self._lock:
+            return [self._append(one) for one in entries]
+
+    def put_task(self, task: Task, draft: Draft) -> Receipt:
+        """As `SqliteLedger.put_task`."""
+
+        def apply() -> None:
+            if task.id in self._tasks:
+                require_open(self._tasks[task.id])
+            self._tasks[task.id] = task
+            self._usage.setdefault(task.id, Usage(calls=0, writes=0))
+
+        return self._change(draft, apply)
+
+    def set_task_state(self, task_id: str, state: TaskState, draft: Draft) -> Receipt:
+        """As `SqliteLedger.set_task_state`."""
+
+        def apply() -> None:
+            task = self.task(task_id)
+            require_open(task)
+            self._tasks[task_id] = msgspec.structs.replace(task, state=state)
+
+        return self._change(draft, apply)
+
+    def put_agent(self, agent: Agent, draft: Draft) -> Receipt:
+        """As `SqliteLedger.put_agent`."""
+        return self._change(draft, lambda: self._agents.update({agent.id: agent}))
+
+    def revoke(self, revocation: Revocation, draft: Draft) -> Receipt:
+        """As `SqliteLedger.revoke`."""
+        return self._change(draft, lambda: self._revocations.append(revocation))
+
+    def seen_once(self, kind: str, value: str, expires_at: Instant) -> bool:
+        """As `SqliteLedger.seen_once`."""
+        now = self._clock.now()
+        with self._lock:
+            self._used = {key: end for key, end in self._used.items() if end > now}
+            if expires_at <= now or (kind, value) in self._used:
+                return False
+            self._used[kind, value] = expires_at
+            return True
+
+    def task(self, task_id: str) -> Task:
+        """As `SqliteLedger.task`."""
+        task = self._tasks.get(task_id)
+        if task is None:
+            raise NotFoundError(f"There is no task {task_id}.")
+        return task
+
+    def tasks(self, state: TaskState | None = None, limit: int = 100) -> list[Task]:
+        """As `SqliteLedger.tasks`."""
+        found = [task for task in self._tasks.values() if state is None or task.state == state]
+        return sorted(found, key=lambda task: (-task.opened_at, task.id))[:limit]
+
+    def usage(self, task_id: str) -> Usage:
+        """As `SqliteLedger.usage`."""
+        return self._usage.get(task_id, Usage(calls=0, writes=0))
+
+    def agent(self, agent_id: str) -> Agent:
+        """As `SqliteLedger.agent`."""
+        agent = self._agents.get(agent_id)
+        if agent is None:
+            raise NotFoundError(f"There is no agent {agent_id}.")
+        return agent
+
+    def agents(self) -> list[Agent]:
+        """As `SqliteLedger.agents`."""
+        return [self._agents[name] for name in sorted(self._agents)]
+
+    def revocations(self, kind: RevocationKind, identity: str) -> tuple[Revocation, ...]:
+        """As `SqliteLedger.revocations`."""
+        return tuple(one for one in self._revocations if (one.kind, one.id) == (kind, identity))
+
+    def rows(self, asked: RowFilter | None = None) -> Iterator[Row]:
+        """As `SqliteLedger.rows`."""
+        wanted = asked or RowFilter()
+        with self._lock:
+            found = [row for row in map(self._row, range(1, len(self._rows) + 1)) if _asked_for(row, wanted)]
+        ordered = found if wanted.oldest_first else found[::-1]
+        return iter(ordered if wanted.limit is None else ordered[: max(wanted.limit, 0)])
+
+    def row(self, name: int | str) -> Row:
+        """As `SqliteLedger.row`."""
+        found = [row for row in self.rows() if name in (row.seq, row.kind == "decision" and row.decision)]
+        if not found or not name:
+            raise NotFoundError(f"The decision log has no row {name}.")
+        return found[0]
+
+    def head(self) -> tuple[int, str]:
+        """As `SqliteLedger.head`."""
+        return len(self._rows), self._rows[-1][1] if self._rows else GENESIS
+
+    def verify(self, progress: Progress | None = None) -> Verification:
+        """As `SqliteLedger.verify`."""
+        with self._lock:
+            seq, digest = self.head()
+            rows = [(number, one[1], *one[0]) for number, one in enumerate(self._rows, 1)]
+        return verify_rows(rows, (seq, seq, digest), progress)
+
+    def _change(self, draft: Draft, apply: Callable[[], None]) -> Receipt:
+        changed = entry(draft)
+        with self._lock:
+            before = self._rows[:], dict(self._usage)
+            receipt = self._append(changed)
+            if receipt.refused:
+                return receipt
+            try:
+                apply()
+            except (NotFoundError, StateError):
+                self._rows, self._usage = before
+                raise
+            self._epoch += 1
+            return receipt
+
+    def _append(self, one: Entry) -> Receipt:
+        if one.epoch is not None and one.epoch != self._epoch:
+            return Receipt(0, "", "stale")
+        refused = self._reserve(one.reserve) if one.reserve else ""
+        if refused:
+            return Receipt(0, "", refused)
+        receipt = self._insert(one.columns)
+        for columns in one.follow:
+            self._insert(columns)
+        return receipt
+
+    def _insert(self, columns: Columns) -> Receipt:
+        seq, previous = self.head()
+        digest = row_hash(previous, seq + 1, columns)
+        self._rows.append((columns, digest))
+        return Receipt(seq + 1, digest)
+
+    def _reserve(self, share: Reservation) -> Literal["", "budget_calls", "budget_writes"]:
+        task, used = self._tasks.get(share.task), self.usage(share.task)
+        if task is None or used.calls + share.calls > task.budget.calls:
+            return "budget_calls"
+        if used.writes + share.writes > task.budget.writes:
+            return "budget_writes"
+        self._usage[share.task] = Usage(calls=used.calls + share.calls, writes=used.writes + share.writes)
+        return ""
+
+    def _row(self, seq: int) -> Row:
+        columns, digest = self._rows[seq - 1]
+        return decoded((seq, *columns, digest))
+
+
+def _touches(revocation: Revocation, chain: Chain) -> bool:
+    named: dict[RevocationKind, tuple[str, ...]] = {
+        "task": (chain.task,),
+        "agent": chain.actors,
+        "subject": (chain.subject,),
+        "token": (chain.token,) if chain.token else (),
+        "key": (chain.key,) if chain.key else (),
+    }
+    return revocation.id in named[revocation.kind]
+
+
+def _asked_for(row: Row, asked: RowFilter) -> bool:
+    columns = ("kind", "task", "agent", "server", "tool", "verdict", "decision")
+    return (
+        row.seq > asked.after
+        and all(getattr(asked, column) in ("", getattr(row, column)) for column in columns)
+        and (asked.since is None or row.at >= iso(asked.since))
+        and (asked.before is None or row.at < iso(asked.before))
+    )
