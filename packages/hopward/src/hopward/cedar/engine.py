@@ -1,0 +1,297 @@
+"""The policy engine: policies and facts in, a verdict out.
+
+Everything is parsed once and held. For each tool the engine keeps the policies whose scope a call of that
+tool can lie in, and the part of the schema about it, so the cost of a decision does not grow with the size of
+the set. A call is permitted only if Cedar answers Allow *and* reports no error: Cedar skips a `forbid` whose
+condition fails to evaluate, and its third answer, NoDecision, is no permit either. Names reach Cedar as
+objects, never as text.
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import cedarpy
+from cedarpy import AuthzResult, Decision, Entities, PolicySet, Schema
+
+from hopward.canonical import digest
+from hopward.cedar.reading import read_policies, read_schema
+from hopward.cedar.schema import IllTyped, context_arguments, schema_text
+from hopward.model import Agent, Tool, ToolCall, Verdict
+from hopward.policy import ACTION, AGENT, SERVER, TOOL, Policy, may_act, may_apply
+from hopward.record import Facts
+
+_MOST_ENTITIES = 4096
+"""How many pairs of agent and tool are held parsed; beyond that the store starts afresh."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one policy did about one call. `detail` is Cedar's own text, which may quote arguments."""
+
+    policy: Policy
+    result: Literal["applies", "does not apply", "error"]
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """A verdict, what every policy in question did about it, and how many could not be about such a call."""
+
+    verdict: Verdict
+    steps: tuple[Step, ...]
+    aside: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Slice:
+    """The policies one request is put to, parsed; `policyN` in an answer is the Nth of them."""
+
+    policies: tuple[Policy, ...]
+    handle: PolicySet
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """What is held about one tool. `named` are the agents that some of its policies name in their scope."""
+
+    tool: Tool
+    schema: Schema
+    policies: tuple[Policy, ...]
+    named: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    decision: Decision
+    matched: tuple[Policy, ...]
+    errors: tuple[str, ...]
+    details: tuple[str, ...] = ()
+
+
+class CedarEngine:
+    """One policy set over one set of classified tools. Immutable: a reload makes another engine.
+
+    Raises `ConfigError` listing every mistake of every file, each with file, line and policy.
+    """
+
+    def __init__(self, policy_text_by_file: Mapping[str, str], tools: Sequence[Tool]) -> None:
+        self.tools = tuple(tools)
+        self.schema = schema_text(self.tools)
+        self.policies = read_policies(policy_text_by_file, self.tools, read_schema(self.schema))
+        self.policy_set = digest({"files": dict(policy_text_by_file), "schema": self.schema})
+        self._known = {tool.full_name: tool for tool in self.tools}
+        # What follows only remembers: an entry lost or made twice by two threads is the same entry.
+        self._views: dict[str, _View] = {}
+        self._slices: dict[tuple[str, str, bool], _Slice] = {}
+        self._entities: dict[tuple[str, str, str, str], Entities] = {}
+
+    def evaluate(self, call: ToolCall, tool: Tool, agent: Agent, facts: Facts) -> Verdict:
+        """Permit, deny or step-up for one call, with the policies that decided. No input makes it raise."""
+        if self._known.get(tool.full_name) != tool:
+            sentence = (
+                f"{tool.full_name} is not among the classified tools the policies were checked against."
+            )
+            return self._deny("tool_unclassified", sentence)
+        request = _request(call, tool, agent, facts)
+        if isinstance(request, IllTyped):
+            told = f"Argument {request.argument!r} must be {request.expected}; it is {request.found}."
+            return self._deny("argument_type", told)
+        view = self._view(tool)
+        answer = self._ask(request, self._slice(view, agent), view, agent)
+        if answer.errors:
+            return self._unevaluated(answer)
+        if answer.decision is Decision.Allow:
+            ids = _ids(answer.matched)
+            sentence = f"Permitted by policy {', '.join(ids)}."
+            return self._verdict("permit", "permitted", sentence, ids)
+        if not answer.matched:
+            return self._deny("no_policy", f"No policy permits {call.name} in these circumstances.")
+        return self._refused(answer, request, view, agent)
+
+    def _refused(self, answer: _Answer, request: "_Request", view: _View, agent: Agent) -> Verdict:
+        hard = [policy for policy in answer.matched if not policy.step_up]
+        if hard:
+            sentence = f"Forbidden by policy {_because(hard)}"
+            return self._deny("forbidden", sentence, _ids(answer.matched))
+        approved = self._ask(request, self._slice(view, agent, approved=True), view, agent)
+        if approved.errors:
+            return self._unevaluated(approved)
+        if approved.decision is not Decision.Allow:
+            return self._deny(
+                "no_policy", f"No policy permits {view.tool.full_name}, with approval or without."
+            )
+        groups = " and ".join(sorted({policy.step_up for policy in answer.matched}))
+        sentence = f"Needs approval by {groups} first, says policy {_because(answer.matched)}"
+        return self._verdict("step-up", "approval_required", sentence, _ids(answer.matched))
+
+    def could_permit(self, tool: Tool) -> bool:
+        """False only if no call of this tool can be permitted, whatever the facts."""
+        return any(policy.effect == "permit" for policy in self.in_question(tool))
+
+    def in_question(self, tool: Tool, agent: str | None = None) -> tuple[Policy, ...]:
+        """The policies that a call of this tool (by this agent) is put to."""
+        if self._known.get(tool.full_name) != tool:
+            return ()
+        found = self._view(tool).policies
+        return found if agent is None else tuple(policy for policy in found if may_act(policy, agent))
+
+    def explain(self, call: ToolCall, tool: Tool, agent: Agent, facts: Facts) -> Explanation:
+        """The verdict on one call, and what each policy did about it on its own."""
+        verdict = self.evaluate(call, tool, agent, facts)
+        asked = self.in_question(tool, agent.id)
+        request = _request(call, tool, agent, facts)
+        steps: list[Step] = []
+        if asked and not isinstance(request, IllTyped):
+            view = self._view(tool)
+            steps = [_step(policy, self._ask(request, _sliced((policy,)), view, agent)) for policy in asked]
+        return Explanation(verdict, tuple(steps), len(self.policies) - len(asked))
+
+    def _view(self, tool: Tool) -> _View:
+        view = self._views.get(tool.full_name)
+        if view is None:
+            policies = tuple(policy for policy in self.policies if may_apply(policy, tool))
+            named = frozenset(name for policy in policies for _, name in policy.agents or ())
+            view = _View(tool, read_schema(schema_text([tool])), policies, named)
+            self._views[tool.full_name] = view
+        return view
+
+    def _slice(self, view: _View, agent: Agent, *, approved: bool = False) -> _Slice:
+        """The policies for this tool and agent; with `approved`, without those that an approval lifts."""
+        key = (view.tool.full_name, agent.id if agent.id in view.named else "", approved)
+        found = self._slices.get(key)
+        if found is None:
+            asked = (policy for policy in view.policies if may_act(policy, agent.id))
+            found = _sliced(tuple(policy for policy in asked if not (approved and policy.step_up)))
+            self._slices[key] = found
+        return found
+
+    def _ask(self, request: "_Request", policies: _Slice, view: _View, agent: Agent) -> _Answer:
+        try:
+            entities = self._entities_of(view, agent)
+            # cedarpy types its dicts without parameters, here and for `Entities`.
+            result = cedarpy.is_authorized(  # pyright: ignore[reportUnknownMemberType]
+                request, policies.handle, entities, view.schema
+            )
+        except ValueError as error:
+            # Text that UTF-8 cannot carry, in the name of an agent.
+            return _Answer(Decision.NoDecision, (), (_MISFIT,), (str(error),))
+        return _answer(result, policies)
+
+    def _entities_of(self, view: _View, agent: Agent) -> Entities:
+        key = (view.tool.full_name, agent.id, agent.owner, agent.purpose)
+        found = self._entities.get(key)
+        if found is None:
+            if len(self._entities) >= _MOST_ENTITIES:
+                self._entities.clear()
+            found = Entities.from_json_str(  # pyright: ignore[reportUnknownMemberType]
+                json.dumps(_entities(view.tool, agent)), view.schema
+            )
+            self._entities[key] = found
+        return found
+
+    def _verdict(
+        self, name: Literal["permit", "deny", "step-up"], reason: str, sentence: str, ids: tuple[str, ...]
+    ) -> Verdict:
+        return Verdict(name=name, reason=reason, sentence=sentence, policies=ids, policy_set=self.policy_set)
+
+    def _deny(self, reason: str, sentence: str, ids: tuple[str, ...] = ()) -> Verdict:
+        return self._verdict("deny", reason, sentence, ids)
+
+    def _unevaluated(self, answer: _Answer) -> Verdict:
+        return Verdict(
+            name="deny",
+            reason="policy_error",
+            sentence="The policies could not be evaluated for this call, so it is refused.",
+            policies=_ids(answer.matched),
+            errors=answer.errors,
+            policy_set=self.policy_set,
+        )
+
+
+_Request: TypeAlias = dict[str, Any]
+
+
+def _request(call: ToolCall, tool: Tool, agent: Agent, facts: Facts) -> _Request | IllTyped:
+    arguments = context_arguments(tool, call.arguments)
+    if isinstance(arguments, IllTyped):
+        return arguments
+    context = {
+        "arguments": arguments,
+        "subject": facts.subject,
+        "task": facts.task,
+        "purpose": facts.purpose,
+        "workflow": facts.workflow,
+        "depth": len(facts.actors) - 1,
+        "actors": facts.actors,
+        "calls_left": facts.calls_left,
+        "writes_left": facts.writes_left,
+    }
+    return {
+        "principal": {"type": AGENT, "id": agent.id},
+        "action": {"type": ACTION, "id": tool.full_name},
+        "resource": {"type": TOOL, "id": tool.full_name},
+        "context": json.dumps(context),
+    }
+
+
+def _entities(tool: Tool, agent: Agent) -> list[dict[str, Any]]:
+    server = {"type": SERVER, "id": tool.server}
+    labels = {
+        "server": tool.server,
+        "name": tool.name,
+        "action": tool.action,
+        "sensitivity": tool.sensitivity,
+        "integrity": tool.integrity,
+        "destination": tool.destination,
+    }
+    known_of_agent = {"owner": agent.owner, "purpose": agent.purpose}
+    return [
+        {"uid": {"type": AGENT, "id": agent.id}, "attrs": known_of_agent, "parents": []},
+        {"uid": server, "attrs": {}, "parents": []},
+        {"uid": {"type": TOOL, "id": tool.full_name}, "attrs": labels, "parents": [server]},
+    ]
+
+
+def _sliced(policies: tuple[Policy, ...]) -> _Slice:
+    # From the text as written: Cedar's JSON reader refuses nesting that its text parser takes.
+    return _Slice(policies, PolicySet.from_str("\n".join(policy.text for policy in policies)))
+
+
+_MISFIT = "the call does not fit the schema"
+
+_ERROR = re.compile(r"error while evaluating policy `policy(\d+)`: ([^`]*)")
+
+
+def _answer(result: AuthzResult, asked: _Slice) -> _Answer:
+    matched = sorted(int(reason.removeprefix("policy")) for reason in result.diagnostics.reasons)
+    details = tuple(result.diagnostics.errors)
+    errors = tuple(sorted(_told(detail, asked) for detail in details))
+    if result.decision is Decision.NoDecision:
+        errors = (_MISFIT,)
+    return _Answer(result.decision, tuple(asked.policies[n] for n in matched), errors, details)
+
+
+def _told(detail: str, asked: _Slice) -> str:
+    """An error without the values Cedar quotes in it, because those may be arguments."""
+    match = _ERROR.match(detail)
+    if match is None:
+        return "a policy could not be evaluated"
+    return f"{asked.policies[int(match[1])].id}: {match[2].strip()}"
+
+
+def _step(policy: Policy, answer: _Answer) -> Step:
+    if answer.errors:
+        return Step(policy, "error", "; ".join(answer.details))
+    return Step(policy, "applies" if answer.matched else "does not apply")
+
+
+def _ids(policies: Sequence[Policy]) -> tuple[str, ...]:
+    return tuple(policy.id for policy in policies)
+
+
+def _because(policies: Sequence[Policy]) -> str:
+    told = (f"{policy.id}: {policy.reason}" if policy.reason else policy.id for policy in policies)
+    return "; ".join(told).removesuffix(".") + "."

@@ -1,0 +1,196 @@
+"""Policy files into policies, or every mistake in them at once, each with file, line and policy.
+
+A set is accepted only whole: Cedar parses it, validates it strictly against the schema, and
+`hopward.policy.faults` finds nothing in it.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cedarpy
+from cedarpy import Schema
+
+from hopward.cedar.text import Statement, names_in, statements
+from hopward.errors import ConfigError
+from hopward.model import ACTIONS, Tool
+from hopward.policy import ACTION, AGENT, SERVER, TOOL, Policy, faults, nearest, read_policy
+
+_ADVICE = "Nothing of this policy set is in force. Correct it, then run `hopward policy check`."
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    name: str
+    text: str
+    written: tuple[Statement, ...]
+
+
+def read_schema(text: str) -> Schema:
+    """Cedar's parsed schema. Raises `ConfigError` where Cedar refuses the text."""
+    try:
+        return Schema.from_str(text)
+    except ValueError as error:
+        raise ConfigError(f"Cedar refuses the schema of the classified tools: {error}") from None
+
+
+def read_policies(
+    text_by_file: Mapping[str, str], tools: Sequence[Tool], schema: Schema
+) -> tuple[Policy, ...]:
+    """The policies of all files, in the order of file names and places.
+
+    Raises `ConfigError` with every mistake, each as `FILE:LINE: policy 'ID': what is wrong`, and where there
+    is no policy at all.
+    """
+    policies: list[Policy] = []
+    problems: list[str] = []
+    for name in sorted(text_by_file):
+        file = _File(name, text_by_file[name], tuple(statements(text_by_file[name])))
+        found, wrong = _read_file(file, tools, schema)
+        policies += found
+        problems += wrong
+    problems += _repeated(policies)
+    if not policies and not problems:
+        problems.append("there is no policy, so no call could ever be permitted")
+    if problems:
+        raise ConfigError("The policies cannot be used.", problems=tuple(problems), advice=_ADVICE)
+    return tuple(policies)
+
+
+def _read_file(file: _File, tools: Sequence[Tool], schema: Schema) -> tuple[list[Policy], list[str]]:
+    try:
+        forms = _forms(file.text)
+        if [[form] for form in forms] != [_forms(statement.text) for statement in file.written]:
+            return [], [f"{file.name}:1: Hopward and Cedar read this file differently; simplify its comments"]
+    except (ValueError, RecursionError):
+        return [], list(_unparsed(file))
+    policies: list[Policy] = []
+    problems: list[tuple[int, str]] = []
+    for index, (form, statement) in enumerate(zip(forms, file.written, strict=True), 1):
+        policy, wrong = read_policy(form, statement.text, file.name, index, statement.line)
+        if _is_template(form):
+            wrong.append("a template permits and forbids nothing; name who and what")
+        policies.append(policy)
+        problems += ((policy.line, _problem(policy, policy.line, message)) for message in wrong)
+        for name, message in faults(policy, tools):
+            line = statement.line_of([name])
+            problems.append((line, _problem(policy, line, message)))
+    problems += _invalid(file, policies, tools, schema)
+    return policies, [problem for _, problem in sorted(problems)]
+
+
+def _forms(text: str) -> list[Mapping[str, Any]]:
+    """The JSON form of every policy in a text, in order. Raises `ValueError` where Cedar cannot parse it."""
+    document = json.loads(cedarpy.policies_to_json_str(text))
+    by_id = document["staticPolicies"] | document["templates"]
+    return [by_id[f"policy{n}"] for n in range(len(by_id))]
+
+
+def _is_template(form: Mapping[str, Any]) -> bool:
+    scopes = (form["principal"], form["resource"])
+    return any("slot" in scope or "slot" in scope.get("in", {}) for scope in scopes)
+
+
+def _problem(policy: Policy, line: int, message: str) -> str:
+    return f"{policy.file}:{line}: policy {policy.id!r}: {message}"
+
+
+def _repeated(policies: Iterable[Policy]) -> Iterator[str]:
+    first: dict[str, Policy] = {}
+    for policy in policies:
+        earlier = first.setdefault(policy.id, policy)
+        if earlier is not policy:
+            yield _problem(policy, policy.line, f"{earlier.file}:{earlier.line} has the same @id")
+
+
+def _unparsed(file: _File) -> Iterator[str]:
+    """Every policy of a file that Cedar cannot parse, at the token it stops at."""
+    count = 0
+    for index, statement in enumerate(file.written, 1):
+        message = _parse_error(statement.text)
+        if message is not None:
+            count += 1
+            line, told = _located(statement, message)
+            yield f"{file.name}:{line}: policy {index} of the file: {told}"
+    if not count:
+        yield f"{file.name}:1: {_parse_error(file.text) or 'Cedar cannot read this file'}"
+
+
+def _parse_error(text: str) -> str | None:
+    try:
+        _forms(text)
+    except ValueError as error:
+        return str(error)
+    except RecursionError:
+        return "its conditions nest too deeply; split it into several policies"
+    return None
+
+
+_UNFINISHED = "unexpected end of input"
+
+
+def _located(statement: Statement, message: str) -> tuple[int, str]:
+    if message == _UNFINISHED:
+        return statement.line, "it is not finished; does it end with `;`?"
+    if not message.startswith(("unexpected token", "invalid token")):
+        return statement.line_of(names_in(message)), message
+    # Cedar stops at the first token that cannot go on; it names the token, but not where it stands.
+    low, high = 0, len(statement.tokens) - 1
+    while low < high:
+        middle = (low + high) // 2
+        error = _parse_error(statement.text[: statement.tokens[middle].end])
+        low, high = (middle + 1, high) if error in (None, _UNFINISHED) else (low, middle)
+    return statement.tokens[low].line, message
+
+
+_PREFIX = re.compile(r"^for policy `policy\d+`, ")
+_WHERE = re.compile(r" in context for Hopward::Action::\"(?:[^\"\\]|\\.)*\"")
+_UNASKED = "unable to guarantee safety of access to optional attribute"
+_NOWHERE = "unable to find an applicable action given the policy scope constraints"
+
+
+def _invalid(
+    file: _File, policies: Sequence[Policy], tools: Sequence[Tool], schema: Schema
+) -> Iterator[tuple[int, str]]:
+    """What Cedar's strict validation finds in a file, once per policy and message."""
+    # cedarpy types its dicts without parameters.
+    result = cedarpy.validate_policies(file.text, schema)  # pyright: ignore[reportUnknownMemberType]
+    told: dict[int, dict[str, None]] = {}
+    for error in result.errors:
+        number = int(error.policy_id.removeprefix("policy"))
+        message = _WHERE.sub("", _PREFIX.sub("", error.error))
+        told.setdefault(number, {})[message] = None
+    for number in sorted(told):
+        for message in _worth_telling(list(told[number])):
+            line = file.written[number].line_of(names_in(message))
+            yield line, _problem(policies[number], line, message + _hint(message, tools))
+    if not result.validation_passed and not told:
+        yield 1, f"{file.name}:1: Cedar's validator refuses this file and does not say why"
+
+
+def _worth_telling(messages: Sequence[str]) -> Iterator[str]:
+    """Without what only follows from another message about the same policy."""
+    unasked = {name for message in messages if message.startswith(_UNASKED) for name in names_in(message)}
+    for message in messages:
+        follows = message == _NOWHERE and len(messages) > 1
+        again = message.startswith("attribute") and not unasked.isdisjoint(names_in(message))
+        if not follows and not again:
+            yield message
+
+
+def _hint(message: str, tools: Sequence[Tool]) -> str:
+    name = next(iter(names_in(message)), "").strip('"')
+    declared = {argument for tool in tools for argument in tool.arguments}
+    if message.startswith(_UNASKED):
+        return f"; ask `context.arguments has {name}` first"
+    if message.startswith("attribute") and name in declared:
+        return f"; not every tool in question declares it: ask `context.arguments has {name}` first"
+    if message.startswith("attribute"):
+        return nearest(name, declared)
+    if message.startswith("unrecognized action"):
+        return nearest(name, [*ACTIONS, *(tool.full_name for tool in tools)])
+    if message.startswith("unrecognized entity type"):
+        return nearest(f"Hopward::{name}", [AGENT, SERVER, TOOL, ACTION])
+    return ""

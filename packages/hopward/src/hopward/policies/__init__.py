@@ -1,0 +1,22 @@
+"""Policy files on disk: reading the folder, reloading it, running its test cases.
+
+folder    the texts of `*.cedar`, and a folder that would be misread refused
+store     `PolicyStore`: the engine in force, replaced whole when the files change
+cases     `tests/*.toml`: what the policies must answer
+"""
+
+from hopward.policies.cases import Case, CaseFacts, CaseResult, WrittenCase, read_cases, run_cases
+from hopward.policies.folder import read_folder
+from hopward.policies.store import PolicyStore, load_engine
+
+__all__ = [
+    "Case",
+    "CaseFacts",
+    "CaseResult",
+    "PolicyStore",
+    "WrittenCase",
+    "load_engine",
+    "read_cases",
+    "read_folder",
+    "run_cases",
+]

@@ -1,0 +1,67 @@
+"""The policy engine in force, replaced whole when the files change and never by a set that does not load."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from hopward.cedar import CedarEngine
+from hopward.clock import SECOND, Clock, SystemClock
+from hopward.errors import ConfigError
+from hopward.model import Tool
+from hopward.policies.folder import Fingerprint, fingerprint, read_folder
+
+_INTERVAL = SECOND // 4
+"""How long `current` trusts its last look at the files, in microseconds."""
+
+
+def load_engine(folder: Path, tools: Sequence[Tool]) -> CedarEngine:
+    """An engine over the policy files of a folder. Raises `ConfigError` listing every mistake."""
+    return CedarEngine(read_folder(folder), tools)
+
+
+class PolicyStore:
+    """Where the guard takes its engine from. Safe to share between threads.
+
+    The first set must load: otherwise the constructor raises `ConfigError` and nothing starts. Later a bad
+    set, also a missing folder, changes nothing: the old engine stays, and `rejected` says what is wrong with
+    the new files until they change again. An engine never changes, so one set makes a decision under way.
+    """
+
+    def __init__(self, folder: Path, tools: Sequence[Tool], *, clock: Clock | None = None) -> None:
+        self._folder = folder
+        self._tools = tuple(tools)
+        self._clock = clock or SystemClock()
+        self._seen: Fingerprint = fingerprint(folder)
+        self._engine = load_engine(folder, self._tools)
+        self._looked_at = self._clock.now()
+        self.rejected: ConfigError | None = None
+
+    @property
+    def engine(self) -> CedarEngine:
+        """The engine in force, without a look at the files."""
+        return self._engine
+
+    def current(self) -> CedarEngine:
+        """The engine to decide with now; looks at the files at most every quarter of a second."""
+        now = self._clock.now()
+        # A clock set back must not put the next look off.
+        if not 0 <= now - self._looked_at < _INTERVAL:
+            self._looked_at = now
+            self.refresh()
+        return self._engine
+
+    def refresh(self) -> Literal["unchanged", "loaded", "rejected"]:
+        """Look at the files now; if they changed, put them all in force together, or none of them."""
+        found = fingerprint(self._folder)
+        if found == self._seen:
+            return "unchanged"
+        try:
+            engine = load_engine(self._folder, self._tools)
+        except ConfigError as error:
+            self.rejected, self._seen = error, found
+            return "rejected"
+        if fingerprint(self._folder) != found:
+            # What was read may be half of two sets. The next look tries again.
+            return "unchanged"
+        self._engine, self.rejected, self._seen = engine, None, found
+        return "loaded"
