@@ -17,10 +17,9 @@ import httpx2
 import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey
+from mcp import Client, StdioServerParameters
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
-
-from mcp import Client, StdioServerParameters
 
 SERVER = Path(__file__).parents[2] / "examples" / "support_desk" / "server.py"
 ISSUER = "https://authority.example"

@@ -1,0 +1,56 @@
+# Needs make and Python 3.11 or newer; everything else goes into .venv, with plain pip.
+PYTHON ?= python3
+ARGS ?=
+
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
+PROJECTS := pyproject.toml $(wildcard packages/*/pyproject.toml plugins/*/pyproject.toml)
+OURS := -e packages/hopward -e packages/authority -e plugins/mcp
+
+# pyright would ask the registry whether there is a newer one.
+export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
+
+.PHONY: help demo test check bench servers clean
+
+help:
+	@echo "make demo     a guarded MCP server, a permitted call, refusals, and the decision log, in a minute"
+	@echo "make test     every test (ARGS='tests/core -k name' for some)"
+	@echo "make check    lint, format, types, architecture"
+	@echo "make bench    what a guarded call costs: bench/results.json and docs/performance.md"
+	@echo "make servers  the public MCP servers that the end-to-end tests also guard"
+
+demo: .venv/demo.stamp
+	@$(BIN)/python examples/support_desk/demo.py $(ARGS)
+
+test: .venv/dev.stamp
+	@$(BIN)/python -m pytest -q $(ARGS)
+
+check: .venv/dev.stamp
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --quiet --check .
+	@$(BIN)/pyright --level error
+	@$(BIN)/python -m pytest -q tests/architecture
+
+bench: .venv/dev.stamp
+	@$(BIN)/python -m bench $(ARGS)
+
+servers: .venv/dev.stamp
+	@tests/servers/filesystem.sh
+	@tests/servers/git.sh
+
+clean:
+	rm -rf .venv .cache .pytest_cache .ruff_cache .hypothesis demo-run
+
+.venv/dev.stamp: OURS += -e plugins/langchain
+.venv/dev.stamp: ALSO := .venv/demo.stamp
+
+# One group of dependencies, with the distributions of this repository in place of released ones.
+.venv/%.stamp: constraints.txt $(PROJECTS)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || \
+	    { echo "python3 -m venv failed (on Debian: apt-get install python3-venv)"; exit 1; }
+	@echo "Installing the $* dependencies into .venv ..."
+	@$(PIP) install --upgrade --constraint constraints.txt pip
+	@$(PIP) install --constraint constraints.txt --group $* $(OURS)
+	@touch $@ $(ALSO)
