@@ -49,6 +49,10 @@ class Engine(Protocol):
         """Permit, deny or step-up, with the policies that decided."""
         ...
 
+    def could_permit(self, tool: Tool) -> bool:
+        """False only if no call of this tool can be permitted, whatever the facts."""
+        ...
+
 
 class Policies(Protocol):
     """Where the engine in force comes from; `current` may reload."""
@@ -98,7 +102,7 @@ class _Evaluation:
 class Guard:
     """Decides every tool call. Safe to share between threads; holds no state of its own."""
 
-    def __init__(  # noqa: PLR0913 - the composition root passes every part by name
+    def __init__(
         self,
         *,
         ledger: Ledger,
@@ -148,7 +152,9 @@ class Guard:
                 break
             receipts = self._ledger.record(drafts)[len(outcomes) :]
             outcomes = []
-            refused = [(i, receipt) for i, receipt in zip(open_rows, receipts, strict=True) if receipt.refused]
+            refused = [
+                (i, receipt) for i, receipt in zip(open_rows, receipts, strict=True) if receipt.refused
+            ]
             for i, receipt in refused:
                 evaluations[i] = self._again(evaluations[i], receipt, last=round_number == _ROUNDS - 2)
             open_rows = [i for i, _ in refused]
@@ -245,6 +251,7 @@ class Guard:
             and reaches(chain.scope, f"{server}/{name}")
             and capability.reaches(task.capabilities, tool)
             and capability.reaches(ceiling, tool)
+            and self._policies.current().could_permit(tool)
         )
 
     def _again(self, evaluation: _Evaluation, receipt: Receipt, *, last: bool) -> _Evaluation:
@@ -276,12 +283,19 @@ class Guard:
             "decision": decision_id,
         }
         draft = Draft(
-            kind="decision", at=evaluation.at, record=record, verdict=verdict.name, reason=verdict.reason, **columns
+            kind="decision",
+            at=evaluation.at,
+            record=record,
+            verdict=verdict.name,
+            reason=verdict.reason,
+            **columns,
         )
         credential = evaluation.credential
         if not permit or credential is None or evaluation.tool is None:
             return draft
-        minted = Draft(kind="credential", at=evaluation.at, record={"credential": plain(credential)}, **columns)
+        minted = Draft(
+            kind="credential", at=evaluation.at, record={"credential": plain(credential)}, **columns
+        )
         writes = 0 if evaluation.tool.action == "read" else 1
         reserve = Reservation(chain.task, calls=1, writes=writes)
         return replace(draft, epoch=evaluation.epoch, reserve=reserve, follow=(minted,))
@@ -333,8 +347,13 @@ def _denied(
     try:
         digested = call_digest(call)
     except (ValueError, TypeError, RecursionError):
-        digested = ""
+        # The log cannot carry such arguments; the row must stand all the same, beside those of other callers.
+        call, digested = ToolCall(server=_carried(call.server), tool=_carried(call.tool)), ""
     return _Evaluation(call, chain, digested, _deny(reason, sentence, errors), at)
+
+
+def _carried(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _outside(call: ToolCall, tool: Tool, chain: Chain, task: Task, agent: Agent) -> Verdict | None:

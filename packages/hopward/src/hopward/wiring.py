@@ -10,7 +10,7 @@ from hopward.chain import entered
 from hopward.classification import Classifications
 from hopward.clock import SECOND, Clock, SystemClock
 from hopward.config import read_settings
-from hopward.errors import ConfigError, NotFoundError, StateError
+from hopward.errors import NotFoundError, StateError
 from hopward.guard import Guard as _Guard
 from hopward.identity import Identifier
 from hopward.issuer import Issuer
@@ -68,8 +68,8 @@ class Guard(_Guard):
         settings = read_settings(Path(path))
         clock = clock or SystemClock()
         tools = classified(settings.servers)
-        policies = PolicyStore(settings.policies, tools)
-        keyring = KeyRing.open(settings.state / "keys")
+        policies = PolicyStore(settings.policies, tools, clock=clock)
+        keyring = KeyRing.open(settings.state / "keys", clock=clock)
         ledger = SqliteLedger.open(
             settings.state / "decisions.db", durability=settings.log.durability, clock=clock
         )
@@ -106,7 +106,9 @@ class Guard(_Guard):
         settings = self.settings.workflows.get(workflow)
         if settings is None:
             known = ", ".join(sorted(self.settings.workflows)) or "none"
-            raise NotFoundError(f"There is no workflow {workflow!r}.", advice=f"Configured workflows: {known}")
+            raise NotFoundError(
+                f"There is no workflow {workflow!r}.", advice=f"Configured workflows: {known}"
+            )
         if not subject.strip():
             raise StateError("A task needs a subject: the person or system it is done for.")
         agent = self.agent(settings.agent)
@@ -131,8 +133,6 @@ class Guard(_Guard):
     def task(self, task_id: str) -> Task:
         """One task, with `expired` shown as its state once its time is over; raises `NotFoundError`."""
         task = self.ledger.task(task_id)
-        if task is None:
-            raise NotFoundError(f"There is no task {task_id!r}.", advice="hopward task list shows them all.")
         if task.state == "open" and task.expires_at <= self._clock.now():
             return msgspec.structs.replace(task, state="expired")
         return task
@@ -166,11 +166,10 @@ class Guard(_Guard):
 
     def agent(self, name: str) -> Agent:
         """One registered agent with its present state; raises `NotFoundError`."""
-        known = self.ledger.agent(name) if name in self.settings.agents else None
-        if known is None:
+        if name not in self.settings.agents:
             agents = ", ".join(sorted(self.settings.agents)) or "none"
             raise NotFoundError(f"There is no agent {name!r}.", advice=f"Registered agents: {agents}")
-        return known
+        return self.ledger.agent(name)
 
     def close(self) -> None:
         """Close the decision log."""
@@ -195,8 +194,9 @@ class Guard(_Guard):
         return Draft(kind="task", at=task.opened_at, record=record, task=task.id, agent=task.agent)
 
     def _register(self) -> None:
+        stored = {agent.id: agent for agent in self.ledger.agents()}
         for name, entry in self.settings.agents.items():
-            known = self.ledger.agent(name)
+            known = stored.get(name)
             agent = Agent(
                 id=name,
                 owner=entry.owner,

@@ -1,0 +1,409 @@
+"""The guard over the memory ledger and the real policy engine: order of checks, fail-closed, one commit."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import msgspec
+import pytest
+
+from hopward.cedar import CedarEngine
+from hopward.chain import entered
+from hopward.classification import Classifications
+from hopward.clock import SECOND, Instant
+from hopward.constraint import Range
+from hopward.errors import ExchangeRefusedError, HopwardError, LedgerError
+from hopward.guard import Guard, call_digest
+from hopward.model import (
+    Agent,
+    Budget,
+    Capability,
+    Chain,
+    Credential,
+    Outcome,
+    Revocation,
+    RevocationKind,
+    Task,
+    Tool,
+    ToolCall,
+)
+from hopward.record import Draft, Receipt, Standing
+from hopward.redaction import Redaction
+from hopward.settings import LogSettings
+from hopward.testing.clock import NOON, FixedClock
+from hopward.testing.ledger import MemoryLedger
+
+READ = Tool(
+    server="desk",
+    name="read_ticket",
+    action="read",
+    sensitivity="internal",
+    integrity="untrusted",
+    destination="desk",
+    arguments={"ticket": "string"},
+)
+REFUND = Tool(
+    server="desk",
+    name="refund",
+    action="pay",
+    sensitivity="internal",
+    integrity="trusted",
+    destination="payments",
+    arguments={"amount": "decimal"},
+)
+TICKETS = Tool(
+    server="desk",
+    name="resource:ticket://*",
+    action="read",
+    sensitivity="internal",
+    integrity="untrusted",
+    destination="desk",
+)
+FORBIDDEN = Tool(
+    server="desk",
+    name="shred",
+    action="delete",
+    sensitivity="internal",
+    integrity="trusted",
+    destination="desk",
+)
+POLICY = """
+@id("reads") permit (principal, action in Hopward::Action::"read", resource);
+@id("pays") permit (principal, action in Hopward::Action::"pay", resource);
+"""
+EVERYTHING = Capability(
+    tools=("desk/*",), actions=("read", "pay", "delete"), sensitivity="restricted", destinations=("*",)
+)
+READING = Capability(tools=("desk/*",), actions=("read",), sensitivity="internal", destinations=("desk",))
+REFUNDS = Capability(
+    tools=("desk/refund",),
+    actions=("pay",),
+    sensitivity="internal",
+    destinations=("payments",),
+    constraints={"amount": (Range(minimum=0, maximum=50),)},
+)
+AGENT = Agent(id="assistant", owner="ops", purpose="tickets", state="active", ceiling=(EVERYTHING,))
+TASK = Task(
+    id="task_1",
+    subject="alice",
+    agent="assistant",
+    purpose="answer a ticket",
+    workflow="tickets",
+    capabilities=(READING, REFUNDS),
+    budget=Budget(calls=5, writes=2),
+    opened_at=NOON,
+    expires_at=NOON + 600 * SECOND,
+    state="open",
+)
+READ_CALL = ToolCall(server="desk", tool="read_ticket", arguments={"ticket": "T-1"})
+
+
+def refund(amount: float) -> ToolCall:
+    return ToolCall(server="desk", tool="refund", arguments={"amount": amount})
+
+
+class Exchange:
+    """Plans as the issuer does, without keys; may be told to refuse."""
+
+    def __init__(self) -> None:
+        self.refusing = False
+        self.count = 0
+
+    def plan(self, call: ToolCall, chain: Chain, task: Task, now: Instant) -> Credential:
+        if self.refusing:
+            raise ExchangeRefusedError("There is no such target.", error="invalid_target")
+        self.count += 1
+        return Credential(
+            id=f"jti-{self.count}",
+            kind="token",
+            audience="urn:desk",
+            scope=call.name,
+            subject=chain.subject,
+            actors=chain.actors,
+            task=task.id,
+            issued_at=now,
+            expires_at=now + 60 * SECOND,
+        )
+
+    def mint(self, credential: Credential, decision: str, call: ToolCall) -> str:
+        return f"token for {credential.id} by {decision}"
+
+
+class Policies:
+    def __init__(self, text: str, tools: Sequence[Tool]) -> None:
+        self.engine = CedarEngine({"test.cedar": text}, tools)
+
+    def current(self) -> CedarEngine:
+        return self.engine
+
+
+class RacingLedger(MemoryLedger):
+    """Revokes the agent right before a commit, as another process might."""
+
+    races = 1
+
+    def record(self, drafts: Sequence[Draft]) -> list[Receipt]:
+        if self.races and any(draft.epoch is not None for draft in drafts):
+            self.races -= 1
+            self.revoke(_revocation("subject", "nobody-in-the-chain"), _draft("revocation"))
+        return super().record(drafts)
+
+
+class BrokenLedger(MemoryLedger):
+    """Its disk is full."""
+
+    def record(self, drafts: Sequence[Draft]) -> list[Receipt]:
+        raise LedgerError("The disk is full.")
+
+
+class ForgetfulLedger(MemoryLedger):
+    """Fails in a way nobody foresaw while standing is read."""
+
+    def standing(self, chain: Chain) -> Standing:
+        raise ZeroDivisionError
+
+
+def _draft(kind: str) -> Draft:
+    return replace(Draft(kind="task", at=NOON, record={}), kind=kind)  # type: ignore[arg-type]
+
+
+def _revocation(kind: RevocationKind, name: str, at: Instant = NOON) -> Revocation:
+    return Revocation(kind=kind, id=name, at=at, by="ops", why="test")
+
+
+@dataclass
+class Bench:
+    """A guard and everything around it."""
+
+    ledger: MemoryLedger = field(default_factory=lambda: MemoryLedger(FixedClock()))
+    clock: FixedClock = field(default_factory=FixedClock)
+    exchange: Exchange = field(default_factory=Exchange)
+    policy: str = POLICY
+    log: LogSettings = field(default_factory=LogSettings)
+    agents: frozenset[str] = frozenset({"assistant"})
+
+    def __post_init__(self) -> None:
+        tools = (READ, REFUND, TICKETS, FORBIDDEN)
+        self.guard = Guard(
+            ledger=self.ledger,
+            policies=Policies(self.policy, tools),
+            classifications=Classifications(tools),
+            exchanger=self.exchange,
+            agents=self.agents,
+            redaction=Redaction(self.log),
+            clock=self.clock,
+        )
+        self.ledger.put_agent(AGENT, _draft("agent"))
+        self.ledger.put_task(TASK, _draft("task"))
+        self.chain = entered(TASK)
+
+    def rows(self, kind: str) -> list[dict[str, object]]:
+        return [msgspec.to_builtins(row) for row in self.ledger.rows() if row.kind == kind]
+
+
+def test_a_call_inside_its_task_is_permitted_and_recorded_with_its_credential() -> None:
+    bench = Bench()
+    decision = bench.guard.authorize(READ_CALL, bench.chain)
+    assert decision.permitted
+    assert decision.verdict.policies == ("reads",)
+    kinds = [row.kind for row in bench.ledger.rows()]
+    assert kinds[:2] == ["credential", "decision"]
+    row = bench.ledger.row(decision.id)
+    assert row.verdict == "permit"
+    assert row.record["call"] == {"arguments": {"ticket": "T-1"}, "digest": call_digest(READ_CALL)}
+    assert decision.credential is not None
+    assert decision.credential.id == "jti-1"
+
+
+def test_a_denial_is_recorded_too_and_carries_no_credential() -> None:
+    bench = Bench()
+    decision = bench.guard.authorize(refund(51), bench.chain)
+    assert not decision.permitted
+    assert decision.verdict.reason == "outside_task"
+    assert "amount" in decision.verdict.sentence
+    assert decision.credential is None
+    assert bench.exchange.count == 0
+    assert bench.ledger.row(decision.id).verdict == "deny"
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"subject": "mallory"}, "wrong_subject"),
+        ({"actors": ("stranger",)}, "agent_unregistered"),
+        ({"actors": ()}, "agent_unregistered"),
+        ({"task": "task_2"}, "task_unknown"),
+        ({"expires_at": NOON}, "chain_expired"),
+        ({"scope": ()}, "outside_scope"),
+        ({"scope": ("desk/refund",)}, "outside_scope"),
+    ],
+)
+def test_a_chain_that_does_not_fit_its_task_is_refused(change: dict[str, object], reason: str) -> None:
+    bench = Bench()
+    chain = msgspec.structs.replace(bench.chain, **change)
+    assert bench.guard.authorize(READ_CALL, chain).verdict.reason == reason
+
+
+def test_an_unclassified_tool_is_refused_even_where_a_capability_names_it() -> None:
+    bench = Bench()
+    decision = bench.guard.authorize(ToolCall(server="desk", tool="new_tool"), bench.chain)
+    assert decision.verdict.reason == "tool_unclassified"
+
+
+def test_a_completed_task_refuses_its_next_call() -> None:
+    bench = Bench()
+    bench.ledger.set_task_state("task_1", "completed", _draft("task"))
+    assert bench.guard.authorize(READ_CALL, bench.chain).verdict.reason == "task_completed"
+
+
+def test_a_task_past_its_end_refuses_its_next_call() -> None:
+    bench = Bench()
+    bench.clock.set(TASK.expires_at)
+    assert not bench.guard.authorize(READ_CALL, bench.chain).permitted
+
+
+@pytest.mark.parametrize(("kind", "name"), [("agent", "assistant"), ("subject", "alice"), ("task", "task_1")])
+def test_a_revocation_refuses_what_was_issued_before_it(kind: RevocationKind, name: str) -> None:
+    bench = Bench()
+    bench.ledger.revoke(_revocation(kind, name), _draft("revocation"))
+    assert bench.guard.authorize(READ_CALL, bench.chain).verdict.reason == f"{kind}_revoked"
+
+
+def test_an_agents_ceiling_holds_although_the_task_grants_more() -> None:
+    bench = Bench()
+    bench.ledger.put_agent(msgspec.structs.replace(AGENT, ceiling=(READING,)), _draft("agent"))
+    decision = bench.guard.authorize(refund(10), bench.chain)
+    assert decision.verdict.reason == "over_ceiling"
+
+
+def test_an_agent_no_longer_configured_is_refused_although_the_ledger_knows_it() -> None:
+    bench = Bench(agents=frozenset({"other"}))
+    assert bench.guard.authorize(READ_CALL, bench.chain).verdict.reason == "agent_unregistered"
+
+
+def test_without_a_policy_that_permits_nothing_is_permitted() -> None:
+    bench = Bench(policy='@id("pays") permit (principal, action in Hopward::Action::"pay", resource);')
+    assert bench.guard.authorize(READ_CALL, bench.chain).verdict.reason == "no_policy"
+
+
+def test_a_refused_exchange_is_a_denial() -> None:
+    bench = Bench()
+    bench.exchange.refusing = True
+    decision = bench.guard.authorize(READ_CALL, bench.chain)
+    assert not decision.permitted
+    assert decision.verdict.reason == "invalid_target"
+    assert bench.ledger.row(decision.id).verdict == "deny"
+
+
+def test_an_exception_in_any_check_is_a_denial_without_its_text() -> None:
+    bench = Bench(ledger=ForgetfulLedger(FixedClock()))
+    decision = bench.guard.authorize(READ_CALL, bench.chain)
+    assert decision.verdict.reason == "internal_error"
+    assert decision.verdict.errors == ("ZeroDivisionError",)
+    assert bench.guard.visible(bench.chain, "desk", ["read_ticket"]) == frozenset()
+
+
+def test_a_log_that_cannot_be_written_denies_every_call() -> None:
+    bench = Bench()
+    broken = BrokenLedger(FixedClock())
+    broken.put_agent(AGENT, _draft("agent"))
+    broken.put_task(TASK, _draft("task"))
+    bench.guard._ledger = broken  # pyright: ignore[reportPrivateUsage]
+    decision = bench.guard.authorize(READ_CALL, bench.chain)
+    assert not decision.permitted
+    assert not decision.recorded
+    assert decision.verdict.reason == "log_unavailable"
+    with pytest.raises(LedgerError):
+        bench.guard.decide([(READ_CALL, bench.chain)])
+
+
+def test_the_budget_ends_the_task_although_everything_else_permits() -> None:
+    bench = Bench()
+    verdicts = [bench.guard.authorize(refund(1), bench.chain).verdict.reason for _ in range(3)]
+    assert verdicts == ["permitted", "permitted", "budget_exhausted"]
+    reads = [bench.guard.authorize(READ_CALL, bench.chain).verdict.reason for _ in range(4)]
+    assert reads == ["permitted"] * 3 + ["budget_exhausted"]
+    assert bench.ledger.usage("task_1").calls == TASK.budget.calls
+
+
+def test_one_batch_cannot_overdraw_the_budget() -> None:
+    bench = Bench()
+    decisions = bench.guard.decide([(READ_CALL, bench.chain)] * 8)
+    assert [decision.permitted for decision in decisions] == [True] * 5 + [False] * 3
+    assert len({decision.id for decision in decisions}) == 8
+    assert len(bench.rows("decision")) == 8
+    assert len(bench.rows("credential")) == 5
+
+
+def test_a_call_is_evaluated_again_when_standing_changed_before_its_commit() -> None:
+    bench = Bench(ledger=RacingLedger(FixedClock()))
+    assert bench.guard.authorize(READ_CALL, bench.chain).permitted
+    assert len(bench.rows("decision")) == 1
+
+
+def test_a_call_is_refused_when_standing_never_settles() -> None:
+    ledger = RacingLedger(FixedClock())
+    ledger.races = 100
+    bench = Bench(ledger=ledger)
+    assert bench.guard.authorize(READ_CALL, bench.chain).verdict.reason == "standing_unsettled"
+    assert bench.rows("credential") == []
+
+
+def test_an_outcome_is_recorded_under_its_decision() -> None:
+    bench = Bench()
+    decision = bench.guard.authorize(READ_CALL, bench.chain)
+    bench.guard.settle(decision, Outcome(status="ok", result_digest="sha-256:00", size=2))
+    outcome = bench.rows("outcome")[0]
+    assert outcome["decision"] == decision.id
+    assert outcome["reason"] == "ok"
+
+
+def test_a_token_is_minted_only_for_the_call_that_was_decided() -> None:
+    bench = Bench()
+    decision = bench.guard.authorize(refund(10), bench.chain)
+    assert decision.id in bench.guard.mint(decision, refund(10))
+    with pytest.raises(HopwardError, match="another call"):
+        bench.guard.mint(decision, refund(11))
+    denied = bench.guard.authorize(refund(51), bench.chain)
+    with pytest.raises(HopwardError, match="no permit"):
+        bench.guard.mint(denied, refund(51))
+
+
+def test_a_listing_shows_what_task_ceiling_scope_and_policy_leave() -> None:
+    bench = Bench()
+    names = ["read_ticket", "refund", "shred", "unheard_of", "resource:ticket://7", "resource:file://x"]
+    shown = bench.guard.visible(bench.chain, "desk", names)
+    assert shown == {"read_ticket", "refund", "resource:ticket://7"}
+    narrow = msgspec.structs.replace(bench.chain, scope=("desk/refund",))
+    assert bench.guard.visible(narrow, "desk", names) == {"refund"}
+
+
+def test_a_listing_is_empty_once_the_task_has_ended() -> None:
+    bench = Bench()
+    bench.ledger.set_task_state("task_1", "completed", _draft("task"))
+    assert bench.guard.visible(bench.chain, "desk", ["read_ticket"]) == frozenset()
+
+
+def test_the_log_keeps_as_much_of_the_arguments_as_configured() -> None:
+    for mode, kept in (("full", True), ("redacted", False), ("digest", False)):
+        settings = LogSettings(arguments=mode, redact=("ticket",))  # type: ignore[arg-type]
+        bench = Bench(log=settings)
+        decision = bench.guard.authorize(READ_CALL, bench.chain)
+        record = bench.ledger.row(decision.id).record
+        assert ("T-1" in str(record)) is kept
+        assert record["call"]["digest"] == call_digest(READ_CALL)
+
+
+def test_a_call_that_json_cannot_carry_is_denied_not_raised() -> None:
+    bench = Bench()
+    poison = ToolCall(server="desk", tool="read_ticket\ud800", arguments={"ticket": "\ud800"})
+    denied, permitted = bench.guard.decide([(poison, bench.chain), (READ_CALL, bench.chain)])
+    assert not denied.permitted
+    assert denied.recorded
+    assert permitted.permitted
+    assert bench.ledger.row(denied.id).tool == "read_ticket\\ud800"
+
+
+def test_a_caller_turned_away_leaves_a_row() -> None:
+    bench = Bench()
+    bench.guard.refuse("desk", "invalid_token", "The token has expired.")
+    assert bench.rows("refusal")[0]["reason"] == "invalid_token"
