@@ -20,7 +20,7 @@ class Classifications:
         self._patterns = sorted(patterns, key=lambda tool: len(tool.name), reverse=True)
 
     def find(self, server: str, name: str) -> Tool | None:
-        """The classification of one tool, MCP resource (`resource:URI`) or prompt (`prompt:NAME`), or None."""
+        """The classification of a tool, MCP resource (`resource:URI`) or prompt (`prompt:NAME`), or None."""
         exact = self._exact.get((server, name))
         if exact is not None:
             return exact

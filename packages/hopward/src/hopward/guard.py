@@ -1,6 +1,6 @@
 """The guard: one synchronous call that decides, records and plans the credential of one tool call.
 
-    identify -> chain -> standing -> facts -> policy -> decision log (durable) -> credential -> forward -> outcome
+    chain -> standing -> facts -> policy -> decision log (durable) -> credential -> forward -> outcome
 
 Everything up to the decision log happens in `Guard.authorize`, without any network. A permit is returned
 only after its row, and the row of the credential that may be minted for it, are durable. Whatever goes wrong
@@ -20,6 +20,7 @@ from hopward.clock import Clock, Instant
 from hopward.errors import HopwardError, LedgerError
 from hopward.model import (
     Agent,
+    Capability,
     Chain,
     Credential,
     Decision,
@@ -161,7 +162,7 @@ class Guard:
         return [_decision(ids[i], evaluation) for i, evaluation in enumerate(evaluations)]
 
     def visible(self, chain: Chain, server: str, names: Iterable[str]) -> frozenset[str]:
-        """Which of a server's tools (`resource:URI`, `prompt:NAME`) some call of this chain could be permitted.
+        """Which of a server's tools (`resource:URI`, `prompt:NAME`) this chain could be permitted to call.
 
         Advice for listings, never a decision. Empty whenever anything goes wrong.
         """
@@ -176,9 +177,9 @@ class Guard:
             return frozenset()
 
     def mint(self, decision: Decision, call: ToolCall) -> str:
-        """The token for a permitted call; raises `LedgerError` or `ExchangeRefusedError` rather than mint loosely.
+        """The token for a permitted call, which must be the one decided on: its digest is compared.
 
-        The call must be the one decided on: its digest is compared.
+        Raises `HopwardError` for anything else, `ExchangeRefusedError` once the credential is over.
         """
         if not decision.permitted or decision.credential is None:
             raise HopwardError(f"decision {decision.id} is no permit", error="not_permitted")
@@ -243,7 +244,7 @@ class Guard:
         return revocation.why_fallen(standing, chain, now)
 
     def _reachable(
-        self, chain: Chain, task: Task, ceiling: tuple[capability.Capability, ...], server: str, name: str
+        self, chain: Chain, task: Task, ceiling: tuple[Capability, ...], server: str, name: str
     ) -> bool:
         tool = self._classifications.find(server, name)
         return (
@@ -316,7 +317,7 @@ class Guard:
     def _unrecorded(self, call: ToolCall, chain: Chain, error: LedgerError) -> Decision:
         sentence = "The decision log cannot be written, so nothing may be called."
         verdict = Verdict(name="deny", reason="log_unavailable", sentence=sentence, errors=(error.error,))
-        decision = Decision(
+        return Decision(
             id="dec_" + secrets.token_hex(12),
             at=self._clock.now(),
             verdict=verdict,
@@ -326,7 +327,6 @@ class Guard:
             chain=chain,
             recorded=False,
         )
-        return decision
 
 
 def call_digest(call: ToolCall) -> str:
