@@ -7,11 +7,14 @@ ever be taken for a person (RFC 9068 section 5); in the model it is its bare id.
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
-from hopward.clock import Instant, from_seconds
+from hopward.clock import Instant, from_seconds, to_seconds
 from hopward.errors import TokenError
-from hopward.model import Chain, Value
+from hopward.model import Chain, Credential, Value
+
+Content: TypeAlias = dict[str, Any]
+"""The claims of a token as JSON."""
 
 TYPE = "at+jwt"
 """The `typ` of every token minted here (RFC 9068 section 2.1)."""
@@ -56,6 +59,27 @@ class Presented(Value, frozen=True):
     task: str = ""
     lineage: tuple[str, ...] = ()
     bound: bool = False
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """The token as an introspection response describes it (RFC 7662 section 2.2)."""
+        may = {"iss": self.may_act.issuer, "sub": self.may_act.subject} if self.may_act else {}
+        optional = {
+            "scope": scope_text(self.scope),
+            "txn": self.task,
+            "act": act(self.actors) if self.actors else {},
+            "may_act": may,
+        }
+        return {
+            "iss": self.issuer,
+            "sub": self.subject,
+            "aud": self.audience,
+            "client_id": self.client,
+            "iat": to_seconds(self.issued_at),
+            "exp": to_seconds(self.expires_at),
+            "jti": self.token,
+            **{name: value for name, value in optional.items() if value},
+        }
 
     @property
     def ancestry(self) -> tuple[str, ...]:
@@ -153,6 +177,28 @@ def read(claims: Mapping[str, Any], kid: str) -> Presented:
         lineage=_lineage(claims["lineage"]) if "lineage" in claims else (),
         bound="cnf" in claims,
     )
+
+
+def write(credential: Credential, issuer: str, client: str) -> Content:
+    """The claims of a token that `read` reads back: what RFC 9068 requires, and ours where there is any."""
+    content: Content = {
+        "iss": issuer,
+        "sub": credential.subject,
+        "aud": credential.audience,
+        "client_id": client,
+        "iat": to_seconds(credential.issued_at),
+        "exp": to_seconds(credential.expires_at),
+        "jti": credential.id,
+    }
+    if credential.scope:
+        content["scope"] = credential.scope
+    if credential.task:
+        content["txn"] = credential.task
+    if credential.actors:
+        content["act"] = act(credential.actors)
+    if credential.lineage:
+        content["lineage"] = list(credential.lineage)
+    return content
 
 
 def chain_of(presented: Presented) -> Chain:

@@ -19,14 +19,21 @@ over HTTP and the proxy in its own process both go through it. Its twelve checks
     12  no parameter occurs twice (`hopward.wire`, where parameters are read)
 """
 
+import re
 from collections.abc import Mapping
 from typing import Literal
 
 from hopward import pattern
 from hopward.claims import CallDetails, Party, Presented, is_agent, principal
 from hopward.clock import Instant, from_seconds, to_seconds
-from hopward.errors import ExchangeRefusedError
+from hopward.errors import ConfigError, ExchangeRefusedError
 from hopward.model import Value
+from hopward.settings import Settings
+
+PROXY = "hopward-proxy"
+"""The proxy's client id, wherever it runs."""
+
+_RESOURCE = re.compile(r"[a-z][a-z0-9+.-]*:[\x21\x22\x24-\x7E]+")
 
 
 class Client(Value, frozen=True):
@@ -85,6 +92,55 @@ class Grant(Value, frozen=True):
     call: CallDetails | None = None
 
 
+def endpoint(settings: Settings, server: str) -> str:
+    """The resource indicator of a server's endpoint at the proxy: the audience of its callers' tokens."""
+    return f"{settings.proxy.public_url.rstrip('/')}/{server}/mcp"
+
+
+def targets_of(settings: Settings) -> dict[str, Target]:
+    """Every target by its resource indicator (RFC 8707).
+
+    Raises `ConfigError` if one is no absolute URI without fragment, or if two could be taken for each other:
+    a token for one of them would open the other.
+    """
+    targets: dict[str, Target] = {}
+    alike = {_folded(settings.authority.issuer): "the authority"}
+    for server, entry in settings.servers.items():
+        for target in (
+            Target(resource=endpoint(settings, server), server=server, kind="endpoint"),
+            Target(resource=entry.resource, server=server, kind="upstream"),
+        ):
+            resource = target.resource
+            if not _RESOURCE.fullmatch(resource):
+                raise ConfigError(f"{resource!r} of server {server} is no resource indicator (RFC 8707).")
+            owner = f"the {target.kind} of server {server}"
+            if alike.setdefault(_folded(resource), owner) != owner:
+                raise ConfigError(f"{resource} is {owner}, and also {alike[_folded(resource)]}.")
+            targets[resource] = target
+    return targets
+
+
+def clients_of(settings: Settings) -> dict[str, Client]:
+    """Every client by its id: the agents, the proxy, and the servers, which only ask about their tokens.
+
+    An agent may target the proxy's endpoints and nothing else: this is what makes the proxy unavoidable.
+    """
+    endpoints = tuple(endpoint(settings, server) for server in settings.servers)
+    resources = tuple(entry.resource for entry in settings.servers.values())
+    clients = {
+        PROXY: Client(id=PROXY, role="proxy", targets=resources, audiences=endpoints),
+        **{
+            f"server:{name}": Client(id=f"server:{name}", role="server", audiences=(entry.resource,))
+            for name, entry in settings.servers.items()
+        },
+    }
+    for agent in settings.agents:
+        if agent in clients:
+            raise ConfigError(f"An agent cannot be called {agent}: that is another client's id.")
+        clients[agent] = Client(id=agent, role="agent", targets=endpoints)
+    return clients
+
+
 def check(request: ExchangeRequest, targets: Mapping[str, Target], now: Instant, limits: Limits) -> Grant:
     """The grant a request deserves; raises `ExchangeRefusedError` with the OAuth error code.
 
@@ -105,6 +161,10 @@ def check(request: ExchangeRequest, targets: Mapping[str, Target], now: Instant,
         lineage=_lineage(request),
         call=_call(request, target),
     )
+
+
+def _folded(resource: str) -> str:
+    return resource.rstrip("/").lower()
 
 
 def _target(request: ExchangeRequest, targets: Mapping[str, Target]) -> Target:

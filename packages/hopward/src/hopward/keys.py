@@ -42,6 +42,7 @@ class Retired:
 class _Ring:
     active: SigningKey
     retired: tuple[Retired, ...]
+    keys: dict[str, VerificationKey]
     stamp: tuple[int, int, int]
 
 
@@ -82,8 +83,7 @@ class KeyRing:
     def verification_keys(self) -> dict[str, VerificationKey]:
         """By `kid`, every key whose tokens may still be good."""
         ring = self._fresh()
-        keys = [ring.active.verification(), *(retired.key for retired in self._serving(ring))]
-        return {key.kid: key for key in keys}
+        return {**ring.keys, **{entry.key.kid: entry.key for entry in self._serving(ring)}}
 
     def jwks(self) -> dict[str, Any]:
         """The JWKS document (RFC 7517 section 5): public keys only."""
@@ -149,7 +149,7 @@ def _load_ring(path: Path) -> _Ring:
         )
     except (ValueError, TypeError, KeyError, AttributeError, HopwardError) as error:
         raise ConfigError(f"{path} does not hold the authority's keys.", advice=_INIT) from error
-    return _Ring(active, retired, stamp)
+    return _Ring(active, retired, {active.kid: active.verification()}, stamp)
 
 
 def _load_key(path: Path) -> SigningKey:

@@ -1,0 +1,86 @@
+"""Who calls: the chain that an access token (RFC 9068) presents at the proxy."""
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from threading import Lock
+from typing import Protocol
+
+from hopward import claims
+from hopward.clock import Clock, Instant
+from hopward.errors import TokenError
+from hopward.jose import Expected, verify
+from hopward.jwk import VerificationKey
+from hopward.model import Chain
+
+_MOST_TOKENS = 4_096
+
+
+class VerificationKeys(Protocol):
+    """Where the keys come from; `hopward.keys.KeyRing` is one such place."""
+
+    def verification_keys(self) -> Mapping[str, VerificationKey]:
+        """By `kid`, every key whose tokens may still be good."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    chain: Chain
+    audience: str
+
+
+class Identifier:
+    """Knows the chain an access token presents. Safe to share between threads.
+
+    A token verified once is remembered by its digest, and its signature not checked again while the token
+    has not expired and its key is still in use. Standing is no matter of identity: the guard looks at it on
+    every call.
+    """
+
+    def __init__(
+        self, *, keyring: VerificationKeys, issuer: str, clock: Clock, size: int = _MOST_TOKENS
+    ) -> None:
+        self._keys = keyring
+        self._issuer = issuer
+        self._clock = clock
+        self._size = size
+        self._known: OrderedDict[bytes, _Known] = OrderedDict()
+        self._lock = Lock()
+
+    def identify(self, token: str, audience: str) -> Chain:
+        """The chain of a caller's token for exactly this audience; raises `TokenError`."""
+        keys, now = self._keys.verification_keys(), self._clock.now()
+        mark = sha256(token.encode("utf-8", "surrogatepass")).digest()
+        with self._lock:
+            known = self._known.get(mark)
+        if (
+            known is None
+            or not known.issued_at <= now < known.chain.expires_at
+            or known.chain.key not in keys
+        ):
+            known = self._verified(token, keys, now)
+            self._remember(mark, known)
+        if known.audience != audience:
+            raise TokenError("The token is for someone else.", error="wrong_audience")
+        return known.chain
+
+    def _verified(self, token: str, keys: Mapping[str, VerificationKey], now: Instant) -> _Known:
+        expected = Expected(types=(claims.TYPE,), issuer=self._issuer, audience=None)
+        verified = verify(token, keys, expected, now)
+        presented = claims.read(verified.claims, verified.kid)
+        if presented.may_act is not None or not presented.actors or presented.client != presented.actors[-1]:
+            raise TokenError("The token is not one an agent calls with.", error="wrong_type")
+        if not presented.task or claims.is_agent(presented.subject):
+            raise TokenError("The token is not about a task.", error="wrong_type")
+        if presented.bound:
+            raise TokenError("The token is bound to a key, which cannot be checked here.", error="bad_claim")
+        return _Known(claims.chain_of(presented), presented.audience)
+
+    def _remember(self, mark: bytes, known: _Known) -> None:
+        with self._lock:
+            self._known[mark] = known
+            self._known.move_to_end(mark)
+            while len(self._known) > self._size:
+                self._known.popitem(last=False)
