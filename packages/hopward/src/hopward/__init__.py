@@ -1,0 +1,55 @@
+"""Hopward decides, credentials and records every tool call an AI agent makes, at every hop.
+
+    guard = Guard.open("hopward.toml")
+    task = guard.open_task("support", subject="alice@example.com")
+    call = ToolCall(server="desk", tool="refund", arguments={"amount": 20})
+    decision = guard.authorize(call, guard.enter(task.id))
+    if decision.permitted:
+        token = guard.mint(decision, call)   # good for this one call
+        ...                                  # call the server with it
+        guard.settle(decision, Outcome(status="ok"))
+
+A permit is returned only after its row in the decision log is durable. What cannot be decided is denied.
+"""
+
+from hopward.canonical import canonical, digest
+from hopward.errors import (
+    ChainError,
+    ConfigError,
+    ExchangeRefusedError,
+    HopwardError,
+    LedgerError,
+    NotFoundError,
+    PolicyError,
+    StateError,
+    TokenError,
+)
+from hopward.model import Capability, Chain, Credential, Decision, Outcome, Task, ToolCall, Verdict
+from hopward.verifier import CredentialVerifier
+from hopward.wiring import Guard
+
+__all__ = [
+    "Capability",
+    "Chain",
+    "ChainError",
+    "ConfigError",
+    "Credential",
+    "CredentialVerifier",
+    "Decision",
+    "ExchangeRefusedError",
+    "Guard",
+    "HopwardError",
+    "LedgerError",
+    "NotFoundError",
+    "Outcome",
+    "PolicyError",
+    "StateError",
+    "Task",
+    "TokenError",
+    "ToolCall",
+    "Verdict",
+    "canonical",
+    "digest",
+]
+
+__version__ = "0.1.0"
