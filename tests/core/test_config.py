@@ -8,7 +8,6 @@ from typing import Any
 import msgspec
 import pytest
 import tomlkit
-from hopward.jose import SigningKey
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec import inspect
@@ -17,6 +16,7 @@ from hopward.config import Document, find_settings, read_settings
 from hopward.config.lines import line_map, line_of
 from hopward.config.shape import misshapen
 from hopward.errors import ConfigError
+from hopward.jwk import SigningKey
 
 GOOD = """\
 state = ".hopward"
@@ -412,3 +412,10 @@ def test_the_walk_over_the_types_finds_a_mistake_exactly_when_the_conversion_ref
     else:
         refused = False
     assert bool(list(misshapen(document, inspect.type_info(Document)))) == refused
+
+
+def test_two_agents_may_not_share_a_key(tmp_path: Path) -> None:
+    key = _inline(SigningKey.generate("ES256").public_jwk())
+    second = f'\n[agents.other]\nowner = "x"\npurpose = "y"\nkey = {key}\nceiling = []\n'
+    found = problems_of(tmp_path, changed("owner =", f"key = {key}\nowner =") + second)
+    assert any('agents.other.key: is the key of agent "assistant" too' in problem for problem in found)

@@ -1,6 +1,8 @@
 """Reads `hopward.toml`, checks all of it, and refuses to start with every mistake named by file and line."""
 
 import importlib
+import os
+import sys
 import tomllib
 from pathlib import Path
 
@@ -45,7 +47,11 @@ def read_settings(path: Path) -> Settings:
 
     Raises `ConfigError` with *every* mistake, each as `hopward.toml:LINE: KEY: what is wrong`.
     """
-    text = _read(path)
+    return checked_settings(_read(path), path)
+
+
+def checked_settings(text: str, path: Path) -> Settings:
+    """The settings that `text` would give if it stood in the file `path`; raises as `read_settings` does."""
     document = _parse(path, text)
     broken = list(broken_rules(document))
     try:
@@ -69,15 +75,26 @@ def read_settings(path: Path) -> Settings:
 
 
 def find_settings(start: Path) -> Path:
-    """The nearest `hopward.toml` in a folder or above it; raises `ConfigError` where there is none."""
+    """The nearest `hopward.toml` in a folder or above it.
+
+    Raises `ConfigError` where there is none, or where it belongs to another user: it names programs to
+    start, and a folder above may be one that anybody can write to.
+    """
     folder = start.absolute()
-    for candidate in (folder, *folder.parents):
-        if (candidate / FILE_NAME).is_file():
-            return candidate / FILE_NAME
+    for candidate in (above / FILE_NAME for above in (folder, *folder.parents)):
+        if candidate.is_file():
+            if not _is_ours(candidate):
+                told = f"{candidate} belongs to another user."
+                raise ConfigError(told, advice="If you trust it, name it with --config or HOPWARD_CONFIG.")
+            return candidate
     raise ConfigError(
         f"There is no {FILE_NAME} in {folder} or in any folder above it.",
         advice="Run `hopward init` to make one here, or name one with --config or HOPWARD_CONFIG.",
     )
+
+
+def _is_ours(path: Path) -> bool:
+    return sys.platform == "win32" or path.stat().st_uid in (0, os.geteuid())
 
 
 def _read(path: Path) -> str:

@@ -8,8 +8,9 @@ from hopward import constraint
 from hopward.config import forms
 from hopward.config.problem import KeyPath, Problem, Table, items, table, tables, text
 from hopward.constraint import Constraint
+from hopward.constraint.arguments import check_key
 from hopward.errors import TokenError
-from hopward.jose import VerificationKey
+from hopward.jwk import VerificationKey, thumbprint
 
 DAY = 24 * 60 * 60
 LONGEST_TASK = 31 * DAY
@@ -19,10 +20,11 @@ LONGEST_TASK = 31 * DAY
 def agent_problems(document: Table) -> Iterator[Problem]:
     """Every rule broken by an agent's settings."""
     servers = table(document.get("servers"))
-    for path, _, agent in tables(document, "agents"):
+    holders: dict[str, str] = {}
+    for path, name, agent in tables(document, "agents"):
         yield from _capabilities((*path, "ceiling"), agent.get("ceiling"), servers)
         if "key" in agent:
-            yield from _key((*path, "key"), table(agent["key"]))
+            yield from _key((*path, "key"), name, table(agent["key"]), holders)
 
 
 def workflow_problems(document: Table) -> Iterator[Problem]:
@@ -68,6 +70,9 @@ def _capability(path: KeyPath, entry: Table, servers: Table) -> Iterator[Problem
             elif key == "tools" and text(pattern).strip():
                 yield from _tool_pattern((*path, key, index), text(pattern), servers)
     for argument, conditions in table(entry.get("constraints")).items():
+        wrong = check_key(argument)
+        if wrong:
+            yield Problem((*path, "constraints", argument), wrong)
         for index, condition in enumerate(items(conditions)):
             yield from _constraint((*path, "constraints", argument, index), condition)
 
@@ -90,11 +95,16 @@ def _constraint(path: KeyPath, condition: object) -> Iterator[Problem]:
         yield Problem(path, wrong)
 
 
-def _key(path: KeyPath, jwk: Table) -> Iterator[Problem]:
+def _key(path: KeyPath, name: str, jwk: Table, holders: dict[str, str]) -> Iterator[Problem]:
     try:
-        VerificationKey.from_jwk(jwk)
+        key = VerificationKey.from_jwk(jwk)
     except TokenError as error:
         yield Problem(path, f"is no usable public key (JWK): {error.message}")
+        return
+    for mark in {key.kid, thumbprint(jwk)}:
+        first = holders.setdefault(mark, name)
+        if first != name:
+            yield Problem(path, f'is the key of agent "{first}" too; each could speak as the other')
 
 
 def _whole(value: object) -> int | None:

@@ -115,4 +115,4 @@ def _listen(path: KeyPath, section: Table, outside: str) -> Iterator[Problem]:
 
 def _if_wrong(path: KeyPath, value: str, wrong: str) -> Iterator[Problem]:
     if value.strip() and wrong:
-        yield Problem(path, f'"{value}": {wrong}')
+        yield Problem(path, wrong)

@@ -37,7 +37,7 @@ def _transport(path: KeyPath, server: Table) -> Iterator[Problem]:
     url = text(server.get("url"))
     wrong = forms.wrong_endpoint(url) if url.strip() else ""
     if wrong:
-        yield Problem((*path, "url"), f'"{url}": {wrong}')
+        yield Problem((*path, "url"), wrong)
     for key in ("environment", "directory"):
         if key in server and "command" not in server:
             yield Problem((*path, key), "has no effect without command")
@@ -103,7 +103,7 @@ def _resource(
         return
     wrong = forms.wrong_uri(resource)
     if wrong:
-        yield Problem(path, f'"{resource}": {wrong}')
+        yield Problem(path, wrong)
     first = resources.setdefault(resource, name)
     if first != name:
         yield Problem(path, f'is already the resource of server "{first}"; one credential would fit both')

@@ -1,0 +1,147 @@
+"""The `hopward` command.
+
+Verbs are loaded when they are asked for, each from its own module; `hopward mcp run` is started anew by
+every MCP client, so nothing here may import what only a human reader needs (rich, tomlkit, sqlite-utils).
+Plugins add verbs through the entry point group `hopward.commands`.
+
+Exit status: 0 done; 1 refused, failed, or something is broken; 2 wrong usage or configuration.
+"""
+
+import importlib
+import importlib.metadata
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hopward.cli.session import Session
+from hopward.errors import ConfigError, HopwardError
+
+_VERBS = {
+    "init": (
+        "hopward.cli.init:init",
+        "Write hopward.toml, starter policies, keys and an empty decision log.",
+    ),
+    "task": ("hopward.cli.task:task", "Open, show, list and complete tasks; get a token for one."),
+    "agent": ("hopward.cli.agent:agent", "Register agents and show them."),
+    "revoke": ("hopward.cli.revoke:revoke", "Make a task, agent, subject, token or key stop counting, now."),
+    "log": ("hopward.cli.log:log", "Read, follow and verify the decision log."),
+    "policy": ("hopward.cli.policy:policy", "Check, test and explain policies."),
+    "doctor": (
+        "hopward.cli.doctor:doctor",
+        "Say what is broken, missing or only good enough for development.",
+    ),
+}
+_PLUGIN_GROUP = "hopward.commands"
+
+
+class Verbs(click.Group):
+    """The built-in verbs by name, then the plugins' verbs; none of them is imported before it is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Every verb there is."""
+        return [*_VERBS, *sorted(entry.name for entry in _plugin_verbs())]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """One verb, imported now. A plugin cannot take the name of a built-in verb."""
+        if cmd_name in _VERBS:
+            module, _, attribute = _VERBS[cmd_name][0].partition(":")
+            return _command(getattr(importlib.import_module(module), attribute), cmd_name)
+        for entry in _plugin_verbs():
+            if entry.name == cmd_name:
+                return _command(_loaded(entry), cmd_name)
+        return None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list in `hopward --help`, written without importing any verb."""
+        rows = [(name, text) for name, (_, text) in _VERBS.items()]
+        rows += sorted((entry.name, _summary(entry)) for entry in _plugin_verbs())
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """The error boundary: every error becomes a message on standard error and an exit status."""
+        try:
+            return super().invoke(ctx)
+        except HopwardError as error:
+            if ctx.params["debug"]:
+                raise
+            raise _refused(error) from None
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+            raise
+        except Exception as error:
+            if ctx.params["debug"]:
+                raise
+            told = f"This is a bug in Hopward: {type(error).__name__}: {error}"
+            advice = "Run the command again with `hopward --debug ...` and report what it prints."
+            raise _refused(HopwardError(told, error="internal_error", advice=advice)) from None
+
+
+def _refused(error: HopwardError) -> click.ClickException:
+    kind = click.UsageError if isinstance(error, ConfigError) else click.ClickException
+    return kind(str(error))
+
+
+def _plugin_verbs() -> Iterator[importlib.metadata.EntryPoint]:
+    for entry in importlib.metadata.entry_points(group=_PLUGIN_GROUP):
+        if entry.name not in _VERBS:
+            yield entry
+
+
+def _loaded(entry: importlib.metadata.EntryPoint) -> Any:
+    try:
+        return entry.load()
+    except ImportError as error:
+        told = f"The verb {entry.name!r} of {_distribution(entry)} cannot be loaded: {error}"
+        raise ConfigError(
+            told, advice="Install that package again, in the same version as hopward."
+        ) from error
+
+
+def _command(found: Any, name: str) -> click.Command:
+    if not isinstance(found, click.Command):
+        raise ConfigError(f"The verb {name!r} is not a click command.")
+    return found
+
+
+def _summary(entry: importlib.metadata.EntryPoint) -> str:
+    text = entry.dist.metadata["Summary"] if entry.dist else ""
+    return f"{text} ({_distribution(entry)})"
+
+
+def _distribution(entry: importlib.metadata.EntryPoint) -> str:
+    return entry.dist.name if entry.dist else entry.value
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--config",
+    type=click.Path(dir_okay=False, path_type=Path),
+    envvar="HOPWARD_CONFIG",
+    help="The hopward.toml to use.  [default: the nearest one, from here upwards; or $HOPWARD_CONFIG]",
+)
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.version_option(package_name="hopward", prog_name="hopward")
+@click.pass_context
+def verbs(ctx: click.Context, config: Path | None, debug: bool) -> None:
+    """Authorize every tool call of an AI agent, at every hop, and write it down.
+
+    Start with `hopward init`, then `hopward doctor`.
+    """
+    ctx.obj = Session(config)
+
+
+def main() -> None:
+    """The console script."""
+    # Output may hold any text; a terminal that cannot show a character gets an escape, never a traceback.
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
+    verbs.main(prog_name="hopward")
+
+
+if __name__ == "__main__":
+    main()

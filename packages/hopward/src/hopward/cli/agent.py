@@ -1,0 +1,86 @@
+"""`hopward agent`: register agents and show them."""
+
+from typing import Any
+
+import click
+import msgspec
+
+from hopward.cli.guarded import pass_guard
+from hopward.cli.output import hint, show_fields, show_json, show_table, tell
+from hopward.cli.session import Session
+from hopward.cli.wording import capability_lines, moment
+from hopward.model import ACTIONS, SENSITIVITIES, Agent
+from hopward.project import NewAgent, add_agent
+from hopward.wiring import Guard
+
+_ACTION = click.Choice(ACTIONS)
+
+
+@click.group()
+def agent() -> None:
+    """Register agents and show them."""
+
+
+@agent.command("add")
+@click.argument("name")
+@click.option("--owner", required=True, help="Who answers for it, such as a person's address.")
+@click.option("--purpose", required=True, help="What it is for.")
+@click.option("--tool", "tools", multiple=True, required=True, help="SERVER/TOOL, SERVER/PREFIX*. Repeat it.")
+@click.option("--action", "actions", multiple=True, required=True, type=_ACTION, help="Repeat it.")
+@click.option("--sensitivity", required=True, type=click.Choice(SENSITIVITIES), help="The highest label.")
+@click.option("--destination", "destinations", multiple=True, required=True, help="Repeat it.")
+@click.pass_obj
+def add(session: Session, name: str, owner: str, purpose: str, **ceiling: Any) -> None:
+    """Append an agent to hopward.toml and make its key pair.
+
+    The options are its ceiling: the most that any task can ever give it.
+    """
+    private = add_agent(session.config, NewAgent(name=name, owner=owner, purpose=purpose, **ceiling))
+    tell(f"Registered agent {name} in {session.config}.")
+    tell(f"Its private key is {private}, for this user only; give it to the agent and to nobody else.")
+    hint(f'Next: let a workflow name it (agent = "{name}"), then run hopward doctor.')
+
+
+@agent.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per agent.")
+@pass_guard
+def list_agents(guard: Guard, as_json: bool) -> None:
+    """List the registered agents."""
+    found = [guard.agent(name) for name in sorted(guard.settings.agents)]
+    if as_json:
+        for one in found:
+            show_json(one)
+    elif found:
+        show_table(["agent", "state", "owner", "purpose"], map(_row, found))
+    else:
+        hint("No agents. hopward agent add registers one.")
+
+
+@agent.command("show")
+@click.argument("name")
+@click.option("--json", "as_json", is_flag=True, help="Print the agent as JSON.")
+@pass_guard
+def show(guard: Guard, name: str, as_json: bool) -> None:
+    """Show one agent: who owns it, the most it may be given, whether it was revoked."""
+    found = guard.agent(name)
+    revoked = guard.ledger.revocations("agent", name)
+    key = guard.settings.agents[name].key
+    if as_json:
+        plain = msgspec.to_builtins({"revocations": revoked, "key": key})
+        show_json({**msgspec.to_builtins(found), **plain})
+        return
+    show_fields(
+        [
+            ("agent", found.id),
+            ("state", found.state),
+            ("owner", found.owner),
+            ("purpose", found.purpose),
+            *(("ceiling", line) for line in capability_lines(found.ceiling)),
+            ("key", str(key.get("kid", "")) or "none: it cannot get tokens at the authority"),
+            *(("revoked", f"{moment(gone.at)} by {gone.by}: {gone.why}") for gone in revoked),
+        ]
+    )
+
+
+def _row(found: Agent) -> tuple[str, ...]:
+    return (found.id, found.state, found.owner, found.purpose)

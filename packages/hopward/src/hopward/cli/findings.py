@@ -1,0 +1,239 @@
+"""What `hopward doctor` looks at. Each check reads, and changes nothing."""
+
+import importlib.metadata
+import os
+import shutil
+import stat
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from hopward import capability
+from hopward.clock import SystemClock
+from hopward.config import read_settings
+from hopward.errors import ConfigError, HopwardError
+from hopward.exchange import clients_of, targets_of
+from hopward.keys import KeyRing
+from hopward.ledger import SqliteLedger
+from hopward.model import Agent
+from hopward.policies import load_engine, read_cases, run_cases
+from hopward.policy import nearest
+from hopward.project import KEYS_FOLDER, LOG_FILE, schema_is_current
+from hopward.settings import ServerSettings, Settings
+from hopward.wiring import classified
+
+Level: TypeAlias = Literal["ok", "note", "broken"]
+"""`broken` stops Hopward or undoes a guarantee; `note` is good enough for development, or not finished."""
+
+_VERIFIED_ROWS = 200_000
+"""A longer decision log is left to `hopward log verify`, which takes its time and shows it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at: how it is, and what to do about it."""
+
+    level: Level
+    about: str
+    sentence: str
+    advice: str = ""
+
+
+def findings(config: Path) -> Iterator[Finding]:
+    """Everything found about an installation. Without a usable configuration, that is all there is to say."""
+    try:
+        settings = read_settings(config)
+        targets_of(settings)
+        clients_of(settings)
+    except ConfigError as error:
+        yield from _refused("configuration", error)
+        return
+    yield Finding("ok", "configuration", f"{config} can be used.")
+    for check in _CHECKS:
+        yield from check(settings)
+
+
+def _refused(about: str, error: HopwardError) -> Iterator[Finding]:
+    problems = error.problems if isinstance(error, ConfigError) else ()
+    for sentence in problems or (error.message,):
+        yield Finding("broken", about, sentence, error.advice)
+
+
+def _files(settings: Settings) -> Iterator[Finding]:
+    written = [settings.root / "hopward.toml", settings.policies, *sorted(settings.policies.glob("*.cedar"))]
+    for path in written:
+        yield from _exposed(path, 0o022, "others can change it, and with it what is permitted")
+    for path in (settings.state, settings.state / LOG_FILE):
+        yield from _exposed(path, 0o077, "others can read it")
+
+
+def _exposed(path: Path, forbidden: int, told: str) -> Iterator[Finding]:
+    if sys.platform == "win32" or not path.exists():
+        return
+    found = path.stat()
+    if found.st_uid not in (0, os.geteuid()):
+        yield Finding("broken", "files", f"{path} belongs to another user.")
+    if stat.S_IMODE(found.st_mode) & forbidden:
+        mode = "go-w" if forbidden == 0o022 else "go-rwx"
+        yield Finding("broken", "files", f"{path}: {told}.", f"chmod {mode} {path}")
+
+
+def _keys(settings: Settings) -> Iterator[Finding]:
+    try:
+        ring = KeyRing.open(settings.state / KEYS_FOLDER)
+        for path in sorted((settings.state / KEYS_FOLDER / "agents").glob("*.json")):
+            ring.agent_key(path.stem)
+    except ConfigError as error:
+        yield from _refused("keys", error)
+        return
+    yield Finding("ok", "keys", f"Signing with {settings.authority.algorithm} key {ring.signing.kid}.")
+    yield Finding(
+        "note", "keys", "Keys and decision log are not encrypted at rest.", "Encrypt the disk they are on."
+    )
+
+
+def _log(settings: Settings) -> Iterator[Finding]:
+    try:
+        ledger = SqliteLedger.open(settings.state / LOG_FILE, clock=SystemClock())
+        with closing(ledger):
+            rows, _ = ledger.head()
+            if rows > _VERIFIED_ROWS:
+                yield Finding(
+                    "note", "log", f"{rows} rows are too many to verify here.", "hopward log verify"
+                )
+                return
+            found = ledger.verify()
+            registered = {known.id for known in ledger.agents()}
+    except HopwardError as error:
+        yield from _refused("log", error)
+        return
+    if found.ok:
+        yield Finding("ok", "log", f"The decision log verifies: {found.rows} rows.")
+    for bad in found.problems[:1]:
+        yield Finding(
+            "broken",
+            "log",
+            f"The decision log does not verify: row {bad.seq}: {bad.what}",
+            "hopward log verify",
+        )
+    for name in sorted(registered - settings.agents.keys()):
+        yield Finding("note", "agents", f"{name} is registered no more; whatever it holds is refused.")
+
+
+def _policies(settings: Settings) -> Iterator[Finding]:
+    tools = classified(settings.servers)
+    try:
+        engine = load_engine(settings.policies, tools)
+        results = run_cases(engine, read_cases(settings.policies), _agents(settings))
+    except ConfigError as error:
+        yield from _refused("policies", error)
+        return
+    yield Finding("ok", "policies", f"{len(engine.policies)} policies fit {len(tools)} classified tools.")
+    failed = [result.written.case.name for result in results if not result.passed]
+    if failed:
+        told = f"{len(failed)} of {len(results)} test cases fail, the first is {failed[0]!r}."
+        yield Finding("broken", "policies", told, "hopward policy test")
+    for tool in tools:
+        if not engine.could_permit(tool):
+            yield Finding("note", "policies", f"No policy permits {tool.full_name}.")
+    if not schema_is_current(settings, engine.schema):
+        told = "policies/schema.cedarschema, which editors read, is out of date."
+        yield Finding("note", "policies", told, "hopward policy check --write-schema")
+
+
+def _agents(settings: Settings) -> dict[str, Agent]:
+    return {
+        name: Agent(id=name, owner=one.owner, purpose=one.purpose, state="active", ceiling=one.ceiling)
+        for name, one in settings.agents.items()
+    }
+
+
+def _servers(settings: Settings) -> Iterator[Finding]:
+    if not settings.servers:
+        yield Finding("note", "servers", "No server is guarded yet.", "Add a [servers.NAME] to hopward.toml.")
+    for name, server in settings.servers.items():
+        if not (server.tools or server.mcp_resources or server.prompts):
+            told = f"Nothing of {name} is classified, so everything is refused."
+            yield Finding("note", "servers", told, f"hopward mcp classify {name}")
+        if server.command:
+            yield from _program(settings, name, server)
+        variable = server.credential.environment
+        if variable and variable not in os.environ:
+            told = f"The API key of {name} is read from {variable}, which is not set here."
+            yield Finding("note", "servers", told)
+
+
+def _program(settings: Settings, name: str, server: ServerSettings) -> Iterator[Finding]:
+    folder = settings.root / server.directory
+    program = server.command[0]
+    found = shutil.which(program) or (os.path.dirname(program) and shutil.which(folder / program))
+    if not found:
+        yield Finding("broken", "servers", f"{name} cannot be started: there is no program {program!r}.")
+    if server.directory and not folder.is_dir():
+        yield Finding("broken", "servers", f"{name} cannot be started: there is no folder {folder}.")
+    if not server.workflow:
+        told = f"{name} names no workflow, so hopward mcp run {name} has no task to open."
+        yield Finding("note", "servers", told, f'Add workflow = "NAME" to [servers.{name}].')
+
+
+def _workflows(settings: Settings) -> Iterator[Finding]:
+    tools = classified(settings.servers)
+    exact = {tool.full_name for tool in tools}
+    for name, workflow in settings.workflows.items():
+        ceiling = settings.agents[workflow.agent].ceiling
+        if not all(any(capability.within(part, top) for top in ceiling) for part in workflow.capabilities):
+            told = (
+                f"{name} gives more than the ceiling of {workflow.agent} lets through; the rest is refused."
+            )
+            yield Finding("note", "workflows", told)
+        if tools and not any(capability.reaches(workflow.capabilities, tool) for tool in tools):
+            yield Finding("note", "workflows", f"{name} reaches no classified tool.")
+        named = {tool for part in workflow.capabilities for tool in part.tools if not tool.endswith("*")}
+        for tool in sorted(named - exact):
+            told = f"{name} names {tool}, which nobody has classified{nearest(tool, exact)}"
+            yield Finding("note", "workflows", told)
+
+
+def _strength(settings: Settings) -> Iterator[Finding]:
+    """What is good enough for one developer's machine."""
+    if settings.authority.issuer.startswith("http://"):
+        yield Finding(
+            "note", "development", "The issuer is http://, so only this machine may trust its tokens."
+        )
+    if settings.authority.mode == "embedded":
+        told = "The proxy mints its own credentials: whoever controls its process controls the key."
+        yield Finding("note", "development", told, 'Run hopward authority, and set mode = "remote".')
+    if settings.log.durability == "process":
+        told = 'Rows survive the death of the process, not a power cut (log.durability = "process").'
+        yield Finding("note", "development", told)
+    if settings.log.arguments == "full":
+        told = 'The decision log keeps whole arguments (log.arguments = "full"), with whatever is in them.'
+        yield Finding("note", "development", told)
+    for name, agent in settings.agents.items():
+        if not agent.key:
+            yield Finding("note", "agents", f"{name} has no key, so it cannot get tokens at the authority.")
+    if sys.platform != "win32" and os.geteuid() == 0:
+        yield Finding("note", "development", "This is root; Hopward needs no privileges.")
+
+
+def _packages(_: Settings) -> Iterator[Finding]:
+    own = importlib.metadata.version("hopward")
+    for entry in importlib.metadata.entry_points(group="hopward.commands"):
+        if entry.dist is not None and entry.dist.version != own:
+            told = f"{entry.dist.name} is version {entry.dist.version}, hopward is {own}."
+            yield Finding("broken", "packages", told, "Install them in the same version.")
+
+
+_CHECKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
+    _packages,
+    _files,
+    _keys,
+    _log,
+    _policies,
+    _servers,
+    _workflows,
+    _strength,
+)

@@ -1,0 +1,45 @@
+"""`@pass_guard` and `@pass_ledger`: verbs that work on an open guard, or only on the decision log."""
+
+import functools
+from collections.abc import Callable
+from typing import Concatenate, ParamSpec, TypeVar
+
+import click
+
+from hopward.cli.session import Session
+from hopward.clock import SystemClock
+from hopward.config import read_settings
+from hopward.ledger import SqliteLedger
+from hopward.project import LOG_FILE
+from hopward.wiring import Guard
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def pass_guard(verb: Callable[Concatenate[Guard, P], R]) -> Callable[P, R]:
+    """Open the guard of the configuration in use, pass it first, close it afterwards."""
+
+    @functools.wraps(verb)
+    def opened(*args: P.args, **kwargs: P.kwargs) -> R:
+        ctx = click.get_current_context()
+        guard = Guard.open(ctx.ensure_object(Session).config)
+        ctx.call_on_close(guard.close)
+        return verb(guard, *args, **kwargs)
+
+    return opened
+
+
+def pass_ledger(verb: Callable[Concatenate[SqliteLedger, P], R]) -> Callable[P, R]:
+    """Open the decision log alone, so that it can be read when policies or keys are broken."""
+
+    @functools.wraps(verb)
+    def opened(*args: P.args, **kwargs: P.kwargs) -> R:
+        ctx = click.get_current_context()
+        session = ctx.ensure_object(Session)
+        file = session.log_file or read_settings(session.config).state / LOG_FILE
+        ledger = SqliteLedger.open(file, clock=SystemClock())
+        ctx.call_on_close(ledger.close)
+        return verb(ledger, *args, **kwargs)
+
+    return opened

@@ -1,0 +1,106 @@
+"""What people read, and what programs read. Text from outside is made harmless before a terminal sees it.
+
+Names, arguments and error texts in the decision log come from agents and servers. Shown raw they could move
+the cursor, forge lines or hide text, so control and formatting characters are shown as escapes.
+"""
+
+import json
+import sys
+import unicodedata
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import click
+import msgspec
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+_PIPED_WIDTH = 100_000
+"""Columns when the output is no terminal: wide enough that nothing is ever cut or folded."""
+
+_HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
+
+STYLES = {
+    "permit": "green",
+    "deny": "red",
+    "step-up": "yellow",
+    "open": "green",
+    "active": "green",
+    "completed": "dim",
+    "expired": "yellow",
+    "revoked": "red",
+    "suspended": "yellow",
+    "retired": "dim",
+    "ok": "green",
+    "note": "yellow",
+    "broken": "red",
+    "tool_error": "yellow",
+    "error": "red",
+}
+"""The colour of a state, verdict or finding; every one of them is also a word."""
+
+
+def harmless(text: str) -> str:
+    """The text on one line, every control or invisible character written as an escape."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(
+        char.encode("unicode_escape").decode() if unicodedata.category(char) in _HIDDEN else char
+        for char in text
+    )
+
+
+def console() -> Console:
+    """A console on standard output; colours only on a terminal and without `NO_COLOR`."""
+    width = None if sys.stdout.isatty() else _PIPED_WIDTH
+    return Console(file=sys.stdout, highlight=False, markup=False, emoji=False, soft_wrap=True, width=width)
+
+
+def styled(text: str, style: str = "") -> Text:
+    """Harmless text in a style; without one, states and verdicts get their own colour."""
+    return Text(harmless(text), style=style or STYLES.get(text, ""))
+
+
+def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """A plain table: a header, then one line per row."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(styled(cell) for cell in row))
+    _show(table)
+
+
+def show_fields(fields: Iterable[tuple[str, str]]) -> None:
+    """Names and values, one pair per line; fields without a value are left out."""
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for name, value in fields:
+        if value:
+            table.add_row(name, styled(value))
+    _show(table)
+
+
+def _show(table: Table) -> None:
+    """A table without the spaces that rich puts at the end of lines."""
+    where = console()
+    with where.capture() as captured:
+        where.print(table)
+    click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()), color=True)
+
+
+def show_json(value: Any) -> None:
+    """One value as JSON on one line (JSON Lines)."""
+    click.echo(json.dumps(msgspec.to_builtins(value), ensure_ascii=True, separators=(",", ":")))
+
+
+def tell(text: str) -> None:
+    """A sentence to the person, on standard output."""
+    click.echo(text)
+
+
+def hint(text: str) -> None:
+    """What can be done next, or a warning: on standard error, so that it never mixes with data."""
+    click.echo(text, err=True)

@@ -1,0 +1,164 @@
+"""`hopward policy`: check, test and explain policies. Nothing here writes to the decision log."""
+
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import groupby
+
+import click
+import msgspec
+
+from hopward.cedar import CedarEngine
+from hopward.chain import entered
+from hopward.cli.explanation import Moment, asked, explained, show_explained
+from hopward.cli.output import hint, show_json, show_table, tell
+from hopward.cli.session import Session
+from hopward.clock import SystemClock
+from hopward.config import read_settings
+from hopward.errors import NotFoundError
+from hopward.ledger import SqliteLedger
+from hopward.model import Agent, Tool
+from hopward.policies import load_engine, read_cases, run_cases
+from hopward.project import LOG_FILE, schema_is_current, write_schema
+from hopward.revocation import why_fallen
+from hopward.settings import Settings
+from hopward.wiring import classified
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    settings: Settings
+    tools: tuple[Tool, ...]
+    engine: CedarEngine
+
+
+def _load(session: Session) -> _Loaded:
+    settings = read_settings(session.config)
+    tools = classified(settings.servers)
+    return _Loaded(settings, tools, load_engine(settings.policies, tools))
+
+
+def _agents(settings: Settings) -> dict[str, Agent]:
+    return {
+        name: Agent(id=name, owner=one.owner, purpose=one.purpose, state="active", ceiling=one.ceiling)
+        for name, one in settings.agents.items()
+    }
+
+
+@click.group()
+def policy() -> None:
+    """Check, test and explain policies."""
+
+
+@policy.command("check")
+@click.option(
+    "--write-schema", "rewrite", is_flag=True, help="Write policies/schema.cedarschema, for editors."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@click.pass_obj
+def check(session: Session, rewrite: bool, as_json: bool) -> None:
+    """Load every policy and type-check it against the classified tools; name every mistake by line."""
+    loaded = _load(session)
+    engine = loaded.engine
+    if rewrite:
+        path = write_schema(loaded.settings, engine.schema)
+        hint(f"Wrote {path}.")
+    unreachable = [tool.full_name for tool in loaded.tools if not engine.could_permit(tool)]
+    current = schema_is_current(loaded.settings, engine.schema)
+    if as_json:
+        policies = [
+            {"id": one.id, "effect": one.effect, "file": one.file, "line": one.line}
+            for one in engine.policies
+        ]
+        show_json(
+            {
+                "policy_set": engine.policy_set,
+                "policies": policies,
+                "tools": [tool.full_name for tool in loaded.tools],
+                "never_permitted": unreachable,
+                "schema_current": current,
+            }
+        )
+        return
+    tell(f"{len(engine.policies)} policies fit the {len(loaded.tools)} classified tools. {engine.policy_set}")
+    show_table(
+        ["policy", "effect", "where", "reason"],
+        [(one.id, one.effect, f"{one.file}:{one.line}", one.reason) for one in engine.policies],
+    )
+    if unreachable:
+        hint(f"No policy permits: {', '.join(unreachable)}")
+    if not current:
+        hint("policies/schema.cedarschema is out of date; hopward policy check --write-schema writes it.")
+
+
+@policy.command("test")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per case.")
+@click.pass_obj
+def test(session: Session, as_json: bool) -> None:
+    """Run the test cases in policies/tests/*.toml. Exit status 1 if one fails."""
+    loaded = _load(session)
+    results = run_cases(loaded.engine, read_cases(loaded.settings.policies), _agents(loaded.settings))
+    if as_json:
+        for result in results:
+            written = result.written
+            plain = {"name": written.case.name, "file": written.file, "line": written.line}
+            verdict = msgspec.to_builtins(result.verdict)
+            show_json({**plain, "passed": result.passed, "why": result.why, "verdict": verdict})
+    else:
+        for file, found in groupby(results, key=lambda result: result.written.file):
+            tell(file)
+            for result in found:
+                mark = "ok    " if result.passed else "FAILED"
+                tell(f"  {mark} {result.written.case.name}")
+                if not result.passed:
+                    tell(f"         line {result.written.line}: {result.why}")
+        failed = sum(not result.passed for result in results)
+        tell(
+            f"{len(results)} cases, {failed} failed."
+            if results
+            else "There are no test cases in policies/tests/."
+        )
+    if not all(result.passed for result in results):
+        click.get_current_context().exit(1)
+
+
+@policy.command("explain")
+@click.argument("tool", metavar="SERVER/TOOL")
+@click.argument("arguments", metavar="[NAME=VALUE]...", nargs=-1)
+@click.option("--agent", help="The agent that would call.  [default: the task's agent]")
+@click.option("--task", "task_id", help="Ask about this task, as it stands now.")
+@click.option("--json", "as_json", is_flag=True, help="Print the explanation as JSON.")
+@click.pass_obj
+def explain(
+    session: Session,
+    tool: str,
+    arguments: tuple[str, ...],
+    agent: str | None,
+    task_id: str | None,
+    as_json: bool,
+) -> None:
+    """Say what would be decided about a call, and why: nothing is called, nothing is logged.
+
+    Values are what the tool's classification says they are, and JSON otherwise: amount=20, tags='["a"]'.
+    """
+    loaded = _load(session)
+    moment = _moment(loaded.settings, task_id) if task_id is not None else None
+    name = agent if agent is not None else (moment.task.agent if moment else "")
+    if not name:
+        raise click.UsageError("Say who would call: --agent NAME, or --task TASK.")
+    found = _agents(loaded.settings).get(name)
+    if found is None:
+        known = ", ".join(sorted(loaded.settings.agents)) or "none"
+        raise NotFoundError(f"There is no agent {name!r}.", advice=f"Registered agents: {known}")
+    answer = explained(loaded.engine, asked((tool, *arguments), loaded.tools, found, moment))
+    if as_json:
+        show_json(answer)
+    else:
+        show_explained(answer)
+
+
+def _moment(settings: Settings, task_id: str) -> Moment:
+    clock = SystemClock()
+    with closing(SqliteLedger.open(settings.state / LOG_FILE, clock=clock)) as ledger:
+        task = ledger.task(task_id)
+        chain = entered(task)
+        return Moment(task, ledger.usage(task_id), why_fallen(ledger.standing(chain), chain, clock.now()))

@@ -1,0 +1,148 @@
+"""`hopward task`: open, show, list and complete tasks."""
+
+from itertools import islice
+
+import click
+import msgspec
+
+from hopward.claims import scope_text
+from hopward.cli.guarded import pass_guard
+from hopward.cli.output import hint, show_fields, show_json, show_table, tell
+from hopward.cli.person import local_user
+from hopward.cli.wording import capability_lines, moment
+from hopward.errors import NotFoundError, StateError
+from hopward.exchange import endpoint
+from hopward.issuer import Issued
+from hopward.model import Task, TaskState
+from hopward.wire import ExchangeForm
+from hopward.wiring import Guard
+
+_MANY = 100_000
+"""How many tasks are looked through for those in a state."""
+
+
+@click.group()
+def task() -> None:
+    """Open, show, list and complete tasks; get a token for one."""
+
+
+@task.command("open")
+@click.option("--workflow", required=True, help="The [workflows.NAME] that says what the task may do.")
+@click.option("--subject", help="On whose behalf.  [default: local:USER]")
+@click.option("--json", "as_json", is_flag=True, help="Print the task as JSON.")
+@pass_guard
+def open_task(guard: Guard, workflow: str, subject: str | None, as_json: bool) -> None:
+    """Open a task: what its workflow allows, for as long as it says, and no longer."""
+    opened = guard.open_task(workflow, subject if subject is not None else local_user())
+    if as_json:
+        show_json(opened)
+        return
+    until = moment(opened.expires_at)
+    tell(f"Opened {opened.id} for {opened.agent}, on behalf of {opened.subject}, until {until}.")
+    hint(f"Next: hopward task token {opened.id} --server SERVER, or hopward task complete {opened.id}")
+
+
+@task.command("show")
+@click.argument("task_id", metavar="TASK")
+@click.option("--json", "as_json", is_flag=True, help="Print the task as JSON.")
+@pass_guard
+def show(guard: Guard, task_id: str, as_json: bool) -> None:
+    """Show one task: what it may do, and what it has used up."""
+    found, used = guard.task(task_id), guard.ledger.usage(task_id)
+    if as_json:
+        show_json({**msgspec.to_builtins(found), "usage": msgspec.to_builtins(used)})
+        return
+    show_fields(
+        [
+            ("task", found.id),
+            ("state", found.state),
+            ("subject", found.subject),
+            ("agent", found.agent),
+            ("purpose", found.purpose),
+            ("workflow", found.workflow),
+            ("opened", moment(found.opened_at)),
+            ("expires", moment(found.expires_at)),
+            ("calls", f"{used.calls} of {found.budget.calls}"),
+            ("writes", f"{used.writes} of {found.budget.writes}"),
+            *(("may", line) for line in capability_lines(found.capabilities)),
+        ]
+    )
+
+
+@task.command("list")
+@click.option(
+    "--state",
+    type=click.Choice(["open", "completed", "revoked", "expired"]),
+    help="Only tasks in this state.",
+)
+@click.option(
+    "-n", "--limit", type=click.IntRange(min=1), default=50, show_default=True, help="At most so many."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per task.")
+@pass_guard
+def list_tasks(guard: Guard, state: TaskState | None, limit: int, as_json: bool) -> None:
+    """List tasks, newest first."""
+    # A task whose time is over is stored as open until something else ends it.
+    stored: TaskState | None = "open" if state == "expired" else state
+    present = (guard.task(found.id) for found in guard.ledger.tasks(stored, limit=_MANY))
+    tasks = list(islice((found for found in present if state in (None, found.state)), limit))
+    if as_json:
+        for found in tasks:
+            show_json(found)
+    elif tasks:
+        show_table(["task", "state", "agent", "subject", "workflow", "expires"], map(_row, tasks))
+    else:
+        hint("No tasks. hopward task open --workflow NAME opens one.")
+
+
+@task.command("token")
+@click.argument("task_id", metavar="TASK")
+@click.option("--server", required=True, help="The server whose endpoint at the proxy the token opens.")
+@click.option("--json", "as_json", is_flag=True, help="Print a token response (RFC 8693) as JSON.")
+@pass_guard
+def token(guard: Guard, task_id: str, server: str, as_json: bool) -> None:
+    """Print an access token for a server's endpoint at the proxy: a secret with the task's rights."""
+    if guard.settings.authority.mode == "remote":
+        told = "Tokens are minted by the remote authority, not on this machine."
+        raise StateError(told, advice=f"Ask {guard.settings.authority.token_endpoint} for one (RFC 8693).")
+    if server not in guard.settings.servers:
+        known = ", ".join(sorted(guard.settings.servers)) or "none"
+        raise NotFoundError(f"There is no server {server!r}.", advice=f"Configured servers: {known}")
+    resource = endpoint(guard.settings, server)
+    issued = _access_token(guard, guard.task(task_id), resource)
+    if as_json:
+        show_json(
+            {
+                "access_token": issued.token,
+                "issued_token_type": "urn:ietf:params:oauth:token-type:access_token",
+                "token_type": "Bearer",
+                "expires_in": issued.expires_in,
+                "scope": scope_text(issued.scope),
+                "resource": resource,
+            }
+        )
+    else:
+        tell(issued.token)
+    hint(f"This is a secret. It opens {resource} for {issued.expires_in} seconds; do not store it.")
+
+
+def _access_token(guard: Guard, found: Task, resource: str) -> Issued:
+    """The exchange that the task's agent would make at the authority, made here in its place."""
+    issuer, ledger = guard.issuer, guard.ledger
+    subject = issuer.task_token(found, ledger)
+    actor = issuer.agent_token(found.agent, ledger)
+    form = ExchangeForm(subject_token=subject.token, actor_token=actor.token, target=resource)
+    return issuer.exchange(form, issuer.clients[found.agent], ledger)
+
+
+@task.command("complete")
+@click.argument("task_id", metavar="TASK")
+@pass_guard
+def complete(guard: Guard, task_id: str) -> None:
+    """Complete a task: its next call is refused."""
+    guard.complete_task(task_id)
+    tell(f"Completed {task_id}. Its next call is refused.")
+
+
+def _row(found: Task) -> tuple[str, ...]:
+    return (found.id, found.state, found.agent, found.subject, found.workflow, moment(found.expires_at))

@@ -1,0 +1,281 @@
+"""What `hopward init` and `hopward agent add` write: configuration, starter policies, keys, the decision log.
+
+Nothing that exists is ever overwritten, and what fails half-way is taken back.
+"""
+
+import json
+import os
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from string import Template
+
+from hopward.clock import SystemClock
+from hopward.config import FILE_NAME, checked_settings, read_settings
+from hopward.errors import ConfigError, StateError
+from hopward.jwk import SigningKey
+from hopward.keys import KeyRing
+from hopward.ledger import SqliteLedger
+from hopward.model import Action, Sensitivity
+from hopward.settings import Settings
+
+LOG_FILE = "decisions.db"
+KEYS_FOLDER = "keys"
+SCHEMA_FILE = "schema.cedarschema"
+
+
+@dataclass(frozen=True, slots=True)
+class NewAgent:
+    """An agent to register. `tools`, `actions`, `sensitivity` and `destinations` are its ceiling."""
+
+    name: str
+    owner: str
+    purpose: str
+    tools: tuple[str, ...]
+    actions: tuple[Action, ...]
+    sensitivity: Sensitivity
+    destinations: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NewServer:
+    """A server to guard: started by `command`, or reached at `url`."""
+
+    name: str
+    command: tuple[str, ...] = ()
+    url: str = ""
+
+
+@dataclass(slots=True)
+class Made:
+    """What a run has written, and what was there before and stayed as it was."""
+
+    made: list[Path] = field(default_factory=list[Path])
+    kept: list[Path] = field(default_factory=list[Path])
+
+
+def create(folder: Path, server: NewServer | None = None, agent: NewAgent | None = None) -> Made:
+    """Write what is missing in `folder` for Hopward to start: see `hopward init`.
+
+    With a server and its agent, the new `hopward.toml` guards that server. Raises `ConfigError` when the
+    result could not be used; then nothing has been written.
+    """
+    path = folder / FILE_NAME
+    if not path.exists():
+        return _begin(path, server, agent)
+    if server is not None:
+        raise ConfigError(f"{path} exists already, and is never overwritten.", advice="Edit it.")
+    with _taken_back() as done:
+        done.kept.append(path)
+        _complete(read_settings(path), done)
+    return done
+
+
+def add_agent(config: Path, agent: NewAgent) -> Path:
+    """Register an agent: append its table to `hopward.toml`, and make its key pair.
+
+    Everything else in the file stays as it is, byte for byte. Returns the path of the private key. Raises
+    `ConfigError` when the result could not be used; then nothing has changed.
+    """
+    config = config.resolve()
+    settings = read_settings(config)
+    if agent.name in settings.agents:
+        raise StateError(f"Agent {agent.name} is registered already.", advice=f"See [agents.{agent.name}].")
+    old = config.read_bytes().decode("utf-8")
+    end = "" if old.endswith("\n") else "\n"
+    with _taken_back() as done:
+        table = _agent_table(agent, _agent_key(settings, agent, done), settings)
+        text = f"{old}{end}\n{table}"
+        checked_settings(text, config)
+        _replace(config, text)
+    return done.made[-1]
+
+
+def write_schema(settings: Settings, schema: str) -> Path:
+    """Put the schema of the classified tools where editors find it; Hopward itself never reads that file."""
+    path = settings.policies / SCHEMA_FILE
+    if path.exists():
+        _replace(path, schema)
+    else:
+        _write(path, schema.encode(), 0o644, Made())
+    return path
+
+
+def schema_is_current(settings: Settings, schema: str) -> bool:
+    """Whether the schema file in the policies folder is the schema of the classified tools."""
+    try:
+        return (settings.policies / SCHEMA_FILE).read_bytes() == schema.encode()
+    except OSError:
+        return False
+
+
+def _begin(path: Path, server: NewServer | None, agent: NewAgent | None) -> Made:
+    """Write everything; `hopward.toml` last, so that a run cut short does not look finished."""
+    settings = checked_settings(_configuration(""), path)
+    with _taken_back() as done:
+        _complete(settings, done)
+        text = _configuration("")
+        if server is not None and agent is not None:
+            table = _agent_table(agent, _agent_key(settings, agent, done), settings)
+            text = _configuration(_guarded(server, agent, table))
+        checked_settings(text, path)
+        _write(path, text.encode(), 0o644, done)
+    return done
+
+
+def _complete(settings: Settings, done: Made) -> None:
+    """Write every part around `hopward.toml` that is missing."""
+    _folder(settings.policies, 0o755, done)
+    for source in _baseline():
+        _write(settings.policies / source.name, source.read_bytes(), 0o644, done)
+    _folder(settings.state, 0o700, done)
+    _write(settings.state / ".gitignore", b"*\n", 0o600, done)
+    _write(settings.state / "README.md", _starter("README.md").encode(), 0o600, done)
+    _make_keys(settings, done)
+    _make_log(settings, done)
+
+
+def _configuration(guarded: str) -> str:
+    return Template(_starter(FILE_NAME)).substitute(guarded=guarded)
+
+
+def _guarded(server: NewServer, agent: NewAgent, agent_table: str) -> str:
+    return Template(_starter("guarded.toml")).substitute(
+        agent_table=agent_table, server=server.name, agent=agent.name, transport=_transport(server)
+    )
+
+
+def _transport(server: NewServer) -> str:
+    if server.url:
+        return (
+            f"url = {_toml(server.url)}\n"
+            f"resource = {_toml(server.url)}    # the only audience its credentials carry\n"
+            'credential = { by = "authorization" }    # as `Authorization: Bearer`'
+        )
+    return (
+        f"command = {_toml(server.command)}\n"
+        f'resource = "urn:hopward:{server.name}"    # the only audience its credentials carry\n'
+        'credential = { by = "meta" }    # in `_meta` of each request; other servers ignore it'
+    )
+
+
+def _agent_table(agent: NewAgent, key: SigningKey, settings: Settings) -> str:
+    return Template(_starter("agent.toml")).substitute(
+        name=agent.name,
+        owner=_toml(agent.owner),
+        purpose=_toml(agent.purpose),
+        key=_toml(key.public_jwk()),
+        key_file=_shown(_agent_key_path(settings, agent), settings.root),
+        tools=_toml(agent.tools),
+        actions=_toml(agent.actions),
+        sensitivity=_toml(agent.sensitivity),
+        destinations=_toml(agent.destinations),
+    )
+
+
+def _toml(value: str | Sequence[str] | Mapping[str, str]) -> str:
+    """A text, array or flat table as TOML: JSON's spelling of texts is TOML's too, except for DEL."""
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{name} = {_toml(inner)}" for name, inner in value.items()) + " }"
+    return "[" + ", ".join(map(_toml, value)) + "]"
+
+
+def _make_keys(settings: Settings, done: Made) -> None:
+    folder = settings.state / KEYS_FOLDER
+    if folder.exists():
+        done.kept.append(folder)
+        return
+    done.made.append(folder)
+    KeyRing.create(folder, settings.authority.algorithm)
+
+
+def _make_log(settings: Settings, done: Made) -> None:
+    path = settings.state / LOG_FILE
+    if path.exists():
+        done.kept.append(path)
+        return
+    done.made.append(path)
+    SqliteLedger.open(path, clock=SystemClock(), create=True).close()
+
+
+def _agent_key(settings: Settings, agent: NewAgent, done: Made) -> SigningKey:
+    path = _agent_key_path(settings, agent)
+    _folder(path.parent, 0o700, done)
+    keys = KeyRing.open(settings.state / KEYS_FOLDER)
+    key = keys.create_agent_key(agent.name, settings.authority.algorithm)
+    done.made.append(path)
+    return key
+
+
+def _agent_key_path(settings: Settings, agent: NewAgent) -> Path:
+    return settings.state / KEYS_FOLDER / "agents" / f"{agent.name}.json"
+
+
+def _folder(path: Path, mode: int, done: Made) -> None:
+    for missing in [folder for folder in (*reversed(path.parents), path) if not folder.exists()]:
+        missing.mkdir(mode=mode)
+        done.made.append(missing)
+
+
+def _write(path: Path, data: bytes, mode: int, done: Made) -> None:
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    except FileExistsError:
+        done.kept.append(path)
+        return
+    done.made.append(path)
+    with os.fdopen(handle, "wb") as file:
+        file.write(data)
+
+
+def _replace(path: Path, text: str) -> None:
+    """Replace a file in one step, so that no reader ever sees half of it."""
+    new = path.with_name(f".{path.name}.new")
+    handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, path.stat().st_mode & 0o777)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(path)
+    except BaseException:
+        new.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def _taken_back() -> Generator[Made]:
+    """What is made inside is removed again if anything fails."""
+    done = Made()
+    try:
+        yield done
+    except BaseException:
+        for path in reversed(done.made):
+            _remove(path)
+        raise
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        for inner in path.iterdir():
+            _remove(inner)
+        path.rmdir()
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _baseline() -> list[Traversable]:
+    return [file for file in files("hopward").joinpath("baseline").iterdir() if file.name.endswith(".cedar")]
+
+
+def _starter(name: str) -> str:
+    return files("hopward").joinpath("starter", name).read_text(encoding="utf-8")
+
+
+def _shown(path: Path, root: Path) -> str:
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
