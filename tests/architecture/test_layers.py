@@ -15,9 +15,9 @@ LAYERS = (
     {"settings", "record", "jwk", "claims"},
     {"capability", "chain", "classification", "exchange", "policy", "redaction", "revocation", "wire"}
     | {"cedarschema", "cedartext"},
-    {"guard", "jose", "cedar"},
+    {"guard", "jose", "cedar", "standing"},
     {"ledger", "keys"},
-    {"identity", "issuer"},
+    {"identity", "issuer", "assertion", "verifier"},
     {"config", "policies"},
     {"project", "wiring"},
     {"testing"},

@@ -55,11 +55,7 @@ class Identifier:
         mark = sha256(token.encode("utf-8", "surrogatepass")).digest()
         with self._lock:
             known = self._known.get(mark)
-        if (
-            known is None
-            or not known.issued_at <= now < known.chain.expires_at
-            or known.chain.key not in keys
-        ):
+        if known is None or known.chain.expires_at <= now or known.chain.key not in keys:
             known = self._verified(token, keys, now)
             self._remember(mark, known)
         if known.audience != audience:

@@ -22,7 +22,7 @@ _NOW = """SELECT head.epoch, usage.calls, usage.writes
 _MOST_CHAINS = 4096
 """Chains whose standing is kept; beyond that, all are forgotten and read again."""
 
-_Key: TypeAlias = tuple[str, str, tuple[str, ...], str, str]
+_Key: TypeAlias = tuple[str, str, tuple[str, ...], str, str, tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Reader:
 
         One small query a call: the epoch says whether what is kept about the chain still holds.
         """
-        key: _Key = (chain.task, chain.subject, chain.actors, chain.token, chain.key)
+        key: _Key = (chain.task, chain.subject, chain.actors, chain.token, chain.key, chain.lineage)
         with self._lock:
             try:
                 epoch, usage = self._now(chain.task)
@@ -100,6 +100,7 @@ def _look_up(connection: sqlite3.Connection, chain: Chain) -> _Known:
     named = [("task", chain.task), *(("agent", actor) for actor in agents), ("subject", chain.subject)]
     # A chain opened in this process was presented by no token and signed by no key.
     named += [(kind, name) for kind, name in (("token", chain.token), ("key", chain.key)) if name]
+    named += [(kind, name) for kind, _, name in (entry.partition(":") for entry in chain.lineage)]
     return _Known(
         task=tables.find_task(connection, chain.task),
         agents=MappingProxyType({name: agent for name, agent in agents.items() if agent is not None}),

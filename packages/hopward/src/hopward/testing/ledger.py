@@ -201,7 +201,7 @@ def _touches(revocation: Revocation, chain: Chain) -> bool:
         "token": (chain.token,) if chain.token else (),
         "key": (chain.key,) if chain.key else (),
     }
-    return revocation.id in named[revocation.kind]
+    return revocation.id in named[revocation.kind] or f"{revocation.kind}:{revocation.id}" in chain.lineage
 
 
 def _asked_for(row: Row, asked: RowFilter) -> bool:

@@ -78,6 +78,17 @@ class StandingConformance(LedgerOpening):
         assert ledger.standing(a_chain(task="t", subject="s", actors=("a",))).revocations == ()
         assert ledger.revocations(kind, identity) == (revocation,)
 
+    def test_what_a_chain_was_exchanged_from_is_in_its_standing_when_revoked(
+        self, ledger: CompleteLedger
+    ) -> None:
+        chain = a_chain(token="c", lineage=("token:b", "key:k", "token:a"))
+        ledger.revoke(a_revocation("token", "a"), NOTE)
+        ledger.revoke(a_revocation("key", "k"), NOTE)
+        ledger.revoke(a_revocation("key", "b"), NOTE)
+        found = ledger.standing(chain).revocations
+        assert {(one.kind, one.id) for one in found} == {("token", "a"), ("key", "k")}
+        assert ledger.standing(a_chain(token="c", lineage=("token:b",))).revocations == ()
+
     def test_a_revocation_of_one_kind_is_none_of_another(self, ledger: CompleteLedger) -> None:
         ledger.revoke(a_revocation("subject", "helper"), NOTE)
         ledger.revoke(a_revocation("agent", "alice"), NOTE)
