@@ -8,7 +8,7 @@ CONFIG = Path(__file__).parents[2] / "examples" / "support_desk" / "hopward.toml
 
 
 def hopward(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "hopward.cli", "--config", str(CONFIG), *arguments]
+    command = [str(Path(sys.executable).with_name("hopward")), "--config", str(CONFIG), *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
