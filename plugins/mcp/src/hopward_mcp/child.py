@@ -1,0 +1,161 @@
+"""The process of a server with `command`: started with an environment of its own, written to, read, ended.
+
+The process gets its own session, so that ending it ends what it started, and an interrupt at the terminal
+reaches it only through Hopward. Its stderr is ours.
+"""
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from hopward import ConfigError, Guard
+from hopward_mcp.delivery import Courier
+
+_KEPT = frozenset({"HOME", "LOGNAME", "PATH", "SHELL", "TERM", "USER", "LANG", "TZ", "TMPDIR"})
+"""Variables of this process a server also gets; everything else stands in its `environment`."""
+
+_LEAVE = 1.5
+_TERMINATE = 1.0
+_LAST_WORDS = 0.5
+"""Seconds to leave after stdin closed, to end after SIGTERM, and for output after the process has ended."""
+
+STDOUT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What is started, where, and with which environment."""
+
+    words: tuple[str, ...]
+    environment: Mapping[str, str]
+    directory: Path
+
+
+def command(guard: Guard, server: str, courier: Courier, environment: Mapping[str, str]) -> Command:
+    """The command of a server; `environment` is this process's."""
+    root, settings = guard.settings.root, guard.settings.servers[server]
+    kept = {name: value for name, value in environment.items() if name in _KEPT or name.startswith("LC_")}
+    whole = {**kept, **settings.environment, **courier.environment}
+    return Command(settings.command, whole, root / settings.directory if settings.directory else root)
+
+
+class Child(asyncio.SubprocessProtocol):
+    """One running server. Callbacks: `on_data` for its stdout, `on_gone` once with how it ended,
+    `on_full` with whether its stdin takes no more for now."""
+
+    def __init__(
+        self,
+        on_data: Callable[[bytes], None],
+        on_gone: Callable[[str], None],
+        on_full: Callable[[bool], None],
+    ) -> None:
+        self._on_data = on_data
+        self._on_gone = on_gone
+        self._on_full = on_full
+        self._loop = asyncio.get_running_loop()
+        self._gone = asyncio.Event()
+        self._transport: asyncio.SubprocessTransport | None = None
+        self._stdin: asyncio.WriteTransport | None = None
+        self._stdout: asyncio.ReadTransport | None = None
+
+    async def start(self, started: Command) -> None:
+        """Start the process; raises `ConfigError` if that cannot be done."""
+        try:
+            await self._loop.subprocess_exec(
+                lambda: self,
+                *started.words,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=None,
+                env=dict(started.environment),
+                cwd=started.directory,
+                start_new_session=True,
+            )
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+            raise ConfigError(
+                f"The server's command {started.words[0]!r} cannot be started: {reason}.",
+                advice="Check `command` and `directory` of this server in hopward.toml.",
+            ) from error
+
+    def write(self, data: bytes) -> None:
+        """Send bytes to the process; dropped when it is gone."""
+        if self._stdin is not None and not self._stdin.is_closing():
+            self._stdin.write(data)
+
+    def hold(self, held: bool) -> None:
+        """Stop or go on reading the process's output."""
+        if self._stdout is None or self._gone.is_set():
+            return
+        if held:
+            self._stdout.pause_reading()
+        else:
+            self._stdout.resume_reading()
+
+    async def end(self, *, patient: bool) -> None:
+        """Close its stdin, then SIGTERM, then SIGKILL; `patient` gives it time to leave by itself."""
+        if self._stdin is not None:
+            self._stdin.close()
+        if patient and await self._ended(_LEAVE):
+            return
+        self._signal(signal.SIGTERM)
+        if not await self._ended(_TERMINATE):
+            self._signal(signal.SIGKILL)
+            await self._ended(_TERMINATE)
+        if self._transport is not None:
+            self._transport.close()
+
+    async def _ended(self, seconds: float) -> bool:
+        try:
+            await asyncio.wait_for(self._gone.wait(), seconds)
+        except TimeoutError:
+            return False
+        return True
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._transport is None or self._transport.get_returncode() is not None:
+            return
+        try:
+            os.killpg(self._transport.get_pid(), number)
+        except ProcessLookupError:
+            return
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.SubprocessTransport", transport)
+        self._stdin = cast("asyncio.WriteTransport", self._transport.get_pipe_transport(0))
+        self._stdout = cast("asyncio.ReadTransport", self._transport.get_pipe_transport(STDOUT))
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:
+        if fd == STDOUT:
+            self._on_data(data)
+
+    def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
+        if fd == STDOUT:
+            self._loop.call_later(_LAST_WORDS, self._leave)
+
+    def process_exited(self) -> None:
+        self._loop.call_later(_LAST_WORDS, self._leave)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._leave()
+
+    def pause_writing(self) -> None:
+        self._on_full(True)
+
+    def resume_writing(self) -> None:
+        self._on_full(False)
+
+    def _leave(self) -> None:
+        if not self._gone.is_set():
+            self._gone.set()
+            self._on_gone(self._how())
+
+    def _how(self) -> str:
+        status = self._transport.get_returncode() if self._transport is not None else None
+        if status is None:
+            return "closed its output"
+        return f"was ended by signal {-status}" if status < 0 else f"exited with status {status}"

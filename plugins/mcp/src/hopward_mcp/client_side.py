@@ -1,0 +1,148 @@
+"""What a client sends: each request authorized, filtered or forwarded as the method table says.
+
+Half of the proxy's per-message boundary: whatever fails while a message is judged refuses that message and
+tells no details, and the proxy keeps serving.
+"""
+
+import logging
+from functools import partial
+
+from hopward import Chain, Decision, Outcome, ToolCall
+from hopward_mcp.endings import Endings
+from hopward_mcp.gate import Gate
+from hopward_mcp.jsonrpc import (
+    INTERNAL_ERROR,
+    METHOD_NOT_FOUND,
+    REFUSED,
+    Body,
+    Message,
+    MessageError,
+    dump,
+    error,
+)
+from hopward_mcp.methods import CLIENT_NOTIFICATIONS, CLIENT_REQUESTS, references, target
+from hopward_mcp.pending import Asked, Pending, Requests
+from hopward_mcp.replies import refusal
+from hopward_mcp.results import without_own_meta
+from hopward_mcp.route import LATER, Deliver, Forward, Later, Reply, Route
+
+_log = logging.getLogger(__name__)
+
+_INTERNAL = "Hopward could not handle this message."
+
+
+class ClientSide:
+    """Judges the client's messages of one session."""
+
+    def __init__(self, gate: Gate, requests: Requests, asked: Asked, endings: Endings) -> None:
+        self._gate = gate
+        self._requests = requests
+        self._asked = asked
+        self._endings = endings
+
+    def judge(self, message: Message, chain: Chain, deliver: Deliver) -> None:
+        """Judge one message; `deliver` gets where it goes, a `Reply` only if it is owed an answer."""
+        try:
+            route = self._route(message, chain, deliver)
+        except MessageError as fault:
+            route = self._turned_away(message, fault, chain)
+        except Exception:  # noqa: BLE001 - per-message boundary
+            _log.exception("a message of the client could not be judged")
+            fault = MessageError(INTERNAL_ERROR, "internal_error", _INTERNAL, message.id)
+            route = self._turned_away(message, fault, chain)
+        if not isinstance(route, Later):
+            deliver(route)
+
+    def _turned_away(self, message: Message, fault: MessageError, chain: Chain) -> Route:
+        reply = self._gate.turn_away(fault, chain)
+        return reply if message.kind == "request" else None
+
+    def _route(self, message: Message, chain: Chain, deliver: Deliver) -> Route | Later:
+        if message.kind == "request":
+            return self._request(message, chain, deliver)
+        if message.kind == "response":
+            return self._answer(message)
+        if message.method not in CLIENT_NOTIFICATIONS:
+            raise MessageError(METHOD_NOT_FOUND, "unknown_notification", "This notification is not allowed.")
+        if message.method == "notifications/cancelled":
+            return self._cancel(message)
+        return Forward(dump(_cleaned(message.body, message.params)), message)
+
+    def _request(self, message: Message, chain: Chain, deliver: Deliver) -> Route | Later:
+        gate = self._gate
+        treatment = CLIENT_REQUESTS.get(message.method)
+        if treatment is None:
+            raise MessageError(METHOD_NOT_FOUND, "unknown_method", "This method is not allowed.", message.id)
+        if treatment == "visible":
+            names = references(message)
+            if not gate.guard.visible(chain, gate.server, names).issuperset(names):
+                raise MessageError(REFUSED, "not_visible", "The task does not reach this.", message.id)
+        key, pending = next(gate.keys), Pending(message, chain, gate.now())
+        if treatment != "authorize":
+            self._requests.open(key, pending)
+            return self._forward(key, pending)
+        name, arguments = target(message)
+        call = ToolCall(server=gate.server, tool=name, arguments=arguments)
+        self._requests.open(key, pending)
+        gate.turn.authorize(call, chain, partial(self._decided, key, pending, call, deliver))
+        return LATER
+
+    def _decided(
+        self, key: int, pending: Pending, call: ToolCall, deliver: Deliver, decision: Decision | None
+    ) -> None:
+        try:
+            route = self._decided_route(key, pending, call, decision)
+        except Exception:  # noqa: BLE001 - per-message boundary
+            _log.exception("a permitted call could not be forwarded")
+            self._requests.close(key)
+            self._endings.record(pending, Outcome(status="error", error="not_forwarded"))
+            fault = MessageError(INTERNAL_ERROR, "not_forwarded", _INTERNAL, pending.message.id)
+            route = Reply(error(fault.id, fault.code, fault.sentence), fault.code)
+        deliver(route)
+
+    def _decided_route(self, key: int, pending: Pending, call: ToolCall, decision: Decision | None) -> Route:
+        if decision is None or not decision.permitted:
+            self._requests.close(key)
+            return None if pending.cancelled else Reply(refusal(pending.message, decision), decision=decision)
+        pending.decision = decision
+        if pending.cancelled:
+            self._requests.close(key)
+            self._endings.record(pending, Outcome(status="cancelled", error="not_forwarded"))
+            return None
+        if not self._gate.courier.per_call:
+            return self._forward(key, pending)
+        return self._forward(key, pending, self._gate.guard.mint(decision, call))
+
+    def _forward(self, key: int, pending: Pending, token: str = "") -> Forward:
+        message, courier = pending.message, self._gate.courier
+        body = _cleaned({**message.body, "id": key}, message.params)
+        pending.forwarded = True
+        if not token:
+            return Forward(dump(body), message, key)
+        body["params"] = courier.call_params(body["params"], token)
+        return Forward(dump(body), message, key, courier.call_headers(token))
+
+    def _answer(self, message: Message) -> Route:
+        own = self._asked.close(message.id)
+        if own is None:
+            raise MessageError(REFUSED, "unasked_answer", "This answers no request of the server.")
+        return Forward(dump({**message.body, "id": own}), message)
+
+    def _cancel(self, message: Message) -> Route:
+        key = self._requests.key(message.params.get("requestId"))
+        pending = self._requests.get(key)
+        if pending is None or pending.cancelled:
+            return None
+        pending.cancelled = True
+        if not pending.forwarded:
+            return None
+        ended = Outcome(status="cancelled", duration=self._endings.duration(pending))
+        self._endings.record(pending, ended)
+        params = {**message.params, "requestId": key}
+        return Forward(dump(_cleaned({**message.body, "params": params}, params)), message)
+
+
+def _cleaned(body: Body, params: Body) -> Body:
+    """A body whose params carry none of our own `_meta` keys."""
+    cleaned = without_own_meta(params)
+    return body if cleaned is params else {**body, "params": cleaned}

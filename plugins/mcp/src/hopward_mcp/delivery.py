@@ -1,0 +1,88 @@
+"""How a credential reaches a server: HTTP `Authorization`, the request's `_meta`, or a brokered API key.
+
+    authorization   `Authorization: Bearer TOKEN`, per call               servers with `url`
+    meta            `params._meta["dev.hopward/credential"]`, per call    any server
+    header          an API key in a header of every request               servers with `url`
+    variable        an API key in the environment of the server's process servers with `command`
+
+API keys come from an environment variable or the operating system's keyring; the agent never sees them.
+"""
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from hopward import ConfigError, Guard
+
+CREDENTIAL_KEY = "dev.hopward/credential"
+
+
+@dataclass(frozen=True, slots=True)
+class Courier:
+    """Attaches credentials for one server.
+
+    `per_call` says whether each call gets a token of its own. `headers` and `environment` hold the brokered
+    API key, if any.
+    """
+
+    by: str
+    headers: Mapping[str, str]
+    environment: Mapping[str, str]
+
+    @property
+    def per_call(self) -> bool:
+        return self.by in ("authorization", "meta")
+
+    def call_headers(self, token: str) -> Mapping[str, str]:
+        """The headers that carry one call's credential."""
+        return {"Authorization": f"Bearer {token}"} if self.by == "authorization" else {}
+
+    def call_params(self, params: dict[str, Any], token: str) -> dict[str, Any]:
+        """The params that carry one call's credential; the same object unless it travels in `_meta`."""
+        if self.by != "meta":
+            return params
+        return {**params, "_meta": {**params.get("_meta", {}), CREDENTIAL_KEY: token}}
+
+
+def courier(guard: Guard, server: str, environment: Mapping[str, str]) -> Courier:
+    """The courier of a server; raises `ConfigError` when its API key is not where the settings say.
+
+    `environment` is this process's.
+    """
+    settings = guard.settings.servers[server]
+    delivery = settings.credential
+    needed = {"authorization": "url", "header": "url", "variable": "command"}.get(delivery.by, "")
+    if needed and not getattr(settings, needed):
+        raise ConfigError(
+            f'servers.{server}: a credential delivered by "{delivery.by}" needs a server with `{needed}`.',
+            advice="docs/reference/configuration.md lists which delivery fits which server.",
+        )
+    if delivery.by in ("authorization", "meta"):
+        return Courier(delivery.by, {}, {})
+    if delivery.environment:
+        where = f"environment variable {delivery.environment}"
+        secret = environment.get(delivery.environment, "")
+    else:
+        where = f"keyring entry {delivery.keyring}"
+        secret = _from_keyring(server, delivery.keyring)
+    if not secret or not secret.isprintable() or not delivery.name:
+        raise ConfigError(
+            f"servers.{server}: {where} holds no API key that can be sent as {delivery.name!r}."
+        )
+    brokered = {delivery.name: secret}
+    return (
+        Courier(delivery.by, brokered, {}) if delivery.by == "header" else Courier(delivery.by, {}, brokered)
+    )
+
+
+def _from_keyring(server: str, entry: str) -> str:
+    service, _, user = entry.rpartition("/")
+    try:
+        keyring = importlib.import_module("keyring")
+    except ImportError:
+        raise ConfigError(
+            f"servers.{server}: credential.keyring needs the Python package keyring.",
+            advice="Install keyring, or name an environment variable instead.",
+        ) from None
+    return keyring.get_password(service, user) or ""

@@ -1,0 +1,111 @@
+"""How a client's request ends: its outcome is recorded, and only then its answer is released.
+
+A request also ends without an answer of the server: cancelled, timed out, or lost with the server.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+
+import msgspec
+
+from hopward import Outcome
+from hopward_mcp.gate import Gate
+from hopward_mcp.jsonrpc import INTERNAL_ERROR, REFUSED, TIMED_OUT, error
+from hopward_mcp.methods import ENDLESS
+from hopward_mcp.pending import Pending, Requests
+from hopward_mcp.route import Deliver, Forward, Route
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a request gets no answer from its server, and the outcome of a call that ends so."""
+
+    code: int
+    sentence: str
+    ended: Outcome
+
+
+MALFORMED = Failure(
+    REFUSED, "The server's answer is malformed.", Outcome(status="error", error="malformed_answer")
+)
+GONE = Failure(REFUSED, "The client has gone.", Outcome(status="cancelled", error="client_gone"))
+
+
+def timed_out(seconds: int) -> Failure:
+    """The server did not answer in time."""
+    sentence = f"The server did not answer within {seconds} s."
+    return Failure(TIMED_OUT, sentence, Outcome(status="unknown", error="timed_out"))
+
+
+def lost(sentence: str) -> Failure:
+    """The server cannot answer any more; whether it acted is not known."""
+    return Failure(REFUSED, sentence, Outcome(status="unknown", error="server_lost"))
+
+
+def failed(sentence: str, reason: str) -> Failure:
+    """The server, or the way to it, turned the request down."""
+    return Failure(REFUSED, sentence, Outcome(status="error", error=reason))
+
+
+class Endings:
+    """Ends the requests of one session."""
+
+    def __init__(self, gate: Gate, requests: Requests) -> None:
+        self._gate = gate
+        self._requests = requests
+
+    def release(self, pending: Pending, ended: Outcome, route: Route, deliver: Deliver) -> None:
+        """Record the outcome of a permitted call, then deliver its answer; withhold it if that failed."""
+        if pending.decision is None:
+            deliver(route)
+            return
+        self._gate.turn.settle(pending.decision, ended, partial(_settled, pending, route, deliver))
+
+    def record(self, pending: Pending, ended: Outcome) -> None:
+        """Record the outcome of a permitted call that nobody waits for."""
+        if pending.decision is not None:
+            self._gate.turn.settle(pending.decision, ended, _nobody)
+
+    def fail(self, key: object, failure: Failure, deliver: Deliver) -> None:
+        """Answer a request in the server's place: a `Forward`, or None for one that is not under way."""
+        pending = self._requests.close(key)
+        if pending is None or pending.cancelled:
+            deliver(None)
+            return
+        # Should its decision still come, the call is not forwarded any more.
+        pending.cancelled = True
+        ended = msgspec.structs.replace(failure.ended, duration=self.duration(pending))
+        route = Forward(error(pending.message.id, failure.code, failure.sentence), pending.message)
+        self.release(pending, ended, route, deliver)
+
+    def fail_all(self, failure: Failure, deliver: Deliver) -> None:
+        """Answer everything under way in the server's place."""
+        for key, _ in self._requests.items():
+            self.fail(key, failure, deliver)
+
+    def expire(self, deliver: Deliver) -> float | None:
+        """Fail what has waited longer than the time limit; when to look again, in event-loop time."""
+        limit = self._gate.call_timeout
+        for key, pending in self._requests.items():
+            if pending.message.method in ENDLESS:
+                continue
+            if pending.started + limit > self._gate.now():
+                return pending.started + limit
+            self.fail(key, timed_out(limit), deliver)
+        return None
+
+    def duration(self, pending: Pending) -> int:
+        """Microseconds since the request arrived."""
+        return int((self._gate.now() - pending.started) * 1_000_000)
+
+
+def _settled(pending: Pending, route: Route, deliver: Deliver, durable: bool) -> None:
+    if durable:
+        deliver(route)
+        return
+    sentence = "The call was executed, but its outcome could not be recorded, so its result is withheld."
+    deliver(Forward(error(pending.message.id, INTERNAL_ERROR, sentence), pending.message))
+
+
+def _nobody(_durable: bool) -> None:
+    """Nobody waits for this outcome."""

@@ -1,0 +1,52 @@
+"""What guards one server: everything its sessions share, independent of transport."""
+
+import asyncio
+import itertools
+import logging
+
+from hopward import Chain, Guard, HopwardError
+from hopward_mcp.delivery import Courier
+from hopward_mcp.jsonrpc import Message, MessageError, Parser, error
+from hopward_mcp.methods import SERVER_REQUESTS
+from hopward_mcp.route import Reply
+from hopward_mcp.turn import Turn
+
+_log = logging.getLogger(__name__)
+
+
+class Gate:
+    """Guards one server. `turn` is shared by all gates of a process; made on the loop everything runs on."""
+
+    def __init__(self, guard: Guard, server: str, *, courier: Courier, turn: Turn) -> None:
+        limits = guard.settings.proxy
+        self.guard = guard
+        self.server = server
+        self.courier = courier
+        self.turn = turn
+        self.now = asyncio.get_running_loop().time
+        self.max_bytes = limits.max_message_bytes
+        self.call_timeout = limits.call_timeout_seconds
+        self.server_requests = SERVER_REQUESTS | frozenset(guard.settings.servers[server].server_requests)
+        self.keys = itertools.count(1)
+        size, depth = limits.max_message_bytes, limits.max_depth
+        self._from_client = Parser(max_bytes=size, max_depth=depth, every_key=True)
+        self._from_server = Parser(max_bytes=size, max_depth=depth, every_key=False)
+
+    def read_client(self, raw: bytes) -> Message:
+        """A client's message; raises `MessageError`."""
+        return self._from_client.parse(raw)
+
+    def read_server(self, raw: bytes) -> Message:
+        """The server's message; raises `MessageError`."""
+        return self._from_server.parse(raw)
+
+    def turn_away(self, fault: MessageError, chain: Chain | None) -> Reply:
+        """Log a message that is refused before any decision, and make the answer it gets if it is owed one.
+
+        The message stays refused when the log cannot be written.
+        """
+        try:
+            self.guard.refuse(self.server, fault.reason, fault.sentence, chain)
+        except HopwardError as failure:
+            _log.error("a refusal could not be logged: %s", failure.message)
+        return Reply(error(fault.id, fault.code, fault.sentence, fault.data), fault.code)

@@ -1,0 +1,129 @@
+"""HTTP headers of a caller: read without ambiguity, compared with the body, and the few that go upstream."""
+
+import base64
+import binascii
+import re
+from collections.abc import Iterable, Mapping
+
+from hopward_mcp.jsonrpc import INVALID_REQUEST, Body, Message, MessageError
+from hopward_mcp.methods import NAME_PARAMS, VERSION_KEY
+
+HEADER_MISMATCH = -32020
+UNSUPPORTED_VERSION = -32022
+
+LEGACY_VERSIONS = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
+MODERN_VERSIONS = ("2026-07-28",)
+
+SESSION = "mcp-session-id"
+VERSION = "mcp-protocol-version"
+METHOD = "mcp-method"
+NAME = "mcp-name"
+_PARAM = "mcp-param-"
+
+_ONCE = frozenset(
+    {
+        "authorization",
+        "content-length",
+        "content-type",
+        "host",
+        "last-event-id",
+        "origin",
+        "transfer-encoding",
+    }
+)
+_PASSED = ("accept", "last-event-id", "traceparent", "tracestate", VERSION)
+
+_SENTINEL = re.compile(r"=\?base64\?(.*)\?=", re.DOTALL)
+_PLAIN = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")
+
+
+def read(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Headers by lower-case name; raises `MessageError` where one that means something here comes twice."""
+    headers: dict[str, str] = {}
+    for name, value in raw:
+        key = name.decode("latin-1").lower()
+        if key in headers and (key in _ONCE or key.startswith("mcp-")):
+            raise MessageError(INVALID_REQUEST, "duplicate_header", f"The header {key} may come only once.")
+        headers[key] = value.decode("latin-1").strip()
+    return headers
+
+
+def is_modern(headers: Mapping[str, str]) -> bool:
+    """Whether the caller speaks 2026-07-28: stateless, headers repeat the body."""
+    return headers.get(VERSION) in MODERN_VERSIONS
+
+
+def agree(message: Message, headers: Mapping[str, str]) -> None:
+    """Check the headers against the body (2026-07-28, Streamable HTTP); raises `MessageError`.
+
+    Headers that repeat the body must agree with it in every era; in the modern era requests must carry them.
+    """
+    version = headers.get(VERSION)
+    if version is not None and version not in LEGACY_VERSIONS + MODERN_VERSIONS:
+        data: Body = {"supported": [*MODERN_VERSIONS, *LEGACY_VERSIONS], "requested": version[:40]}
+        sentence = "This protocol version is not supported."
+        raise MessageError(UNSUPPORTED_VERSION, "version", sentence, message.id, data)
+    if message.kind != "request":
+        if METHOD in headers and headers[METHOD] != message.method:
+            raise _mismatch(message, METHOD)
+        return
+    required = version in MODERN_VERSIONS
+    in_body = message.params.get("_meta", {}).get(VERSION_KEY)
+    if (required or in_body is not None) and in_body != version:
+        raise _mismatch(message, VERSION)
+    if (required or METHOD in headers) and headers.get(METHOD) != message.method:
+        raise _mismatch(message, METHOD)
+    param = NAME_PARAMS.get(message.method)
+    if param is not None and (required or NAME in headers):
+        name = message.params.get(param)
+        if name is not None and decoded(headers.get(NAME)) != name:
+            raise _mismatch(message, NAME)
+
+
+def upstream(message: Message, headers: Mapping[str, str]) -> dict[str, str]:
+    """The headers that go to the server with a message; what repeats the body is made from the body."""
+    passed = passed_on(headers)
+    passed["content-type"] = "application/json"
+    if not is_modern(headers):
+        return passed
+    passed[METHOD] = message.method
+    param = NAME_PARAMS.get(message.method)
+    name = message.params.get(param) if param is not None else None
+    if isinstance(name, str):
+        passed[NAME] = encoded(name)
+    for key, value in headers.items():
+        if key.startswith(_PARAM):
+            passed[key] = value
+    return passed
+
+
+def passed_on(headers: Mapping[str, str]) -> dict[str, str]:
+    """The caller's headers that go to the server with any request. Never its token, never a cookie."""
+    passed = {key: headers[key] for key in _PASSED if key in headers}
+    passed.setdefault("accept", "application/json, text/event-stream")
+    return passed
+
+
+def encoded(value: str) -> str:
+    """A header value; wrapped in the base64 sentinel unless it is plain printable ASCII."""
+    if _PLAIN.fullmatch(value) and not _SENTINEL.fullmatch(value):
+        return value
+    return f"=?base64?{base64.b64encode(value.encode()).decode('ascii')}?="
+
+
+def decoded(value: str | None) -> str | None:
+    """What a header value stands for; None for a broken or non-canonical sentinel."""
+    found = _SENTINEL.fullmatch(value) if value is not None else None
+    if found is None:
+        return value
+    try:
+        content = base64.b64decode(found[1], validate=True)
+        text = content.decode("utf-8")
+    except (binascii.Error, UnicodeDecodeError, ValueError):
+        return None
+    return text if base64.b64encode(content).decode("ascii") == found[1] else None
+
+
+def _mismatch(message: Message, header: str) -> MessageError:
+    sentence = f"The header {header} is missing or does not agree with the body."
+    return MessageError(HEADER_MISMATCH, "header_mismatch", sentence, message.id)

@@ -1,0 +1,83 @@
+"""Sessions over HTTP (2025-11-25 and older): ids of our own, bound to the principal that opened them."""
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from hopward import Chain
+from hopward_mcp.endings import lost
+from hopward_mcp.route import Route
+from hopward_mcp.session import Session
+
+_MOST = 10_000
+_IDLE = 1_800.0
+"""Seconds after which an unused session is forgotten."""
+_SWEEP = 60.0
+
+Principal: TypeAlias = tuple[str, tuple[str, ...], str]
+"""Subject, actors and task: who may use a session. A refreshed token is the same principal."""
+
+
+def principal(chain: Chain) -> Principal:
+    """The principal a chain speaks for."""
+    return (chain.subject, chain.actors, chain.task)
+
+
+@dataclass(slots=True)
+class HttpSession:
+    """A caller's session: our `id`, the server's `upstream_id`, what is under way. `used` is loop time."""
+
+    id: str
+    upstream_id: str
+    principal: Principal
+    session: Session
+    used: float
+
+
+class HttpSessions:
+    """The sessions at one server. `now` is event-loop time."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._sessions: dict[str, HttpSession] = {}
+        self._swept = now()
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    def open(self, upstream_id: str, chain: Chain, session: Session) -> HttpSession:
+        """A new session with an id of 256 random bits; the longest unused one gives way when there are too
+        many."""
+        now = self._now()
+        if now - self._swept > _SWEEP:
+            self._swept = now
+            for held in [held for held in self._sessions.values() if now - held.used > _IDLE]:
+                self.close(held)
+        if len(self._sessions) >= _MOST:
+            self.close(min(self._sessions.values(), key=lambda held: held.used))
+        held = HttpSession(secrets.token_urlsafe(32), upstream_id, principal(chain), session, now)
+        self._sessions[held.id] = held
+        return held
+
+    def find(self, session_id: str, chain: Chain) -> HttpSession | None:
+        """The session, if it exists and this principal opened it."""
+        held = self._sessions.get(session_id)
+        if held is None or held.principal != principal(chain):
+            return None
+        held.used = self._now()
+        return held
+
+    def close(self, held: HttpSession) -> None:
+        """Forget a session; what is under way in it is recorded as lost."""
+        if self._sessions.pop(held.id, None) is not None:
+            held.session.endings.fail_all(lost("The session has ended."), _nobody)
+
+    def close_all(self) -> None:
+        """Forget every session."""
+        for held in list(self._sessions.values()):
+            self.close(held)
+
+
+def _nobody(_route: Route) -> None:
+    """Nobody waits for these answers."""

@@ -1,0 +1,49 @@
+"""A byte stream cut into lines of bounded length; an over-long line costs its sender that line, no more."""
+
+from dataclasses import dataclass
+
+_START = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Overlong:
+    """In place of a line over the limit: how it began."""
+
+    start: bytes
+
+
+class Lines:
+    """Cuts what is fed to it at newlines. At most `max_bytes` and one read are held at a time."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._partial = bytearray()
+        self._skipping = False
+
+    def feed(self, data: bytes) -> list[bytes | Overlong]:
+        """The lines that `data` completes, without their newline; blank lines are left out."""
+        *whole, rest = data.split(b"\n")
+        lines: list[bytes | Overlong] = []
+        for part in whole:
+            if self._skipping:
+                self._skipping = False
+                continue
+            if self._partial:
+                self._partial += part
+                part = bytes(self._partial)
+                self._partial.clear()
+            if len(part) > self._max_bytes:
+                lines.append(Overlong(part[:_START]))
+            elif part and not part.isspace():
+                lines.append(part)
+        if rest and not self._skipping:
+            self._partial += rest
+            if len(self._partial) > self._max_bytes:
+                lines.append(Overlong(bytes(self._partial[:_START])))
+                self._partial.clear()
+                self._skipping = True
+        return lines
+
+    def end(self) -> list[bytes | Overlong]:
+        """What is left when the stream ends without a last newline."""
+        return self.feed(b"\n") if self._partial else []

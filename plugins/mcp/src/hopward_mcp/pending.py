@@ -1,0 +1,87 @@
+"""Requests under way in one session, so that an answer reaches exactly the request it belongs to.
+
+Ids are mapped in both directions: the server sees numbers of ours, so equal ids of two clients never meet,
+and an answer is accepted only for a request that was forwarded in this very session.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from hopward import Chain, Decision
+from hopward_mcp.jsonrpc import INVALID_REQUEST, REFUSED, Message, MessageError, MessageId
+
+_MOST = 1024
+"""Requests one session may have under way in each direction."""
+
+
+@dataclass(slots=True)
+class Pending:
+    """A client's request between its arrival and its answer. `started` is event-loop time in seconds."""
+
+    message: Message
+    chain: Chain
+    started: float
+    decision: Decision | None = None
+    forwarded: bool = False
+    cancelled: bool = False
+
+
+class Requests:
+    """The client's requests under way, by our id and by the client's."""
+
+    def __init__(self) -> None:
+        self._pending: dict[int, Pending] = {}
+        self._keys: dict[MessageId, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._pending)
+
+    def open(self, key: int, pending: Pending) -> None:
+        """Enter a request under our id; raises `MessageError` when its own id is in use."""
+        message_id = pending.message.id
+        if message_id is None or message_id in self._keys:
+            raise MessageError(INVALID_REQUEST, "id_in_use", "Another request with this id is under way.")
+        if len(self._pending) >= _MOST:
+            raise MessageError(REFUSED, "too_many", "Too many requests are under way.", message_id)
+        self._pending[key] = pending
+        self._keys[message_id] = key
+
+    def close(self, key: object) -> Pending | None:
+        """Take a request out; None if it is not under way."""
+        pending = self._pending.pop(key, None) if isinstance(key, int) else None
+        if pending is not None and pending.message.id is not None:
+            self._keys.pop(pending.message.id, None)
+        return pending
+
+    def get(self, key: object) -> Pending | None:
+        """The request under our id, if it is under way."""
+        return self._pending.get(key) if isinstance(key, int) else None
+
+    def key(self, message_id: object) -> int | None:
+        """Our id of the request with the client's id."""
+        return self._keys.get(message_id) if isinstance(message_id, int | str) else None
+
+    def items(self) -> Iterator[tuple[int, Pending]]:
+        """A snapshot, oldest first."""
+        return iter(list(self._pending.items()))
+
+
+class Asked:
+    """The server's requests to the client that wait for an answer, by our id."""
+
+    def __init__(self) -> None:
+        self._ids: dict[MessageId, MessageId] = {}
+
+    def open(self, key: int, message: Message) -> None:
+        """Enter a request of the server under our id; raises `MessageError` when there are too many."""
+        if len(self._ids) >= _MOST or message.id is None:
+            raise MessageError(REFUSED, "too_many", "Too many requests are under way.", message.id)
+        self._ids[key] = message.id
+
+    def close(self, key: MessageId | None) -> MessageId | None:
+        """The server's own id of the request that is answered, once."""
+        return self._ids.pop(key, None) if key is not None else None
+
+    def key(self, message_id: object) -> MessageId | None:
+        """Our id of the request with the server's id."""
+        return next((key for key, own in self._ids.items() if own == message_id), None)

@@ -1,0 +1,79 @@
+"""One HTTP request of a caller, over ASGI: bounded body, one answer."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Any, TypeAlias
+
+from hopward_mcp.jsonrpc import too_large
+
+Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+JSON_TYPE = "application/json"
+STREAM_TYPE = "text/event-stream"
+
+
+class GoneError(Exception):
+    """The caller left before its request was complete."""
+
+
+class Request:
+    """A request and the way to answer it. `started` tells whether the answer has begun."""
+
+    def __init__(self, method: str, headers: Mapping[str, str], receive: Receive, send: Send) -> None:
+        self.method = method
+        self.headers = headers
+        self.started = False
+        self._receive = receive
+        self._send = send
+
+    async def body(self, max_bytes: int) -> bytes:
+        """The whole body; raises `MessageError` when it is too large, `GoneError` when it never ends."""
+        announced = self.headers.get("content-length", "0")
+        if not announced.isdecimal() or int(announced[:20]) > max_bytes:
+            raise too_large(max_bytes)
+        parts: list[bytes] = []
+        size = 0
+        while True:
+            message = await self._receive()
+            if message["type"] != "http.request":
+                raise GoneError
+            part = message.get("body", b"")
+            size += len(part)
+            if size > max_bytes:
+                raise too_large(max_bytes)
+            parts.append(part)
+            if not message.get("more_body", False):
+                return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    async def departure(self) -> None:
+        """Return once the caller has gone; the body must have been read."""
+        while (await self._receive())["type"] != "http.disconnect":
+            await asyncio.sleep(0)
+
+    async def answer(self, status: int, body: bytes = b"", headers: Mapping[str, str] | None = None) -> None:
+        """The whole answer; JSON if it has a body."""
+        whole = {"content-length": str(len(body)), **(headers or {})}
+        if body:
+            whole.setdefault("content-type", JSON_TYPE)
+        await self._begin(status, whole)
+        await self._send({"type": "http.response.body", "body": body, "more_body": False})
+
+    async def stream(self, headers: Mapping[str, str] | None = None) -> None:
+        """Begin an event stream, if it has not begun."""
+        if not self.started:
+            whole = {
+                "content-type": STREAM_TYPE,
+                "cache-control": "no-cache, no-transform",
+                **(headers or {}),
+            }
+            await self._begin(200, whole)
+
+    async def write(self, data: bytes, *, last: bool = False) -> None:
+        """Send a piece of the event stream."""
+        await self._send({"type": "http.response.body", "body": data, "more_body": not last})
+
+    async def _begin(self, status: int, headers: Mapping[str, str]) -> None:
+        self.started = True
+        pairs = [(key.encode("latin-1"), value.encode("latin-1")) for key, value in headers.items()]
+        await self._send({"type": "http.response.start", "status": status, "headers": pairs})

@@ -1,0 +1,93 @@
+"""What a server's result may bring to the client, and what it says about the call."""
+
+import logging
+from collections.abc import Callable, Iterable
+from typing import Any, TypeAlias, cast
+
+from hopward import Outcome, digest
+from hopward_mcp.jsonrpc import Body, dump
+from hopward_mcp.methods import LISTINGS, OWN_PREFIX, SUBSCRIPTION_KEY, is_listed_name
+
+_log = logging.getLogger(__name__)
+
+_TASKS_EXTENSION = "io.modelcontextprotocol/tasks"
+
+Visible: TypeAlias = Callable[[Iterable[str]], frozenset[str]]
+"""Which of these names the caller may reach."""
+
+
+def filtered(method: str, result: Body, visible: Visible) -> Body:
+    """A list result with only the items the caller may reach; empty when anything about it is wrong."""
+    listing = LISTINGS[method]
+    kept: list[Any] = []
+    try:
+        named = [
+            (listing.prefix + item[listing.field], item)
+            for item in result[listing.items]
+            if is_listed_name(listing, item[listing.field])
+        ]
+        reachable = visible([name for name, _ in named])
+        kept = [item for name, item in named if name in reachable]
+    except Exception:  # noqa: BLE001 - per-message boundary: a list that cannot be filtered is empty
+        _log.exception("the result of %s could not be filtered; an empty list is shown", method)
+    shown = {**result, listing.items: kept}
+    if "cacheScope" in shown:
+        shown["cacheScope"] = "private"
+    return shown
+
+
+def without_tasks(result: Body) -> Body:
+    """An `initialize` or `server/discover` result that announces no MCP tasks: their methods are refused."""
+    capabilities = result.get("capabilities")
+    if not isinstance(capabilities, dict):
+        return result
+    kept = {key: value for key, value in cast("Body", capabilities).items() if key != "tasks"}
+    extensions = kept.get("extensions")
+    if isinstance(extensions, dict):
+        offered = cast("Body", extensions)
+        kept["extensions"] = {key: value for key, value in offered.items() if key != _TASKS_EXTENSION}
+    return {**result, "capabilities": kept}
+
+
+def unasked_inputs(result: Body, allowed: frozenset[str]) -> list[str]:
+    """The methods of `inputRequests` (2026-07-28) that the server may not ask the client for."""
+    requests = result.get("inputRequests")
+    if requests is None:
+        return []
+    if not isinstance(requests, dict):
+        return ["inputRequests"]
+    asked = cast("Body", requests).values()
+    methods = [str(cast("Body", entry).get("method")) if isinstance(entry, dict) else "?" for entry in asked]
+    return [method for method in methods if method not in allowed]
+
+
+def outcome(body: Body, duration: int) -> Outcome:
+    """What a response says about a permitted call. `duration` is microseconds."""
+    result = body.get("result")
+    if result is None:
+        code = cast("Body", body["error"]).get("code")
+        return Outcome(status="error", error=f"json-rpc {code}", duration=duration)
+    status = "tool_error" if result.get("isError") is True else "ok"
+    return Outcome(status=status, result_digest=digest(result), duration=duration, size=len(dump(result)))
+
+
+def without_own_meta(content: Body) -> Body:
+    """Params or a result without `_meta` keys that only Hopward writes; the same object if none is there."""
+    meta = content.get("_meta")
+    if not isinstance(meta, dict):
+        return content
+    meta = cast("Body", meta)
+    if not any(key.casefold().startswith(OWN_PREFIX) for key in meta):
+        return content
+    kept = {key: value for key, value in meta.items() if not key.casefold().startswith(OWN_PREFIX)}
+    return {**content, "_meta": kept}
+
+
+def with_subscription(content: Body, ids: Callable[[object], object | None]) -> Body:
+    """Params or a result whose subscription id is the client's own; the same object if it carries none."""
+    meta = content.get("_meta")
+    if not isinstance(meta, dict) or SUBSCRIPTION_KEY not in meta:
+        return content
+    meta = cast("Body", meta)
+    own = ids(meta[SUBSCRIPTION_KEY])
+    return content if own is None else {**content, "_meta": {**meta, SUBSCRIPTION_KEY: own}}

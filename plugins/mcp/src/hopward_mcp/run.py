@@ -1,0 +1,108 @@
+"""`hopward mcp run`: the stdio proxy in front of one server, for one task.
+
+Imports neither an MCP SDK nor anything of the HTTP side: a client waits for this process to start.
+"""
+
+import asyncio
+import getpass
+import logging
+import os
+import signal
+from pathlib import Path
+
+import click
+
+from hopward import Chain, ConfigError, Guard, HopwardError, StateError
+from hopward_mcp.child import command
+from hopward_mcp.client_end import take_over
+from hopward_mcp.delivery import courier
+from hopward_mcp.gate import Gate
+from hopward_mcp.stdio import Pump
+from hopward_mcp.turn import Turn
+
+_log = logging.getLogger(__name__)
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+@click.command()
+@click.argument("server")
+@click.option("--workflow", default="", help="The task to open.  [default: the server's `workflow`]")
+@click.option("--subject", default="", help="On whose behalf.  [default: the user logged in here]")
+@click.option("--config", type=click.Path(dir_okay=False, path_type=Path), help="The hopward.toml to use.")
+@click.pass_context
+def run(ctx: click.Context, server: str, workflow: str, subject: str, config: Path | None) -> None:
+    """Guard SERVER over stdin and stdout, for one task that ends with the session.
+
+    Put this command where an MCP client expects the command of the server itself.
+    """
+    opened = config if config is not None else ctx.obj.config
+    try:
+        status = asyncio.run(_serve(opened, server, workflow, subject or getpass.getuser()))
+    except asyncio.CancelledError:
+        status = 0
+    ctx.exit(status)
+
+
+async def _serve(config: Path, server: str, workflow: str, subject: str) -> int:
+    _end_on_signal()
+    guard = Guard.open(config)
+    try:
+        workflow = _workflow(guard, server, workflow)
+        task = guard.open_task(workflow, subject)
+        click.echo(f"hopward: {server} is guarded; task {task.id} ({workflow})", err=True)
+        try:
+            return await _pump(guard, server, guard.enter(task.id))
+        finally:
+            _complete(guard, task.id)
+    finally:
+        guard.close()
+
+
+def _end_on_signal() -> None:
+    """Turn the first signal into cancellation of this task, so that the session's task is completed."""
+    task = asyncio.current_task()
+    if task is None:
+        return
+    for number in _SIGNALS:
+        asyncio.get_running_loop().add_signal_handler(number, lambda: task.cancelling() or task.cancel())
+
+
+async def _pump(guard: Guard, server: str, chain: Chain) -> int:
+    attached = courier(guard, server, os.environ)
+    gate = Gate(guard, server, courier=attached, turn=Turn(guard, asyncio.get_running_loop()))
+    how = await Pump(gate, chain).run(command(guard, server, attached, os.environ), *take_over())
+    if not how:
+        return 0
+    click.echo(f"hopward: the server {how}", err=True)
+    return 1
+
+
+def _workflow(guard: Guard, server: str, wanted: str) -> str:
+    """The workflow to open a task of, for a server that can be run at all; raises `ConfigError`."""
+    settings = guard.settings.servers.get(server)
+    if settings is None:
+        known = ", ".join(sorted(guard.settings.servers)) or "none"
+        raise ConfigError(f"There is no server {server!r} in hopward.toml.", advice=f"Configured: {known}")
+    if not settings.command:
+        raise ConfigError(
+            f"servers.{server} has a `url`; `hopward mcp run` guards servers with a `command`.",
+            advice="Guard it with `hopward mcp serve`: for now both sides use the same transport.",
+        )
+    workflow = wanted or settings.workflow
+    if not workflow:
+        raise ConfigError(
+            f"servers.{server} names no workflow, so there is no task to open.",
+            advice="Set `workflow` there, or pass --workflow.",
+        )
+    return workflow
+
+
+def _complete(guard: Guard, task_id: str) -> None:
+    """End the session's task; one that was revoked or has expired has ended already."""
+    try:
+        guard.complete_task(task_id)
+    except StateError as error:
+        _log.info("%s", error.message)
+    except HopwardError as error:
+        click.echo(f"hopward: task {task_id} could not be completed: {error}", err=True)

@@ -1,0 +1,19 @@
+"""One client's conversation with one server; on HTTP without sessions, one request."""
+
+from hopward_mcp.client_side import ClientSide
+from hopward_mcp.endings import Endings
+from hopward_mcp.gate import Gate
+from hopward_mcp.pending import Asked, Requests
+from hopward_mcp.server_side import ServerSide
+
+
+class Session:
+    """Both sides of a conversation and the requests under way in it."""
+
+    def __init__(self, gate: Gate) -> None:
+        self.gate = gate
+        self.requests = Requests()
+        self.endings = Endings(gate, self.requests)
+        asked = Asked()
+        self.client = ClientSide(gate, self.requests, asked, self.endings)
+        self.server = ServerSide(gate, self.requests, asked, self.endings)

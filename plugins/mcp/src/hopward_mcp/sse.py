@@ -1,0 +1,97 @@
+"""Server-sent events (WHATWG HTML, section 9.2), read piecewise and written again."""
+
+from dataclasses import dataclass
+
+
+class StreamError(Exception):
+    """An event stream that cannot be read on: an event over the size limit, or bytes that are not UTF-8."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event. `data` is None for one without data; a comment (a keep-alive) has no field at all."""
+
+    data: bytes | None = None
+    name: str = ""
+    id: str | None = None
+    retry: str | None = None
+
+
+class Events:
+    """Cuts an event stream into events of at most `max_bytes`."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._partial = b""
+        self._size = 0
+        self._clear()
+
+    def feed(self, chunk: bytes) -> list[Event]:
+        """The events that `chunk` completes; raises `StreamError`."""
+        lines = (self._partial + chunk).splitlines(keepends=True)
+        # A last CR may be half of a CRLF.
+        self._partial = lines.pop() if lines and not lines[-1].endswith(b"\n") else b""
+        self._size += len(chunk)
+        events: list[Event] = []
+        for line in lines:
+            event = self._line(line.rstrip(b"\r\n"))
+            if event is not None:
+                events.append(event)
+        if self._size > self._max_bytes:
+            raise StreamError("an event is over the size limit")
+        return events
+
+    def _line(self, line: bytes) -> Event | None:
+        if line:
+            self._field(line)
+            return None
+        data = b"\n".join(self._data) if self._data else None
+        seen = self._seen
+        event = Event(data, self._name, self._id, self._retry)
+        self._clear()
+        self._size = len(self._partial)
+        return event if seen else None
+
+    def _field(self, line: bytes) -> None:
+        self._seen = True
+        name, _, value = line.partition(b":")
+        if not name:
+            return
+        value = value.removeprefix(b" ")
+        if name == b"data":
+            self._data.append(value)
+            return
+        try:
+            text = value.decode("utf-8")
+        except UnicodeDecodeError:
+            raise StreamError("an event field is not UTF-8") from None
+        if name == b"event":
+            self._name = text
+        elif name == b"id" and "\0" not in text:
+            self._id = text
+        elif name == b"retry" and text.isdecimal():
+            self._retry = text
+
+    def _clear(self) -> None:
+        self._data: list[bytes] = []
+        self._name = ""
+        self._id: str | None = None
+        self._retry: str | None = None
+        self._seen = False
+
+
+KEEP_ALIVE = b": keep-alive\r\n\r\n"
+
+
+def written(event: Event, data: bytes | None) -> bytes:
+    """An event with the fields of `event` around other data, which holds no newline."""
+    lines: list[bytes] = []
+    if event.name:
+        lines.append(b"event: " + event.name.encode())
+    if event.id is not None:
+        lines.append(b"id: " + event.id.encode())
+    if event.retry is not None:
+        lines.append(b"retry: " + event.retry.encode())
+    if data is not None:
+        lines.append(b"data: " + data)
+    return b"\r\n".join(lines) + b"\r\n\r\n" if lines else KEEP_ALIVE

@@ -1,0 +1,63 @@
+"""A server behind HTTP: one client with pooled connections, kept for the life of the process.
+
+Nothing is followed, unpacked, or taken from the environment: no redirects, no cookies, no compression, no
+proxy variables. Bodies are bounded.
+"""
+
+from collections.abc import Mapping
+
+import aiohttp
+
+from hopward_mcp.jsonrpc import too_large
+
+_CONNECT = 10.0
+_KEEP_ALIVE = 4.0
+"""Seconds a connection is kept unused: less than servers keep theirs, so that none is used as it closes."""
+_CONNECTIONS = 512
+
+
+class Upstream:
+    """The HTTP side of one server. `headers` go with every request: a brokered API key, or nothing."""
+
+    def __init__(self, url: str, headers: Mapping[str, str], max_bytes: int) -> None:
+        self._url = url
+        self._max_bytes = max_bytes
+        self._client = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=_CONNECTIONS, keepalive_timeout=_KEEP_ALIVE),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"Accept-Encoding": "identity", **headers},
+            skip_auto_headers=("User-Agent",),
+            auto_decompress=False,
+            trust_env=False,
+            read_bufsize=262_144,
+        )
+
+    async def request(
+        self, method: str, headers: Mapping[str, str], body: bytes | None = None
+    ) -> aiohttp.ClientResponse:
+        """Send one request; the answer's body is still unread. Raises `aiohttp.ClientError`."""
+        return await self._client.request(
+            method, self._url, headers=headers, data=body, allow_redirects=False
+        )
+
+    async def body(self, response: aiohttp.ClientResponse) -> bytes:
+        """The whole body of an answer; raises `MessageError` when it is too large."""
+        parts: list[bytes] = []
+        size = 0
+        async for part in response.content.iter_any():
+            size += len(part)
+            if size > self._max_bytes:
+                response.close()
+                raise too_large(self._max_bytes)
+            parts.append(part)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._client.close()
+
+
+def not_sent(error: aiohttp.ClientError) -> bool:
+    """Whether the request surely never reached the server."""
+    return isinstance(error, aiohttp.ClientConnectorError)
