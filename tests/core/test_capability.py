@@ -278,6 +278,7 @@ def test_a_closed_capability_wants_every_other_argument_absent() -> None:
     closed = granted(closed=True)
     assert covers(closed, called(amount=5), REFUND)
     assert not covers(closed, called(amount=5, memo=None), REFUND)
+    assert not covers(closed, called(amount=5, memo={}), REFUND)
     assert not covers(granted(closed=True, constraints={}), called(amount=5), REFUND)
     assert covers(granted(closed=True, constraints={}), called(), REFUND)
 

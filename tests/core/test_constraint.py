@@ -77,6 +77,27 @@ constraints: st.SearchStrategy[Constraint] = st.one_of(
 )
 conjunctions = st.lists(constraints, max_size=3).map(tuple)
 
+AGREEABLE: list[Constraint] = [
+    *(Range(low, high) for low in (None, -1e308, 0, 1.0, 2.5) for high in (None, 1, 2.5, 2**53, 1e308)),
+    *(OneOf(tuple(chosen)) for chosen in (TEXTS, NUMBERS, URLS, [True, 1, "1"], [1.0, "/srv/a"], [False, 0])),
+    *(Prefix(text) for text in ("", "a", "ab", "/", "/srv", "https://", "https://a.x")),
+    *(Pattern(text) for text in (".*", "a.*", "[ab]+", "/srv.*", "https://.*")),
+    *(Length(low, high) for low in (0, 1, 5) for high in (3, 9, 50)),
+    *(PathUnder(root) for root in ("/", "/srv", "/srv/a")),
+    *(UrlHost((host,), ("https", "http")) for host in ("*.example.com", "example.com", "*.x.example.com")),
+    UrlHost(("a.x.example.com", "x.example.com", "*.test")),
+]
+
+
+@st.composite
+def agreeing(draw: st.DrawFn) -> tuple[tuple[Constraint, ...], tuple[Constraint, ...], Any]:
+    """Two conjunctions that mostly hold for the value drawn with them."""
+    value = draw(scalars)
+    holding = [c for c in AGREEABLE if satisfies(c, value)] or AGREEABLE
+    some = st.lists(st.sampled_from(holding), max_size=3).map(tuple)
+    return draw(some), draw(some), value
+
+
 EVERY_KIND: list[Constraint] = [
     Equals("a"),
     OneOf(("a", 5, True)),
@@ -303,6 +324,7 @@ def test_a_plain_path_under_the_root_satisfies(value: str) -> None:
         "/root/\uff0e\uff0e/etc",
         "/root/\u2025/etc",
         "/root/a\uff0f..\uff0fetc",
+        "/root/a\uff0fb",
         "/root/\uff05\uff12e",
         "/root/.\u200c./etc",
         "/root/\u202etxt.exe",
@@ -466,6 +488,7 @@ def test_the_default_port_is_that_of_the_scheme() -> None:
         UrlHost(("0x7f.0.0.1",)),
         UrlHost(("127.0.0.01",)),
         UrlHost(("*.0.0.1",)),
+        UrlHost(("*.127.0.0.1",)),
         UrlHost(("example.com:443",)),
         UrlHost(("example.com:99999",)),
         UrlHost((".".join(["a" * 63] * 5),)),
@@ -560,6 +583,18 @@ def test_the_meet_never_widens_and_never_narrows(
 ) -> None:
     assert satisfies_all(meet(a, b), value) is (satisfies_all(a, value) and satisfies_all(b, value))
     assert satisfies_all(normal(a), value) is satisfies_all(a, value)
+
+
+@settings(max_examples=300, deadline=None)
+@given(agreeing(), scalars)
+def test_the_meet_of_constraints_that_agree_keeps_what_they_agree_on(
+    drawn: tuple[tuple[Constraint, ...], tuple[Constraint, ...], Any], other: Any
+) -> None:
+    a, b, value = drawn
+    both = meet(a, b)
+    assert satisfies_all(both, value) is (satisfies_all(a, value) and satisfies_all(b, value))
+    assert satisfies_all(both, other) is (satisfies_all(a, other) and satisfies_all(b, other))
+    assert spelled(both) == spelled(meet(b, a)) == spelled(meet(both, a)) == spelled(meet(both, both))
 
 
 @settings(max_examples=400, deadline=None)

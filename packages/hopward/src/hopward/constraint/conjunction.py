@@ -19,7 +19,7 @@ from hopward.constraint.kinds import (
     scalar_key,
 )
 from hopward.constraint.location import host_within, is_root, path_within, write_host
-from hopward.constraint.satisfaction import compiled, is_number, is_text, satisfies, satisfies_all, url_rule
+from hopward.constraint.satisfaction import compiled, is_number, is_text, satisfies_all, url_rule
 from hopward.order import meets
 
 
@@ -33,9 +33,7 @@ def normal(constraints: Iterable[Constraint]) -> tuple[Constraint, ...]:
     conditions = tuple(constraints)
     finite = [c for c in conditions if isinstance(c, Equals | OneOf)]
     if finite:
-        return _among(
-            v for v in listed(finite[0]) if satisfies(Equals(v), v) and satisfies_all(conditions, v)
-        )
+        return _among(v for v in listed(finite[0]) if satisfies_all(conditions, v))
     by_kind = [(fold, [c for c in conditions if type(c) is kind]) for kind, fold in _FOLDS.items()]
     present = [(fold, same) for fold, same in by_kind if same]
     folded = [fold(same) for fold, same in present]

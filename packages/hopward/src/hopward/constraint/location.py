@@ -92,7 +92,7 @@ def read_url(text: str) -> tuple[str, Host] | None:
     except ValueError:
         return None
     scheme = parts.scheme
-    if scheme not in DEFAULT_PORTS or not text.startswith("://", len(scheme)):
+    if scheme not in DEFAULT_PORTS:
         return None
     found = _read_authority(parts.netloc.lower())
     if found is None:
