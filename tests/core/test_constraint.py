@@ -599,7 +599,7 @@ def test_the_meet_of_constraints_that_agree_keeps_what_they_agree_on(
 
 @settings(max_examples=400, deadline=None)
 @given(constraints, values)
-def test_satisfies_is_total(condition: Constraint, value: Any) -> None:
+def test_satisfies_never_raises_for_any_argument(condition: Constraint, value: Any) -> None:
     assert satisfies(condition, value) in (True, False)
     assert isinstance(describe(condition), str)
 
