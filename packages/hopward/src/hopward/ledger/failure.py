@@ -63,6 +63,11 @@ def corrupt(path: Path, why: str) -> LedgerCorruptError:
     return LedgerCorruptError(f"The decision log {path} cannot be trusted: {why}.", advice=KEEP)
 
 
+def headless(path: Path) -> LedgerCorruptError:
+    """The error for a decision log without the row that says where it ends."""
+    return corrupt(path, "its head is missing")
+
+
 def unreachable(error: OSError, path: Path) -> LedgerError:
     """The error for a decision log whose file the operating system does not let us reach."""
     why = error.strerror or str(error)

@@ -7,9 +7,8 @@ from threading import Lock
 from types import MappingProxyType
 from typing import TypeAlias, TypeVar
 
-from hopward.errors import LedgerCorruptError
 from hopward.ledger import tables
-from hopward.ledger.failure import KEEP, ledger_error
+from hopward.ledger.failure import headless, ledger_error
 from hopward.ledger.store import Store
 from hopward.model import Agent, Chain, Revocation, Task, Usage
 from hopward.record import Standing
@@ -76,7 +75,7 @@ class Reader:
     def _now(self, task: str) -> tuple[int, Usage]:
         row = self._connection.execute(_NOW, (task,)).fetchone()
         if row is None:
-            raise LedgerCorruptError(f"The decision log {self._path} has lost its head.", advice=KEEP)
+            raise headless(self._path)
         epoch, calls, writes = row
         return epoch, Usage(calls=calls or 0, writes=writes or 0)
 
@@ -105,6 +104,8 @@ def _look_up(connection: sqlite3.Connection, chain: Chain) -> _Known:
         task=tables.find_task(connection, chain.task),
         agents=MappingProxyType({name: agent for name, agent in agents.items() if agent is not None}),
         revocations=tuple(
-            found for kind, name in named for found in tables.list_revocations(connection, kind, name)
+            found
+            for kind, name in dict.fromkeys(named)
+            for found in tables.list_revocations(connection, kind, name)
         ),
     )

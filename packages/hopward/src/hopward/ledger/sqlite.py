@@ -8,7 +8,7 @@ from pathlib import Path
 from hopward.clock import Clock, Instant
 from hopward.errors import NotFoundError
 from hopward.ledger import tables
-from hopward.ledger.failure import ledger_error
+from hopward.ledger.failure import headless, ledger_error
 from hopward.ledger.reader import Reader
 from hopward.ledger.rows import RowFilter, stream
 from hopward.ledger.store import Durability, Store
@@ -152,7 +152,10 @@ class SqliteLedger:
 
     def head(self) -> tuple[int, str]:
         """Number and hash of the last row; 0 and 64 zeros for an empty log."""
-        return self._reader.read(lambda c: c.execute("SELECT seq, hash FROM head WHERE id = 1").fetchone())
+        row = self._reader.read(lambda c: c.execute("SELECT seq, hash FROM head WHERE id = 1").fetchone())
+        if row is None:
+            raise headless(self._store.path)
+        return row
 
     def verify(self, progress: Progress | None = None) -> Verification:
         """Check every row of the log; `progress` is called with rows checked and rows in all."""

@@ -19,6 +19,8 @@ Durability: TypeAlias = Literal["process", "power"]
 # so that a commit in 500 pays for the copy rather than one in 125.
 _CHECKPOINT_PAGES = 4000
 
+_EFFECTIVE_IDS = os.access in os.supports_effective_ids
+
 
 @dataclass(frozen=True, slots=True)
 class Store:
@@ -54,7 +56,7 @@ class Store:
                 _create(self.path)
             if not self.path.is_file():
                 raise _missing(self.path)
-            if not os.access(self.path, os.R_OK | os.W_OK):
+            if not os.access(self.path, os.R_OK | os.W_OK, effective_ids=_EFFECTIVE_IDS):
                 raise _read_only(self.path)
         except OSError as error:
             raise unreachable(error, self.path) from error

@@ -120,7 +120,7 @@ class _Check:
             self._found(seq + 1, f"The log goes on to row {self._seq}, but its head is row {seq}.")
         elif digest != self._hash:
             self._found(seq, "The head of the log has another hash than the last row.")
-        elif count != self._rows:
+        elif count != self._rows and not self._problems:
             self._found(seq, f"The head of the log counts {count} rows, but there are {self._rows}.")
 
     def give_up(self, error: sqlite3.Error) -> None:

@@ -1,0 +1,87 @@
+"""How the file comes to be, who may read it, and what opening it costs."""
+
+import os
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from hopward.ledger import SqliteLedger
+from hopward.testing.clock import FixedClock
+from hopward.testing.samples import a_draft
+
+from .conftest import Open
+
+
+@pytest.fixture
+def careless_umask() -> Iterator[None]:
+    before = os.umask(0)
+    yield
+    os.umask(before)
+
+
+@pytest.mark.usefixtures("careless_umask")
+def test_only_the_owner_may_read_the_files_and_enter_the_folder(open_ledger: Open, path: Path) -> None:
+    open_ledger().record([a_draft()])
+    modes = {entry.name: stat.S_IMODE(entry.stat().st_mode) for entry in path.parent.iterdir()}
+    assert modes == {"log.db": 0o600, "log.db-wal": 0o600, "log.db-shm": 0o600}
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
+def test_a_log_that_exists_is_opened_not_made_again(open_ledger: Open) -> None:
+    open_ledger().record([a_draft()])
+    assert open_ledger(create=True).head()[0] == 1
+
+
+def test_of_several_that_make_the_log_at_once_all_use_the_same(path: Path) -> None:
+    def make(_: int) -> SqliteLedger:
+        return SqliteLedger.open(path, clock=FixedClock(), create=True)
+
+    with ThreadPoolExecutor(6) as pool:
+        ledgers = list(pool.map(make, range(6)))
+    receipts = [ledger.record([a_draft()])[0].seq for ledger in ledgers]
+    assert receipts == [1, 2, 3, 4, 5, 6]
+    assert ledgers[0].verify().ok
+    for ledger in ledgers:
+        ledger.close()
+    assert [entry.name for entry in path.parent.iterdir()] == ["log.db"]
+
+
+def test_a_relative_path_names_the_same_file_after_the_folder_changes(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path.parent.mkdir()
+    monkeypatch.chdir(path.parent)
+    ledger = SqliteLedger.open(Path("log.db"), clock=FixedClock(), create=True)
+    monkeypatch.chdir("/")
+    ledger.record([a_draft()])
+    assert ledger.verify().rows == 1
+    ledger.close()
+    assert path.exists()
+
+
+@pytest.mark.parametrize("name", ["a b.db", "log?mode=memory", "50%25.db", "#log.db"])
+def test_any_file_name_is_taken_literally(path: Path, name: str) -> None:
+    odd = path.with_name(name)
+    ledger = SqliteLedger.open(odd, clock=FixedClock(), create=True)
+    ledger.record([a_draft()])
+    ledger.close()
+    assert [entry.name for entry in odd.parent.iterdir()] == [name]
+
+
+def test_opening_a_log_of_the_present_schema_does_not_load_sqlite_utils(
+    open_ledger: Open, path: Path
+) -> None:
+    """Importing it takes longer than a proxy may take to start."""
+    open_ledger().close()
+    program = (
+        "import sys; from pathlib import Path; from hopward.clock import SystemClock;"
+        "from hopward.ledger import SqliteLedger;"
+        "ledger = SqliteLedger.open(Path(sys.argv[1]), clock=SystemClock()); ledger.close();"
+        "sys.exit('sqlite_utils' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", program, str(path)], check=False).returncode == 0
