@@ -44,7 +44,7 @@ SENSITIVITIES: tuple[Sensitivity, ...] = ("public", "internal", "confidential", 
 ACTIONS: tuple[Action, ...] = ("read", "write", "execute", "delete", "send", "pay")
 
 
-class ToolCall(Value):
+class ToolCall(Value, frozen=True):
     """What is attempted: a tool at a server, with the arguments exactly as they will be forwarded.
 
     `tool` is the MCP tool's name; reading an MCP resource is `resource:` and its URI, fetching a prompt
@@ -61,7 +61,7 @@ class ToolCall(Value):
         return f"{self.server}/{self.tool}"
 
 
-class Tool(Value):
+class Tool(Value, frozen=True):
     """The classification of one tool, from configuration: a person has said what the tool does."""
 
     server: str
@@ -78,7 +78,7 @@ class Tool(Value):
         return f"{self.server}/{self.name}"
 
 
-class Capability(Value):
+class Capability(Value, frozen=True):
     """Tools x actions x labels x destinations with argument constraints: the unit that is attenuated.
 
     `tools` and `destinations` are exact names or prefixes ending in `*`. `sensitivity` is the highest label
@@ -94,14 +94,14 @@ class Capability(Value):
     closed: bool = False
 
 
-class Budget(Value):
+class Budget(Value, frozen=True):
     """What a task may use up in all: permitted calls, and among them those that do more than read."""
 
     calls: int
     writes: int
 
 
-class Agent(Value):
+class Agent(Value, frozen=True):
     """A registered non-human identity. `ceiling` bounds every task it can ever be given."""
 
     id: str
@@ -111,7 +111,7 @@ class Agent(Value):
     ceiling: tuple[Capability, ...]
 
 
-class Task(Value):
+class Task(Value, frozen=True):
     """The just-in-time authority: who asked, which agent, what for, with what, until when."""
 
     id: str
@@ -126,14 +126,14 @@ class Task(Value):
     state: TaskState
 
 
-class Usage(Value):
+class Usage(Value, frozen=True):
     """How much of its budget a task has reserved so far."""
 
     calls: int
     writes: int
 
 
-class Chain(Value):
+class Chain(Value, frozen=True):
     """The task and the actors in order, as the guard has verified them: subject first, current actor last.
 
     `issued_at` is when this chain was established; revocations with a later cut-off kill it.
@@ -159,7 +159,7 @@ class Chain(Value):
         return self.actors[-1]
 
 
-class Revocation(Value):
+class Revocation(Value, frozen=True):
     """Something stops counting: whatever it covers that was issued at or before `at` is refused."""
 
     kind: RevocationKind
@@ -169,7 +169,7 @@ class Revocation(Value):
     why: str
 
 
-class Verdict(Value):
+class Verdict(Value, frozen=True):
     """The pure result of evaluation. `sentence` is for people and models, `reason` for machines."""
 
     name: VerdictName
@@ -180,7 +180,7 @@ class Verdict(Value):
     policy_set: str = ""
 
 
-class Credential(Value):
+class Credential(Value, frozen=True):
     """What is minted for one call; the token itself is never part of it and never stored.
 
     `audience` is the upstream's resource indicator (RFC 8707), `scope` the one tool, `actors` outermost last.
@@ -201,7 +201,7 @@ class Credential(Value):
     lineage: tuple[str, ...] = ()
 
 
-class Decision(Value):
+class Decision(Value, frozen=True):
     """A verdict that has been logged and has an id.
 
     `recorded` is false only when the log itself could not be written; such a decision is always a deny.
@@ -224,7 +224,7 @@ class Decision(Value):
         return self.recorded and self.verdict.name == "permit"
 
 
-class Outcome(Value):
+class Outcome(Value, frozen=True):
     """What happened after a permit. `duration` is microseconds, `size` the bytes of the result."""
 
     status: OutcomeStatus

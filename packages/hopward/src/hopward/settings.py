@@ -6,7 +6,7 @@ from typing import Any, Literal
 from hopward.model import Action, ArgumentType, Budget, Capability, Integrity, Sensitivity, Value
 
 
-class LogSettings(Value):
+class LogSettings(Value, frozen=True):
     """`[log]`: how durable a row is before any effect, and how much of the arguments it keeps."""
 
     durability: Literal["process", "power"] = "process"
@@ -14,7 +14,7 @@ class LogSettings(Value):
     redact: tuple[str, ...] = ()
 
 
-class AuthoritySettings(Value):
+class AuthoritySettings(Value, frozen=True):
     """`[authority]`: who mints. `embedded` mints in this process with the key under `state`;
     `remote` asks `token_endpoint` by RFC 8693, authenticating with the proxy's own key."""
 
@@ -25,7 +25,7 @@ class AuthoritySettings(Value):
     listen: str = "127.0.0.1:8700"
 
 
-class ProxySettings(Value):
+class ProxySettings(Value, frozen=True):
     """`[proxy]`: the HTTP side of `hopward mcp serve`, and limits of both sides.
 
     `public_url` is the base of the resource indicators callers use: `PUBLIC_URL/SERVER/mcp`.
@@ -40,7 +40,7 @@ class ProxySettings(Value):
     call_timeout_seconds: int = 300
 
 
-class Classification(Value):
+class Classification(Value, frozen=True):
     """`[servers.NAME.tools.TOOL]`: what a person says the tool does."""
 
     action: Action
@@ -50,7 +50,7 @@ class Classification(Value):
     arguments: dict[str, ArgumentType] = {}
 
 
-class Delivery(Value):
+class Delivery(Value, frozen=True):
     """`credential = {...}`: how the credential reaches the server.
 
     `authorization`: HTTP `Authorization: Bearer`. `meta`: in the request's `_meta` (stdio).
@@ -64,7 +64,7 @@ class Delivery(Value):
     keyring: str = ""
 
 
-class ServerSettings(Value):
+class ServerSettings(Value, frozen=True):
     """`[servers.NAME]`: one upstream MCP server; exactly one of `command` (stdio) and `url` (Streamable HTTP).
 
     `resource` is its resource indicator, the only audience its credentials carry. `workflow` names the
@@ -84,7 +84,7 @@ class ServerSettings(Value):
     prompts: dict[str, Classification] = {}
 
 
-class AgentSettings(Value):
+class AgentSettings(Value, frozen=True):
     """`[agents.NAME]`: a registered agent. `key` is its public JWK, needed to authenticate at the authority."""
 
     owner: str
@@ -93,7 +93,7 @@ class AgentSettings(Value):
     key: dict[str, Any] = {}
 
 
-class WorkflowSettings(Value):
+class WorkflowSettings(Value, frozen=True):
     """`[workflows.NAME]`: what a task of this kind may do. `expires_in` is seconds."""
 
     agent: str
@@ -103,7 +103,7 @@ class WorkflowSettings(Value):
     capabilities: tuple[Capability, ...]
 
 
-class Settings(Value):
+class Settings(Value, frozen=True):
     """The whole of `hopward.toml`. `root` is its folder; relative paths start there."""
 
     root: Path
