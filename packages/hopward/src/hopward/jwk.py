@@ -61,9 +61,7 @@ class SigningKey:
         except ValueError as error:
             raise TokenError("The private part of the key is out of range.", error="unusable_key") from error
         if _public_parameters(private.public_key()) != _public_parameters(public.key):
-            raise TokenError(
-                "The private part of the key does not match its public part.", error="unusable_key"
-            )
+            raise TokenError("The two parts of the key do not belong together.", error="unusable_key")
         return cls(public.kid, public.algorithm, private)
 
     def signature(self, data: bytes) -> bytes:
