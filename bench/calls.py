@@ -8,11 +8,9 @@ from typing import Protocol
 
 from bench.plan import Plan
 from bench.processes import rss_kib, total_cpu_ns
+from bench.project import TEXT
 from bench.results import Rounds
 from bench.stats import percentile
-
-TEXT = "0123456789abcdef" * 64
-"""The 1 KB argument of every measured call."""
 
 _WARM_UP = 10
 _QUIET_SECONDS = 0.02
@@ -43,7 +41,8 @@ class Processes:
 class Lane:
     """One way to the echo tool from one kind of client, and what its rounds gave.
 
-    `share` scales the number of calls: a way that takes a hundred times as long gets fewer.
+    `share` scales the number of calls: a way that takes a hundred times as long gets fewer. `calls` counts
+    every call made, measured or not.
     """
 
     group: str
@@ -51,6 +50,8 @@ class Lane:
     sessions: list[Session]
     processes: Processes
     share: float = 1.0
+    guarded: bool = False
+    calls: int = 0
     rounds: Rounds = field(default_factory=Rounds)
 
 
@@ -71,11 +72,13 @@ async def warm_up(lanes: Sequence[Lane]) -> None:
         await _wake(lane)
         for _ in range(_WARM_UP if lane.share >= 1 else 1):
             await lane.sessions[0].echo(TEXT)
+            lane.calls += 1
 
 
 async def _wake(lane: Lane) -> None:
     """Servers close connections that stood idle while other lanes ran: open them again, unmeasured."""
     awake = lane.sessions if lane.share >= 1 else lane.sessions[:1]
+    lane.calls += len(awake)
     async with asyncio.TaskGroup() as group:
         for session in awake:
             group.create_task(session.echo(TEXT))
@@ -83,6 +86,7 @@ async def _wake(lane: Lane) -> None:
 
 async def _one_after_the_other(lane: Lane, calls: int) -> None:
     echo = lane.sessions[0].echo
+    lane.calls += calls
     walls: list[float] = []
     before = await _cpu(lane)
     for _ in range(calls):
@@ -100,6 +104,7 @@ async def _one_after_the_other(lane: Lane, calls: int) -> None:
 
 async def _at_once(lane: Lane, calls: int, clients: int) -> None:
     """`clients` callers at once: each with its own HTTP connection, or in flight on the one stdio session."""
+    lane.calls += calls
     left = iter(range(calls))
 
     async def caller(echo: Callable[[str], Awaitable[None]]) -> None:

@@ -28,7 +28,8 @@ def _credential(ctx: Any) -> str:
     """What the caller sent as a credential: HTTP `Authorization`, or the `_meta` entry on stdio."""
     if ctx.request is not None:
         return str(ctx.request.headers.get("authorization", "")).removeprefix("Bearer ")
-    return str((ctx.meta or {}).get(_META_KEY, ""))
+    meta: Mapping[str, Any] = ctx.meta or {}
+    return str(meta.get(_META_KEY, ""))
 
 
 def build(*, require_credential: bool) -> Server[Any]:

@@ -1,12 +1,16 @@
 """The group `calls`: opens every way to the echo tool, then runs the rounds."""
 
 import asyncio
+from collections import Counter
 from contextlib import AsyncExitStack
 
 from bench.calls import Lane, run_round, warm_up
 from bench.context import Context
+from bench.errors import BenchError
 from bench.results import Entry
-from bench.routes import CLIENTS, HttpWay, StdioWay, Workbench, direct, fastmcp
+from bench.routes import CLIENTS, HttpWay, StdioWay, Workbench, direct, fastmcp, hopward
+from hopward.clock import SystemClock
+from hopward.ledger import SqliteLedger
 
 
 def measure(context: Context) -> list[Entry]:
@@ -16,7 +20,13 @@ def measure(context: Context) -> list[Entry]:
 
 async def _measure(context: Context) -> list[Entry]:
     bench = Workbench(context.folder, context.era, context.plan.clients)
-    ways = [direct(), fastmcp(bench, reuse=False), fastmcp(bench, reuse=True)]
+    ways = [
+        direct(),
+        hopward(bench, "process"),
+        hopward(bench, "power"),
+        fastmcp(bench, reuse=False),
+        fastmcp(bench, reuse=True),
+    ]
     lanes: list[Lane] = []
     async with AsyncExitStack() as stack:
         for stdio, http in ways:
@@ -25,9 +35,25 @@ async def _measure(context: Context) -> list[Entry]:
         await warm_up(lanes)
         for number in range(context.plan.rounds):
             await run_round(lanes, context.plan, number, context.step)
-        return [lane.rounds.entry(lane.group, lane.name) for lane in lanes]
+    _check_logs(bench, sum(lane.calls for lane in lanes if lane.guarded))
+    return [lane.rounds.entry(lane.group, lane.name) for lane in lanes]
 
 
 async def _open(bench: Workbench, stdio: StdioWay, http: HttpWay, stack: AsyncExitStack) -> list[Lane]:
     over_stdio = [await stdio.open(bench, client, stack) for client in CLIENTS]
     return [*over_stdio, *await http.open(bench, CLIENTS, stack)]
+
+
+def _check_logs(bench: Workbench, calls: int) -> None:
+    """Every guarded call has left a permit, a credential and an outcome, and every log verifies."""
+    kinds: Counter[str] = Counter()
+    for path in bench.folder.glob("*/.hopward/decisions.db"):
+        ledger = SqliteLedger.open(path, clock=SystemClock())
+        found = ledger.verify()
+        if not found.ok:
+            raise BenchError(f"a log written during the run does not verify: {found.problems[0]}")
+        kinds.update(row.kind + row.verdict for row in ledger.rows())
+        ledger.close()
+    counts = [kinds[kind] for kind in ("decisionpermit", "credential", "outcome")]
+    if counts != [calls] * 3 or kinds["decisiondeny"]:
+        raise BenchError(f"{calls} guarded calls left other rows: {dict(kinds)}")

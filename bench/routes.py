@@ -5,12 +5,16 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from secrets import token_hex
 from typing import Literal, TypeAlias
 
 from bench import sdkclient
 from bench.calls import Lane, Processes, Session
 from bench.processes import Service, between, free_port, read_pids
+from bench.project import SERVER, Durability, Shape, Upstream, caller_token, create
 from bench.rawclient import RawHttp, RawStdio
+from hopward import Guard
+from hopward.exchange import endpoint
 
 HERE = Path(__file__).resolve().parent
 CLIENTS: tuple["ClientKind", ...] = ("sdk", "raw")
@@ -59,7 +63,7 @@ class StdioWay:
         await session.echo("first")
         (server,) = read_pids(pids)
         processes = Processes(between(server), (server,))
-        return Lane(f"stdio {client}", self.name, [session], processes, self.share)
+        return Lane(f"stdio {client}", self.name, [session], processes, self.share, self.credential, calls=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +106,39 @@ class HttpWay:
                 sessions.append(session)
             await sessions[0].echo("first")
             processes = Processes(front.service.pids() if front.service else (), server.pids())
-            lanes.append(Lane(f"http {client}", self.name, sessions, processes, self.share))
+            lanes.append(
+                Lane(f"http {client}", self.name, sessions, processes, self.share, self.credential, calls=1)
+            )
         return lanes
+
+
+def hopward_command(config: Path, *verbs: str) -> list[str]:
+    """The console script that users run, with a configuration."""
+    return [str(Path(sys.executable).with_name("hopward")), "--config", str(config), *verbs]
+
+
+def hopward(bench: Workbench, durability: Durability) -> tuple[StdioWay, HttpWay]:
+    """The guarded proxy: `hopward mcp run` and `hopward mcp serve`, each with its own decision log."""
+    name = "hopward" if durability == "process" else f"hopward-{durability}"
+    shape = {"hopward.toml": Shape(durability=durability)}
+
+    def command(server: list[str]) -> list[str]:
+        folder = bench.folder / f"stdio-{name}-{token_hex(4)}"
+        create(folder, Upstream(command=server), shape)
+        return hopward_command(folder / "hopward.toml", "mcp", "run", SERVER)
+
+    def front(url: str) -> Front:
+        folder, port = bench.folder / f"http-{name}-{token_hex(4)}", free_port()
+        create(folder, Upstream(url=url, port=port), shape)
+        guard = Guard.open(folder / "hopward.toml")
+        token = caller_token(guard)
+        guard.close()
+        service = Service(
+            hopward_command(folder / "hopward.toml", "mcp", "serve"), port, bench.folder / f"http-{name}.log"
+        )
+        return Front(endpoint(guard.settings, SERVER), token, service)
+
+    return StdioWay(name, command, credential=True), HttpWay(name, front, credential=True)
 
 
 def direct() -> tuple[StdioWay, HttpWay]:

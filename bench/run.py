@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from bench import authorizing, exchanging, logging_, proxying, starting
+from bench import appending, authorizing, exchanging, proxying, starting
 from bench.context import Context
 from bench.errors import BenchError
 from bench.machine import commit, describe, load, versions
@@ -31,7 +31,7 @@ GROUPS: dict[str, Callable[[Context], list[Entry]]] = {
     "calls": proxying.measure,
     "authorize": authorizing.measure,
     "exchange": exchanging.measure,
-    "log": logging_.measure,
+    "log": appending.measure,
     "start-up": starting.measure,
 }
 

@@ -7,12 +7,12 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import httpx2
+from mcp import Client, StdioServerParameters
 from mcp.client.stdio import stdio_client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.types import TextContent
 
 from bench.errors import BenchError
-from mcp import Client, StdioServerParameters
 
 _TIMEOUT = httpx2.Timeout(30.0, read=300.0)
 _TLS = ssl.create_default_context()

@@ -1,2 +1,0 @@
-def measure(context):
-    return []
