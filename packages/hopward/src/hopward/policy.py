@@ -31,7 +31,7 @@ ANNOTATIONS = ("id", "reason", "control", "step_up")
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/-]{0,127}")
 
-_ATTRIBUTES: Mapping[str, frozenset[str]] = {
+ATTRIBUTES: Mapping[str, frozenset[str]] = {
     "principal": frozenset({"owner", "purpose"}),
     "resource": frozenset({"server", "name", "action", "sensitivity", "integrity", "destination"}),
     "context": frozenset(
@@ -48,6 +48,7 @@ _ATTRIBUTES: Mapping[str, frozenset[str]] = {
         }
     ),
 }
+"""What a policy can ask of the variables of a request, the schema's attributes."""
 
 _LABELS: Mapping[str, tuple[str, ...]] = {
     "action": ACTIONS,
@@ -259,7 +260,7 @@ def _labels(left: _Form, right: _Form) -> Iterator[_Label]:
 
 def _path(form: _Form) -> str | None:
     match form:
-        case {"Var": str(variable)} if variable in _ATTRIBUTES:
+        case {"Var": str(variable)} if variable in ATTRIBUTES:
             return variable
         case {".": {"left": {"Var": "context"}, "attr": "arguments"}}:
             return "context.arguments"
@@ -280,8 +281,8 @@ def _unknown(kind: str, name: str, tools: Sequence[Tool]) -> Iterator[tuple[str,
 
 def _never_there(of: str, attribute: str, asked: Iterable[Tool]) -> Iterator[tuple[str, str]]:
     if of != "context.arguments":
-        if attribute not in _ATTRIBUTES[of]:
-            yield attribute, f"{of} never has {attribute!r}{nearest(attribute, _ATTRIBUTES[of])}"
+        if attribute not in ATTRIBUTES[of]:
+            yield attribute, f"{of} never has {attribute!r}{nearest(attribute, ATTRIBUTES[of])}"
         return
     declared = [tool.arguments for tool in asked]
     if declared and not any(attribute in arguments for arguments in declared):

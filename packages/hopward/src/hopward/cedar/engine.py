@@ -85,7 +85,7 @@ class CedarEngine:
         self._known = {tool.full_name: tool for tool in self.tools}
         # What follows only remembers: an entry lost or made twice by two threads is the same entry.
         self._views: dict[str, _View] = {}
-        self._slices: dict[tuple[str, str, bool], _Slice] = {}
+        self._slices: dict[tuple[str, str | None, bool], _Slice] = {}
         self._entities: dict[tuple[str, str, str, str], Entities] = {}
 
     def evaluate(self, call: ToolCall, tool: Tool, agent: Agent, facts: Facts) -> Verdict:
@@ -160,7 +160,7 @@ class CedarEngine:
 
     def _slice(self, view: _View, agent: Agent, *, approved: bool = False) -> _Slice:
         """The policies for this tool and agent; with `approved`, without those that an approval lifts."""
-        key = (view.tool.full_name, agent.id if agent.id in view.named else "", approved)
+        key = (view.tool.full_name, agent.id if agent.id in view.named else None, approved)
         found = self._slices.get(key)
         if found is None:
             asked = (policy for policy in view.policies if may_act(policy, agent.id))

@@ -16,7 +16,17 @@ from cedarpy import Schema
 from hopward.cedar.text import Statement, names_in, statements
 from hopward.errors import ConfigError
 from hopward.model import ACTIONS, Tool
-from hopward.policy import ACTION, AGENT, SERVER, TOOL, Policy, faults, nearest, read_policy
+from hopward.policy import (
+    ACTION,
+    AGENT,
+    ATTRIBUTES,
+    SERVER,
+    TOOL,
+    Policy,
+    faults,
+    nearest,
+    read_policy,
+)
 
 _ADVICE = "Nothing of this policy set is in force. Correct it, then run `hopward policy check`."
 
@@ -188,7 +198,7 @@ def _hint(message: str, tools: Sequence[Tool]) -> str:
     if message.startswith("attribute") and name in declared:
         return f"; not every tool in question declares it: ask `context.arguments has {name}` first"
     if message.startswith("attribute"):
-        return nearest(name, declared)
+        return nearest(name, declared.union(*ATTRIBUTES.values()))
     if message.startswith("unrecognized action"):
         return nearest(name, [*ACTIONS, *(tool.full_name for tool in tools)])
     if message.startswith("unrecognized entity type"):

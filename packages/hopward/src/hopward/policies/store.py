@@ -60,8 +60,6 @@ class PolicyStore:
         except ConfigError as error:
             self.rejected, self._seen = error, found
             return "rejected"
-        if fingerprint(self._folder) != found:
-            # What was read may be half of two sets. The next look tries again.
-            return "unchanged"
+        # Taken before the files were read, so that a change meanwhile is seen at the next look.
         self._engine, self.rejected, self._seen = engine, None, found
         return "loaded"
