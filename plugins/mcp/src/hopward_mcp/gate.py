@@ -41,12 +41,13 @@ class Gate:
         return self._from_server.parse(raw)
 
     def turn_away(self, fault: MessageError, chain: Chain | None) -> Reply:
-        """Log a message that is refused before any decision, and make the answer it gets if it is owed one.
+        """Log a message that is refused before any decision; the answer it gets if it is owed one."""
+        self.note(fault.reason, fault.sentence, chain)
+        return Reply(error(fault.id, fault.code, fault.sentence, fault.data), fault.code)
 
-        The message stays refused when the log cannot be written.
-        """
+    def note(self, reason: str, sentence: str, chain: Chain | None = None) -> None:
+        """Log a refusal before any decision; it stays a refusal when the log cannot be written."""
         try:
-            self.guard.refuse(self.server, fault.reason, fault.sentence, chain)
+            self.guard.refuse(self.server, reason, sentence, chain)
         except HopwardError as failure:
             _log.error("a refusal could not be logged: %s", failure.message)
-        return Reply(error(fault.id, fault.code, fault.sentence, fault.data), fault.code)

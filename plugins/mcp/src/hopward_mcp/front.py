@@ -1,0 +1,128 @@
+"""The HTTP front as an ASGI application: who may come in, and to which endpoint.
+
+    POST, GET, DELETE  /SERVER/mcp                                       a caller's token for just this URL
+    GET                /.well-known/oauth-protected-resource/SERVER/mcp  public (RFC 9728)
+    GET                /healthz                                          public
+
+Every request, public or not, must name a host of ours, and an origin of ours if it names one (DNS rebinding).
+The caller's token is checked here and goes no further.
+"""
+
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from hopward import Guard, TokenError
+from hopward_mcp.endpoint import Endpoint
+from hopward_mcp.headers import read
+from hopward_mcp.jsonrpc import INTERNAL_ERROR, MessageError, dump, error
+from hopward_mcp.request import Receive, Request, Send
+
+_log = logging.getLogger(__name__)
+
+_BEARER = re.compile(r"[Bb]earer +([A-Za-z0-9._~+/-]+=*)")
+HEALTH: Final = "/healthz"
+_LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+
+
+class Front:
+    """Lets callers in, each to the endpoint its token is for."""
+
+    def __init__(self, guard: Guard, endpoints: Sequence[Endpoint]) -> None:
+        proxy = guard.settings.proxy
+        public = urlsplit(proxy.public_url.rstrip("/"))
+        origin = f"{public.scheme}://{public.netloc}"
+        self._guard = guard
+        self._hosts = _hosts(public.netloc, proxy.listen, proxy.allowed_hosts)
+        self._origins = {entry.lower() for entry in (origin, *proxy.allowed_origins)}
+        self._endpoints = {entry.path: entry for entry in endpoints}
+        self._metadata = {entry.metadata_path: _metadata(guard, entry) for entry in endpoints}
+
+    @property
+    def public_routes(self) -> tuple[str, ...]:
+        """Paths that answer without a token."""
+        return (HEALTH, *self._metadata)
+
+    @property
+    def guarded_routes(self) -> tuple[str, ...]:
+        """Paths that answer only to a token for exactly them."""
+        return tuple(self._endpoints)
+
+    async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
+        """Serve one ASGI scope; only HTTP is served."""
+        if scope["type"] != "http":
+            return
+        request = Request(scope["method"], {}, receive, send)
+        try:
+            request.headers = read(scope["headers"])
+            await self._route(scope["path"], request)
+        except MessageError as fault:
+            await request.answer(400, error(None, fault.code, fault.sentence))
+        except Exception:  # noqa: BLE001 - per-request boundary: whatever fails here lets nobody in
+            _log.exception("a request could not be served")
+            if not request.started:
+                await request.answer(500, error(None, INTERNAL_ERROR, "Hopward could not serve this."))
+
+    async def _route(self, path: str, request: Request) -> None:
+        if not self._is_ours(request.headers):
+            await request.answer(403, dump({"error": "This host or origin is not served here."}))
+            return
+        endpoint = self._endpoints.get(path)
+        if endpoint is not None:
+            await self._guarded(path, endpoint, request)
+            return
+        body = b'{"status":"ok"}' if path == HEALTH else self._metadata.get(path)
+        if body is None:
+            await request.answer(404)
+        elif request.method != "GET":
+            await request.answer(405, headers={"allow": "GET"})
+        else:
+            await request.answer(200, body)
+
+    async def _guarded(self, path: str, endpoint: Endpoint, request: Request) -> None:
+        authorization = request.headers.get("authorization")
+        found = _BEARER.fullmatch(authorization) if authorization is not None else None
+        if found is None:
+            await _unauthorized(request, endpoint, "invalid_request" if authorization is not None else "")
+            return
+        try:
+            chain = self._guard.identify(found[1], endpoint.resource)
+        except TokenError as fault:
+            endpoint.gate.note(fault.error, fault.message)
+            await _unauthorized(request, endpoint, "invalid_token")
+            return
+        await endpoint.serve(request, chain)
+
+    def _is_ours(self, headers: Mapping[str, str]) -> bool:
+        origin = headers.get("origin")
+        return headers.get("host", "").lower() in self._hosts and (
+            origin is None or origin.lower() in self._origins
+        )
+
+
+async def _unauthorized(request: Request, endpoint: Endpoint, error_code: str) -> None:
+    """401 with the challenge that leads a client to the authority (RFC 6750 section 3)."""
+    code = f', error="{error_code}"' if error_code else ""
+    challenge = f'{endpoint.challenge}, scope="{endpoint.scope}"{code}'
+    await request.answer(401, headers={"www-authenticate": challenge})
+
+
+def _hosts(public: str, listen: str, allowed: tuple[str, ...]) -> frozenset[str]:
+    """The `Host` headers that mean us; every loopback name does if we listen on one."""
+    host, _, port = listen.rpartition(":")
+    local = [f"{name}:{port}" for name in _LOOPBACK] if host in _LOOPBACK else []
+    return frozenset(entry.lower() for entry in (public, listen, *allowed, *local))
+
+
+def _metadata(guard: Guard, endpoint: Endpoint) -> bytes:
+    """Protected resource metadata (RFC 9728 section 2)."""
+    return dump(
+        {
+            "resource": endpoint.resource,
+            "authorization_servers": [guard.settings.authority.issuer],
+            "scopes_supported": [endpoint.scope],
+            "bearer_methods_supported": ["header"],
+        }
+    )

@@ -1,0 +1,222 @@
+"""A message on its way to a server behind HTTP, and the server's answer on its way back.
+
+Answers are JSON or an event stream; every message in them is judged on its own, and events keep their ids, so
+that a stream can be resumed. Nothing else of the server's answer reaches the caller.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import suppress
+
+import aiohttp
+
+from hopward_mcp.departure import Departure
+from hopward_mcp.endings import GONE, MALFORMED, Failure, failed, lost, timed_out
+from hopward_mcp.headers import SESSION, passed_on, upstream
+from hopward_mcp.http_sessions import HttpSessions
+from hopward_mcp.jsonrpc import MessageError
+from hopward_mcp.methods import ENDLESS
+from hopward_mcp.request import JSON_TYPE, STREAM_TYPE
+from hopward_mcp.route import Forward, Reply
+from hopward_mcp.sse import Event, Events, StreamError, written
+from hopward_mcp.upstream import Upstream, not_sent
+from hopward_mcp.visit import Visit
+
+_PATIENCE = 0.05
+"""Seconds before a caller that waits is watched for leaving."""
+_TAIL = 1.0
+"""Seconds a server has to end its stream after the answer, so that the connection can be used again."""
+
+
+class Relay:
+    """Carries one request of a caller to the server and brings back what may come back."""
+
+    def __init__(self, upstream: Upstream, sessions: HttpSessions, visit: Visit) -> None:
+        self._upstream = upstream
+        self._sessions = sessions
+        self._visit = visit
+        self._request = visit.request
+        self._departure = Departure(visit.request, _PATIENCE)
+        self._opened: Mapping[str, str] = {}
+
+    async def notify(self, route: Forward) -> None:
+        """Carry a notification or an answer of the caller; the server only acknowledges it."""
+        status = 502
+        with suppress(aiohttp.ClientError, TimeoutError):
+            async with asyncio.timeout(self._visit.session.gate.call_timeout):
+                response = await self._send(route)
+                status = response.status
+                response.release()
+        await self._request.answer(202 if status < 300 else 404 if status == 404 else 502)
+
+    async def call(self, route: Forward, key: int) -> None:
+        """Carry a request and bring back its answer; it always ends, and its outcome is always recorded."""
+        limit = self._visit.session.gate.call_timeout
+        endless = route.message.method in ENDLESS
+        try:
+            async with asyncio.timeout(None if endless else limit):
+                await self._exchange(route, key)
+        except aiohttp.ClientError as error:
+            await self._fail(key, _broken(error))
+        except TimeoutError:
+            await self._fail(key, timed_out(limit))
+        except (StreamError, MessageError):
+            await self._fail(key, MALFORMED)
+        except asyncio.CancelledError:
+            self._visit.abandon(key, GONE)
+            if not self._departure.gone:
+                raise
+
+    async def listen(self) -> None:
+        """Open the session's stream of messages that answer nothing (GET), until either side leaves."""
+        headers = {**passed_on(self._request.headers), "accept": STREAM_TYPE, **self._session_header()}
+        try:
+            response = await self._upstream.request("GET", headers)
+        except aiohttp.ClientError:
+            await self._request.answer(502)
+            return
+        try:
+            if not _is_stream(response):
+                await self._request.answer(response.status if 400 <= response.status < 500 else 502)
+                return
+            await self._request.stream()
+            events = Events(self._visit.session.gate.max_bytes)
+            with suppress(aiohttp.ClientError, StreamError):
+                while chunk := await response.content.readany():
+                    for event in events.feed(chunk):
+                        await self._pass(event, None)
+            await self._request.write(b"", last=True)
+        finally:
+            response.close()
+
+    async def _exchange(self, route: Forward, key: int) -> None:
+        if not self._visit.modern:
+            # In this era a caller that leaves has not given up: it may come back for the answer.
+            await self._exchanged(route, key)
+            return
+        with self._departure:
+            await self._exchanged(route, key)
+
+    async def _exchanged(self, route: Forward, key: int) -> None:
+        response = await self._send(route)
+        try:
+            if route.message.method == "initialize":
+                self._open(response)
+            if _is_stream(response):
+                await self._stream(response, key)
+            else:
+                raw = await self._upstream.body(response)
+                self._departure.ignore()
+                await self._whole(response, raw, key)
+        finally:
+            response.release()
+
+    async def _send(self, route: Forward) -> aiohttp.ClientResponse:
+        headers = {
+            **upstream(route.message, self._request.headers),
+            **self._session_header(),
+            **route.headers,
+        }
+        return await self._upstream.request("POST", headers, route.body)
+
+    def _session_header(self) -> dict[str, str]:
+        held = self._visit.held
+        return {SESSION: held.upstream_id} if held is not None else {}
+
+    def _open(self, response: aiohttp.ClientResponse) -> None:
+        """Hold the session a server opens, and give the caller an id of ours for it."""
+        upstream_id = response.headers.get(SESSION, "")
+        if upstream_id and self._visit.held is None and response.status == 200:
+            self._visit.held = self._sessions.open(upstream_id, self._visit.chain, self._visit.session)
+            self._opened = {SESSION: self._visit.held.id}
+
+    async def _whole(self, response: aiohttp.ClientResponse, raw: bytes, key: int) -> None:
+        """Bring back an answer in one piece."""
+        status = response.status
+        if status in (401, 403):
+            await self._fail(key, failed("The server refused Hopward's credential.", f"http_{status}"))
+        elif response.content_type != JSON_TYPE or not raw:
+            await self._fail(key, failed(f"The server answered HTTP {status}.", f"http_{status}"), status)
+        else:
+            route = await self._visit.from_server(raw, key)
+            if isinstance(route, Forward) and not self._visit.is_open(key):
+                await self._request.answer(_shown(status), route.body, self._opened)
+            else:
+                await self._fail(key, MALFORMED)
+        held = self._visit.held
+        if status == 404 and held is not None:
+            self._sessions.close(held)
+
+    async def _stream(self, response: aiohttp.ClientResponse, key: int) -> None:
+        """Bring back an answer as a stream of messages, the last of which is the answer."""
+        resumable = await self._until_answered(response, key)
+        self._departure.ignore()
+        if self._visit.is_open(key) and not (resumable and self._visit.held is not None):
+            await self._fail(key, lost("The server ended its stream without an answer."))
+            return
+        await self._request.stream(self._opened)
+        await self._request.write(b"", last=True)
+        with suppress(aiohttp.ClientError, TimeoutError):
+            async with asyncio.timeout(_TAIL):
+                while await response.content.readany():
+                    pass
+
+    async def _until_answered(self, response: aiohttp.ClientResponse, key: int) -> bool:
+        """Pass on events until the answer or the end; whether the caller could resume the stream."""
+        resumable = False
+        events = Events(self._visit.session.gate.max_bytes)
+        while chunk := await response.content.readany():
+            for event in events.feed(chunk):
+                resumable = resumable or bool(event.id)
+                await self._pass(event, key)
+                if not self._visit.is_open(key):
+                    return resumable
+        return resumable
+
+    async def _pass(self, event: Event, key: int | None) -> None:
+        """Judge one event and pass on what may pass; keep-alives and bare ids pass as they are."""
+        if not event.data:
+            await self._request.stream(self._opened)
+            await self._request.write(written(event, event.data))
+        elif event.name in ("", "message"):
+            route = await self._visit.from_server(event.data, key)
+            if isinstance(route, Forward):
+                await self._request.stream(self._opened)
+                await self._request.write(written(event, route.body))
+            elif isinstance(route, Reply):
+                await self._back(route)
+
+    async def _back(self, reply: Reply) -> None:
+        """Tell the server that its request was refused."""
+        if self._visit.held is None:
+            return
+        headers = {**passed_on(self._request.headers), "content-type": JSON_TYPE, **self._session_header()}
+        with suppress(aiohttp.ClientError):
+            response = await self._upstream.request("POST", headers, reply.body)
+            response.release()
+
+    async def _fail(self, key: int, failure: Failure, status: int = 200) -> None:
+        """Answer in the server's place: in JSON, or as the last event of a stream that has begun."""
+        route = await self._visit.failed(key, failure)
+        body = route.body if isinstance(route, Forward) else b""
+        if self._request.started:
+            await self._request.write(written(Event(), body) if body else b"", last=True)
+        elif body:
+            await self._request.answer(404 if status == 404 else 200, body, self._opened)
+        else:
+            await self._request.answer(202)
+
+
+def _broken(error: aiohttp.ClientError) -> Failure:
+    if not_sent(error):
+        return failed("The server cannot be reached.", "not_sent")
+    return lost("The connection to the server broke.")
+
+
+def _is_stream(response: aiohttp.ClientResponse) -> bool:
+    return response.status == 200 and response.content_type == STREAM_TYPE
+
+
+def _shown(status: int) -> int:
+    """The status of a JSON answer: the server's, unless it speaks of the server itself."""
+    return status if status == 200 or 400 <= status < 500 else 200

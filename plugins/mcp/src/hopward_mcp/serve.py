@@ -1,0 +1,99 @@
+"""`hopward mcp serve`: the HTTP front in front of every server with a `url`, one endpoint each."""
+
+import asyncio
+import os
+import socket
+from pathlib import Path
+
+import click
+import uvicorn
+import uvloop
+
+from hopward import ConfigError, Guard
+from hopward_mcp.delivery import courier
+from hopward_mcp.endpoint import Endpoint
+from hopward_mcp.front import Front
+from hopward_mcp.gate import Gate
+from hopward_mcp.turn import Turn
+from hopward_mcp.upstream import Upstream
+
+_BACKLOG = 1024
+_KEEP_ALIVE = 30
+_GRACE = 10
+"""Seconds that requests under way have to end after SIGTERM."""
+
+
+@click.command()
+@click.option("--config", type=click.Path(dir_okay=False, path_type=Path), help="The hopward.toml to use.")
+@click.pass_context
+def serve(ctx: click.Context, config: Path | None) -> None:
+    """Guard every server with a `url` over HTTP, each at /SERVER/mcp.
+
+    Callers bring a token for the endpoint they call, obtained from the authority for a task.
+    """
+    opened = config if config is not None else ctx.obj.config
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(opened))
+
+
+async def _serve(config: Path) -> None:
+    guard = Guard.open(config)
+    try:
+        endpoints = open_endpoints(guard)
+        listening = _listen(guard.settings.proxy.listen)
+        for endpoint in endpoints:
+            click.echo(f"hopward: {endpoint.gate.server} is guarded at {endpoint.resource}", err=True)
+        try:
+            await uvicorn.Server(_config(Front(guard, endpoints))).serve(sockets=[listening])
+        finally:
+            for endpoint in endpoints:
+                await endpoint.close()
+    finally:
+        guard.close()
+
+
+def open_endpoints(guard: Guard) -> list[Endpoint]:
+    """An endpoint for every server with a `url`; raises `ConfigError` when there is none."""
+    turn = Turn(guard, asyncio.get_running_loop())
+    endpoints: list[Endpoint] = []
+    for server, settings in guard.settings.servers.items():
+        if not settings.url:
+            click.echo(f"hopward: {server} has a `command`; use `hopward mcp run {server}` for it", err=True)
+            continue
+        attached = courier(guard, server, os.environ)
+        gate = Gate(guard, server, courier=attached, turn=turn)
+        upstream = Upstream(settings.url, attached.headers, gate.max_bytes)
+        endpoints.append(Endpoint(gate, upstream, guard.settings.proxy.public_url))
+    if not endpoints:
+        raise ConfigError(
+            "No server in hopward.toml has a `url`, so there is nothing to serve over HTTP.",
+            advice="`hopward mcp run SERVER` guards a server with a `command`: for now both sides use the "
+            "same transport.",
+        )
+    return endpoints
+
+
+def _listen(address: str) -> socket.socket:
+    host, _, port = address.rpartition(":")
+    host = host.strip("[]")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, int(port)), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        raise ConfigError(f"proxy.listen: cannot listen on {address}: {error.strerror}.") from error
+
+
+def _config(front: Front) -> uvicorn.Config:
+    return uvicorn.Config(
+        front,
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        log_level="warning",
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        date_header=False,
+        timeout_keep_alive=_KEEP_ALIVE,
+        timeout_graceful_shutdown=_GRACE,
+    )

@@ -1,0 +1,67 @@
+"""One caller's HTTP request on its way through an endpoint."""
+
+import asyncio
+from dataclasses import dataclass
+
+from hopward import Chain
+from hopward_mcp.endings import Failure
+from hopward_mcp.http_sessions import HttpSession
+from hopward_mcp.jsonrpc import Message
+from hopward_mcp.request import Request
+from hopward_mcp.route import Route
+from hopward_mcp.session import Session
+
+
+class _Answer:
+    """The one route of a message, to be awaited; delivered to nobody once the waiting was given up."""
+
+    def __init__(self) -> None:
+        self._future: asyncio.Future[Route] = asyncio.get_running_loop().create_future()
+
+    def deliver(self, route: Route) -> None:
+        if not self._future.done():
+            self._future.set_result(route)
+
+    async def route(self) -> Route:
+        return self._future.result() if self._future.done() else await self._future
+
+
+@dataclass(slots=True)
+class Visit:
+    """A request, who makes it, and the session it belongs to: a held one, or one just for it."""
+
+    request: Request
+    chain: Chain
+    session: Session
+    held: HttpSession | None
+    modern: bool
+
+    async def from_client(self, message: Message) -> Route:
+        """Where the caller's message goes."""
+        answer = _Answer()
+        self.session.client.judge(message, self.chain, answer.deliver)
+        return await answer.route()
+
+    async def from_server(self, raw: bytes, key: int | None) -> Route:
+        """Where the server's message goes; `key` is the request whose answer it may be."""
+        answer = _Answer()
+        self.session.server.judge(raw, answer.deliver, key)
+        return await answer.route()
+
+    async def failed(self, key: int, failure: Failure) -> Route:
+        """What the caller is told when the server does not answer."""
+        answer = _Answer()
+        self.session.endings.fail(key, failure, answer.deliver)
+        return await answer.route()
+
+    def abandon(self, key: int, failure: Failure) -> None:
+        """Record that a request ended without anybody waiting for its answer."""
+        self.session.endings.fail(key, failure, _nobody)
+
+    def is_open(self, key: int | None) -> bool:
+        """Whether a request still waits for its answer."""
+        return self.session.requests.get(key) is not None
+
+
+def _nobody(_route: Route) -> None:
+    """Nobody waits for this answer."""
