@@ -27,6 +27,7 @@ from hopward.strictjson import parse
 
 _AGENT_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 _INIT = "hopward init makes the keys."
+_LARGEST_FILE = 1_048_576
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,11 +146,17 @@ def _load_ring(path: Path) -> _Ring:
         active = SigningKey.from_jwk(document["active"])
         retired = tuple(
             Retired(VerificationKey.from_jwk(entry["jwk"]), entry["jwk"], from_iso(entry["until"]))
-            for entry in document["retired"]
+            for entry in _entries(document)
         )
     except (ValueError, TypeError, KeyError, AttributeError, HopwardError) as error:
         raise ConfigError(f"{path} does not hold the authority's keys.", advice=_INIT) from error
     return _Ring(active, retired, {active.kid: active.verification()}, stamp)
+
+
+def _entries(document: dict[str, Any]) -> list[dict[str, Any]]:
+    if not isinstance(document["retired"], list):
+        raise ValueError("the retired keys are not a list")
+    return cast("list[dict[str, Any]]", document["retired"])
 
 
 def _load_key(path: Path) -> SigningKey:
@@ -187,12 +194,14 @@ def _read(path: Path) -> tuple[bytes, tuple[int, int, int]]:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError as error:
         raise ConfigError(f"There is no key in {path}: {error.strerror}.", advice=_INIT) from error
-    with os.fdopen(descriptor, "rb") as file:
-        found = os.fstat(file.fileno())
+    try:
+        found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
             raise ConfigError(f"{path} is not a file.", advice=_INIT)
         _check_private(path, found)
-        return file.read(), _stamp(found)
+        return os.read(descriptor, _LARGEST_FILE), _stamp(found)
+    finally:
+        os.close(descriptor)
 
 
 def _write(path: Path, document: Mapping[str, Any], *, new: bool = False) -> None:
