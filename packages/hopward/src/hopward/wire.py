@@ -132,11 +132,7 @@ def read_response(status: int, body: bytes, form: ExchangeForm) -> Exchanged:
     """
     answer = _answer(body)
     if status != 200:
-        error = str(answer.get("error") or "server_error")
-        raise ExchangeRefusedError(
-            "The authority refused the exchange.",
-            error="invalid_request" if error == "invalid_grant" else error,
-        )
+        raise _refused(answer.get("error"))
     token, expires_in = answer.get("access_token"), answer.get("expires_in")
     if (
         not isinstance(token, str)
@@ -181,6 +177,12 @@ def _answer(body: bytes) -> dict[str, Any]:
     if not isinstance(answer, dict):
         raise _unreadable()
     return cast("dict[str, Any]", answer)
+
+
+def _refused(error: object) -> ExchangeRefusedError:
+    code = error if isinstance(error, str) and error else "server_error"
+    code = "invalid_request" if code == "invalid_grant" else code
+    return ExchangeRefusedError("The authority refused the exchange.", error=code)
 
 
 def _unreadable() -> ExchangeRefusedError:
