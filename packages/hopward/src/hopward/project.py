@@ -5,6 +5,7 @@ Nothing that exists is ever overwritten, and what fails half-way is taken back.
 
 import json
 import os
+import secrets
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -129,8 +130,7 @@ def _begin(path: Path, server: NewServer | None, agent: NewAgent | None) -> Made
 def _complete(settings: Settings, done: Made) -> None:
     """Write every part around `hopward.toml` that is missing."""
     _folder(settings.policies, 0o755, done)
-    for source in _baseline():
-        _write(settings.policies / source.name, source.read_bytes(), 0o644, done)
+    _make_policies(settings, done)
     _folder(settings.state, 0o700, done)
     _write(settings.state / ".gitignore", b"*\n", 0o600, done)
     _write(settings.state / "README.md", _starter("README.md").encode(), 0o600, done)
@@ -185,6 +185,15 @@ def _toml(value: str | Sequence[str] | Mapping[str, str]) -> str:
     return "[" + ", ".join(map(_toml, value)) + "]"
 
 
+def _make_policies(settings: Settings, done: Made) -> None:
+    """The starter policies, unless there are policies already: beside those they would permit more."""
+    present = sorted(settings.policies.glob("*.cedar"))
+    done.kept += present
+    if not present:
+        for source in _baseline():
+            _write(settings.policies / source.name, source.read_bytes(), 0o644, done)
+
+
 def _make_keys(settings: Settings, done: Made) -> None:
     folder = settings.state / KEYS_FOLDER
     if folder.exists():
@@ -235,7 +244,7 @@ def _write(path: Path, data: bytes, mode: int, done: Made) -> None:
 
 def _replace(path: Path, text: str) -> None:
     """Replace a file in one step, so that no reader ever sees half of it."""
-    new = path.with_name(f".{path.name}.new")
+    new = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, path.stat().st_mode & 0o777)
     try:
         with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
@@ -250,13 +259,15 @@ def _replace(path: Path, text: str) -> None:
 
 @contextmanager
 def _taken_back() -> Generator[Made]:
-    """What is made inside is removed again if anything fails."""
+    """What is made inside is removed again if anything fails; what the system refuses is a `ConfigError`."""
     done = Made()
     try:
         yield done
-    except BaseException:
+    except BaseException as error:
         for path in reversed(done.made):
             _remove(path)
+        if isinstance(error, OSError):
+            raise ConfigError(f"{error.filename} cannot be written: {error.strerror}.") from error
         raise
 
 

@@ -65,23 +65,27 @@ class Verbs(click.Group):
         """The error boundary: every error becomes a message on standard error and an exit status."""
         try:
             return super().invoke(ctx)
-        except HopwardError as error:
-            if ctx.params["debug"]:
-                raise
-            raise _refused(error) from None
-        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
-            raise
         except Exception as error:
-            if ctx.params["debug"]:
+            if ctx.params["debug"] or isinstance(error, _CLICKS_OWN):
                 raise
+            raise _told(error) from None
+
+
+_CLICKS_OWN = (click.ClickException, click.Abort, click.exceptions.Exit, BrokenPipeError)
+"""What click itself turns into an exit status."""
+
+
+def _told(error: Exception) -> click.ClickException:
+    match error:
+        case ConfigError():
+            return click.UsageError(str(error))
+        case HopwardError():
+            return click.ClickException(str(error))
+        case OSError():
+            return click.ClickException(f"{error.filename or 'The system'}: {error.strerror or error}")
+        case _:
             told = f"This is a bug in Hopward: {type(error).__name__}: {error}"
-            advice = "Run the command again with `hopward --debug ...` and report what it prints."
-            raise _refused(HopwardError(told, error="internal_error", advice=advice)) from None
-
-
-def _refused(error: HopwardError) -> click.ClickException:
-    kind = click.UsageError if isinstance(error, ConfigError) else click.ClickException
-    return kind(str(error))
+            return click.ClickException(f"{told}\n  `hopward --debug ...` shows where; please report it.")
 
 
 def _plugin_verbs() -> Iterator[importlib.metadata.EntryPoint]:

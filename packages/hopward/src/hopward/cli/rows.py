@@ -9,6 +9,7 @@ from rich.tree import Tree
 
 from hopward.cli.output import console, harmless, show_fields, styled
 from hopward.cli.wording import moment, short
+from hopward.clock import iso
 from hopward.model import Task
 from hopward.record import Row
 
@@ -24,7 +25,7 @@ def show_lines_header() -> None:
 def show_line(row: Row) -> None:
     """A row on one line, in columns that fit what usually stands in them."""
     call = f"{row.server}/{row.tool}" if row.tool else row.server
-    cells = (str(row.seq), short(row.at), row.kind, row.verdict, row.agent, call, row.reason)
+    cells = (str(row.seq), short(row.at), row.kind, row.verdict, row.agent, call, _reason(row))
     line = Text()
     for cell, width in zip(cells, _WIDTHS, strict=True):
         line.append_text(styled(cell))
@@ -67,6 +68,11 @@ def show_chain(task: Task, rows: Sequence[Row]) -> None:
     console().print(tree)
 
 
+def _reason(row: Row) -> str:
+    """The reason, or for rows that have none what happened: opened, registered, revoked."""
+    return row.reason or str(row.record.get("event", ""))
+
+
 def _decision(row: Row) -> Text:
     text = Text.assemble(styled(row.verdict), " ", styled(f"{row.server}/{row.tool}", "bold"))
     arguments = row.record.get("call", {}).get("arguments")
@@ -96,8 +102,7 @@ def _told(row: Row) -> str:
             error = f": {outcome['error']}" if outcome.get("error") else ""
             return f"{outcome.get('status', '')} after {outcome.get('duration', 0) / 1000:.1f} ms{error}"
         case _:
-            event = str(row.record.get("event") or row.reason)
-            return f"{event} {short(row.at)} {row.record.get('why', '')}".strip()
+            return f"{_reason(row)} {short(row.at)} {row.record.get('why', '')}".strip()
 
 
 def _flat(record: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
@@ -106,6 +111,8 @@ def _flat(record: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]
         path = f"{prefix}{name}"
         if isinstance(value, dict) and value and path != "call.arguments":
             yield from _flat(cast("dict[str, Any]", value), f"{path}.")
+        elif name.endswith("_at") and isinstance(value, int):
+            yield path, iso(value)
         elif value not in ("", None, [], {}):
             yield path, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 

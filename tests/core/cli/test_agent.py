@@ -1,0 +1,90 @@
+"""`hopward agent`"""
+
+import json
+
+from hopward.config import read_settings
+from hopward.jwk import SigningKey
+
+from .shell import Shell
+
+ADD = (
+    "agent add triage --owner bo@example.com --purpose 'Sorts tickets' --tool 'desk/read*' "
+    "--action read --sensitivity public --destination desk"
+)
+
+
+def test_an_added_agent_is_registered_with_its_ceiling_and_its_key(desk: Shell) -> None:
+    printed = desk(ADD)
+    assert "Registered agent triage" in printed.out
+    added = read_settings(desk.folder / "hopward.toml").agents["triage"]
+    assert (added.owner, added.purpose) == ("bo@example.com", "Sorts tickets")
+    assert added.ceiling[0].tools == ("desk/read*",)
+    private = desk.folder / ".hopward/keys/agents/triage.json"
+    assert private.stat().st_mode & 0o077 == 0
+    assert SigningKey.from_jwk(json.loads(private.read_text())).public_jwk() == added.key
+    assert "triage" in desk("agent list").out
+
+
+def test_everything_else_in_the_file_stays_as_it_was(desk: Shell) -> None:
+    path = desk.folder / "hopward.toml"
+    before = "# my comment\r\n" + path.read_text().replace("\n\n", "\n\n\n") + "# the end, without a newline"
+    path.write_bytes(before.encode())
+    desk(ADD)
+    assert path.read_bytes().startswith(before.encode())
+
+
+def test_an_agent_is_added_once(desk: Shell) -> None:
+    desk(ADD)
+    before = (desk.folder / "hopward.toml").read_bytes()
+    assert "registered already" in desk.fails(ADD).err
+    assert (desk.folder / "hopward.toml").read_bytes() == before
+
+
+def test_an_agent_that_could_not_be_used_changes_nothing_and_leaves_no_key(desk: Shell) -> None:
+    before = (desk.folder / "hopward.toml").read_bytes()
+    printed = desk.fails(ADD.replace("desk/read*", "desc/read*"), status=2)
+    assert "there is no [servers.desc]" in printed.err
+    assert (desk.folder / "hopward.toml").read_bytes() == before
+    assert list((desk.folder / ".hopward/keys").glob("agents/*")) == []
+
+
+def test_the_ceiling_has_no_defaults(desk: Shell) -> None:
+    for option in ("--tool 'desk/read*'", "--action read", "--sensitivity public", "--destination desk"):
+        desk.fails(ADD.replace(option, ""), status=2)
+
+
+def test_the_key_of_an_earlier_agent_of_that_name_is_not_overwritten(desk: Shell) -> None:
+    path = desk.folder / "hopward.toml"
+    before = path.read_text()
+    desk(ADD)
+    path.write_text(before)
+    private = desk.folder / ".hopward/keys/agents/triage.json"
+    key = private.read_bytes()
+    desk.fails(ADD, status=2)
+    assert private.read_bytes() == key
+    assert path.read_text() == before
+
+
+def test_list_and_show_speak_json_too(desk: Shell) -> None:
+    desk(ADD)
+    assert [agent["id"] for agent in desk("agent list --json").json_lines] == ["assistant", "triage"]
+    shown = desk("agent show triage --json").json
+    assert shown["state"] == "active"
+    assert shown["revocations"] == []
+    assert "d" not in shown["key"]
+
+
+def test_show_tells_that_an_agent_was_revoked_and_why(desk: Shell) -> None:
+    desk("revoke agent assistant --why 'went astray' --by ana")
+    printed = desk("agent show assistant")
+    assert "by ana: went astray" in printed.out
+    assert "none: it cannot get tokens at the authority" in printed.out
+
+
+def test_an_unknown_agent_is_named_as_unknown(desk: Shell) -> None:
+    assert "no agent 'asistant'" in desk.fails("agent show asistant").err
+
+
+def test_list_says_so_when_there_are_none(shell: Shell) -> None:
+    shell("init")
+    assert "No agents." in shell("agent list").err

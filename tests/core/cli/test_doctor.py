@@ -1,0 +1,170 @@
+"""`hopward doctor`"""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from .shell import Shell
+
+
+@pytest.fixture
+def sound(desk: Shell, monkeypatch: pytest.MonkeyPatch) -> Shell:
+    """The support desk with a program that exists."""
+    program = desk.write("bin/python", "#!/bin/sh\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(program.parent))
+    return desk
+
+
+def levels(shell: Shell, status: int = 0) -> dict[str, str]:
+    run = shell("doctor --json") if status == 0 else shell.fails("doctor --json")
+    return {finding["sentence"]: finding["level"] for finding in run.json_lines}
+
+
+def test_a_sound_installation_has_notes_and_nothing_broken(sound: Shell) -> None:
+    printed = sound("doctor")
+    assert "0 broken" in printed.out
+    assert set(levels(sound).values()) == {"ok", "note"}
+
+
+def test_what_is_only_good_enough_for_development_is_said(sound: Shell) -> None:
+    said = "\n".join(levels(sound))
+    for text in (
+        "issuer is http://",
+        "not a power cut",
+        "keeps whole arguments",
+        "not encrypted at rest",
+        "mints its own credentials",
+        "assistant has no key",
+    ):
+        assert text in said
+
+
+def test_a_hardened_installation_has_fewer_notes(sound: Shell) -> None:
+    path = sound.folder / "hopward.toml"
+    text = path.read_text().replace("http://127.0.0.1:8700", "https://auth.example.com")
+    path.write_text(text + '\n[log]\ndurability = "power"\narguments = "digest"\n')
+    said = "\n".join(levels(sound))
+    for text in ("issuer is http://", "not a power cut", "keeps whole arguments"):
+        assert text not in said
+
+
+def test_every_mistake_in_the_configuration_is_a_finding(sound: Shell) -> None:
+    path = sound.folder / "hopward.toml"
+    path.write_text(path.read_text().replace("resource =", "resorce =").replace("calls = 5", "calls = 0"))
+    printed = sound.fails("doctor")
+    assert 'servers.desk.resorce: unknown key; did you mean "resource"?' in printed.out
+    assert "budget.calls: must be 1 or more" in printed.out
+    assert "2 broken" in printed.out
+
+
+def test_a_file_that_others_can_change_or_read_is_broken(sound: Shell) -> None:
+    for name, mode in (("hopward.toml", 0o666), (".hopward/decisions.db", 0o644), ("policies", 0o777)):
+        path = sound.folder / name
+        before = path.stat().st_mode
+        path.chmod(mode)
+        printed = sound.fails("doctor")
+        assert str(path) in printed.out
+        assert "chmod go-" in printed.out
+        path.chmod(before)
+    sound("doctor")
+
+
+def test_a_missing_or_exposed_key_is_broken(sound: Shell) -> None:
+    key = sound.folder / ".hopward/keys/proxy.json"
+    key.chmod(0o640)
+    assert "can be read or changed by others" in sound.fails("doctor").out
+    key.unlink()
+    assert "There is no key" in sound.fails("doctor").out
+
+
+def test_a_decision_log_that_does_not_verify_is_broken(sound: Shell) -> None:
+    sound("task open --workflow tickets")
+    with closing(sqlite3.connect(sound.folder / ".hopward/decisions.db")) as connection, connection:
+        for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+            connection.execute(f'DROP TRIGGER "{name}"')
+        connection.execute("UPDATE log SET agent = 'x' WHERE seq = 2")
+    assert "does not verify: row 2" in sound.fails("doctor").out
+
+
+def test_a_missing_decision_log_is_broken(sound: Shell) -> None:
+    (sound.folder / ".hopward/decisions.db").unlink()
+    assert "broken  log: " in sound.fails("doctor").out
+
+
+def test_policies_that_do_not_load_are_broken(sound: Shell) -> None:
+    sound.write("policies/broken.cedar", "permit (")
+    assert "broken.cedar" in sound.fails("doctor").out
+
+
+def test_a_failing_policy_test_is_broken(sound: Shell) -> None:
+    sound.write(
+        "policies/tests/a.toml",
+        '[[case]]\nname = "no"\nagent = "assistant"\ntool = "desk/refund"\nexpect = "deny"\n',
+    )
+    assert "1 of 1 test cases fail" in sound.fails("doctor").out
+
+
+def test_a_server_that_cannot_be_started_is_broken(sound: Shell, tmp_path: Path) -> None:
+    (tmp_path / "bin/python").unlink()
+    assert "desk cannot be started: there is no program 'python'" in sound.fails("doctor").out
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ('workflow = "tickets"\n', "", "desk names no workflow"),
+        (
+            'by = "meta"',
+            'by = "variable", name = "KEY", environment = "NOT_SET_HERE"',
+            "read from NOT_SET_HERE",
+        ),
+        (
+            "[servers.desk.tools.refund]",
+            "[servers.desk.tools.pay_back]",
+            "desk/refund, which nobody has classified",
+        ),
+        (
+            'actions = ["read", "pay"]\nsensitivity',
+            'actions = ["read", "send"]\nsensitivity',
+            "than the ceiling",
+        ),
+        ('tools = ["desk/refund"]', 'tools = ["desk/nothing"]', "reaches no classified tool"),
+        ('amount = "decimal"', 'amount = "decimal", note = "string"', "schema.cedarschema"),
+    ],
+)
+def test_what_is_missing_or_does_not_fit_is_noted(sound: Shell, old: str, new: str, told: str) -> None:
+    path = sound.folder / "hopward.toml"
+    text = path.read_text()
+    head, workflow = text.split("[[workflows.tickets.capabilities]]")
+    text = head + "[[workflows.tickets.capabilities]]" + workflow.replace("desk/*", "desk/refund")
+    assert old in text
+    path.write_text(text.replace(old, new))
+    found = {sentence: level for sentence, level in levels(sound).items() if told in sentence}
+    assert list(found.values()) == ["note"]
+
+
+def test_an_unclassified_server_is_noted_with_the_command_that_proposes(shell: Shell) -> None:
+    shell("init --agent assistant --server files -- /bin/sh")
+    printed = shell("doctor")
+    assert "Nothing of files is classified" in printed.out
+    assert "hopward mcp classify files" in printed.out
+
+
+def test_an_agent_that_is_no_longer_configured_is_noted(sound: Shell) -> None:
+    sound("agent list")
+    path = sound.folder / "hopward.toml"
+    path.write_text(path.read_text().replace("assistant", "helper"))
+    assert "assistant is registered no more" in sound("doctor").out
+
+
+def test_doctor_reads_everything_and_changes_nothing(sound: Shell) -> None:
+    def state() -> dict[str, bytes]:
+        files = (path for path in sound.folder.rglob("*") if path.is_file() and path.suffix != ".db-shm")
+        return {str(path): path.read_bytes() for path in files}
+
+    before = state()
+    sound("doctor")
+    assert state() == before

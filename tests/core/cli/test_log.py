@@ -1,0 +1,178 @@
+"""`hopward log`"""
+
+import os
+import re
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from hopward.model import Decision, Outcome, ToolCall
+from hopward.wiring import Guard
+
+from .shell import Shell, executable
+
+_ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
+_COLOUR = re.compile(r"\x1b\[(?:[0-9]+;)*[349][0-9]m")
+
+
+@pytest.fixture
+def decisions(desk: Shell, guard: Guard) -> list[Decision]:
+    """A permitted and settled call, and a refused one, in one task."""
+    chain = guard.enter(guard.open_task("tickets", "ana").id)
+    calls = (
+        ToolCall(server="desk", tool="read_ticket", arguments={"ticket": "T1"}),
+        ToolCall(server="desk", tool="delete_customer", arguments={}),
+    )
+    made = [guard.authorize(call, chain) for call in calls]
+    guard.settle(made[0], Outcome(status="ok", duration=1500, size=10))
+    return made
+
+
+def test_tail_shows_one_line_per_row_the_newest_last(desk: Shell, decisions: list[Decision]) -> None:
+    lines = desk("log tail").out.splitlines()
+    assert lines[0].split()[:3] == ["row", "time", "kind"]
+    kinds = [line.split()[3] for line in lines[1:]]
+    assert kinds == ["agent", "task", "decision", "credential", "decision", "outcome"]
+    assert "permit" in lines[3]
+    assert "desk/read_ticket" in lines[3]
+    assert decisions[0].id in lines[3]
+
+
+def test_tail_shows_as_many_rows_as_asked_for(desk: Shell, decisions: list[Decision]) -> None:
+    assert [row["seq"] for row in desk("log tail -n 2 --json").json_lines] == [5, 6]
+    assert desk("log tail -n 0").out == ""
+
+
+def test_tail_shows_only_rows_of_a_task_an_agent_a_tool_or_what_was_denied(
+    desk: Shell, guard: Guard, decisions: list[Decision]
+) -> None:
+    other = guard.open_task("tickets", "bo")
+    assert {row["task"] for row in desk(f"log tail --task {other.id} --json").json_lines} == {other.id}
+    assert {row["agent"] for row in desk("log tail --agent assistant --json").json_lines} == {"assistant"}
+    assert len(desk("log tail --tool read_ticket --json").json_lines) == 3
+    denied = desk("log tail --denied --json").json_lines
+    assert [row["decision"] for row in denied] == [decisions[1].id]
+    assert [row["kind"] for row in desk("log tail --kind outcome --json").json_lines] == ["outcome"]
+
+
+def test_tail_of_an_empty_log_says_so(shell: Shell) -> None:
+    shell("init")
+    printed = shell("log tail")
+    assert printed.out == ""
+    assert "No rows." in printed.err
+
+
+def test_show_tells_everything_about_a_decision(desk: Shell, decisions: list[Decision]) -> None:
+    printed = desk(f"log show {decisions[0].id}")
+    for text in (
+        "decision",
+        "credential",
+        "outcome",
+        '{"ticket": "T1"}',
+        "urn:example:desk",
+        "verdict.sentence",
+    ):
+        assert text in printed.out
+    rows = desk(f"log show {decisions[0].id} --json").json_lines
+    assert [row["kind"] for row in rows] == ["decision", "credential", "outcome"]
+
+
+def test_show_takes_the_number_of_a_row(desk: Shell, decisions: list[Decision]) -> None:
+    assert desk("log show 1 --json").json["kind"] == "agent"
+
+
+@pytest.mark.parametrize("name", ["dec_404", "404", "0"])
+def test_show_of_nothing_is_an_error(desk: Shell, name: str) -> None:
+    assert "no " in desk.fails(f"log show {name}").err
+
+
+def test_chain_shows_the_task_as_a_tree(desk: Shell, decisions: list[Decision]) -> None:
+    printed = desk(f"log chain {decisions[0].chain.task}")
+    lines = printed.out.splitlines()
+    assert lines[0].startswith(decisions[0].chain.task)
+    permit = next(number for number, line in enumerate(lines) if "permit desk/read_ticket" in line)
+    assert "credential token for urn:example:desk" in lines[permit + 1]
+    assert "outcome ok after 1.5 ms" in lines[permit + 2]
+    assert "deny desk/delete_customer" in lines[permit + 3]
+    assert "has not been classified" in lines[permit + 3]
+
+
+def test_chain_speaks_json_oldest_first(desk: Shell, decisions: list[Decision]) -> None:
+    rows = desk(f"log chain {decisions[0].chain.task} --json").json_lines
+    assert [row["seq"] for row in rows] == sorted(row["seq"] for row in rows)
+
+
+def test_a_log_that_was_not_touched_verifies(desk: Shell, decisions: list[Decision]) -> None:
+    assert "The decision log verifies: 6 rows, head 6 " in desk("log verify").out
+    assert desk("log verify --json").json["ok"] is True
+
+
+def test_a_row_edited_in_a_copy_is_named(desk: Shell, guard: Guard, decisions: list[Decision]) -> None:
+    guard.close()
+    copy = desk.folder / "copy.db"
+    shutil.copy(desk.folder / ".hopward/decisions.db", copy)
+    assert "verifies" in desk(f"log --file {copy} verify").out
+    with closing(sqlite3.connect(copy)) as connection, connection:
+        triggers = connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall()
+        for (name,) in triggers:
+            connection.execute(f'DROP TRIGGER "{name}"')
+        connection.execute("UPDATE log SET verdict = 'permit' WHERE seq = 5")
+    printed = desk.fails(f"log --file {copy} verify")
+    assert "does NOT verify. The first bad row is 5" in printed.out
+    assert desk.fails(f"log --file {copy} verify --json").json["problems"][0]["seq"] == 5
+    assert "verifies" in desk("log verify").out
+
+
+def test_the_log_can_be_read_when_policies_are_broken(desk: Shell, decisions: list[Decision]) -> None:
+    desk.write("policies/broken.cedar", "permit (")
+    desk.fails("task list", status=2)
+    assert decisions[0].id in desk("log tail").out
+    desk("log verify")
+
+
+def test_what_an_agent_wrote_cannot_move_the_cursor_or_forge_a_line(desk: Shell, guard: Guard) -> None:
+    chain = guard.enter(guard.open_task("tickets", "ana\x1b[2J\u202e").id)
+    evil = "T1\x1b]0;x\x07\r\npermit desk/refund \u2066"
+    decision = guard.authorize(
+        ToolCall(server="desk", tool="re\x1b[1mfund\n", arguments={"ticket": evil}), chain
+    )
+    for line in ("log tail", f"log show {decision.id}", f"log chain {chain.task}", "task list"):
+        printed = desk(line).out
+        assert not {"\x1b", "\r", "\x07", "\u202e", "\u2066"}.intersection(printed)
+    assert "\\x1b[1mfund\\n" in desk("log tail").out
+
+
+def test_the_output_is_coloured_on_request_and_the_same_text_without(
+    desk: Shell, decisions: list[Decision]
+) -> None:
+    plain = executable(desk.folder, "log tail").out
+    coloured = executable(desk.folder, "log tail", FORCE_COLOR="1").out
+    bold_only = executable(desk.folder, "log tail", FORCE_COLOR="1", NO_COLOR="1").out
+    assert "\x1b[" not in plain
+    assert _COLOUR.search(coloured)
+    assert not _COLOUR.search(bold_only)
+    assert _ESCAPE.sub("", coloured) == _ESCAPE.sub("", bold_only) == plain
+
+
+def test_follow_shows_rows_as_they_are_written_until_it_is_interrupted(desk: Shell, guard: Guard) -> None:
+    command = [str(Path(sys.executable).with_name("hopward")), "log", "tail", "-f", "-n", "1", "--json"]
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(
+        command, cwd=desk.folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as following:
+        assert following.stdout is not None
+        assert following.stderr is not None
+        assert '"kind":"agent"' in following.stdout.readline()
+        task = guard.open_task("tickets", "ana")
+        assert task.id in following.stdout.readline()
+        guard.complete_task(task.id)
+        assert '"completed"' in following.stdout.readline()
+        following.send_signal(signal.SIGINT)
+        assert following.wait(timeout=60) == 0
+        assert following.stderr.read() == ""

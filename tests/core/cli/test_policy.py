@@ -1,0 +1,181 @@
+"""`hopward policy`"""
+
+from typing import Any
+
+import pytest
+
+from hopward.model import ToolCall
+from hopward.wiring import Guard
+
+from .shell import Shell
+
+LIMIT = """\
+@id("small-refunds-only")
+@reason("A refund above 50 needs a person.")
+@step_up("operators")
+forbid (principal, action == Hopward::Action::"desk/refund", resource)
+when { context.arguments has amount && context.arguments.amount.greaterThan(decimal("50.0")) };
+"""
+
+CASES = """\
+[[case]]
+name = "a small refund passes"
+agent = "assistant"
+tool = "desk/refund"
+arguments = { amount = 20 }
+expect = "permit"
+
+[[case]]
+name = "a large refund needs a person"
+agent = "assistant"
+tool = "desk/refund"
+arguments = { amount = 60 }
+expect = "step-up"
+policies = ["small-refunds-only"]
+"""
+
+
+def test_check_says_which_policies_fit_which_tools(desk: Shell) -> None:
+    desk.write("policies/refunds.cedar", LIMIT)
+    printed = desk("policy check")
+    assert "6 policies fit the 2 classified tools. sha-256:" in printed.out
+    assert "small-refunds-only" in printed.out
+    assert "refunds.cedar:1" in printed.out
+    found = desk("policy check --json").json
+    assert found["tools"] == ["desk/read_ticket", "desk/refund"]
+    assert found["schema_current"] is True
+
+
+def test_check_names_every_mistake_with_file_and_line(desk: Shell) -> None:
+    desk.write("policies/a.cedar", LIMIT.replace("amount &&", "amout &&"))
+    desk.write("policies/b.cedar", "permit (principal, action, resource)\n")
+    printed = desk.fails("policy check", status=2)
+    assert "a.cedar" in printed.err
+    assert "amout" in printed.err
+    assert "b.cedar" in printed.err
+
+
+def test_check_warns_of_tools_that_no_policy_permits(desk: Shell) -> None:
+    desk.write(
+        "policies/baseline.cedar", 'permit (principal, action == Hopward::Action::"desk/refund", resource);'
+    )
+    assert "No policy permits: desk/read_ticket" in desk("policy check").err
+    assert desk("policy check --json").json["never_permitted"] == ["desk/read_ticket"]
+
+
+def test_check_writes_the_schema_for_editors_when_asked_to(desk: Shell) -> None:
+    path = desk.folder / "hopward.toml"
+    path.write_text(path.read_text().replace('amount = "decimal"', 'amount = "decimal", note = "string"'))
+    schema = desk.folder / "policies/schema.cedarschema"
+    before = schema.read_text()
+    assert "--write-schema" in desk("policy check").err
+    assert schema.read_text() == before
+    desk("policy check --write-schema")
+    assert '"note"?: String' in schema.read_text()
+    assert "--write-schema" not in desk("policy check").err
+
+
+def test_the_cases_in_the_policies_folder_are_run(desk: Shell) -> None:
+    desk.write("policies/refunds.cedar", LIMIT)
+    desk.write("policies/tests/refunds.toml", CASES)
+    printed = desk("policy test")
+    assert "ok     a small refund passes" in printed.out
+    assert "2 cases, 0 failed." in printed.out
+    assert [case["passed"] for case in desk("policy test --json").json_lines] == [True, True]
+
+
+def test_a_failing_case_is_named_with_its_line_and_the_exit_status_is_1(desk: Shell) -> None:
+    desk.write("policies/tests/refunds.toml", CASES)
+    printed = desk.fails("policy test")
+    assert "FAILED a large refund needs a person" in printed.out
+    assert "line 8: expected step-up, got permit" in printed.out
+    assert [case["passed"] for case in desk.fails("policy test --json").json_lines] == [True, False]
+
+
+def test_without_cases_there_is_nothing_to_fail(desk: Shell) -> None:
+    assert "There are no test cases" in desk("policy test").out
+
+
+def test_explain_says_which_policies_apply_and_what_the_verdict_would_be(desk: Shell) -> None:
+    desk.write("policies/refunds.cedar", LIMIT)
+    small = desk("policy explain --agent assistant desk/refund amount=20").out
+    assert "classified  pay, internal, trusted, at desk" in small
+    assert "permit (permitted)" in small
+    assert "more policies cannot be about such a call." in small
+    large = desk("policy explain --agent assistant desk/refund amount=60 --json").json
+    results = {step["policy"]: step["result"] for step in large["policies"]}
+    assert results["small-refunds-only"] == "applies"
+    assert results["within-task"] == "applies"
+    assert large["verdict"]["name"] == "step-up"
+
+
+def test_explain_reads_values_as_the_classification_says(desk: Shell) -> None:
+    found = desk("policy explain --agent assistant desk/read_ticket ticket=17 extra=17 other=x --json").json
+    assert found["call"]["arguments"] == {"ticket": "17", "extra": 17, "other": "x"}
+
+
+@pytest.mark.parametrize(
+    ("capability", "reason"),
+    [('actions = ["read"]', "outside_task"), ('destinations = ["desk"]\nclosed = true', "outside_task")],
+)
+def test_explain_about_a_task_says_what_lies_outside_of_it(desk: Shell, capability: str, reason: str) -> None:
+    path = desk.folder / "hopward.toml"
+    key = capability.split(" = ")[0]
+    head, workflow = path.read_text().split("[[workflows.tickets.capabilities]]")
+    lines = [capability if line.startswith(key) else line for line in workflow.splitlines()]
+    path.write_text(head + "[[workflows.tickets.capabilities]]" + "\n".join(lines))
+    task = desk("task open --workflow tickets --json").json["id"]
+    found = desk(f"policy explain --task {task} desk/refund amount=20 --json").json
+    assert found["verdict"]["reason"] == reason
+    assert "covers the call" in desk(f"policy explain --task {task} desk/refund amount=20").out
+
+
+@pytest.mark.parametrize(
+    ("call", "arguments"),
+    [("desk/refund", {"amount": 20}), ("desk/read_ticket", {"ticket": "T1"}), ("desk/delete_customer", {})],
+)
+def test_explain_answers_what_the_guard_would_decide(
+    desk: Shell, guard: Guard, call: str, arguments: dict[str, Any]
+) -> None:
+    desk.write("policies/refunds.cedar", LIMIT)
+    task = guard.open_task("tickets", "ana")
+    words = " ".join(f"{name}={value}" for name, value in arguments.items())
+    said = desk(f"policy explain --task {task.id} {call} {words} --json").json["verdict"]
+    server, _, tool = call.partition("/")
+    asked = ToolCall(server=server, tool=tool, arguments=arguments)
+    decided = guard.authorize(asked, guard.enter(task.id)).verdict
+    assert (said["name"], said["reason"]) == (decided.name, decided.reason)
+
+
+def test_explain_says_when_the_task_no_longer_counts(desk: Shell) -> None:
+    task = desk("task open --workflow tickets --json").json["id"]
+    desk(f"task complete {task}")
+    printed = desk(f"policy explain --task {task} desk/refund amount=20")
+    assert "deny (task_completed): The task is completed." in printed.out
+
+
+def test_explain_writes_nothing_to_the_decision_log(desk: Shell) -> None:
+    before = desk("log verify --json").json["head_seq"]
+    desk("policy explain --agent assistant desk/refund amount=20")
+    assert desk("log verify --json").json["head_seq"] == before
+
+
+def test_explain_names_the_tool_that_may_have_been_meant(desk: Shell) -> None:
+    printed = desk("policy explain --agent assistant desk/refnd")
+    assert "not classified; did you mean desk/refund?" in printed.out
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("desk/refund", "--agent NAME, or --task TASK"),
+        ("--agent assistant refund", "does not name a tool"),
+        ("--agent assistant desk/refund amount", "is no argument"),
+    ],
+)
+def test_explain_says_what_is_wrong_with_the_question(desk: Shell, line: str, told: str) -> None:
+    assert told in desk.fails(f"policy explain {line}", status=2).err
+
+
+def test_explain_names_an_unknown_agent(desk: Shell) -> None:
+    assert "Registered agents: assistant" in desk.fails("policy explain --agent nobody desk/refund").err
