@@ -141,7 +141,7 @@ def _sqlite_utils(folder: Path, draft: Draft, stack: ExitStack) -> Callable[[], 
     stack.callback(connection.close)
     database = sqlite_utils.Database(connection)
     database.enable_wal()
-    database.execute("PRAGMA synchronous = NORMAL")
+    connection.execute("PRAGMA synchronous = NORMAL")
     table = database.table("log")
     numbers: Iterator[int] = count(1)
 

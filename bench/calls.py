@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -20,7 +20,7 @@ _QUIET_SECONDS = 0.02
 class Session(Protocol):
     """An open session of a client with the echo tool behind it."""
 
-    async def echo(self, text: str) -> None:
+    def echo(self, text: str) -> Coroutine[None, None, None]:
         """One call, its answer checked."""
         ...
 
@@ -79,9 +79,7 @@ async def _wake(lane: Lane) -> None:
     """Servers close connections that stood idle while other lanes ran: open them again, unmeasured."""
     awake = lane.sessions if lane.share >= 1 else lane.sessions[:1]
     lane.calls += len(awake)
-    async with asyncio.TaskGroup() as group:
-        for session in awake:
-            group.create_task(session.echo(TEXT))
+    await _together(session.echo(TEXT) for session in awake)
 
 
 async def _one_after_the_other(lane: Lane, calls: int) -> None:
@@ -113,12 +111,20 @@ async def _at_once(lane: Lane, calls: int, clients: int) -> None:
 
     before = await _cpu(lane)
     start = time.perf_counter()
-    async with asyncio.TaskGroup() as group:
-        for number in range(clients):
-            group.create_task(caller(lane.sessions[number % len(lane.sessions)].echo))
+    await _together(caller(lane.sessions[number % len(lane.sessions)].echo) for number in range(clients))
     seconds = time.perf_counter() - start
     lane.rounds.note("per_second_32", calls / seconds)
     lane.rounds.note("cpu_32_us", sum(await _spent(lane, before, calls)))
+
+
+async def _together(calls: Iterable[Coroutine[None, None, None]]) -> None:
+    """Run them at once; the first that fails ends the others and is raised as it is."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            for call in calls:
+                group.create_task(call)
+    except ExceptionGroup as failed:
+        raise failed.exceptions[0] from None
 
 
 async def _cpu(lane: Lane) -> tuple[int, int]:

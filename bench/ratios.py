@@ -1,9 +1,10 @@
 """Which ratios are published, in words, and the targets they are held against."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from bench.plan import Plan
 from bench.results import Entry, Ratio
 from bench.stats import paired_ratio
 
@@ -15,16 +16,15 @@ Sense = Literal["at most", "at least", ""]
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One ratio: a metric of `ours` over the same metric of `theirs` (or `their_metric`)."""
+    """One ratio: a metric of `ours` over the same metric of `theirs`; without `theirs` the metric itself."""
 
     name: str
     sentence: str
     ours: Key
-    theirs: Key
+    theirs: Key | None
     metric: str
     sense: Sense = ""
     target: float | None = None
-    their_metric: str = ""
 
 
 _GUARDED = "hopward"
@@ -48,7 +48,7 @@ def _call(
     ]
 
 
-QUESTIONS: tuple[Question, ...] = (
+_CALLS: tuple[Question, ...] = (
     *_call(
         "stdio", "p50_us", "fastmcp", "stdio: guarded p50 over FastMCP's unguarded proxy", "at most", 0.5
     ),
@@ -85,18 +85,71 @@ QUESTIONS: tuple[Question, ...] = (
 )  # fmt: skip
 
 
-def answer(questions: Sequence[Question], entries: Sequence[Entry]) -> tuple[Ratio, ...]:
-    """The ratios whose both sides were measured, each paired round by round."""
-    by_key: Mapping[Key, Entry] = {(entry.group, entry.name): entry for entry in entries}
+def questions(plan: Plan) -> tuple[Question, ...]:
+    """Every ratio of a run; the names of some entries say how much was measured."""
+    return (*_CALLS, *_authorize(plan), *_SMALL)
+
+
+def _authorize(plan: Plan) -> tuple[Question, ...]:
+    def key(policies: int, rows: int) -> Key:
+        return ("authorize", f"{policies:,} policies, {rows:,} rows")
+
+    few = key(plan.few_policies, plan.few_rows)
+    return (
+        Question(
+            "authorize cpu_us",
+            f"authorize alone, process-durable, {few[1]}: CPU median",
+            few, None, "cpu_us", "at most", 300.0,
+        ),
+        Question(
+            "authorize cpu_us, many policies / few",
+            f"authorize CPU with {plan.many_policies:,} policies over {plan.few_policies:,}",
+            key(plan.many_policies, plan.few_rows), few, "cpu_us", "at most", 1.2,
+        ),
+        Question(
+            "authorize cpu_us, many rows / few",
+            f"authorize CPU with {plan.many_rows:,} log rows over {plan.few_rows:,}",
+            key(plan.few_policies, plan.many_rows), few, "cpu_us", "at most", 1.2,
+        ),
+    )  # fmt: skip
+
+
+_SMALL = (
+    Question(
+        "start-up cpu_us / import mcp",
+        "start-up CPU of `hopward mcp run` to its first response over `python -c 'import mcp'`",
+        ("start-up", "hopward"), ("start-up", "import mcp"), "cpu_us", "at most", 0.2,
+    ),
+    Question(
+        "exchange p50_us, in process / HTTP",
+        "an exchange in process over one at an authority over HTTP, p50",
+        ("exchange", "plan and mint, in process"), ("exchange", "authority over HTTP"), "p50_us",
+    ),
+    Question(
+        "log cpu_us / sqlite-utils",
+        "a chained, durable log row over the same row inserted with sqlite-utils, CPU",
+        ("log", "one row, process, 1 thread"), ("log", "one row, sqlite-utils insert"), "cpu_us",
+    ),
+    Question(
+        "log power per_second, 8 threads / 1",
+        "power-durable decisions per second from 8 threads over 1 (group commit)",
+        ("log", "power, 8 threads"), ("log", "power, 1 thread"), "per_second",
+    ),
+)  # fmt: skip
+
+
+def answer(asked: Sequence[Question], entries: Sequence[Entry], *, judged: bool = True) -> tuple[Ratio, ...]:
+    """The ratios whose both sides were measured, each paired round by round; `judged` against the targets."""
+    by_key = {(entry.group, entry.name): entry for entry in entries}
     found: list[Ratio] = []
-    for question in questions:
-        ours, theirs = by_key.get(question.ours), by_key.get(question.theirs)
-        if ours is None or theirs is None:
+    for question in asked:
+        ours = by_key.get(question.ours)
+        theirs = by_key.get(question.theirs) if question.theirs else None
+        if ours is None or (question.theirs and theirs is None):
             continue
-        value, lowest, highest = paired_ratio(
-            ours.metrics[question.metric].rounds,
-            theirs.metrics[question.their_metric or question.metric].rounds,
-        )
+        mine = ours.metrics[question.metric].rounds
+        other = theirs.metrics[question.metric].rounds if theirs else [1.0] * len(mine)
+        value, lowest, highest = paired_ratio(mine, other)
         found.append(
             Ratio(
                 name=question.name,
@@ -104,8 +157,9 @@ def answer(questions: Sequence[Question], entries: Sequence[Entry]) -> tuple[Rat
                 value=round(value, 3),
                 lowest=round(lowest, 3),
                 highest=round(highest, 3),
-                sense=question.sense,
-                target=question.target,
+                unit="" if theirs else "µs",
+                sense=question.sense if judged else "",
+                target=question.target if judged else None,
             )
         )
     return tuple(found)

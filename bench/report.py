@@ -21,9 +21,9 @@ _TITLES = {
     "http sdk": "A tool call over Streamable HTTP, mcp SDK client",
     "http raw": "A tool call over Streamable HTTP, raw client",
     "authorize": "`authorize` alone, in process, verified chain",
+    "steps": "The steps around it",
     "exchange": "Token exchange alone",
-    "log": "Log append alone: a decision row and its credential row, one commit",
-    "log lines": "One row written elsewhere, for comparison",
+    "log": "Log append alone: a decision row and its credential row, unless said otherwise",
     "start-up": "Start-up",
 }
 
@@ -68,9 +68,7 @@ def console_report(results: Results, console: Console) -> None:
         console.print(table)
         console.print()
     for ratio in results.ratios:
-        console.print(
-            f"{_factor(ratio.value):>6}  {ratio.sentence} [{_spread(ratio)}]{_verdict(ratio)}", markup=False
-        )
+        console.print(_said(ratio), markup=False, highlight=False)
     console.print()
     console.print(_provenance(results), markup=False)
 
@@ -81,7 +79,7 @@ def markdown(results: Results) -> str:
     lines += [_line("ratio", "lowest to highest round", "target", ""), "|---|---|---|---|"]
     ordered = sorted(results.ratios, key=lambda ratio: ratio.target is None)
     lines += [
-        _line(f"{ratio.sentence}: **{_factor(ratio.value)}**", _spread(ratio), _target(ratio), _met(ratio))
+        _line(f"{ratio.sentence}: **{_amount(ratio)}**", _spread(ratio), _target(ratio), _met(ratio))
         for ratio in ordered
     ]
     for group, entries in _groups(results.entries):
@@ -139,8 +137,17 @@ def _number(metric: str, value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
 
 
+def _said(ratio: Ratio) -> str:
+    judged = "" if ratio.met is None else f"; target {_target(ratio)}: {_met(ratio)}"
+    return f"{_amount(ratio):>7}  {ratio.sentence} ({_spread(ratio)}{judged})"
+
+
+def _amount(ratio: Ratio) -> str:
+    return f"{_factor(ratio.value)}{ratio.unit and ' ' + ratio.unit}"
+
+
 def _factor(value: float) -> str:
-    return f"{value:.2f}" if value < 10 else f"{value:.1f}"
+    return f"{value:.2f}" if value < 10 else f"{value:.1f}" if value < 100 else f"{value:,.0f}"
 
 
 def _spread(ratio: Ratio) -> str:
@@ -148,15 +155,11 @@ def _spread(ratio: Ratio) -> str:
 
 
 def _target(ratio: Ratio) -> str:
-    return "" if ratio.target is None else f"{ratio.sense} {ratio.target:g}"
+    return "" if ratio.target is None else f"{ratio.sense} {ratio.target:g} {ratio.unit}".rstrip()
 
 
 def _met(ratio: Ratio) -> str:
     return "" if ratio.met is None else "reached" if ratio.met else "missed"
-
-
-def _verdict(ratio: Ratio) -> str:
-    return "" if ratio.met is None else f": target {_target(ratio)}, {_met(ratio)}"
 
 
 def _provenance(results: Results) -> str:

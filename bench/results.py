@@ -49,7 +49,8 @@ class Entry(Value, frozen=True):
 class Ratio(Value, frozen=True):
     """Ours over theirs: median, lowest and highest over the rounds of the ratio within one round.
 
-    `sentence` says what is compared, for people. `target` is null where none is set.
+    `sentence` says what is compared, for people. `target` is null where none is set. With a `unit` it is no
+    ratio but a figure of ours that has a target of its own.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Ratio(Value, frozen=True):
     value: float
     lowest: float
     highest: float
+    unit: str = ""
     sense: Literal["at most", "at least", ""] = ""
     target: float | None = None
 

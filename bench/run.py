@@ -17,7 +17,7 @@ from bench.context import Context
 from bench.errors import BenchError
 from bench.machine import commit, describe, load, versions
 from bench.plan import FULL, QUICK
-from bench.ratios import QUESTIONS, answer
+from bench.ratios import answer, questions
 from bench.rawclient import LEGACY, MODERN
 from bench.report import console_report, publish
 from bench.results import Entry, Results, save
@@ -112,7 +112,7 @@ def _measure(options: argparse.Namespace, console: Console) -> Results:
             machine=describe(folder, load_before),
             versions=versions(),
             entries=tuple(entries),
-            ratios=answer(QUESTIONS, entries),
+            ratios=answer(questions(plan), entries, judged=not options.quick),
         )
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import httpx2
-from mcp import Client, StdioServerParameters
+from mcp import Client, MCPError, StdioServerParameters
 from mcp.client.stdio import stdio_client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.types import TextContent
@@ -49,7 +49,10 @@ class SdkSession:
     async def echo(self, text: str) -> None:
         """Call the echo tool and check the answer."""
         assert self._client is not None
-        result = await self._client.call_tool("echo", {"text": text})
+        try:
+            result = await self._client.call_tool("echo", {"text": text})
+        except MCPError as error:
+            raise BenchError(f"a measured call was not echoed: {error}") from error
         if result.is_error or result.content != [TextContent(type="text", text=text)]:
             raise BenchError(f"a measured call was not echoed: {str(result)[:600]}")
 
