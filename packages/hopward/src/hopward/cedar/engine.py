@@ -70,6 +70,11 @@ class _Answer:
     errors: tuple[str, ...]
     details: tuple[str, ...] = ()
 
+    @property
+    def permits(self) -> bool:
+        """The one rule: Cedar says Allow, and nothing failed to evaluate."""
+        return self.decision is Decision.Allow and not self.errors
+
 
 class CedarEngine:
     """One policy set over one set of classified tools. Immutable: a reload makes another engine.
@@ -103,7 +108,7 @@ class CedarEngine:
         answer = self._ask(request, self._slice(view, agent), view, agent)
         if answer.errors:
             return self._unevaluated(answer)
-        if answer.decision is Decision.Allow:
+        if answer.permits:
             ids = _ids(answer.matched)
             sentence = f"Permitted by policy {', '.join(ids)}."
             return self._verdict("permit", "permitted", sentence, ids)
@@ -117,9 +122,7 @@ class CedarEngine:
             sentence = f"Forbidden by policy {_because(hard)}"
             return self._deny("forbidden", sentence, _ids(answer.matched))
         approved = self._ask(request, self._slice(view, agent, approved=True), view, agent)
-        if approved.errors:
-            return self._unevaluated(approved)
-        if approved.decision is not Decision.Allow:
+        if not approved.permits:
             return self._deny(
                 "no_policy", f"No policy permits {view.tool.full_name}, with approval or without."
             )
