@@ -111,10 +111,11 @@ class ClientSide:
             return None
         if not self._gate.courier.per_call:
             return self._forward(key, pending)
-        return self._forward(key, pending, self._gate.guard.mint(decision, call))
+        pending.token = self._gate.guard.mint(decision, call)
+        return self._forward(key, pending)
 
-    def _forward(self, key: int, pending: Pending, token: str = "") -> Forward:
-        message, courier = pending.message, self._gate.courier
+    def _forward(self, key: int, pending: Pending) -> Forward:
+        message, courier, token = pending.message, self._gate.courier, pending.token
         body = _cleaned({**message.body, "id": key}, message.params)
         pending.forwarded = True
         if not token:

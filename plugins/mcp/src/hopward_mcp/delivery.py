@@ -31,6 +31,11 @@ class Courier:
     environment: Mapping[str, str]
 
     @property
+    def secrets(self) -> tuple[str, ...]:
+        """What must never reach a client, were the server to repeat it."""
+        return (*self.headers.values(), *self.environment.values())
+
+    @property
     def per_call(self) -> bool:
         return self.by in ("authorization", "meta")
 

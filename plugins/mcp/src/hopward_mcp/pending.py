@@ -16,12 +16,14 @@ _MOST = 1024
 
 @dataclass(slots=True)
 class Pending:
-    """A client's request between its arrival and its answer. `started` is event-loop time in seconds."""
+    """A client's request between its arrival and its answer. `started` is event-loop time in seconds,
+    `token` the credential it was forwarded with."""
 
     message: Message
     chain: Chain
     started: float
     decision: Decision | None = None
+    token: str = ""
     forwarded: bool = False
     cancelled: bool = False
 

@@ -10,6 +10,7 @@ from hopward_mcp.methods import LISTINGS, OWN_PREFIX, SUBSCRIPTION_KEY, is_liste
 
 _log = logging.getLogger(__name__)
 
+_REMOVED = b"[credential removed by Hopward]"
 _TASKS_EXTENSION = "io.modelcontextprotocol/tasks"
 
 Visible: TypeAlias = Callable[[Iterable[str]], frozenset[str]]
@@ -91,3 +92,21 @@ def with_subscription(content: Body, ids: Callable[[object], object | None]) -> 
     meta = cast("Body", meta)
     own = ids(meta[SUBSCRIPTION_KEY])
     return content if own is None else {**content, "_meta": {**meta, SUBSCRIPTION_KEY: own}}
+
+
+def holds(shown: bytes, secrets: Iterable[str]) -> bool:
+    """Whether a message repeats a credential."""
+    return any(secret and _spelled(secret) in shown for secret in secrets)
+
+
+def concealed(shown: bytes, secrets: Iterable[str]) -> bytes:
+    """A message without the credentials it repeats: against echoes, not against a server that tells."""
+    for secret in secrets:
+        if secret:
+            shown = shown.replace(_spelled(secret), _REMOVED)
+    return shown
+
+
+def _spelled(secret: str) -> bytes:
+    """A secret as it stands inside a JSON string of ours."""
+    return dump(secret)[1:-1]

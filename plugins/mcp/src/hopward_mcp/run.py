@@ -28,7 +28,7 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 @click.command()
 @click.argument("server")
 @click.option("--workflow", default="", help="The task to open.  [default: the server's `workflow`]")
-@click.option("--subject", default="", help="On whose behalf.  [default: the user logged in here]")
+@click.option("--subject", default="", help="On whose behalf.  [default: local:USER]")
 @click.option("--config", type=click.Path(dir_okay=False, path_type=Path), help="The hopward.toml to use.")
 @click.pass_context
 def run(ctx: click.Context, server: str, workflow: str, subject: str, config: Path | None) -> None:
@@ -38,7 +38,7 @@ def run(ctx: click.Context, server: str, workflow: str, subject: str, config: Pa
     """
     opened = config if config is not None else ctx.obj.config
     try:
-        status = asyncio.run(_serve(opened, server, workflow, subject or getpass.getuser()))
+        status = asyncio.run(_serve(opened, server, workflow, subject or _user()))
     except asyncio.CancelledError:
         status = 0
     ctx.exit(status)
@@ -96,6 +96,14 @@ def _workflow(guard: Guard, server: str, wanted: str) -> str:
             advice="Set `workflow` there, or pass --workflow.",
         )
     return workflow
+
+
+def _user() -> str:
+    """Who is at the keyboard, as far as the operating system knows: a label, not a proof."""
+    try:
+        return f"local:{getpass.getuser()}"
+    except (OSError, KeyError):
+        return "local:unknown"
 
 
 def _complete(guard: Guard, task_id: str) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import socket
 from pathlib import Path
 
@@ -38,6 +39,9 @@ def serve(ctx: click.Context, config: Path | None) -> None:
 
 async def _serve(config: Path) -> None:
     guard = Guard.open(config)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # uvicorn ends gracefully and then raises the signal again, which must not end us before we close.
+        signal.signal(number, _ignored)
     try:
         endpoints = open_endpoints(guard)
         listening = _listen(guard.settings.proxy.listen)
@@ -86,6 +90,7 @@ def _listen(address: str) -> socket.socket:
 def _config(front: Front) -> uvicorn.Config:
     return uvicorn.Config(
         front,
+        log_config=None,
         http="httptools",
         ws="none",
         lifespan="off",
@@ -97,3 +102,7 @@ def _config(front: Front) -> uvicorn.Config:
         timeout_keep_alive=_KEEP_ALIVE,
         timeout_graceful_shutdown=_GRACE,
     )
+
+
+def _ignored(_number: int, _frame: object) -> None:
+    """A signal that has been heard already."""

@@ -8,13 +8,15 @@ import logging
 from functools import partial
 
 from hopward import Outcome
-from hopward_mcp.endings import MALFORMED, Endings
+from hopward_mcp.endings import MALFORMED, Endings, Failure, failed
 from hopward_mcp.gate import Gate
-from hopward_mcp.jsonrpc import METHOD_NOT_FOUND, REFUSED, Body, Message, MessageError, dump, error
+from hopward_mcp.jsonrpc import METHOD_NOT_FOUND, REFUSED, Body, Message, MessageError, dump
 from hopward_mcp.methods import LISTINGS, SERVER_NOTIFICATIONS
 from hopward_mcp.pending import Asked, Pending, Requests
 from hopward_mcp.results import (
+    concealed,
     filtered,
+    holds,
     outcome,
     unasked_inputs,
     with_subscription,
@@ -34,6 +36,7 @@ class ServerSide:
         self._requests = requests
         self._asked = asked
         self._endings = endings
+        self._secrets = gate.courier.secrets
 
     def judge(self, raw: bytes, deliver: Deliver, key: int | None = None) -> None:
         """Judge one message; `key` is the request whose stream it came on, where the transport knows it.
@@ -76,12 +79,17 @@ class ServerSide:
             self._requests.close(key)
             return None
         body: Body = {**message.body, "id": pending.message.id}
-        asked: list[str] = []
         if "result" in body:
             result = self._result(pending, message.body["result"])
-            body["result"] = result
             asked = unasked_inputs(result, self._gate.server_requests)
-        shown = _asks_too_much(pending, asked) if asked else dump(body)
+            if asked:
+                self._endings.fail(key, _asks_too_much(asked), deliver)
+                return LATER
+            body["result"] = result
+        shown = dump(body)
+        if holds(shown, (pending.token, *self._secrets)):
+            shown = concealed(shown, (pending.token, *self._secrets))
+            body = self._gate.read_server(shown).body
         ended = outcome(body, self._endings.duration(pending)) if pending.decision else _UNRECORDED
         self._requests.close(key)
         self._endings.release(pending, ended, Forward(shown, message), deliver)
@@ -102,7 +110,8 @@ class ServerSide:
             )
         key = next(self._gate.keys)
         self._asked.open(key, message)
-        return Forward(dump(_with_params({**message.body, "id": key}, message, message.params)), message, key)
+        body = _with_params({**message.body, "id": key}, message, message.params)
+        return Forward(concealed(dump(body), self._secrets), message, key)
 
     def _notification(self, message: Message) -> Route:
         if message.method not in SERVER_NOTIFICATIONS:
@@ -113,7 +122,8 @@ class ServerSide:
             if own is None:
                 return None
             params = {**params, "requestId": own}
-        return Forward(dump(_with_params(message.body, message, params)), message)
+        body = _with_params(message.body, message, params)
+        return Forward(concealed(dump(body), self._secrets), message)
 
     def _client_id(self, key: object) -> object | None:
         pending = self._requests.get(key)
@@ -129,9 +139,9 @@ _UNRECORDED = Outcome(status="ok")
 """Of a request that needed no decision: never written."""
 
 
-def _asks_too_much(pending: Pending, methods: list[str]) -> bytes:
+def _asks_too_much(methods: list[str]) -> Failure:
     sentence = f"The server asked the client for {', '.join(methods)[:200]}, which it may not."
-    return error(pending.message.id, REFUSED, sentence)
+    return failed(sentence, "server_request")
 
 
 def _with_params(body: Body, message: Message, params: Body) -> Body:
