@@ -122,7 +122,7 @@ def test_every_mistake_is_named_not_only_the_first(tmp_path: Path) -> None:
         "hopward.toml:20: servers.support.tools.read_ticket.action: "
         '"raed" is not allowed; did you mean "read"?',
         "hopward.toml:29: workflows.tickets.expires_in: must be a whole number, not text",
-        "hopward.toml:30: workflows.tickets.budget.calls: must be 1 or more",
+        "hopward.toml:30: workflows.tickets.budget.calls: must be 1 to 1000000000",
     ]
 
 
@@ -175,6 +175,22 @@ SERVER = 'command = ["python", "server.py"]\n'
         ('by = "meta"', 'by = "variable", name = "K", keyring = "service"', "must be SERVICE/USER"),
         ('by = "meta"', 'by = "meta", environment = "K"', 'has no effect with by = "meta"'),
         ("urn:example:support", "support", "must be an absolute URI"),
+        ("urn:example:support", "URN:example:support", "must be an absolute URI"),
+        ("urn:example:support", "HTTP://127.0.0.1:8700/", "cannot be told apart from that of the authority"),
+        ("[agents.assistant]", "[agents.hopward-proxy]\n[agents.assistant]", "is the name of the proxy"),
+        (
+            SERVER + 'resource = "urn:example:support"\ncredential = { by = "meta" }',
+            'url = "https://a.example/"\ncredential = { by = "header", name = "Host", environment = "K" }',
+            '"Host" is a header of the connection itself',
+        ),
+        (
+            SERVER + 'resource = "urn:example:support"\ncredential = { by = "meta" }',
+            SERVER
+            + 'environment = { K = "v" }\ncredential = { by = "variable", name = "K", environment = "S" }',
+            "stands in environment too",
+        ),
+        ("minimum = 0, maximum = 50", "minimum = nan", "constraints.amount[0]"),
+        ("minimum = 0, maximum = 50", "maximum = inf", "constraints.amount[0]"),
         ("urn:example:support", "https://mcp.example.com/#a", "has no fragment"),
         ("urn:example:support", "http://127.0.0.1:8701/support/mcp", "lies under proxy.public_url"),
         ("urn:example:support", "HTTP://127.0.0.1:8701", "lies under proxy.public_url"),
@@ -195,7 +211,8 @@ SERVER = 'command = ["python", "server.py"]\n'
         ('kind = "range", ', "", "constraints.amount[0].kind: missing"),
         ("expires_in = 3600", "expires_in = 0", "must be 1 to 2678400 seconds"),
         ("expires_in = 3600", "expires_in = 2678401", "must be 1 to 2678400 seconds"),
-        ("calls = 50", "calls = -1", "must be 1 or more"),
+        ("calls = 50", "calls = -1", "must be 1 to 1000000000"),
+        ("calls = 50", "calls = 1000000000000000000000", "must be 1 to 1000000000"),
         ("writes = 5", "writes = -1", "must be 0 or more"),
         ("writes = 5", "writes = 51", "is more than calls"),
         ("tools.read_ticket]", 'tools."read ticket"]', "a tool's name is"),
@@ -235,7 +252,8 @@ def test_a_broken_rule_is_named(tmp_path: Path, old: str, new: str, told: str) -
         ('[proxy]\nallowed_hosts = ["*"]', "* is not a host"),
         ('[proxy]\nallowed_origins = ["*"]', "* is not an origin"),
         ('[proxy]\nallowed_origins = ["https://app.example.com/x"]', "without path"),
-        ("[proxy]\nmax_depth = 0", "must be 1 or more"),
+        ("[proxy]\nmax_depth = 0", "must be 1 to 512"),
+        ('[proxy]\nlisten = "127.0.0.1:8700"', "is where the authority listens"),
         ('[log]\narguments = "redacted"', "log.redact: missing"),
         ('[log]\nredact = ["body"]', 'has no effect without arguments = "redacted"'),
         ('[log]\ndurability = "none"', "is not allowed"),
@@ -261,7 +279,7 @@ def test_two_servers_may_not_share_a_resource_indicator(tmp_path: Path) -> None:
     second = (
         '\n[servers.other]\ncommand = ["x"]\nresource = "urn:example:support"\ncredential = { by = "meta" }\n'
     )
-    assert "already the resource of server" in problems_of(tmp_path, GOOD + second)[0]
+    assert "cannot be told apart from that of server" in problems_of(tmp_path, GOOD + second)[0]
 
 
 def test_an_agents_key_must_be_public(tmp_path: Path) -> None:

@@ -145,11 +145,18 @@ SLOW = {"rich", "tomlkit", "sqlite_utils", "asyncio"}
 @pytest.mark.parametrize("line", ["greet", "--help", "--version"])
 def test_what_only_a_reader_needs_is_not_imported_on_the_way_to_a_plugin(plugin: Shell, line: str) -> None:
     """`hopward mcp run` is started anew by every MCP client; its start-up is part of the product."""
-    program = (
-        "import sys; from hopward.cli import verbs; "
-        f"verbs.main({line.split()!r}, standalone_mode=False); "
-        "print(*sorted(name.split('.')[0] for name in sys.modules), file=sys.stderr)"
-    )
+    steps = f"from hopward.cli import verbs; verbs.main({line.split()!r}, standalone_mode=False)"
+    assert not SLOW.intersection(_imported(plugin, steps))
+
+
+def test_what_only_a_reader_needs_is_not_imported_by_an_open_guard(plugin: Shell) -> None:
+    steps = "import hopward; hopward.Guard.open('hopward.toml').close()"
+    assert not SLOW.intersection(_imported(plugin, steps))
+
+
+def _imported(plugin: Shell, steps: str) -> list[str]:
+    """The packages a new process has imported after some steps."""
+    program = f"import sys; {steps}; print(*{{name.split('.')[0] for name in sys.modules}}, file=sys.stderr)"
     done = subprocess.run(
         [sys.executable, "-c", program],
         cwd=plugin.folder,
@@ -158,7 +165,7 @@ def test_what_only_a_reader_needs_is_not_imported_on_the_way_to_a_plugin(plugin:
         text=True,
         check=True,
     )
-    assert not SLOW.intersection(done.stderr.split())
+    return done.stderr.split()
 
 
 def test_a_closed_pipe_ends_the_command_quietly(desk: Shell) -> None:

@@ -73,11 +73,12 @@ def _report(done: Made, folder: Path, server: str | None) -> None:
     for path in done.made:
         if not path.is_dir() or path.name == "keys":
             tell(f"made  {_shown(path, folder)}")
+    config = folder / FILE_NAME
     if server is not None:
         hint(f"Next: hopward mcp classify {server}, because a tool nobody has classified is refused.")
         hint(f"Then start it with: hopward mcp run {server}")
     else:
-        hint(f"Next: edit {folder / FILE_NAME}, then run hopward doctor.")
+        hint(f"Next: hopward doctor, after a look at {config}.")
 
 
 def _shown(path: Path, folder: Path) -> str:

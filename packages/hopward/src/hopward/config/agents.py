@@ -10,11 +10,15 @@ from hopward.config.problem import KeyPath, Problem, Table, items, table, tables
 from hopward.constraint import Constraint
 from hopward.constraint.arguments import check_key
 from hopward.errors import TokenError
+from hopward.exchange import PROXY
 from hopward.jwk import VerificationKey, thumbprint
 
 DAY = 24 * 60 * 60
 LONGEST_TASK = 31 * DAY
 """Seconds; authority that is needed for longer is not just in time."""
+
+LARGEST_BUDGET = 1_000_000_000
+"""Calls; whoever needs more does not want a budget."""
 
 
 def agent_problems(document: Table) -> Iterator[Problem]:
@@ -22,6 +26,8 @@ def agent_problems(document: Table) -> Iterator[Problem]:
     servers = table(document.get("servers"))
     holders: dict[str, str] = {}
     for path, name, agent in tables(document, "agents"):
+        if name == PROXY:
+            yield Problem(path, "is the name of the proxy itself; choose another")
         yield from _capabilities((*path, "ceiling"), agent.get("ceiling"), servers)
         if "key" in agent:
             yield from _key((*path, "key"), name, table(agent["key"]), holders)
@@ -43,8 +49,8 @@ def workflow_problems(document: Table) -> Iterator[Problem]:
 
 def _budget(path: KeyPath, budget: Table) -> Iterator[Problem]:
     calls, writes = _whole(budget.get("calls")), _whole(budget.get("writes"))
-    if calls is not None and calls < 1:
-        yield Problem((*path, "calls"), "must be 1 or more")
+    if calls is not None and not 1 <= calls <= LARGEST_BUDGET:
+        yield Problem((*path, "calls"), f"must be 1 to {LARGEST_BUDGET}")
     if writes is not None and writes < 0:
         yield Problem((*path, "writes"), "must be 0 or more")
     if calls is not None and writes is not None and writes > calls >= 1:

@@ -49,7 +49,7 @@ def wrong_pattern(pattern: str) -> str:
 def wrong_uri(uri: str) -> str:
     """What is wrong with a resource indicator (RFC 8707 section 2: absolute, no fragment), or empty."""
     parts = _split(uri)
-    if parts is None or not parts.scheme:
+    if parts is None or not uri.startswith(f"{parts.scheme}:"):
         return "must be an absolute URI such as https://mcp.example.com/support or urn:example:support"
     if "#" in uri:
         return "a resource indicator has no fragment (#...)"
@@ -123,6 +123,11 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def alike(uri: str) -> str:
+    """A resource indicator without what makes no difference to a careless reader."""
+    return uri.rstrip("/").lower()
 
 
 def under(uri: str, base: str) -> bool:

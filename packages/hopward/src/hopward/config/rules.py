@@ -10,8 +10,11 @@ from hopward.config import forms
 from hopward.config.agents import agent_problems, workflow_problems
 from hopward.config.problem import KeyPath, Problem, Table, items, table, text
 from hopward.config.servers import server_problems
+from hopward.settings import AuthoritySettings, ProxySettings
 
 _SECTIONS = ("servers", "agents", "workflows")
+_AUTHORITY_LISTEN = AuthoritySettings(issuer="").listen
+_LIMITS = {"max_message_bytes": 1_073_741_824, "max_depth": 512, "call_timeout_seconds": 86_400}
 _MAY_BE_BLANK = frozenset({"environment", "value", "values", "command"})
 """Keys under which an empty text means something: a variable's value, a constraint's value, an argument."""
 
@@ -25,6 +28,7 @@ def broken_rules(document: Table) -> Iterator[Problem]:
     yield from _authority(table(document.get("authority")))
     yield from _log(table(document.get("log")))
     yield from _proxy(table(document.get("proxy")))
+    yield from _addresses(table(document.get("authority")), table(document.get("proxy")))
     yield from server_problems(document)
     yield from agent_problems(document)
     yield from workflow_problems(document)
@@ -95,10 +99,10 @@ def _proxy(section: Table) -> Iterator[Problem]:
         yield from _if_wrong(
             (*path, "allowed_origins", index), text(origin), forms.wrong_origin(text(origin))
         )
-    for key in ("max_message_bytes", "max_depth", "call_timeout_seconds"):
+    for key, most in _LIMITS.items():
         value = section.get(key, 1)
-        if isinstance(value, int) and value < 1:
-            yield Problem((*path, key), "must be 1 or more")
+        if isinstance(value, int) and not 1 <= value <= most:
+            yield Problem((*path, key), f"must be 1 to {most}")
     yield from _listen(path, section, "public_url")
 
 
@@ -111,6 +115,11 @@ def _listen(path: KeyPath, section: Table, outside: str) -> Iterator[Problem]:
     if beyond and not text(section.get(outside)).startswith("https://"):
         told = f"listens beyond this machine; that needs TLS in front of it and an https:// {outside}"
         yield Problem((*path, "listen"), told)
+
+
+def _addresses(authority: Table, proxy: Table) -> Iterator[Problem]:
+    if proxy.get("listen", ProxySettings().listen) == authority.get("listen", _AUTHORITY_LISTEN):
+        yield Problem(("proxy", "listen"), "is where the authority listens; give them different ports")
 
 
 def _if_wrong(path: KeyPath, value: str, wrong: str) -> Iterator[Problem]:

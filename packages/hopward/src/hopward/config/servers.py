@@ -9,6 +9,9 @@ from hopward.settings import ProxySettings
 _NEEDS_URL = ("authorization", "header")
 _NEEDS_COMMAND = ("variable",)
 _BROKERED = ("header", "variable")
+_OWN_HEADERS = frozenset(
+    {"accept", "connection", "content-length", "content-type", "host", "te", "transfer-encoding", "upgrade"}
+)
 _DEFAULT_PUBLIC_URL = ProxySettings().public_url
 
 
@@ -16,7 +19,8 @@ def server_problems(document: Table) -> Iterator[Problem]:
     """Every rule broken by a server's settings."""
     public = text(table(document.get("proxy")).get("public_url")) or _DEFAULT_PUBLIC_URL
     workflows = table(document.get("workflows"))
-    resources: dict[str, str] = {}
+    issuer = text(table(document.get("authority")).get("issuer"))
+    resources = {forms.alike(issuer): "the authority"}
     for path, name, server in tables(document, "servers"):
         yield from _transport(path, server)
         yield from _delivery((*path, "credential"), server)
@@ -75,6 +79,8 @@ def _delivery(path: KeyPath, server: Table) -> Iterator[Problem]:
             yield Problem((*path, "name"), f'missing; by = "{by}" needs the name of the {by}')
         if len(sources) != 1:
             yield Problem(path, f'by = "{by}" reads its key from exactly one of environment and keyring')
+        if by == "variable" and delivery.get("name") in table(server.get("environment")):
+            yield Problem((*path, "name"), "stands in environment too; leave it out there")
     elif by:
         for key in [*(["name"] if "name" in delivery else []), *sources]:
             yield Problem((*path, key), f'has no effect with by = "{by}"')
@@ -86,6 +92,8 @@ def _delivery_names(path: KeyPath, by: str, delivery: Table) -> Iterator[Problem
     form = {"header": forms.HEADER_NAME, "variable": forms.VARIABLE_NAME}.get(by)
     if name and form and not form.fullmatch(name):
         yield Problem((*path, "name"), f'"{name}" is no name of a {by}')
+    if by == "header" and (name.lower() in _OWN_HEADERS or name.lower().startswith("mcp-")):
+        yield Problem((*path, "name"), f'"{name}" is a header of the connection itself')
     variable = text(delivery.get("environment"))
     if variable and not forms.VARIABLE_NAME.fullmatch(variable):
         yield Problem((*path, "environment"), f'"{variable}" is no name of an environment variable')
@@ -104,9 +112,9 @@ def _resource(
     wrong = forms.wrong_uri(resource)
     if wrong:
         yield Problem(path, wrong)
-    first = resources.setdefault(resource, name)
-    if first != name:
-        yield Problem(path, f'is already the resource of server "{first}"; one credential would fit both')
+    first = resources.setdefault(forms.alike(resource), f'server "{name}"')
+    if first != f'server "{name}"':
+        yield Problem(path, f"cannot be told apart from that of {first}; one credential would fit both")
     if forms.under(resource, public):
         yield Problem(path, f"lies under proxy.public_url {public}: its tokens would open the proxy")
 
