@@ -22,14 +22,14 @@ class Plan:
 
 
 FULL = Plan(
-    rounds=7,
+    rounds=9,
     calls=150,
     burst=480,
     clients=32,
     decisions=300,
     exchanges=200,
     appends=800,
-    starts=3,
+    starts=2,
     few_rows=1_000,
     many_rows=1_000_000,
     few_policies=10,

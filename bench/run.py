@@ -6,6 +6,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -84,6 +85,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
 def _measure(options: argparse.Namespace, console: Console) -> Results:
     started, load_before = time.monotonic(), load()
     plan = QUICK if options.quick else FULL
+    plan = replace(plan, rounds=options.rounds or plan.rounds)
     options.work.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="run-", dir=options.work))
     entries: list[Entry] = []

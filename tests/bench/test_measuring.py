@@ -1,4 +1,4 @@
-"""`make bench`: what it measures is checked, and what it publishes is what it measured. Nothing is timed here."""
+"""`make bench`: what it measures is checked, and what it publishes is what it measured. Nothing is timed."""
 
 import asyncio
 import subprocess
