@@ -15,9 +15,9 @@ from hopward.guard import Guard as _Guard
 from hopward.identity import Identifier
 from hopward.issuer import Issuer
 from hopward.keys import KeyRing
-from hopward.ledger import SqliteLedger
+from hopward.ledger import RowFilter, SqliteLedger
 from hopward.model import Agent, Chain, Revocation, RevocationKind, Task, Tool, plain
-from hopward.policies import PolicyStore
+from hopward.policies import LoggedPolicies, PolicyStore
 from hopward.record import Draft
 from hopward.redaction import Redaction
 from hopward.settings import Classification, ServerSettings, Settings
@@ -31,6 +31,12 @@ def classified(servers: dict[str, ServerSettings]) -> tuple[Tool, ...]:
         for prefix, group in groups:
             tools += [_tool(server, prefix + name, entry) for name, entry in group.items()]
     return tuple(tools)
+
+
+def _policy_set_logged(ledger: SqliteLedger) -> str:
+    """The policy set that came into force last, as the log tells it; empty for a new log."""
+    rows = ledger.rows(RowFilter(kind="policy"))
+    return next((str(row.record["policy_set"]) for row in rows if row.record["event"] == "in_force"), "")
 
 
 def _tool(server: str, name: str, entry: Classification) -> Tool:
@@ -76,7 +82,7 @@ class Guard(_Guard):
         issuer = Issuer(settings=settings, keyring=keyring, clock=clock)
         guard = cls(
             ledger=ledger,
-            policies=policies,
+            policies=LoggedPolicies(policies, ledger, clock, _policy_set_logged(ledger)),
             classifications=Classifications(tools),
             exchanger=issuer,
             agents=frozenset(settings.agents),

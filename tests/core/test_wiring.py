@@ -1,0 +1,189 @@
+"""A guard opened from files: tasks, revocation, callers, and policy changes in the log."""
+
+from pathlib import Path
+
+import pytest
+
+from hopward import Guard, NotFoundError, Outcome, StateError, TokenError, ToolCall
+from hopward.clock import SECOND
+from hopward.errors import ConfigError
+from hopward.ledger import RowFilter
+from hopward.project import create
+from hopward.testing.clock import NOON, FixedClock
+
+CONFIG = """
+state = ".hopward"
+policies = "policies"
+[authority]
+issuer = "http://127.0.0.1:8700"
+[log]
+[proxy]
+[agents.assistant]
+owner = "ops"
+purpose = "tickets"
+[[agents.assistant.ceiling]]
+tools = ["desk/*"]
+actions = ["read", "pay"]
+sensitivity = "internal"
+destinations = ["desk", "payments"]
+[workflows.tickets]
+agent = "assistant"
+purpose = "answer a ticket"
+expires_in = 600
+budget = { calls = 10, writes = 2 }
+[[workflows.tickets.capabilities]]
+tools = ["desk/read_ticket"]
+actions = ["read"]
+sensitivity = "internal"
+destinations = ["desk"]
+[servers.desk]
+command = ["desk"]
+resource = "urn:example:desk"
+credential = { by = "meta" }
+[servers.desk.tools.read_ticket]
+action = "read"
+sensitivity = "internal"
+integrity = "untrusted"
+destination = "desk"
+"""
+READ = ToolCall(server="desk", tool="read_ticket", arguments={"ticket": "T-1"})
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "hopward.toml"
+    path.write_text(CONFIG)
+    create(tmp_path)
+    return path
+
+
+@pytest.fixture
+def clock() -> FixedClock:
+    return FixedClock(NOON)
+
+
+def opened(config: Path, clock: FixedClock) -> Guard:
+    return Guard.open(config, clock=clock)
+
+
+def test_a_call_goes_from_task_to_outcome_in_one_chained_log(config: Path, clock: FixedClock) -> None:
+    guard = opened(config, clock)
+    task = guard.open_task("tickets", "alice")
+    decision = guard.authorize(READ, guard.enter(task.id))
+    assert decision.permitted
+    token = guard.mint(decision, READ)
+    guard.settle(decision, Outcome(status="ok"))
+    kinds = [row.kind for row in guard.ledger.rows(RowFilter(task=task.id, oldest_first=True))]
+    assert kinds == ["task", "decision", "credential", "outcome"]
+    assert guard.ledger.verify().ok
+    assert token not in str([row.record for row in guard.ledger.rows()])
+
+
+def test_completing_a_task_refuses_its_next_call_in_another_process(config: Path, clock: FixedClock) -> None:
+    guard, other = opened(config, clock), opened(config, clock)
+    chain = guard.enter(guard.open_task("tickets", "alice").id)
+    assert guard.authorize(READ, chain).permitted
+    other.complete_task(chain.task)
+    assert guard.authorize(READ, chain).verdict.reason == "task_completed"
+    with pytest.raises(StateError, match="completed"):
+        guard.enter(chain.task)
+    with pytest.raises(StateError, match="already completed"):
+        guard.complete_task(chain.task)
+
+
+@pytest.mark.parametrize("kind", ["task", "agent", "subject"])
+def test_a_revocation_in_another_process_refuses_the_next_call(
+    config: Path, clock: FixedClock, kind: str
+) -> None:
+    guard, other = opened(config, clock), opened(config, clock)
+    chain = guard.enter(guard.open_task("tickets", "alice").id)
+    name = {"task": chain.task, "agent": "assistant", "subject": "alice"}[kind]
+    other.revoke(kind, name, by="ops", why="test")  # type: ignore[arg-type]
+    assert guard.authorize(READ, chain).verdict.reason == f"{kind}_revoked"
+    again = opened(config, clock)
+    assert again.authorize(READ, chain).verdict.reason == f"{kind}_revoked"
+
+
+def test_a_revoked_agent_may_be_given_a_new_task_later(config: Path, clock: FixedClock) -> None:
+    guard = opened(config, clock)
+    guard.revoke("agent", "assistant", by="ops", why="key lost")
+    clock.advance(SECOND)
+    chain = guard.enter(guard.open_task("tickets", "alice").id)
+    assert guard.authorize(READ, chain).permitted
+
+
+def test_an_expired_task_is_shown_as_expired_and_cannot_be_entered(config: Path, clock: FixedClock) -> None:
+    guard = opened(config, clock)
+    task = guard.open_task("tickets", "alice")
+    clock.set(task.expires_at)
+    assert guard.task(task.id).state == "expired"
+    with pytest.raises(StateError, match="expired"):
+        guard.enter(task.id)
+
+
+def test_unknown_names_are_told_with_the_known_ones(config: Path, clock: FixedClock) -> None:
+    guard = opened(config, clock)
+    with pytest.raises(NotFoundError, match="tickets"):
+        guard.open_task("ticket", "alice")
+    with pytest.raises(NotFoundError, match="assistant"):
+        guard.revoke("agent", "asistant", by="ops", why="typo")
+    with pytest.raises(StateError, match="subject"):
+        guard.open_task("tickets", " ")
+
+
+def test_a_policy_set_stands_in_the_log_before_anything_is_decided_by_it(
+    config: Path, clock: FixedClock
+) -> None:
+    guard = opened(config, clock)
+    chain = guard.enter(guard.open_task("tickets", "alice").id)
+    first = guard.authorize(READ, chain)
+    policy = config.parent / "policies" / "baseline.cedar"
+    policy.write_text('@id("none") forbid (principal, action, resource);')
+    clock.advance(SECOND)
+    second = guard.authorize(READ, chain)
+    assert (first.permitted, second.permitted) == (True, False)
+    rows = list(guard.ledger.rows(RowFilter(kind="policy", oldest_first=True)))
+    assert [row.record["policy_set"] for row in rows] == [d.verdict.policy_set for d in (first, second)]
+    assert "none" in rows[1].record["policies"]
+
+
+def test_a_broken_policy_file_keeps_the_old_set_and_leaves_a_row(config: Path, clock: FixedClock) -> None:
+    guard = opened(config, clock)
+    chain = guard.enter(guard.open_task("tickets", "alice").id)
+    guard.authorize(READ, chain)
+    (config.parent / "policies" / "baseline.cedar").write_text("permit (nonsense")
+    clock.advance(SECOND)
+    assert guard.authorize(READ, chain).permitted
+    assert guard.authorize(READ, chain).permitted
+    events = [row.record["event"] for row in guard.ledger.rows(RowFilter(kind="policy", oldest_first=True))]
+    assert events == ["in_force", "rejected"]
+    with pytest.raises(ConfigError):
+        opened(config, clock)
+
+
+def test_opening_twice_registers_agents_and_policies_once(config: Path, clock: FixedClock) -> None:
+    for _ in range(2):
+        guard = opened(config, clock)
+        guard.authorize(READ, guard.enter(guard.open_task("tickets", "alice").id))
+        guard.close()
+    guard = opened(config, clock)
+    kinds = [row.kind for row in guard.ledger.rows()]
+    assert (kinds.count("agent"), kinds.count("policy")) == (1, 1)
+
+
+def test_a_caller_is_known_by_a_token_for_exactly_that_endpoint(config: Path, clock: FixedClock) -> None:
+    guard = opened(config, clock)
+    task = guard.open_task("tickets", "alice")
+    with pytest.raises(TokenError):
+        guard.identify(guard.issuer.task_token(task, guard.ledger).token, "http://127.0.0.1:8701/desk/mcp")
+    with pytest.raises(TokenError):
+        guard.identify("nonsense", "http://127.0.0.1:8701/desk/mcp")
+
+
+def test_without_keys_or_log_nothing_starts(config: Path, clock: FixedClock) -> None:
+    for part in ("keys", "decisions.db"):
+        path = config.parent / ".hopward" / part
+        moved = path.rename(path.with_name("moved"))
+        with pytest.raises(Exception, match=r"hopward init"):
+            opened(config, clock)
+        moved.rename(path)
