@@ -3,6 +3,7 @@
 from dataclasses import asdict
 
 import click
+from rich.text import Text
 
 from hopward.cli.findings import findings
 from hopward.cli.output import console, harmless, show_json, styled, tell
@@ -19,9 +20,8 @@ def doctor(session: Session, as_json: bool) -> None:
         if as_json:
             show_json(asdict(finding))
             continue
-        line = styled(finding.level)
-        line.append(" " * (8 - len(finding.level)) + f"{finding.about}: {harmless(finding.sentence)}")
-        console().print(line)
+        told = f"{' ' * (8 - len(finding.level))}{finding.about}: {harmless(finding.sentence)}"
+        console().print(Text.assemble(styled(finding.level), told))
         if finding.advice:
             tell(f"        {harmless(finding.advice)}")
     broken = sum(finding.level == "broken" for finding in found)

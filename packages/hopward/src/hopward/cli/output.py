@@ -65,8 +65,9 @@ def styled(text: str, style: str = "") -> Text:
 def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """A plain table: a header, then one line per row."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(column, overflow="fold")
+    for number, column in enumerate(columns):
+        # The first column holds the name or id that the next command takes: it stays in one piece.
+        table.add_column(column, overflow="fold", no_wrap=number == 0)
     for row in rows:
         table.add_row(*(styled(cell) for cell in row))
     _show(table)
