@@ -23,7 +23,6 @@ TOOL_CALL = "hopward_tool_call"
 """The `type` of our `authorization_details` object (RFC 9396)."""
 
 _AGENT = "agent:"
-_END = object()
 _PLAIN_SCOPE = re.compile(r"[\x21\x23\x24\x26-\x5B\x5D-\x7E]+")
 _ESCAPE = re.compile(r"%([0-9A-F]{2})")
 _DIGEST = re.compile(r"sha-256:[0-9a-f]{64}")
@@ -243,14 +242,15 @@ def _text(claims: Mapping[str, Any], name: str) -> str:
 
 def _actors(value: object) -> tuple[str, ...]:
     actors: list[str] = []
-    while not actors or value is not _END:
-        entry = _members(value, "act")
+    levels = [value]
+    while levels:
+        entry = _members(levels.pop(), "act")
         subject = entry.get("sub")
         if not entry.keys() <= {"sub", "act"} or not isinstance(subject, str) or not is_agent(subject):
             raise TokenError("The token's act does not name an agent.", error="bad_claim")
-        actors.append(subject.removeprefix(_AGENT))
-        value = entry.get("act", _END)
-    return tuple(reversed(actors))
+        actors.insert(0, subject.removeprefix(_AGENT))
+        levels += [entry["act"]] if "act" in entry else []
+    return tuple(actors)
 
 
 def _party(value: object) -> Party:
