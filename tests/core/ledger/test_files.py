@@ -1,16 +1,20 @@
 """How the file comes to be, who may read it, and what opening it costs."""
 
 import os
+import sqlite3
 import stat
 import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from hopward.ledger import SqliteLedger
+from hopward.ledger.store import Store
 from hopward.testing.clock import FixedClock
 from hopward.testing.samples import a_draft
 
@@ -30,6 +34,28 @@ def test_only_the_owner_may_read_the_files_and_enter_the_folder(open_ledger: Ope
     modes = {entry.name: stat.S_IMODE(entry.stat().st_mode) for entry in path.parent.iterdir()}
     assert modes == {"log.db": 0o600, "log.db-wal": 0o600, "log.db-shm": 0o600}
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize(
+    ("durability", "synchronous"), [("process", 1), ("power", 2)], ids=["process", "power"]
+)
+def test_power_durability_syncs_every_commit_and_process_durability_only_checkpoints(
+    open_ledger: Open, path: Path, durability: Literal["process", "power"], synchronous: int
+) -> None:
+    """In WAL mode synchronous NORMAL (1) syncs at checkpoints, FULL (2) at every commit."""
+    open_ledger().close()
+    with closing(Store(path, durability, 1.0).connect(write=True)) as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        assert connection.execute("PRAGMA synchronous").fetchone() == (synchronous,)
+
+
+def test_a_connection_for_reading_cannot_write(open_ledger: Open, path: Path) -> None:
+    open_ledger().close()
+    with (
+        closing(Store(path, "process", 1.0).connect()) as connection,
+        pytest.raises(sqlite3.OperationalError, match="readonly"),
+    ):
+        connection.execute("UPDATE head SET seq = 0")
 
 
 def test_a_log_that_exists_is_opened_not_made_again(open_ledger: Open) -> None:

@@ -89,6 +89,11 @@ class StandingConformance(LedgerOpening):
         assert {(one.kind, one.id) for one in found} == {("token", "a"), ("key", "k")}
         assert ledger.standing(a_chain(token="c", lineage=("token:b",))).revocations == ()
 
+    def test_a_revocation_reached_twice_is_in_the_standing_once(self, ledger: CompleteLedger) -> None:
+        ledger.revoke(a_revocation("token", "c"), NOTE)
+        chain = a_chain(token="c", lineage=("token:c",))
+        assert ledger.standing(chain).revocations == (a_revocation("token", "c"),)
+
     def test_a_revocation_of_one_kind_is_none_of_another(self, ledger: CompleteLedger) -> None:
         ledger.revoke(a_revocation("subject", "helper"), NOTE)
         ledger.revoke(a_revocation("agent", "alice"), NOTE)
