@@ -437,3 +437,9 @@ def test_two_agents_may_not_share_a_key(tmp_path: Path) -> None:
     second = f'\n[agents.other]\nowner = "x"\npurpose = "y"\nkey = {key}\nceiling = []\n'
     found = problems_of(tmp_path, changed("owner =", f"key = {key}\nowner =") + second)
     assert any('agents.other.key: is the key of agent "assistant" too' in problem for problem in found)
+
+
+def test_a_key_with_control_characters_cannot_write_to_the_terminal(tmp_path: Path) -> None:
+    found = problems_of(tmp_path, GOOD + '\n[servers."a\\u001b[2J\\n"]\n')
+    assert any('servers."a\\u001b[2J\\n"' in problem for problem in found)
+    assert not any("\x1b" in problem or "\n" in problem for problem in found)

@@ -1,5 +1,6 @@
 """One mistake in `hopward.toml`: where it stands and what is wrong."""
 
+import json
 import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple, TypeAlias, cast
@@ -27,11 +28,7 @@ def spelled(path: KeyPath) -> str:
         if isinstance(part, int):
             out += f"[{part}]"
         else:
-            name = (
-                part
-                if _BARE_KEY.fullmatch(part)
-                else '"' + part.replace("\\", "\\\\").replace('"', '\\"') + '"'
-            )
+            name = part if _BARE_KEY.fullmatch(part) else json.dumps(part)
             out += f".{name}" if out else name
     return out
 
