@@ -693,6 +693,42 @@ def test_a_key_serves_as_long_as_its_longest_token(place: Installation) -> None:
     assert Issuer(settings=alone, keyring=place.keyring, clock=place.clock).longest_token_seconds == 900
 
 
+def test_a_rotation_stands_in_the_log_and_keeps_what_was_signed_good(place: Installation) -> None:
+    held = access(place, place.open_task())
+    old = place.keyring.signing.kid
+    new = place.issuer.rotate(place.ledger)
+    assert place.keyring.signing.kid == new != old
+    assert [row.record["event"] for row in place.ledger.rows() if row.kind == "key"] == [
+        "rotated",
+        "rotation",
+    ]
+    assert last_row(place, "key").record == {
+        "event": "rotated",
+        "active": new,
+        "retired": old,
+        "keep_seconds": 3600,
+    }
+    assert for_call(place, held.token)
+
+
+def test_without_a_log_no_key_is_rotated(place: Installation) -> None:
+    old = place.keyring.signing.kid
+    with pytest.raises(LedgerError):
+        place.issuer.rotate(Closing(place, 0))
+    assert place.keyring.signing.kid == old
+
+
+def test_a_token_response_says_how_long_and_for_what(place: Installation) -> None:
+    issued = access(place, place.open_task())
+    assert issued.answer() == {
+        "access_token": issued.token,
+        "token_type": "Bearer",
+        "expires_in": 900,
+        "scope": "desk/*",
+    }
+    assert "scope" not in place.issuer.agent_token("helper", place.ledger).answer()
+
+
 def test_clients_without_a_key_cannot_authenticate(place: Installation) -> None:
     keys = place.issuer.client_keys()
     assert set(keys) == {"helper", "other", "hopward-proxy"}

@@ -166,7 +166,13 @@ def test_fields_keep_only_what_was_allowed() -> None:
 
 
 def answer(**changes: Any) -> bytes:
-    body = build_response("minted.token.x", 60, FORM, FORM.scope) | changes
+    token = {
+        "access_token": "minted.token.x",
+        "token_type": "Bearer",
+        "expires_in": 60,
+        "scope": "desk/refund",
+    }
+    body = build_response(token, FORM) | changes
     return json.dumps({name: value for name, value in body.items() if value is not None}).encode()
 
 

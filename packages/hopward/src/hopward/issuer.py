@@ -60,6 +60,10 @@ class Keys(Protocol):
         """The JWKS document."""
         ...
 
+    def rotate(self, *, keep: int) -> SigningKey:
+        """Sign with a new key; the old one verifies for `keep` seconds more."""
+        ...
+
 
 class Book(standing.Standings, Protocol):
     """What the issuer needs of the ledger."""
@@ -77,6 +81,16 @@ class Issued:
     id: str
     scope: tuple[str, ...]
     expires_in: int
+
+    def answer(self) -> dict[str, Any]:
+        """A token response (RFC 6749 section 5.1)."""
+        scope = {"scope": claims.scope_text(self.scope)} if self.scope else {}
+        return {
+            "access_token": self.token,
+            "token_type": "Bearer",
+            "expires_in": self.expires_in,
+            **scope,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +128,19 @@ class Issuer:
     def jwks(self) -> dict[str, Any]:
         """The JWKS document: the public keys that verify what is minted here."""
         return self._keys.jwks()
+
+    def rotate(self, book: Book) -> str:
+        """Sign with a new key from now on, and return its `kid`. Recorded before and after.
+
+        The old key verifies as long as a token it signed may live. To stop it at once, revoke it.
+        """
+        old, keep = self._keys.signing.kid, self.longest_token_seconds
+        begun = {"event": "rotation", "active": old}
+        book.record([Draft(kind="key", at=self.clock.now(), record=begun)])
+        new = self._keys.rotate(keep=keep).kid
+        done = {"event": "rotated", "active": new, "retired": old, "keep_seconds": keep}
+        book.record([Draft(kind="key", at=self.clock.now(), record=done)])
+        return new
 
     def verify(self, token: str) -> Presented:
         """A token minted here, genuine and unexpired; raises `TokenError`. Standing is not looked at."""

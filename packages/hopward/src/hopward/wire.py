@@ -109,18 +109,13 @@ def build_request(form: ExchangeForm, assertion: str) -> dict[str, str]:
     return parameters
 
 
-def build_response(token: str, expires_in: int, form: ExchangeForm, scope: tuple[str, ...]) -> dict[str, Any]:
-    """The answer to a granted exchange (RFC 8693 section 2.2.1), with the details granted (RFC 9396)."""
-    answer: dict[str, Any] = {
-        "access_token": token,
-        "issued_token_type": ACCESS_TOKEN_TYPE,
-        "token_type": "Bearer",
-        "expires_in": expires_in,
-        "scope": scope_text(scope),
-    }
-    if form.call:
-        answer["authorization_details"] = form.call.claim()
-    return answer
+def build_response(answer: Mapping[str, Any], form: ExchangeForm) -> dict[str, Any]:
+    """The answer to a granted exchange: a token response (RFC 6749), made one of RFC 8693 section 2.2.1.
+
+    A credential also names the details granted (RFC 9396 section 7).
+    """
+    details = {"authorization_details": form.call.claim()} if form.call else {}
+    return {**answer, "issued_token_type": ACCESS_TOKEN_TYPE, **details}
 
 
 def read_response(status: int, body: bytes, form: ExchangeForm) -> Exchanged:
