@@ -34,7 +34,8 @@ def open_ledger(path: Path) -> Iterator[Open]:
     with ExitStack() as opened:
 
         def open_ledger(**how: Any) -> SqliteLedger:
-            ledger = SqliteLedger.open(path, **{"clock": FixedClock(), "create": True} | how)
+            settings: dict[str, Any] = {"clock": FixedClock(), "create": True}
+            ledger = SqliteLedger.open(path, **settings | how)
             opened.callback(ledger.close)
             return ledger
 
