@@ -725,7 +725,10 @@ def test_a_token_response_says_how_long_and_for_what(place: Installation) -> Non
         "token_type": "Bearer",
         "expires_in": 900,
         "scope": "desk/*",
+        "issued_token_type": "urn:ietf:params:oauth:token-type:access_token",
     }
+    credential = for_call(place, issued.token).answer()
+    assert credential["authorization_details"] == DETAILS.claim()
     assert "scope" not in place.issuer.agent_token("helper", place.ledger).answer()
 
 

@@ -15,7 +15,7 @@ from hopward.wire import (
     Exchanged,
     ExchangeForm,
     build_request,
-    build_response,
+    exchange_members,
     fields,
     read_request,
     read_response,
@@ -166,13 +166,13 @@ def test_fields_keep_only_what_was_allowed() -> None:
 
 
 def answer(**changes: Any) -> bytes:
-    token = {
+    token: dict[str, Any] = {
         "access_token": "minted.token.x",
         "token_type": "Bearer",
         "expires_in": 60,
         "scope": "desk/refund",
     }
-    body = build_response(token, FORM) | changes
+    body = token | exchange_members(FORM) | changes
     return json.dumps({name: value for name, value in body.items() if value is not None}).encode()
 
 

@@ -6,7 +6,7 @@ A token is signed only after the row that names it is durable.
 
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import msgspec
@@ -33,7 +33,7 @@ from hopward.jwk import SigningKey, VerificationKey
 from hopward.model import Chain, Credential, Task, ToolCall, plain
 from hopward.record import Draft, Receipt
 from hopward.settings import Settings
-from hopward.wire import ExchangeForm
+from hopward.wire import ExchangeForm, exchange_members
 
 _ROUNDS = 4
 """How often an exchange is checked again when standing changed between check and commit."""
@@ -75,21 +75,26 @@ class Book(standing.Standings, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Issued:
-    """A token fresh from the key, and what may be said about it. `expires_in` is seconds."""
+    """A token fresh from the key, and what may be said about it. `expires_in` is seconds.
+
+    `more` is what an exchange answers besides (RFC 8693, RFC 9396).
+    """
 
     token: str
     id: str
     scope: tuple[str, ...]
     expires_in: int
+    more: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     def answer(self) -> dict[str, Any]:
-        """A token response (RFC 6749 section 5.1)."""
+        """The token response (RFC 6749 section 5.1)."""
         scope = {"scope": claims.scope_text(self.scope)} if self.scope else {}
         return {
             "access_token": self.token,
             "token_type": "Bearer",
             "expires_in": self.expires_in,
             **scope,
+            **self.more,
         }
 
 
@@ -214,7 +219,8 @@ class Issuer:
             scope=form.scope,
             call=form.call,
         )
-        return self._issue(lambda: self._exchanged(request, book), book)
+        issued = self._issue(lambda: self._exchanged(request, book), book)
+        return replace(issued, more=exchange_members(form))
 
     def agent_token(self, agent: str, book: Book) -> Issued:
         """An agent's own token, to be its `actor_token`: it says who acts, and carries no authority.

@@ -109,13 +109,13 @@ def build_request(form: ExchangeForm, assertion: str) -> dict[str, str]:
     return parameters
 
 
-def build_response(answer: Mapping[str, Any], form: ExchangeForm) -> dict[str, Any]:
-    """The answer to a granted exchange: a token response (RFC 6749), made one of RFC 8693 section 2.2.1.
+def exchange_members(form: ExchangeForm) -> dict[str, Any]:
+    """What the answer to an exchange says beyond a token response (RFC 8693 section 2.2.1).
 
     A credential also names the details granted (RFC 9396 section 7).
     """
     details = {"authorization_details": form.call.claim()} if form.call else {}
-    return {**answer, "issued_token_type": ACCESS_TOKEN_TYPE, **details}
+    return {"issued_token_type": ACCESS_TOKEN_TYPE, **details}
 
 
 def read_response(status: int, body: bytes, form: ExchangeForm) -> Exchanged:
