@@ -11,7 +11,7 @@ from hopward.chain import entered
 from hopward.classification import Classifications
 from hopward.clock import SECOND, Instant
 from hopward.constraint import Range
-from hopward.errors import ExchangeRefusedError, HopwardError, LedgerError
+from hopward.errors import ChainError, ExchangeRefusedError, HopwardError, LedgerError
 from hopward.guard import Guard, call_digest
 from hopward.model import (
     Agent,
@@ -366,6 +366,23 @@ def test_a_token_is_minted_only_for_the_call_that_was_decided() -> None:
     denied = bench.guard.authorize(refund(51), bench.chain)
     with pytest.raises(HopwardError, match="no permit"):
         bench.guard.mint(denied, refund(51))
+
+
+def test_a_request_that_calls_nothing_gets_a_credential_that_opens_no_tool() -> None:
+    bench = Bench()
+    assert "jti-1" in bench.guard.introduce(bench.chain, "desk", "tools/list")
+    row = bench.rows("credential")[0]
+    assert row["tool"] == "method:tools/list"
+    assert row["record"]["credential"]["scope"] == "desk/method:tools/list"  # type: ignore[index]
+    bench.ledger.set_task_state("task_1", "completed", _draft("task"))
+    with pytest.raises(ChainError):
+        bench.guard.introduce(bench.chain, "desk", "tools/list")
+
+
+def test_a_tool_named_like_a_method_is_never_permitted() -> None:
+    bench = Bench()
+    call = ToolCall(server="desk", tool="method:tools/list")
+    assert bench.guard.authorize(call, bench.chain).verdict.reason == "tool_unclassified"
 
 
 def test_a_listing_shows_what_task_ceiling_scope_and_policy_leave() -> None:

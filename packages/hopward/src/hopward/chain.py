@@ -1,9 +1,16 @@
-"""What a chain's scope reaches. A scope is a set of `SERVER/TOOL` names or prefixes ending in `*`."""
+"""What a chain's scope reaches. A scope is a set of `SERVER/TOOL` names or prefixes ending in `*`.
+
+Beside tools it holds `SERVER/method:*` for every server it has tools at: the right to speak the protocol
+with that server (`initialize`, `tools/list`, ...), which calls nothing.
+"""
 
 from collections.abc import Iterable
 
 from hopward.model import Chain, Task
 from hopward.pattern import matches
+
+METHOD = "method:"
+"""What a request that calls nothing is named by, before its MCP method, where a tool would stand."""
 
 
 def reaches(scope: Iterable[str], name: str) -> bool:
@@ -13,11 +20,13 @@ def reaches(scope: Iterable[str], name: str) -> bool:
 
 def entered(task: Task) -> Chain:
     """The chain of a task's own agent, opened in this process: subject, then that agent."""
+    tools = {tool for granted in task.capabilities for tool in granted.tools}
+    methods = {f"{tool.partition('/')[0]}/{METHOD}*" for tool in tools if "/" in tool}
     return Chain(
         task=task.id,
         subject=task.subject,
         actors=(task.agent,),
         issued_at=task.opened_at,
         expires_at=task.expires_at,
-        scope=tuple(sorted({tool for granted in task.capabilities for tool in granted.tools})),
+        scope=tuple(sorted(tools | methods)),
     )

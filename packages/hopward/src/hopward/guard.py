@@ -14,10 +14,10 @@ from typing import Any, Protocol
 
 from hopward import capability, revocation
 from hopward.canonical import digest
-from hopward.chain import reaches
+from hopward.chain import METHOD, reaches
 from hopward.classification import Classifications
 from hopward.clock import Clock, Instant
-from hopward.errors import HopwardError, LedgerError
+from hopward.errors import ChainError, HopwardError, LedgerError
 from hopward.model import (
     Agent,
     Capability,
@@ -186,6 +186,35 @@ class Guard:
         if call_digest(call) != decision.call_digest:
             raise HopwardError(f"decision {decision.id} is about another call", error="call_changed")
         return self._exchanger.mint(decision.credential, decision.id, call)
+
+    def introduce(self, chain: Chain, server: str, method: str) -> str:
+        """A credential for one MCP request that calls nothing: `initialize`, `tools/list`, a notification.
+
+        Servers behind OAuth want a token on every request (MCP authorization, 2025-11-25 and later). Its
+        scope is `SERVER/method:METHOD`, so it opens no tool. No decision is taken, but its row is durable
+        first. Empty where an API key is brokered instead. Raises `ChainError` once the chain has fallen.
+        """
+        now = self._clock.now()
+        standing = self._ledger.standing(chain)
+        fallen = self._fallen(standing, chain, now)
+        if fallen is not None or standing.task is None:
+            reason, sentence = fallen or ("task_unknown", "There is no such task.")
+            raise ChainError(sentence, error=reason)
+        call = ToolCall(server=server, tool=METHOD + method)
+        credential = self._exchanger.plan(call, chain, standing.task, now)
+        draft = Draft(
+            kind="credential",
+            at=now,
+            record={"credential": plain(credential)},
+            task=chain.task,
+            agent=chain.actor,
+            server=server,
+            tool=call.tool,
+            epoch=standing.epoch,
+        )
+        if self._ledger.record([draft])[0].refused:
+            raise ChainError("Tasks or revocations are changing; try again.", error="standing_unsettled")
+        return self._exchanger.mint(credential, "", call)
 
     def refuse(self, server: str, reason: str, sentence: str, chain: Chain | None = None) -> None:
         """Record a caller or message turned away before any decision. Raises `LedgerError` if unwritable."""
