@@ -13,6 +13,7 @@ A permit is returned only after its row in the decision log is durable. What can
 """
 
 from hopward.canonical import canonical, digest
+from hopward.config import read_settings
 from hopward.errors import (
     ChainError,
     ConfigError,
@@ -25,6 +26,7 @@ from hopward.errors import (
     TokenError,
 )
 from hopward.model import Capability, Chain, Credential, Decision, Outcome, Task, ToolCall, Verdict
+from hopward.settings import Settings
 from hopward.verifier import CredentialVerifier
 from hopward.wiring import Guard
 
@@ -43,6 +45,7 @@ __all__ = [
     "NotFoundError",
     "Outcome",
     "PolicyError",
+    "Settings",
     "StateError",
     "Task",
     "TokenError",
@@ -50,6 +53,7 @@ __all__ = [
     "Verdict",
     "canonical",
     "digest",
+    "read_settings",
 ]
 
 __version__ = "0.1.0"

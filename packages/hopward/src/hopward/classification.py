@@ -1,9 +1,10 @@
 """Which class of thing each tool does, as a person has accepted it; a tool without an entry is refused."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from hopward.model import Tool
 from hopward.pattern import matches
+from hopward.settings import Classification, ServerSettings
 
 
 class Classifications:
@@ -28,3 +29,25 @@ class Classifications:
             if tool.server == server and matches(tool.name, name):
                 return tool
         return None
+
+
+def classified(servers: Mapping[str, ServerSettings]) -> tuple[Tool, ...]:
+    """Every classified tool, MCP resource (`resource:`) and prompt (`prompt:`) of a configuration."""
+    tools: list[Tool] = []
+    for server, settings in servers.items():
+        groups = (("", settings.tools), ("resource:", settings.mcp_resources), ("prompt:", settings.prompts))
+        for prefix, group in groups:
+            tools += [_tool(server, prefix + name, entry) for name, entry in group.items()]
+    return tuple(tools)
+
+
+def _tool(server: str, name: str, entry: Classification) -> Tool:
+    return Tool(
+        server=server,
+        name=name,
+        action=entry.action,
+        sensitivity=entry.sensitivity,
+        integrity=entry.integrity,
+        destination=entry.destination,
+        arguments=entry.arguments,
+    )

@@ -3,7 +3,7 @@
     HopwardError                 base; carries a stable short code in ``error``
     ├── ConfigError              hopward.toml, a policy or a schema cannot be used; names file and line
     ├── NotFoundError            no such task, agent, server, decision
-    ├── StateError               the thing exists, but its state forbids this (a completed task, a retired agent)
+    ├── StateError               the thing exists, but its state forbids this (a completed task)
     ├── ChainError               the caller's chain is not genuine, expired, or does not fit the task
     ├── TokenError               a token is malformed, badly signed, of the wrong type, or not for us
     ├── ExchangeRefusedError     RFC 8693 exchange refused; ``error`` is the OAuth error code
@@ -45,7 +45,9 @@ class ConfigError(HopwardError):
         self.problems = problems
 
     def __str__(self) -> str:
-        return "\n".join([self.message, *(f"  {p}" for p in self.problems), *([f"  {self.advice}"] if self.advice else [])])
+        return "\n".join(
+            [self.message, *(f"  {p}" for p in self.problems), *([f"  {self.advice}"] if self.advice else [])]
+        )
 
 
 class NotFoundError(HopwardError):

@@ -23,8 +23,6 @@ from hopward.ledger import SqliteLedger
 from hopward.model import Action, Sensitivity
 from hopward.settings import Settings
 
-LOG_FILE = "decisions.db"
-KEYS_FOLDER = "keys"
 SCHEMA_FILE = "schema.cedarschema"
 
 
@@ -195,7 +193,7 @@ def _make_policies(settings: Settings, done: Made) -> None:
 
 
 def _make_keys(settings: Settings, done: Made) -> None:
-    folder = settings.state / KEYS_FOLDER
+    folder = settings.keys_folder
     if folder.exists():
         done.kept.append(folder)
         return
@@ -204,7 +202,7 @@ def _make_keys(settings: Settings, done: Made) -> None:
 
 
 def _make_log(settings: Settings, done: Made) -> None:
-    path = settings.state / LOG_FILE
+    path = settings.log_file
     if path.exists():
         done.kept.append(path)
         return
@@ -215,14 +213,14 @@ def _make_log(settings: Settings, done: Made) -> None:
 def _agent_key(settings: Settings, agent: NewAgent, done: Made) -> SigningKey:
     path = _agent_key_path(settings, agent)
     _folder(path.parent, 0o700, done)
-    keys = KeyRing.open(settings.state / KEYS_FOLDER)
+    keys = KeyRing.open(settings.keys_folder)
     key = keys.create_agent_key(agent.name, settings.authority.algorithm)
     done.made.append(path)
     return key
 
 
 def _agent_key_path(settings: Settings, agent: NewAgent) -> Path:
-    return settings.state / KEYS_FOLDER / "agents" / f"{agent.name}.json"
+    return settings.keys_folder / "agents" / f"{agent.name}.json"
 
 
 def _folder(path: Path, mode: int, done: Made) -> None:

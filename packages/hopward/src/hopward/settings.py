@@ -1,4 +1,4 @@
-"""`hopward.toml` as values. `hopward.config` reads and checks the file; `docs/reference/configuration.md` explains it."""
+"""`hopward.toml` as values. `hopward.config` reads and checks it; `docs/reference/configuration.md` explains it."""
 
 from pathlib import Path
 from typing import Any, Literal
@@ -65,7 +65,7 @@ class Delivery(Value, frozen=True):
 
 
 class ServerSettings(Value, frozen=True):
-    """`[servers.NAME]`: one upstream MCP server; exactly one of `command` (stdio) and `url` (Streamable HTTP).
+    """`[servers.NAME]`: one upstream MCP server; either `command` (stdio) or `url` (Streamable HTTP).
 
     `resource` is its resource indicator, the only audience its credentials carry. `workflow` names the
     task a stdio session opens. `server_requests` lists the requests the server may send to the client.
@@ -85,7 +85,7 @@ class ServerSettings(Value, frozen=True):
 
 
 class AgentSettings(Value, frozen=True):
-    """`[agents.NAME]`: a registered agent. `key` is its public JWK, needed to authenticate at the authority."""
+    """`[agents.NAME]`: a registered agent. `key` is its public JWK, for authenticating at the authority."""
 
     owner: str
     purpose: str
@@ -115,3 +115,13 @@ class Settings(Value, frozen=True):
     agents: dict[str, AgentSettings]
     servers: dict[str, ServerSettings]
     workflows: dict[str, WorkflowSettings]
+
+    @property
+    def log_file(self) -> Path:
+        """The decision log."""
+        return self.state / "decisions.db"
+
+    @property
+    def keys_folder(self) -> Path:
+        """The private keys of this installation."""
+        return self.state / "keys"

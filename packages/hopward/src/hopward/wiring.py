@@ -7,7 +7,7 @@ from typing import Any, Literal
 import msgspec
 
 from hopward.chain import entered
-from hopward.classification import Classifications
+from hopward.classification import Classifications, classified
 from hopward.clock import SECOND, Clock, SystemClock
 from hopward.config import read_settings
 from hopward.errors import NotFoundError, StateError
@@ -20,35 +20,13 @@ from hopward.model import Agent, Chain, Revocation, RevocationKind, Task, Tool, 
 from hopward.policies import LoggedPolicies, PolicyStore
 from hopward.record import Draft
 from hopward.redaction import Redaction
-from hopward.settings import Classification, ServerSettings, Settings
-
-
-def classified(servers: dict[str, ServerSettings]) -> tuple[Tool, ...]:
-    """Every classified tool, MCP resource (`resource:`) and prompt (`prompt:`) of a configuration."""
-    tools: list[Tool] = []
-    for server, settings in servers.items():
-        groups = (("", settings.tools), ("resource:", settings.mcp_resources), ("prompt:", settings.prompts))
-        for prefix, group in groups:
-            tools += [_tool(server, prefix + name, entry) for name, entry in group.items()]
-    return tuple(tools)
+from hopward.settings import Settings
 
 
 def _policy_set_logged(ledger: SqliteLedger) -> str:
     """The policy set that came into force last, as the log tells it; empty for a new log."""
     rows = ledger.rows(RowFilter(kind="policy"))
     return next((str(row.record["policy_set"]) for row in rows if row.record["event"] == "in_force"), "")
-
-
-def _tool(server: str, name: str, entry: Classification) -> Tool:
-    return Tool(
-        server=server,
-        name=name,
-        action=entry.action,
-        sensitivity=entry.sensitivity,
-        integrity=entry.integrity,
-        destination=entry.destination,
-        arguments=entry.arguments,
-    )
 
 
 class Guard(_Guard):
@@ -75,10 +53,8 @@ class Guard(_Guard):
         clock = clock or SystemClock()
         tools = classified(settings.servers)
         policies = PolicyStore(settings.policies, tools, clock=clock)
-        keyring = KeyRing.open(settings.state / "keys", clock=clock)
-        ledger = SqliteLedger.open(
-            settings.state / "decisions.db", durability=settings.log.durability, clock=clock
-        )
+        keyring = KeyRing.open(settings.keys_folder, clock=clock)
+        ledger = SqliteLedger.open(settings.log_file, durability=settings.log.durability, clock=clock)
         issuer = Issuer(settings=settings, keyring=keyring, clock=clock)
         guard = cls(
             ledger=ledger,

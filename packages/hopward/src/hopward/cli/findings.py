@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from hopward import capability
+from hopward.classification import classified
 from hopward.clock import SystemClock
 from hopward.config import read_settings
 from hopward.errors import ConfigError, HopwardError
@@ -21,9 +22,8 @@ from hopward.ledger import SqliteLedger
 from hopward.model import Agent
 from hopward.policies import load_engine, read_cases, run_cases
 from hopward.policy import nearest
-from hopward.project import KEYS_FOLDER, LOG_FILE, schema_is_current
+from hopward.project import schema_is_current
 from hopward.settings import ServerSettings, Settings
-from hopward.wiring import classified
 
 Level: TypeAlias = Literal["ok", "note", "broken"]
 """`broken` stops Hopward or undoes a guarantee; `note` is good enough for development, or not finished."""
@@ -66,7 +66,7 @@ def _files(settings: Settings) -> Iterator[Finding]:
     written = [settings.root / "hopward.toml", settings.policies, *sorted(settings.policies.glob("*.cedar"))]
     for path in written:
         yield from _exposed(path, 0o022, "others can change it, and with it what is permitted")
-    for path in (settings.state, settings.state / LOG_FILE):
+    for path in (settings.state, settings.log_file):
         yield from _exposed(path, 0o077, "others can read it")
 
 
@@ -83,8 +83,8 @@ def _exposed(path: Path, forbidden: int, told: str) -> Iterator[Finding]:
 
 def _keys(settings: Settings) -> Iterator[Finding]:
     try:
-        ring = KeyRing.open(settings.state / KEYS_FOLDER)
-        for path in sorted((settings.state / KEYS_FOLDER / "agents").glob("*.json")):
+        ring = KeyRing.open(settings.keys_folder)
+        for path in sorted((settings.keys_folder / "agents").glob("*.json")):
             ring.agent_key(path.stem)
     except ConfigError as error:
         yield from _refused("keys", error)
@@ -97,7 +97,7 @@ def _keys(settings: Settings) -> Iterator[Finding]:
 
 def _log(settings: Settings) -> Iterator[Finding]:
     try:
-        ledger = SqliteLedger.open(settings.state / LOG_FILE, clock=SystemClock())
+        ledger = SqliteLedger.open(settings.log_file, clock=SystemClock())
         with closing(ledger):
             rows, _ = ledger.head()
             if rows > _VERIFIED_ROWS:

@@ -10,7 +10,6 @@ from hopward.cli.session import Session
 from hopward.clock import SystemClock
 from hopward.config import read_settings
 from hopward.ledger import SqliteLedger
-from hopward.project import LOG_FILE
 from hopward.wiring import Guard
 
 P = ParamSpec("P")
@@ -37,7 +36,7 @@ def pass_ledger(verb: Callable[Concatenate[SqliteLedger, P], R]) -> Callable[P, 
     def opened(*args: P.args, **kwargs: P.kwargs) -> R:
         ctx = click.get_current_context()
         session = ctx.ensure_object(Session)
-        file = session.log_file or read_settings(session.config).state / LOG_FILE
+        file = session.log_file or read_settings(session.config).log_file
         ledger = SqliteLedger.open(file, clock=SystemClock())
         ctx.call_on_close(ledger.close)
         return verb(ledger, *args, **kwargs)

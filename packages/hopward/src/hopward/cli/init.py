@@ -5,11 +5,11 @@ from pathlib import Path
 import click
 
 from hopward.cedar import schema_text
+from hopward.classification import classified
 from hopward.cli.output import hint, tell
 from hopward.cli.person import local_user
 from hopward.config import FILE_NAME, read_settings
 from hopward.project import SCHEMA_FILE, Made, NewAgent, NewServer, create, schema_is_current, write_schema
-from hopward.wiring import classified
 
 
 @click.command()

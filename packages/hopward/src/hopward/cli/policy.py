@@ -9,6 +9,7 @@ import msgspec
 
 from hopward.cedar import CedarEngine
 from hopward.chain import entered
+from hopward.classification import classified
 from hopward.cli.explanation import Moment, asked, explained, show_explained
 from hopward.cli.output import hint, show_json, show_table, tell
 from hopward.cli.session import Session
@@ -18,10 +19,9 @@ from hopward.errors import NotFoundError
 from hopward.ledger import SqliteLedger
 from hopward.model import Agent, Tool
 from hopward.policies import load_engine, read_cases, run_cases
-from hopward.project import LOG_FILE, schema_is_current, write_schema
+from hopward.project import schema_is_current, write_schema
 from hopward.revocation import why_fallen
 from hopward.settings import Settings
-from hopward.wiring import classified
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +158,7 @@ def explain(
 
 def _moment(settings: Settings, task_id: str) -> Moment:
     clock = SystemClock()
-    with closing(SqliteLedger.open(settings.state / LOG_FILE, clock=clock)) as ledger:
+    with closing(SqliteLedger.open(settings.log_file, clock=clock)) as ledger:
         task = ledger.task(task_id)
         chain = entered(task)
         return Moment(task, ledger.usage(task_id), why_fallen(ledger.standing(chain), chain, clock.now()))
