@@ -1,4 +1,4 @@
-"""`hopward.toml` as values. `hopward.config` reads and checks it; `docs/reference/configuration.md` explains it."""
+"""`hopward.toml` as values, read and checked by `hopward.config`; see docs/reference/configuration.md."""
 
 from pathlib import Path
 from typing import Any, Literal
