@@ -22,10 +22,9 @@ def why_fallen(standing: Standing, chain: Chain, now: Instant) -> Fallen | None:
     The task must be open, unexpired and the one the chain claims; every actor registered and active; nothing
     in the chain or its lineage revoked. All cut-offs are looked at, so the latest one wins.
     """
-    if chain.expires_at <= now:
-        return ("chain_expired", "The caller's token has expired.")
     return (
         _task_fallen(standing.task, chain, now)
+        or (("chain_expired", "The caller's token has expired.") if chain.expires_at <= now else None)
         or _actors_fallen(standing, chain)
         or why_revoked(standing.revocations, chain)
     )
