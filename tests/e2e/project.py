@@ -25,7 +25,7 @@ RECORDED = """\
 issuer = "http://127.0.0.1:8700"
 
 [proxy]
-call_timeout_seconds = 60
+call_timeout_seconds = 50
 
 [agents.tester]
 owner = "ana@example.com"
@@ -58,6 +58,7 @@ workflow = "trying"
 note = { action = "read", sensitivity = "internal", integrity = "trusted", destination = "record" }
 change = { action = "write", sensitivity = "internal", integrity = "trusted", destination = "record" }
 erase = { action = "delete", sensitivity = "internal", integrity = "trusted", destination = "record" }
+gated = { action = "read", sensitivity = "internal", integrity = "trusted", destination = "record" }
 silent = { action = "read", sensitivity = "internal", integrity = "trusted", destination = "record" }
 die = { action = "read", sensitivity = "internal", integrity = "trusted", destination = "record" }
 garble = { action = "read", sensitivity = "internal", integrity = "trusted", destination = "record" }
@@ -106,8 +107,9 @@ class Project:
             return list(ledger.rows(RowFilter(oldest_first=True, **conditions)))
 
     def kinds(self, task: str) -> list[tuple[str, str]]:
-        """Kind and verdict or reason of a task's rows, oldest first."""
-        return [(row.kind, row.verdict or row.reason) for row in self.rows(task=task)]
+        """Kind and verdict, reason or event of a task's rows, oldest first."""
+        rows = self.rows(task=task)
+        return [(row.kind, row.verdict or row.reason or row.record.get("event", "")) for row in rows]
 
     def decision(self, decision: str) -> dict[str, Row]:
         """The rows of one decision by their kind."""

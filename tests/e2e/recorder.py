@@ -4,21 +4,22 @@
     recorder.py RECORD --http       prints the port it listens on
 
 Each message is one line of the file RECORD: the bytes that came, read as Latin-1, and the claims of the
-credential that came with it. `note` and `change` answer with the decision in that credential; `silent` never
-answers, `die` ends the process instead, `garble` answers something that is no message.
+credential that came with it. `note` and `change` answer with the decision in that credential, `gated` does
+once the test lets it (see `gate.py`); `silent` never answers, `die` ends the process instead, and `garble`
+answers what is no JSON.
 """
 
 import base64
 import json
+import math
 import os
 import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-TOOLS = ("note", "change", "erase", "silent", "die", "garble", "unclassified")
+TOOLS = ("note", "change", "erase", "gated", "silent", "die", "garble", "unclassified")
 """What it offers: the tests classify all but the last."""
 
-GARBLED = b'{"jsonrpc": "2.0", "id": '
 CREDENTIAL = "dev.hopward/credential"
 
 
@@ -44,10 +45,18 @@ class Recorder:
             case "die":
                 os._exit(9)
             case "garble":
-                return GARBLED
-            case _:
-                told = {"decision": claims.get("decision"), "jti": claims.get("jti")}
-                return _response(message, {"content": [{"type": "text", "text": json.dumps(told)}]})
+                return _response(message, {"amount": math.nan})
+            case "gated":
+                _wait_at_the_gate()
+        told = {"decision": claims.get("decision"), "jti": claims.get("jti")}
+        return _response(message, {"content": [{"type": "text", "text": json.dumps(told)}]})
+
+
+def _wait_at_the_gate() -> None:
+    with open("reached", "wb") as reached:
+        reached.write(b".")
+    with open("gate", "rb") as gate:
+        gate.read()
 
 
 def _result(message: dict[str, Any]) -> dict[str, Any]:

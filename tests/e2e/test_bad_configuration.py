@@ -9,7 +9,7 @@ TYPOS = {
     'workflow = "trying"': ('workflwo = "trying"', "servers.recorder.workflwo", "workflow"),
     "[servers.recorder.tools]": ("[servers.recorder.tolls]", "servers.recorder.tolls", "tools"),
     "[workflows.trying]": ("[worfklows.trying]", "worfklows", "workflows"),
-    "call_timeout_seconds = 60": (
+    "call_timeout_seconds = 50": (
         "call_timeout_secs = 60",
         "proxy.call_timeout_secs",
         "call_timeout_seconds",
@@ -53,11 +53,11 @@ def test_a_typo_is_named_with_file_line_and_nearest_key_and_nothing_starts(
 
 def test_every_mistake_of_a_configuration_is_named_at_once(project: Project) -> None:
     text = project.config.read_text("utf-8")
-    for right in ('workflow = "trying"', "call_timeout_seconds = 60", 'credential = { by = "meta" }'):
+    for right in ('workflow = "trying"', "call_timeout_seconds = 50", 'credential = { by = "meta" }'):
         text = text.replace(right, TYPOS[right][0])
     project.config.write_text(text, "utf-8")
     said = refused(project, "mcp", "run", "recorder")
-    assert all(TYPOS[right][1] in said for right in ('workflow = "trying"', "call_timeout_seconds = 60"))
+    assert all(TYPOS[right][1] in said for right in ('workflow = "trying"', "call_timeout_seconds = 50"))
     assert TYPOS['credential = { by = "meta" }'][1] in said
 
 
