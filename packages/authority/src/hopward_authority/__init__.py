@@ -1,0 +1,16 @@
+"""Hopward's OAuth authorization server: exchange, revocation, introspection, JWKS, metadata.
+
+    GET  /.well-known/oauth-authorization-server   metadata (RFC 8414)
+    GET  /jwks                                     public keys (RFC 7517)
+    POST /token                                    an agent's own token, and token exchange (RFC 8693)
+    POST /revoke                                   revocation (RFC 7009)
+    POST /introspect                               introspection (RFC 7662)
+
+Paths follow the issuer's own path, if it has one. Clients authenticate with `private_key_jwt` and nothing
+else. What may be exchanged for what, is decided in the core (`hopward.exchange`); this package is the HTTP
+around it. Every token issued and every request refused leaves a row in the decision log.
+"""
+
+from hopward_authority.app import create_app
+
+__all__ = ["create_app"]

@@ -12,6 +12,7 @@
 A permit is returned only after its row in the decision log is durable. What cannot be decided is denied.
 """
 
+from hopward.assertion import ClientAuthenticator
 from hopward.canonical import canonical, digest
 from hopward.config import read_settings
 from hopward.errors import (
@@ -28,12 +29,15 @@ from hopward.errors import (
 from hopward.model import Capability, Chain, Credential, Decision, Outcome, Task, ToolCall, Verdict
 from hopward.settings import Settings
 from hopward.verifier import CredentialVerifier
+from hopward.wire import fields as form_fields
+from hopward.wire import read_request as read_exchange
 from hopward.wiring import Guard
 
 __all__ = [
     "Capability",
     "Chain",
     "ChainError",
+    "ClientAuthenticator",
     "ConfigError",
     "Credential",
     "CredentialVerifier",
@@ -53,6 +57,8 @@ __all__ = [
     "Verdict",
     "canonical",
     "digest",
+    "form_fields",
+    "read_exchange",
     "read_settings",
 ]
 

@@ -1,0 +1,84 @@
+"""The authority as an ASGI application (Starlette)."""
+
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from urllib.parse import urlsplit
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from hopward import ConfigError, Guard, LedgerError
+from hopward_authority.form import Form, FormError, read_form
+from hopward_authority.hosts import HostCheck, own_hosts
+from hopward_authority.metadata import metadata, metadata_path
+from hopward_authority.oauth import Answer, OAuthServer
+
+_NO_STORE = {"Cache-Control": "no-store"}
+_CACHED = {"Cache-Control": "public, max-age=60"}
+
+
+def create_app(guard: Guard) -> Starlette:
+    """The authority of a guard's configuration.
+
+    Raises `ConfigError` if the authority is configured to be elsewhere, or under an issuer that cannot be
+    published, and `TokenError` if two of its clients have the same key.
+    """
+    settings = guard.settings.authority
+    if settings.mode != "embedded":
+        raise ConfigError(
+            "authority.mode is remote: the authority is elsewhere.",
+            advice='Set mode = "embedded" to serve it here.',
+        )
+    document = metadata(settings.issuer)
+    server = OAuthServer(guard)
+    parts = urlsplit(settings.issuer)
+    path = parts.path.rstrip("/")
+
+    async def show_metadata(_: Request) -> Response:
+        return JSONResponse(document, headers=_CACHED)
+
+    async def show_keys(_: Request) -> Response:
+        return JSONResponse(guard.issuer.jwks(), headers=_CACHED)
+
+    def note(at: str, sentence: str) -> None:
+        with suppress(LedgerError):
+            guard.refuse("", "invalid_request", f"The authority refused a request at {at}: {sentence}")
+
+    hosts = own_hosts(settings.issuer, settings.listen)
+    return Starlette(
+        routes=[
+            Route(metadata_path(settings.issuer), show_metadata, methods=["GET"]),
+            Route(f"{path}/jwks", show_keys, methods=["GET"]),
+            Route(f"{path}/token", _posted(server, "token"), methods=["POST"]),
+            Route(f"{path}/revoke", _posted(server, "revocation"), methods=["POST"]),
+            Route(f"{path}/introspect", _posted(server, "introspection"), methods=["POST"]),
+        ],
+        middleware=[Middleware(HostCheck, hosts, f"{parts.scheme}://{parts.netloc}", note)],
+        exception_handlers={HTTPException: _not_served},
+    )
+
+
+def _posted(server: OAuthServer, endpoint: str) -> Callable[[Request], Awaitable[Response]]:
+    async def respond(request: Request) -> Response:
+        try:
+            form = await read_form(request)
+        except FormError as error:
+            unread = Form(request.url.path, [])
+            return _response(server.refused(unread, error.error, error.sentence, error.status))
+        return _response(server.respond(endpoint, form))
+
+    return respond
+
+
+def _response(answer: Answer) -> Response:
+    return JSONResponse(answer.body, answer.status, answer.headers)
+
+
+async def _not_served(_: Request, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, HTTPException) else 404
+    headers = dict(getattr(error, "headers", None) or {}) | _NO_STORE
+    return JSONResponse({"error": "invalid_request"}, status, headers)

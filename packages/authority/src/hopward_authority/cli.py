@@ -1,0 +1,56 @@
+"""`hopward authority`: serve the authority over HTTP, and rotate its signing key."""
+
+import click
+import uvicorn
+
+from hopward import ConfigError, Guard
+from hopward_authority.app import create_app
+
+
+@click.group()
+def authority() -> None:
+    """Serve the OAuth authority, and rotate its signing key."""
+
+
+@authority.command()
+@click.pass_context
+def serve(context: click.Context) -> None:
+    """Serve tokens, keys and metadata on [authority] listen."""
+    guard = Guard.open(context.obj.config)
+    try:
+        host, port = listening(guard.settings.authority.listen)
+        app = create_app(guard)
+        click.echo(f"Hopward authority {guard.settings.authority.issuer} on {host}:{port}", err=True)
+        uvicorn.run(
+            app,
+            host=host,
+            port=port,
+            server_header=False,
+            proxy_headers=False,
+            log_level="warning",
+            access_log=False,
+        )
+    finally:
+        guard.close()
+
+
+@authority.command()
+@click.pass_context
+def rotate(context: click.Context) -> None:
+    """Sign with a new key from now on; the old one verifies until its tokens are over."""
+    guard = Guard.open(context.obj.config)
+    try:
+        old = guard.issuer.jwks()["keys"][0]["kid"]
+        new = guard.issuer.rotate(guard.ledger)
+    finally:
+        guard.close()
+    click.echo(f"Signing with {new}. What {old} has signed stays good until it expires.")
+    click.echo(f"If {old} has leaked, also run: hopward revoke key {old}", err=True)
+
+
+def listening(listen: str) -> tuple[str, int]:
+    """Host and port of `HOST:PORT`; raises `ConfigError`."""
+    host, _, port = listen.rpartition(":")
+    if not host or not port.isdecimal() or not 0 <= int(port) <= 65_535:
+        raise ConfigError(f"authority.listen {listen!r} is not HOST:PORT.")
+    return host.strip("[]"), int(port)

@@ -1,0 +1,73 @@
+"""Reading a form strictly: one content type, no query, a size limit, one reading of every byte."""
+
+import re
+from dataclasses import dataclass
+from urllib.parse import parse_qsl
+
+from starlette.requests import Request
+
+MAX_BODY = 65_536
+"""Largest body read, in bytes."""
+
+_MAX_FIELDS = 40
+_CONTENT_TYPES = ("application/x-www-form-urlencoded", "application/x-www-form-urlencoded;charset=utf-8")
+_BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_REFUSED_HEADERS = {
+    "authorization": ("invalid_client", "Clients authenticate with private_key_jwt only."),
+    "dpop": ("invalid_dpop_proof", "Tokens are not bound to keys here, so a proof is refused."),
+    "content-encoding": ("invalid_request", "The body must not be compressed."),
+}
+
+
+@dataclass(slots=True)
+class Form:
+    """The parameters of one request, in order. `client` is known once it has authenticated."""
+
+    endpoint: str
+    pairs: list[tuple[str, str]]
+    client: str = ""
+
+
+class FormError(Exception):
+    """A request that is no form; `error` is the OAuth error code, `status` the HTTP status."""
+
+    def __init__(self, status: int, error: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.status, self.error, self.sentence = status, error, sentence
+
+
+async def read_form(request: Request) -> Form:
+    """The form in a request; raises `FormError`."""
+    _check_headers(request)
+    body = await _body(request)
+    try:
+        text = body.decode("ascii")
+    except UnicodeDecodeError as error:
+        raise FormError(400, "invalid_request", "The form is not percent-encoded.") from error
+    if _BAD_ESCAPE.search(text):
+        raise FormError(400, "invalid_request", "The form has a broken percent escape.")
+    try:
+        pairs = parse_qsl(
+            text, keep_blank_values=True, strict_parsing=True, errors="strict", max_num_fields=_MAX_FIELDS
+        )
+    except ValueError as error:
+        raise FormError(400, "invalid_request", "The body is not a proper form.") from error
+    return Form(request.url.path, pairs)
+
+
+def _check_headers(request: Request) -> None:
+    for name, (error, sentence) in _REFUSED_HEADERS.items():
+        if name in request.headers:
+            raise FormError(401 if error == "invalid_client" else 400, error, sentence)
+    types = request.headers.getlist("content-type")
+    if len(types) != 1 or types[0].lower().replace(" ", "") not in _CONTENT_TYPES:
+        raise FormError(415, "invalid_request", "The content type is not application/x-www-form-urlencoded.")
+
+
+async def _body(request: Request) -> bytes:
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > MAX_BODY:
+            raise FormError(413, "invalid_request", f"The body is larger than {MAX_BODY} bytes.")
+    return bytes(body)

@@ -1,0 +1,51 @@
+"""The authority's metadata document (RFC 8414)."""
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from authlib.oauth2.rfc8414 import AuthorizationServerMetadata
+
+from hopward import ConfigError
+from hopward_authority.hosts import is_loopback
+
+TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"  # noqa: S105 - a name, no secret
+CLIENT_CREDENTIALS = "client_credentials"
+
+_AUTHENTICATION = {
+    "auth_methods_supported": ["private_key_jwt"],
+    "auth_signing_alg_values_supported": ["ES256", "EdDSA"],
+}
+
+
+def metadata(issuer: str) -> dict[str, Any]:
+    """The document; raises `ConfigError` unless the issuer is https://, or http:// on loopback."""
+    parts = urlsplit(issuer)
+    plain_http = parts.scheme == "http" and is_loopback(parts.hostname or "")
+    if not plain_http and (parts.scheme != "https" or not parts.hostname):
+        raise ConfigError(f"authority.issuer {issuer!r} must begin with https:// (http:// on loopback only).")
+    base = issuer.rstrip("/")
+    document: dict[str, Any] = {
+        "issuer": issuer,
+        "token_endpoint": f"{base}/token",
+        "jwks_uri": f"{base}/jwks",
+        "revocation_endpoint": f"{base}/revoke",
+        "introspection_endpoint": f"{base}/introspect",
+        "response_types_supported": [],
+        "grant_types_supported": [CLIENT_CREDENTIALS, TOKEN_EXCHANGE],
+        "authorization_details_types_supported": ["hopward_tool_call"],
+        **{
+            f"{endpoint}_endpoint_{name}": values
+            for endpoint in ("token", "revocation", "introspection")
+            for name, values in _AUTHENTICATION.items()
+        },
+    }
+    try:
+        AuthorizationServerMetadata(document).validate()
+    except ValueError as error:
+        raise ConfigError(f"authority.issuer {issuer!r} cannot be published: {error}") from error
+    return document
+
+
+def metadata_path(issuer: str) -> str:
+    """Where the document stands: the well-known path, before the issuer's own (RFC 8414 section 3.1)."""
+    return "/.well-known/oauth-authorization-server" + urlsplit(issuer).path.rstrip("/")

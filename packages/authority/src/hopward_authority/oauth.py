@@ -1,0 +1,275 @@
+"""Grants and endpoints in Authlib's authorization-server framework; the decisions are the core's.
+
+Authlib finds the grant, has the client authenticated, and spells the errors.
+"""
+# Authlib has no annotations, and the stubs pyright brings for it describe an older release loosely:
+# pyright: reportUnknownMemberType=false, reportIncompatibleMethodOverride=false
+
+import re
+from collections.abc import Collection
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, cast
+
+from authlib.oauth2 import OAuth2Error
+from authlib.oauth2.rfc6749 import AuthorizationServer, ClientMixin, OAuth2Request, TokenEndpoint
+from authlib.oauth2.rfc6749.errors import InvalidClientError, InvalidGrantError, UnauthorizedClientError
+from authlib.oauth2.rfc6749.grants import BaseGrant, TokenEndpointMixin
+from authlib.oauth2.rfc6749.requests import BasicOAuth2Payload
+
+from hopward import (
+    ClientAuthenticator,
+    ExchangeRefusedError,
+    Guard,
+    HopwardError,
+    LedgerError,
+    TokenError,
+    form_fields,
+    read_exchange,
+)
+from hopward_authority.form import Form
+from hopward_authority.metadata import CLIENT_CREDENTIALS, TOKEN_EXCHANGE
+
+_METHODS = ["private_key_jwt"]
+_ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+_AUTHENTICATION = frozenset({"client_id", "client_assertion", "client_assertion_type"})
+_ALLOWED = {
+    "token": None,
+    "revocation": _AUTHENTICATION | {"token", "token_type_hint"},
+    "introspection": _AUTHENTICATION | {"token", "token_type_hint"},
+}
+_LONGEST_SENTENCE = 300
+_UNUSABLE = re.compile(r"[^\x20\x21\x23-\x5B\x5D-\x7E]")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What goes back over HTTP."""
+
+    status: int
+    body: dict[str, Any]
+    headers: dict[str, str]
+
+
+class RegisteredClient(ClientMixin):
+    """A client as Authlib asks about it."""
+
+    def __init__(self, name: str, role: str) -> None:
+        self.id = name
+        self._role = role
+
+    def check_endpoint_auth_method(self, method: str, endpoint: str) -> bool:
+        """Every client authenticates by its key, everywhere."""
+        return method in _METHODS
+
+    def check_grant_type(self, grant_type: str) -> bool:
+        """Agents have tokens of their own; agents and the proxy exchange; servers do neither."""
+        allowed = {"agent": (CLIENT_CREDENTIALS, TOKEN_EXCHANGE), "proxy": (TOKEN_EXCHANGE,)}
+        return grant_type in allowed.get(self._role, ())
+
+
+class FormRequest(OAuth2Request):
+    """A strictly read form as Authlib's request. Its address is the issuer's, whatever `Host` said."""
+
+    def __init__(self, issuer: str, read: Form, parameters: dict[str, str]) -> None:
+        super().__init__("POST", issuer, headers={})
+        self.read = read
+        self.parameters = parameters
+        self.payload = BasicOAuth2Payload(parameters)
+
+
+class OAuthServer(AuthorizationServer):
+    """The authority's endpoints over a guard. One request at a time; nothing here awaits."""
+
+    def __init__(self, guard: Guard) -> None:
+        """Raises `TokenError` if two clients could be taken for each other."""
+        super().__init__()
+        self.guard = guard
+        self._clients = ClientAuthenticator(guard.issuer, guard.ledger.seen_once)
+        self.register_client_auth_method(_METHODS[0], self._authenticated)
+        self.register_grant(AgentGrant)
+        self.register_grant(ExchangeGrant)
+        self.register_endpoint(Revocation)
+        self.register_endpoint(Introspection)
+
+    def respond(self, endpoint: str, form: Form) -> Answer:
+        """The answer of `token`, `revocation` or `introspection` to a form."""
+        try:
+            parameters = _parameters(endpoint, form)
+            request = FormRequest(self.guard.issuer.issuer, form, parameters)
+            if endpoint == "token" and "grant_type" not in parameters:
+                raise ExchangeRefusedError("The grant_type is missing.")
+            if endpoint == "token":
+                return cast("Answer", self.create_token_response(request))
+            return cast("Answer", self.create_endpoint_response(endpoint, request))
+        except ExchangeRefusedError as error:
+            return self.refused(form, error.error, error.message)
+        except HopwardError as error:
+            self._record(form, "server_error", error.message)
+            return _answer(503, "server_error", "The authority cannot answer at the moment.")
+
+    def refused(self, form: Form, error: str, sentence: str, status: int = 400) -> Answer:
+        """A refusal, recorded."""
+        self._record(form, error, sentence)
+        return _answer(503 if error == "temporarily_unavailable" else status, error, sentence)
+
+    def create_oauth2_request(self, request: FormRequest) -> FormRequest:
+        """Authlib's hook: requests come read."""
+        return request
+
+    def handle_error_response(self, request: FormRequest, error: OAuth2Error) -> Answer:
+        """Authlib's hook: every error it raises ends here, and in the log."""
+        sentence = str(error.get_error_description() or error.error)
+        return self.refused(request.read, str(error.error), sentence, error.status_code)
+
+    def handle_response(self, status: int, body: dict[str, Any], headers: list[tuple[str, str]]) -> Answer:
+        """Authlib's hook: how an answer leaves the framework."""
+        return Answer(status, body, dict(headers))
+
+    def send_signal(self, name: str, *args: Any, **kwargs: Any) -> None:
+        """Authlib's hook: nobody listens."""
+
+    def query_client(self, client_id: str) -> None:
+        """Authlib's hook: a client is known by its key, never by its id alone."""
+
+    def _authenticated(self, _query: object, request: FormRequest) -> RegisteredClient:
+        assertion = request.parameters.get("client_assertion", "")
+        if request.parameters.get("client_assertion_type") != _ASSERTION_TYPE:
+            raise InvalidClientError("Clients authenticate with private_key_jwt.", status_code=401)
+        try:
+            client = self._clients.authenticate(assertion)
+        except TokenError as error:
+            raise InvalidClientError(_spoken(error.message), status_code=401) from error
+        if request.parameters.get("client_id", client.id) != client.id:
+            raise InvalidClientError("The assertion is of another client.", status_code=401)
+        request.read.client = client.id
+        return RegisteredClient(client.id, client.role)
+
+    def _record(self, form: Form, error: str, sentence: str) -> None:
+        who = f"client {form.client}" if form.client else "a client not authenticated"
+        with suppress(LedgerError):
+            self.guard.refuse(
+                "", error, f"The authority refused {who} at {form.endpoint}: {_spoken(sentence)}"
+            )
+
+
+class _Grant(BaseGrant, TokenEndpointMixin):
+    TOKEN_ENDPOINT_AUTH_METHODS = _METHODS
+
+    def validate_token_request(self) -> None:
+        """Who asks, and whether it may use this grant."""
+        client = self.authenticate_token_endpoint_client()
+        self.request.client = client
+        if not client.check_grant_type(str(self.GRANT_TYPE)):
+            raise UnauthorizedClientError("This client may not use this grant.")
+
+    def create_token_response(self) -> tuple[int, dict[str, Any], Collection[tuple[str, str]]]:
+        """The token response."""
+        return 200, self.answer(), self.TOKEN_RESPONSE_HEADER
+
+    def answer(self) -> dict[str, Any]:
+        """What the core grants."""
+        raise NotImplementedError
+
+    @property
+    def form(self) -> Form:
+        """The form, its client authenticated."""
+        return cast("FormRequest", self.request).read
+
+    @property
+    def guard(self) -> Guard:
+        """The guard."""
+        return cast("OAuthServer", self.server).guard
+
+
+class AgentGrant(_Grant):
+    """Client credentials (RFC 6749 section 4.4): an agent's own token, to be its `actor_token`."""
+
+    GRANT_TYPE = CLIENT_CREDENTIALS
+
+    def answer(self) -> dict[str, Any]:
+        """The agent's token. It has no scope and only one audience, so neither can be asked for."""
+        form_fields(self.form.pairs, _AUTHENTICATION | {"grant_type"})
+        return self.guard.issuer.agent_token(self.form.client, self.guard.ledger).answer()
+
+
+class ExchangeGrant(_Grant):
+    """Token exchange (RFC 8693)."""
+
+    GRANT_TYPE = TOKEN_EXCHANGE
+
+    def answer(self) -> dict[str, Any]:
+        """The exchanged token."""
+        form = read_exchange(self.form.pairs)
+        client = self.guard.issuer.clients[self.form.client]
+        return self.guard.issuer.exchange(form, client, self.guard.ledger).answer()
+
+
+class _TokenEndpoint(TokenEndpoint):
+    CLIENT_AUTH_METHODS = _METHODS
+
+    def create_endpoint_response(
+        self, request: FormRequest
+    ) -> tuple[int, dict[str, Any], Collection[tuple[str, str]]]:
+        """Who asks, then what about the token."""
+        self.authenticate_endpoint_client(request)
+        if "token" not in request.parameters:
+            raise ExchangeRefusedError("The token is missing.")
+        answer = self.answer(request.read.client, request.parameters["token"])
+        return 200, answer, BaseGrant.TOKEN_RESPONSE_HEADER
+
+    def answer(self, client: str, token: str) -> dict[str, Any]:
+        """What the core says about the token to this client."""
+        raise NotImplementedError
+
+    @property
+    def guard(self) -> Guard:
+        """The guard."""
+        return cast("OAuthServer", self.server).guard
+
+
+class Revocation(_TokenEndpoint):
+    """RFC 7009: the token and everything exchanged from it stop counting. No token at all is no error."""
+
+    ENDPOINT_NAME = "revocation"
+
+    def answer(self, client: str, token: str) -> dict[str, Any]:
+        """Nothing; raises `InvalidGrantError` for another client's token."""
+        try:
+            presented = self.guard.issuer.verify(token)
+        except TokenError:
+            return {}
+        if presented.client != client:
+            raise InvalidGrantError("The token was issued to another client.")
+        self.guard.revoke("token", presented.token, by=client, why="revoked by the client it was issued to")
+        return {}
+
+
+class Introspection(_TokenEndpoint):
+    """RFC 7662: told to the client a token was issued to and to its audience, to nobody else."""
+
+    ENDPOINT_NAME = "introspection"
+
+    def answer(self, client: str, token: str) -> dict[str, Any]:
+        """The description, or only that the token is not active."""
+        issuer = self.guard.issuer
+        return issuer.introspect(token, issuer.clients[client], self.guard.ledger)
+
+
+def _parameters(endpoint: str, form: Form) -> dict[str, str]:
+    allowed = _ALLOWED[endpoint]
+    if allowed is None:
+        allowed = frozenset(name for name, _ in form.pairs)
+    return form_fields(form.pairs, allowed)
+
+
+def _answer(status: int, error: str, sentence: str) -> Answer:
+    headers = {"Cache-Control": "no-store", "Pragma": "no-cache"}
+    if status == 401:
+        headers["WWW-Authenticate"] = 'private_key_jwt error="invalid_client"'
+    return Answer(status, {"error": error, "error_description": _spoken(sentence)}, headers)
+
+
+def _spoken(sentence: str) -> str:
+    """A sentence in the characters of `error_description` (RFC 6749 section 5.2), cut where it is long."""
+    return _UNUSABLE.sub("?", sentence[:_LONGEST_SENTENCE])
