@@ -439,6 +439,20 @@ def test_two_agents_may_not_share_a_key(tmp_path: Path) -> None:
     assert any('agents.other.key: is the key of agent "assistant" too' in problem for problem in found)
 
 
+def test_a_servers_key_must_be_public_and_nobody_elses(tmp_path: Path) -> None:
+    key = SigningKey.generate("ES256")
+    path = tmp_path / "hopward.toml"
+    path.write_text(changed("resource =", f"key = {_inline(key.public_jwk())}\nresource ="))
+    assert [server.key["kid"] for server in read_settings(path).servers.values()] == [key.kid]
+    found = problems_of(tmp_path, changed("resource =", f"key = {_inline(key.to_jwk())}\nresource ="))
+    assert ".key: is no usable public key" in found[0]
+    shared = changed("owner =", f"key = {_inline(key.public_jwk())}\nowner =")
+    found = problems_of(
+        tmp_path, shared.replace("resource =", f"key = {_inline(key.public_jwk())}\nresource =", 1)
+    )
+    assert any('is the key of agent "assistant" too' in problem for problem in found)
+
+
 def test_a_key_with_control_characters_cannot_write_to_the_terminal(tmp_path: Path) -> None:
     found = problems_of(tmp_path, GOOD + '\n[servers."a\\u001b[2J\\n"]\n')
     assert any('servers."a\\u001b[2J\\n"' in problem for problem in found)

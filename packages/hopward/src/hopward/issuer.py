@@ -126,8 +126,11 @@ class Issuer:
 
     def client_keys(self) -> dict[str, VerificationKey]:
         """By client id, the public key each client authenticates with; without one it cannot."""
-        agents = {name: agent.key for name, agent in self._settings.agents.items() if agent.key}
-        keys = {name: VerificationKey.from_jwk(jwk) for name, jwk in agents.items()}
+        jwks = {
+            **{name: agent.key for name, agent in self._settings.agents.items()},
+            **{f"server:{name}": server.key for name, server in self._settings.servers.items()},
+        }
+        keys = {name: VerificationKey.from_jwk(jwk) for name, jwk in jwks.items() if jwk}
         return {**keys, PROXY: self._keys.proxy.verification()}
 
     def jwks(self) -> dict[str, Any]:

@@ -69,6 +69,7 @@ class ServerSettings(Value, frozen=True):
 
     `resource` is its resource indicator, the only audience its credentials carry. `workflow` names the
     task a stdio session opens. `server_requests` lists the requests the server may send to the client.
+    `key` is the server's public JWK, for asking the authority about its credentials (RFC 7662).
     """
 
     resource: str
@@ -79,6 +80,7 @@ class ServerSettings(Value, frozen=True):
     directory: str = ""
     workflow: str = ""
     server_requests: tuple[str, ...] = ()
+    key: dict[str, Any] = {}
     tools: dict[str, Classification] = {}
     mcp_resources: dict[str, Classification] = {}
     prompts: dict[str, Classification] = {}

@@ -22,7 +22,7 @@ LARGEST_BUDGET = 1_000_000_000
 
 
 def agent_problems(document: Table) -> Iterator[Problem]:
-    """Every rule broken by an agent's settings."""
+    """Every rule broken by an agent's settings, and by the keys of agents and servers together."""
     servers = table(document.get("servers"))
     holders: dict[str, str] = {}
     for path, name, agent in tables(document, "agents"):
@@ -30,7 +30,10 @@ def agent_problems(document: Table) -> Iterator[Problem]:
             yield Problem(path, "is the name of the proxy itself; choose another")
         yield from _capabilities((*path, "ceiling"), agent.get("ceiling"), servers)
         if "key" in agent:
-            yield from _key((*path, "key"), name, table(agent["key"]), holders)
+            yield from _key((*path, "key"), f'agent "{name}"', table(agent["key"]), holders)
+    for path, name, server in tables(document, "servers"):
+        if "key" in server:
+            yield from _key((*path, "key"), f'server "{name}"', table(server["key"]), holders)
 
 
 def workflow_problems(document: Table) -> Iterator[Problem]:
@@ -110,7 +113,7 @@ def _key(path: KeyPath, name: str, jwk: Table, holders: dict[str, str]) -> Itera
     for mark in {key.kid, thumbprint(jwk)}:
         first = holders.setdefault(mark, name)
         if first != name:
-            yield Problem(path, f'is the key of agent "{first}" too; each could speak as the other')
+            yield Problem(path, f"is the key of {first} too; each could speak as the other")
 
 
 def _whole(value: object) -> int | None:
