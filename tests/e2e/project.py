@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hopward.clock import SystemClock
+from hopward.config import read_settings
 from hopward.keys import KeyRing
 from hopward.ledger import RowFilter, SqliteLedger
 from hopward.project import create
@@ -100,6 +101,23 @@ class Project:
         text = self.config.read_text("utf-8")
         assert text.count(old) == 1, old
         self.config.write_text(text.replace(old, new), "utf-8")
+
+    def listen_at(self, port: int) -> None:
+        """Have the HTTP proxy listen on a port."""
+        address = f"127.0.0.1:{port}"
+        self.change("[proxy]\n", f'[proxy]\nlisten = "{address}"\npublic_url = "http://{address}"\n')
+
+    def endpoint(self, server: str = "recorder") -> str:
+        """The URL at which the HTTP proxy guards a server."""
+        return f"{read_settings(self.config).proxy.public_url}/{server}/mcp"
+
+    def open_task(self, workflow: str = "trying") -> str:
+        """A new task."""
+        return json.loads(self.hopward("task", "open", "--workflow", workflow, "--json"))["id"]
+
+    def token(self, task: str, server: str = "recorder") -> str:
+        """What an agent presents at a server's endpoint."""
+        return self.hopward("task", "token", task, "--server", server).strip()
 
     def rows(self, **conditions: Any) -> list[Row]:
         """Rows of the decision log, oldest first."""

@@ -2,10 +2,11 @@
 
 import os
 import re
+import resource
 import subprocess
 import threading
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, cast
 
@@ -68,6 +69,17 @@ class Running:
         self._listener.join(PATIENCE)
         assert not self._listener.is_alive(), f"{self.process.args!r} has left a process behind"
         return status
+
+    @contextmanager
+    def disk_full(self) -> Iterator[None]:
+        """No file that this process writes can grow, as on a disk that is full."""
+        pid, limit = self.process.pid, resource.RLIMIT_FSIZE
+        before = resource.prlimit(pid, limit)
+        resource.prlimit(pid, limit, (0, before[1]))
+        try:
+            yield
+        finally:
+            resource.prlimit(pid, limit, before)
 
     def end(self) -> None:
         """Make sure that nothing is left of it, whatever state it is in."""

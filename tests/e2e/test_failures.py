@@ -3,7 +3,6 @@
 docs/security/failure-table.md names these tests.
 """
 
-import resource
 import shutil
 import signal
 import sqlite3
@@ -36,15 +35,6 @@ def locked(project: Project) -> Iterator[None]:
         connection.execute("BEGIN IMMEDIATE")
         yield
         connection.execute("ROLLBACK")
-
-
-@contextmanager
-def disk_full(wire: Wire) -> Iterator[None]:
-    """No file that the proxy writes can grow, as on a disk that is full."""
-    before = resource.prlimit(wire.process.pid, resource.RLIMIT_FSIZE)
-    resource.prlimit(wire.process.pid, resource.RLIMIT_FSIZE, (0, before[1]))
-    yield
-    resource.prlimit(wire.process.pid, resource.RLIMIT_FSIZE, before)
 
 
 def not_started(project: Project, *before: str) -> tuple[int, str]:
@@ -89,7 +79,7 @@ def test_a_locked_log_refuses_calls_until_the_lock_is_gone(connect: Connect, pro
 def test_a_full_disk_refuses_calls_until_there_is_room_again(connect: Connect, project: Project) -> None:
     wire = connect()
     told(wire.call("note"))
-    with disk_full(wire):
+    with wire.disk_full():
         assert undecided(wire.call("note"))
         assert undecided(wire.call("change"))
     assert len(project.calls_received()) == 1
@@ -102,7 +92,7 @@ def test_a_full_disk_withholds_the_result_of_a_call_that_was_permitted_before(
     wire = connect()
     wire.request("tools/call", {"name": "gated", "arguments": {}})
     gate.reached()
-    with disk_full(wire):
+    with wire.disk_full():
         gate.open()
         answer = wire.read()
     assert "result" not in answer
