@@ -23,6 +23,7 @@ from bench.rawclient import LEGACY, MODERN
 from bench.report import console_report, publish
 from bench.results import Entry, Results, save
 from bench.results import load as load_results
+from hopward import HopwardError
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "bench" / "results.json"
@@ -51,7 +52,7 @@ def main(arguments: list[str] | None = None) -> int:
     out = options.out or (RESULTS if whole else options.work / "results.json")
     try:
         results = _measure(options, console)
-    except BenchError as error:
+    except (BenchError, HopwardError) as error:
         console.print(f"bench: {error}", markup=False, highlight=False)
         return 1
     save(results, out)
@@ -69,6 +70,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--only", nargs="+", choices=GROUPS, default=list(GROUPS), help="some groups; nothing is published"
     )
+    parser.add_argument("--rounds", type=int, help="another number of rounds than the full run has")
     parser.add_argument(
         "--era", choices=[MODERN, LEGACY], default=MODERN, help="protocol version of the calls"
     )
