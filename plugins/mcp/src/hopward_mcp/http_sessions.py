@@ -1,5 +1,6 @@
 """Sessions over HTTP (2025-11-25 and older): ids of our own, bound to the principal that opened them."""
 
+import itertools
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +14,6 @@ from hopward_mcp.session import Session
 _MOST = 10_000
 _IDLE = 1_800.0
 """Seconds after which an unused session is forgotten."""
-_SWEEP = 60.0
 
 Principal: TypeAlias = tuple[str, tuple[str, ...], str]
 """Subject, actors and task: who may use a session. A refreshed token is the same principal."""
@@ -41,7 +41,6 @@ class HttpSessions:
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
         self._sessions: dict[str, HttpSession] = {}
-        self._swept = now()
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -50,12 +49,10 @@ class HttpSessions:
         """A new session with an id of 256 random bits; the longest unused one gives way when there are too
         many."""
         now = self._now()
-        if now - self._swept > _SWEEP:
-            self._swept = now
-            for held in [held for held in self._sessions.values() if now - held.used > _IDLE]:
-                self.close(held)
+        for held in list(itertools.takewhile(lambda held: now - held.used > _IDLE, self._sessions.values())):
+            self.close(held)
         if len(self._sessions) >= _MOST:
-            self.close(min(self._sessions.values(), key=lambda held: held.used))
+            self.close(next(iter(self._sessions.values())))
         held = HttpSession(secrets.token_urlsafe(32), upstream_id, principal(chain), session, now)
         self._sessions[held.id] = held
         return held
@@ -66,6 +63,8 @@ class HttpSessions:
         if held is None or held.principal != principal(chain):
             return None
         held.used = self._now()
+        # Kept in order of use: the longest unused first.
+        self._sessions[held.id] = self._sessions.pop(held.id)
         return held
 
     def close(self, held: HttpSession) -> None:

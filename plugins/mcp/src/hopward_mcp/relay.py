@@ -79,13 +79,13 @@ class Relay:
             if not _is_stream(response):
                 await self._request.answer(response.status if 400 <= response.status < 500 else 502)
                 return
-            await self._request.stream()
-            events = Events(self._visit.session.gate.max_bytes)
-            with suppress(aiohttp.ClientError, StreamError):
-                while chunk := await response.content.readany():
-                    for event in events.feed(chunk):
-                        await self._pass(event, None)
+            with self._departure, suppress(aiohttp.ClientError, StreamError):
+                await self._request.stream()
+                await self._until_answered(response, None)
             await self._request.write(b"", last=True)
+        except asyncio.CancelledError:
+            if not self._departure.gone:
+                raise
         finally:
             response.close()
 
@@ -161,15 +161,15 @@ class Relay:
                 while await response.content.readany():
                     pass
 
-    async def _until_answered(self, response: aiohttp.ClientResponse, key: int) -> bool:
-        """Pass on events until the answer or the end; whether the caller could resume the stream."""
+    async def _until_answered(self, response: aiohttp.ClientResponse, key: int | None) -> bool:
+        """Pass on events until the answer to `key` or the end; whether the caller could resume the stream."""
         resumable = False
         events = Events(self._visit.session.gate.max_bytes)
         while chunk := await response.content.readany():
             for event in events.feed(chunk):
                 resumable = resumable or bool(event.id)
                 await self._pass(event, key)
-                if not self._visit.is_open(key):
+                if key is not None and not self._visit.is_open(key):
                     return resumable
         return resumable
 

@@ -1,0 +1,150 @@
+"""The HTTP front over real sockets, in the test's own event loop, before recording servers."""
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import uvicorn
+
+from hopward import Guard
+from hopward_mcp.front import Front
+from hopward_mcp.serve import open_endpoints
+
+from .installation import caller_token, http_server, install, opened
+from .recording_http import RecordingServer
+
+MODERN = "2026-07-28"
+LEGACY = "2025-11-25"
+
+
+@dataclass(slots=True)
+class Answered:
+    """An answer as the caller sees it."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def message(self) -> dict[str, Any]:
+        return json.loads(self.body)
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """The messages of an event stream."""
+        lines = self.body.decode().splitlines()
+        return [json.loads(line.removeprefix("data: ")) for line in lines if line.startswith("data: {")]
+
+
+@dataclass(slots=True)
+class Fronted:
+    """The front, the servers behind it, and an HTTP client that sends exactly what it is told."""
+
+    guard: Guard
+    app: Front
+    base: str
+    servers: dict[str, RecordingServer]
+    client: aiohttp.ClientSession
+
+    def token(self, server: str = "desk", subject: str = "alice") -> str:
+        """A token for a new task at one endpoint."""
+        return caller_token(self.guard, server, subject)[0]
+
+    async def send(
+        self, method: str, path: str, headers: Mapping[str, str], body: bytes | None = None
+    ) -> Answered:
+        """One request, and the whole answer."""
+        async with self.client.request(
+            method, self.base + path, headers=headers, data=body, allow_redirects=False
+        ) as response:
+            return Answered(response.status, response.headers, await response.read())
+
+    async def post(
+        self, token: str, message: Any, headers: Mapping[str, str] | None = None, server: str = "desk"
+    ) -> Answered:
+        """One message to an endpoint; bytes are sent as they are."""
+        body = message if isinstance(message, bytes) else json.dumps({"jsonrpc": "2.0", **message}).encode()
+        whole = {
+            "Authorization": f"Bearer {token}",
+            "Content-Type": "application/json",
+            "Accept": "application/json, text/event-stream",
+            **(headers or {}),
+        }
+        return await self.send("POST", f"/{server}/mcp", whole, body)
+
+    async def call(
+        self, token: str, tool: str, arguments: Any = None, *, message_id: Any = 1, server: str = "desk"
+    ) -> Answered:
+        """A tools/call in the modern era."""
+        message, headers = modern_call(tool, arguments, message_id)
+        return await self.post(token, message, headers, server)
+
+    async def initialize(self, token: str, server: str = "desk") -> str:
+        """Open a session in the legacy era; its id."""
+        message = {"id": 0, "method": "initialize", "params": {"protocolVersion": LEGACY}}
+        answered = await self.post(token, message, server=server)
+        assert answered.status == 200, answered
+        return answered.headers["mcp-session-id"]
+
+
+def modern_call(
+    tool: str, arguments: Any = None, message_id: Any = 1
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """A tools/call of 2026-07-28 and the headers that repeat it."""
+    meta = {
+        "io.modelcontextprotocol/protocolVersion": MODERN,
+        "io.modelcontextprotocol/clientCapabilities": {},
+    }
+    params = {"name": tool, "arguments": arguments or {}, "_meta": meta}
+    headers = {"MCP-Protocol-Version": MODERN, "Mcp-Method": "tools/call", "Mcp-Name": tool}
+    return {"id": message_id, "method": "tools/call", "params": params}, headers
+
+
+@asynccontextmanager
+async def front(
+    folder: Path, names: tuple[str, ...], credential: str = '{ by = "authorization" }'
+) -> AsyncIterator[Fronted]:
+    """A running front before one recording server per name."""
+    async with AsyncExitStack() as stack:
+        servers = {name: await stack.enter_async_context(RecordingServer()) for name in names}
+        listening = socket.create_server(("127.0.0.1", 0))
+        base = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        proxy = f'listen = "{base.removeprefix("http://")}"\npublic_url = "{base}"\nmax_message_bytes = 65536'
+        settings = "".join(http_server(server.url, name, credential) for name, server in servers.items())
+        guard = stack.enter_context(opened(install(folder, settings, proxy=proxy)))
+        endpoints = open_endpoints(guard)
+        for endpoint in endpoints:
+            stack.push_async_callback(endpoint.close)
+        app = Front(guard, endpoints)
+        client = await stack.enter_async_context(aiohttp.ClientSession())
+        await stack.enter_async_context(_served(app, listening))
+        yield Fronted(guard, app, base, servers, client)
+        await client.close()
+
+
+@asynccontextmanager
+async def _served(app: Front, listening: socket.socket) -> AsyncIterator[None]:
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        log_level="warning",
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        timeout_graceful_shutdown=2,
+    )
+    server = uvicorn.Server(config)
+    running = asyncio.create_task(server.serve(sockets=[listening]))
+    while not server.started:
+        await asyncio.sleep(0.001)
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        await running

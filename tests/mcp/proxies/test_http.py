@@ -1,0 +1,335 @@
+"""The HTTP front as a caller sees it: real sockets on both sides, servers that record every request."""
+
+import asyncio
+import json
+from typing import Any
+
+import aiohttp
+import pytest
+
+from .fronting import LEGACY, MODERN, Fronted, front, modern_call
+from .installation import caller_token, rows
+
+
+async def test_a_modern_call_goes_the_whole_way(fronted: Fronted) -> None:
+    answered = await fronted.call(fronted.token(), "echo", {"x": 1}, message_id="abc")
+    assert answered.status == 200
+    assert answered.message["id"] == "abc"
+    assert answered.message["result"]["vendor"] == 1
+    assert [row.reason for row in rows(fronted.guard, "outcome")] == ["ok"]
+
+
+async def test_only_an_allow_list_of_headers_goes_upstream_and_never_the_callers_token(
+    fronted: Fronted,
+) -> None:
+    token = fronted.token()
+    message, headers = modern_call("echo")
+    extra = {
+        "Cookie": "session=secret",
+        "X-Forwarded-For": "6.6.6.6",
+        "Mcp-Param-Region": "eu",
+        "traceparent": "00-1-2-01",
+        "X-Vendor": "no",
+        "Mcp-Session-Id": "made-up",
+    }
+    await fronted.post(token, message, headers | extra)
+    received = fronted.servers["desk"].received[0]
+    names = {name.lower() for name, _ in received.headers}
+    assert names == {
+        *("host", "accept", "accept-encoding", "content-type", "content-length", "authorization"),
+        *("mcp-protocol-version", "mcp-method", "mcp-name", "mcp-param-region", "traceparent"),
+    }
+    assert token not in json.dumps(received.headers)
+    assert (received.header("authorization") or "").startswith("Bearer ey")
+
+
+async def test_every_call_gets_a_credential_of_its_own_for_its_server(fronted: Fronted) -> None:
+    token = fronted.token()
+    for _ in range(2):
+        await fronted.call(token, "echo")
+    await fronted.call(fronted.token("other"), "echo", server="other")
+    desk = [call.header("authorization") for call in fronted.servers["desk"].calls]
+    other = [call.header("authorization") for call in fronted.servers["other"].calls]
+    assert len({*desk, *other}) == 3
+    audiences = [
+        row.record["credential"]["audience"] for row in rows(fronted.guard, "credential") if row.decision
+    ]
+    assert audiences == ["urn:example:desk", "urn:example:desk", "urn:example:other"]
+
+
+async def test_a_refused_call_is_a_tool_error_and_reaches_no_server(fronted: Fronted) -> None:
+    answered = await fronted.call(fronted.token(), "refund", {"amount": 100})
+    assert answered.status == 200
+    assert answered.message["result"]["isError"] is True
+    assert fronted.servers["desk"].calls == []
+
+
+async def test_a_token_is_good_for_exactly_one_endpoint(fronted: Fronted) -> None:
+    answered = await fronted.call(fronted.token("other"), "echo")
+    assert answered.status == 401
+    assert 'error="invalid_token"' in answered.headers["www-authenticate"]
+    assert fronted.servers["desk"].received == []
+    assert [row.reason for row in rows(fronted.guard, "refusal")] == ["wrong_audience"]
+
+
+async def test_without_a_token_the_challenge_leads_to_the_authority(fronted: Fronted) -> None:
+    answered = await fronted.send("POST", "/desk/mcp", {"Content-Type": "application/json"}, b"{}")
+    assert answered.status == 401
+    metadata = f"{fronted.base}/.well-known/oauth-protected-resource/desk/mcp"
+    challenge = answered.headers["www-authenticate"]
+    assert challenge == f'Bearer resource_metadata="{metadata}", scope="desk/*"'
+    described = (await fronted.send("GET", metadata.removeprefix(fronted.base), {})).message
+    assert described["resource"] == f"{fronted.base}/desk/mcp"
+    assert described["authorization_servers"] == ["http://127.0.0.1:8700"]
+    assert described["bearer_methods_supported"] == ["header"]
+
+
+@pytest.mark.parametrize(
+    "value", ["Basic abc", "Bearer", "Bearer a b", "bearer\tx", "ey.not.bearer", "Bearer é"]
+)
+async def test_what_is_no_bearer_token_is_refused(fronted: Fronted, value: str) -> None:
+    answered = await fronted.send("POST", "/desk/mcp", {"Authorization": value}, b"{}")
+    assert answered.status == 401
+
+
+async def test_a_token_in_the_query_is_no_token(fronted: Fronted) -> None:
+    answered = await fronted.send("POST", f"/desk/mcp?access_token={fronted.token()}", {}, b"{}")
+    assert answered.status == 401
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"Mcp-Method": "tools/list"}, -32020),
+        ({"Mcp-Method": ""}, -32020),
+        ({"Mcp-Name": "hidden"}, -32020),
+        ({"Mcp-Name": "=?base64?aGlkZGVu?="}, -32020),
+        ({"Mcp-Name": "=?base64?!!!?="}, -32020),
+        ({"MCP-Protocol-Version": LEGACY}, -32020),
+        ({"MCP-Protocol-Version": ""}, -32022),
+        ({"MCP-Protocol-Version": "2099-01-01"}, -32022),
+    ],
+)
+async def test_headers_that_do_not_agree_with_the_body_are_refused(
+    fronted: Fronted, changes: dict[str, str], code: int
+) -> None:
+    message, headers = modern_call("echo")
+    answered = await fronted.post(fronted.token(), message, headers | changes)
+    assert (answered.status, answered.message["error"]["code"]) == (400, code)
+    assert answered.message["id"] == 1
+    assert fronted.servers["desk"].received == []
+
+
+@pytest.mark.parametrize("missing", ["Mcp-Method", "Mcp-Name", "MCP-Protocol-Version"])
+async def test_headers_that_repeat_the_body_must_be_there(fronted: Fronted, missing: str) -> None:
+    message, headers = modern_call("echo")
+    del headers[missing]
+    answered = await fronted.post(fronted.token(), message, headers)
+    assert (answered.status, answered.message["error"]["code"]) == (400, -32020)
+
+
+async def test_a_name_in_the_base64_sentinel_agrees_with_the_name_it_stands_for(fronted: Fronted) -> None:
+    message, headers = modern_call("echo")
+    answered = await fronted.post(fronted.token(), message, headers | {"Mcp-Name": "=?base64?ZWNobw==?="})
+    assert answered.status == 200
+    assert fronted.servers["desk"].calls[0].header("mcp-name") == "echo"
+
+
+async def test_an_event_stream_is_judged_event_by_event_and_keeps_its_ids(fronted: Fronted) -> None:
+    answered = await fronted.call(fronted.token(), "stream", {"x": 1})
+    assert answered.headers["content-type"] == "text/event-stream"
+    assert [event.get("method", "answer") for event in answered.events] == [
+        "notifications/progress",
+        "answer",
+    ]
+    assert b"id: e-1\r\n" in answered.body
+    assert b"id: e-9\r\n" in answered.body
+    assert "set-cookie" not in answered.headers
+    assert "x-upstream" not in answered.headers
+    assert [row.reason for row in rows(fronted.guard, "outcome")] == ["ok"]
+
+
+async def test_a_legacy_session_gets_an_id_of_ours_for_the_servers(fronted: Fronted) -> None:
+    token = fronted.token()
+    session = await fronted.initialize(token)
+    assert "upstream" not in session
+    headers = {"Mcp-Session-Id": session, "MCP-Protocol-Version": LEGACY}
+    assert (await fronted.post(token, {"method": "notifications/initialized"}, headers)).status == 202
+    listed = await fronted.post(token, {"id": 1, "method": "tools/list"}, headers)
+    assert [tool["name"] for tool in listed.message["result"]["tools"]] == ["echo", "stream"]
+    called = await fronted.post(token, {"id": 2, "method": "tools/call", "params": {"name": "echo"}}, headers)
+    assert called.message["id"] == 2
+    sessions = [one.header("mcp-session-id") for one in fronted.servers["desk"].received]
+    assert sessions == [None, "upstream-1", "upstream-1", "upstream-1"]
+
+
+async def test_a_deleted_session_is_gone(fronted: Fronted) -> None:
+    token = fronted.token()
+    session = await fronted.initialize(token)
+    headers = {"Authorization": f"Bearer {token}", "Mcp-Session-Id": session}
+    assert (await fronted.send("DELETE", "/desk/mcp", headers)).status == 204
+    assert fronted.servers["desk"].received[-1].method == "DELETE"
+    assert (await fronted.post(token, {"id": 1, "method": "ping"}, {"Mcp-Session-Id": session})).status == 404
+    assert (await fronted.send("GET", "/desk/mcp", headers)).status == 404
+
+
+async def test_the_servers_requests_reach_the_client_of_the_session_and_come_back(fronted: Fronted) -> None:
+    token = fronted.token()
+    headers = {"Mcp-Session-Id": await fronted.initialize(token)}
+    answered = await fronted.post(
+        token, {"id": 1, "method": "tools/call", "params": {"name": "ask"}}, headers
+    )
+    asked = next(event for event in answered.events if event.get("method") == "roots/list")
+    assert "elicitation/create" not in answered.body.decode()
+    assert (await fronted.post(token, {"id": asked["id"], "result": {"roots": []}}, headers)).status == 202
+    answers = [one.message for one in fronted.servers["desk"].received if "method" not in one.message]
+    assert {"jsonrpc": "2.0", "id": 7, "result": {"roots": []}} in answers
+    assert any(answer["id"] == 8 and answer["error"]["code"] == -32601 for answer in answers)
+
+
+async def test_the_stream_of_a_session_brings_notifications_until_the_client_leaves(fronted: Fronted) -> None:
+    token = fronted.token()
+    headers = {"Authorization": f"Bearer {token}", "Mcp-Session-Id": await fronted.initialize(token)}
+    headers |= {"Accept": "text/event-stream", "Last-Event-ID": "g-0"}
+    fronted.servers["desk"].broken.clear()
+    async with aiohttp.ClientSession() as client:
+        response = await client.get(f"{fronted.base}/desk/mcp", headers=headers)
+        assert response.status == 200
+        assert b"list_changed" in await response.content.readuntil(b"\r\n\r\n")
+        assert fronted.servers["desk"].received[-1].header("last-event-id") == "g-0"
+        response.close()
+    # The server sees its stream closed, though it has not ended it.
+    await asyncio.wait_for(fronted.servers["desk"].broken.wait(), 20)
+
+
+async def test_a_modern_caller_that_leaves_has_cancelled_its_call(fronted: Fronted) -> None:
+    server = fronted.servers["desk"]
+    message, headers = modern_call("slow")
+    body = json.dumps({"jsonrpc": "2.0", **message}).encode()
+    headers |= {"Authorization": f"Bearer {fronted.token()}", "Content-Type": "application/json"}
+    async with aiohttp.ClientSession() as client:
+        response = await client.post(f"{fronted.base}/desk/mcp", headers=headers, data=body)
+        await response.content.readuntil(b"\r\n\r\n")
+        response.close()
+    await asyncio.wait_for(server.broken.wait(), 20)
+    while not rows(fronted.guard, "outcome"):
+        await asyncio.sleep(0)
+    assert [row.reason for row in rows(fronted.guard, "outcome")] == ["cancelled"]
+
+
+async def test_a_legacy_caller_that_leaves_has_not_cancelled_its_call(fronted: Fronted) -> None:
+    server, token = fronted.servers["desk"], fronted.token()
+    headers = {"Mcp-Session-Id": await fronted.initialize(token), "Authorization": f"Bearer {token}"}
+    headers |= {"Content-Type": "application/json"}
+    call = b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"slow"}}'
+    async with aiohttp.ClientSession() as client:
+        response = await client.post(f"{fronted.base}/desk/mcp", headers=headers, data=call)
+        await response.content.readuntil(b"\r\n\r\n")
+        response.close()
+    server.release.set()
+    while not rows(fronted.guard, "outcome"):
+        await asyncio.sleep(0)
+    assert [row.reason for row in rows(fronted.guard, "outcome")] == ["ok"]
+
+
+BAD: list[tuple[bytes, int, int]] = [
+    (b"{not json", 400, -32700),
+    (b"\xff\xfe", 400, -32700),
+    (b"", 400, -32700),
+    (b"[" * 60_000, 400, -32700),
+    (b'{"a":' * 500 + b"1" + b"}" * 500, 400, -32600),
+    (b'[{"jsonrpc":"2.0","id":1,"method":"ping"}]', 400, -32600),
+    (b'{"jsonrpc":"2.0","id":1,"id":2,"method":"ping"}', 400, -32600),
+    (b'{"jsonrpc":"2.0","id":1.5,"method":"ping"}', 400, -32600),
+    (b'{"jsonrpc":"2.0","id":1,"method":"ping","params":{"x":NaN}}', 400, -32600),
+    (b'{"jsonrpc":"2.0","id":1,"method":"vendor/x"}', 200, -32601),
+    (b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a b"}}', 200, -32602),
+    (b"x" * 100_000, 413, -32600),
+]
+
+
+async def test_bad_input_of_every_kind_gets_a_clear_error_and_the_front_keeps_serving(
+    fronted: Fronted,
+) -> None:
+    token = fronted.token()
+    for raw, status, code in BAD:
+        answered = await fronted.post(token, raw)
+        assert (answered.status, answered.message["error"]["code"]) == (status, code), raw[:60]
+    assert (await fronted.call(token, "echo")).status == 200
+    assert len(fronted.servers["desk"].received) == 1
+    assert len(rows(fronted.guard, "refusal")) == len(BAD)
+
+
+@pytest.mark.parametrize(
+    ("method", "status"), [("PUT", 405), ("PATCH", 405), ("OPTIONS", 405), ("HEAD", 405)]
+)
+async def test_other_http_methods_are_refused(fronted: Fronted, method: str, status: int) -> None:
+    headers = {"Authorization": f"Bearer {fronted.token()}"}
+    assert (await fronted.send(method, "/desk/mcp", headers)).status == status
+
+
+async def test_a_body_that_is_not_json_by_its_type_is_refused(fronted: Fronted) -> None:
+    message, headers = modern_call("echo")
+    answered = await fronted.post(fronted.token(), message, headers | {"Content-Type": "text/plain"})
+    assert answered.status == 415
+
+
+async def test_an_unknown_method_is_not_found_in_the_modern_era(fronted: Fronted) -> None:
+    meta = {"io.modelcontextprotocol/protocolVersion": MODERN}
+    message = {"id": 1, "method": "vendor/x", "params": {"_meta": meta}}
+    headers = {"MCP-Protocol-Version": MODERN, "Mcp-Method": "vendor/x"}
+    answered = await fronted.post(fronted.token(), message, headers)
+    assert (answered.status, answered.message["error"]["code"]) == (404, -32601)
+
+
+async def test_a_call_beyond_the_tokens_scope_is_told_which_scope_it_needs(fronted: Fronted) -> None:
+    token = caller_token(fronted.guard, "desk", scope=("desk/echo",))[0]
+    assert (await fronted.call(token, "echo")).status == 200
+    answered = await fronted.call(token, "stream")
+    assert answered.status == 403
+    assert 'error="insufficient_scope", scope="desk/stream"' in answered.headers["www-authenticate"]
+    assert answered.message["result"]["isError"] is True
+
+
+@pytest.mark.parametrize(
+    ("status", "told"),
+    [(401, "credential"), (403, "credential"), (302, "HTTP 302"), (500, "HTTP 500"), (202, "HTTP 202")],
+)
+async def test_what_the_server_says_of_itself_is_not_shown_to_the_caller(
+    fronted: Fronted, status: int, told: str
+) -> None:
+    fronted.servers["desk"].statuses["echo"] = status
+    answered = await fronted.call(fronted.token(), "echo")
+    assert answered.status == 200
+    assert told in answered.message["error"]["message"]
+    assert "www-authenticate" not in answered.headers
+    assert [row.reason for row in rows(fronted.guard, "outcome")] == ["error"]
+
+
+async def test_a_server_that_cannot_be_reached_fails_the_call_and_stops_no_other(fronted: Fronted) -> None:
+    await fronted.servers["desk"].__aexit__()
+    answered = await fronted.call(fronted.token(), "echo")
+    assert "cannot be reached" in answered.message["error"]["message"]
+    assert (await fronted.call(fronted.token("other"), "echo", server="other")).message["result"]
+    outcomes = [row.record["outcome"] for row in rows(fronted.guard, "outcome")]
+    assert [(o["status"], o["error"]) for o in outcomes] == [("error", "not_sent"), ("ok", "")]
+
+
+async def test_a_brokered_key_goes_with_every_request_and_reaches_no_agent(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DESK_KEY", "key-of-the-desk")
+    brokered = '{ by = "header", name = "X-Api-Key", environment = "DESK_KEY" }'
+    async with front(tmp_path, ("desk",), brokered) as fronted:
+        token = fronted.token()
+        await fronted.initialize(token)
+        answered = await fronted.call(token, "echo", {"text": "key-of-the-desk"})
+        keys = [one.header("x-api-key") for one in fronted.servers["desk"].received]
+        assert keys == ["key-of-the-desk"] * 2
+        assert fronted.servers["desk"].calls[0].header("authorization") is None
+        assert "key-of-the-desk" not in answered.body.decode()
+
+
+async def test_health_is_told_without_a_token(fronted: Fronted) -> None:
+    answered = await fronted.send("GET", "/healthz", {})
+    assert (answered.status, answered.message) == (200, {"status": "ok"})
