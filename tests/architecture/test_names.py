@@ -17,6 +17,7 @@ BOUNDARIES = {
     "hopward.guard:Guard.visible": "a listing that cannot be computed is empty",
     "hopward_mcp.client_side:ClientSide.judge": "a message that cannot be judged is refused",
     "hopward_mcp.client_side:ClientSide._decided": "a call that cannot be forwarded is answered and recorded",
+    "hopward_mcp.front:Front.__call__": "a request that cannot be served lets nobody in",
     "hopward_mcp.results:filtered": "a list that cannot be filtered is empty",
     "hopward_mcp.server_side:ServerSide.judge": "a message that cannot be judged is dropped, its call failed",
     "hopward_mcp.turn:Turn.flush": "calls that cannot be decided together are tried one by one",
