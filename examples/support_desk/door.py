@@ -10,7 +10,8 @@ server has to check, without any Hopward code, so that it can be done in any lan
    with every character outside the scope-token set of RFC 6749 section 3.3, and `%`, percent-encoded;
 5. `authorization_details[0].arguments_digest` is the digest of the arguments that arrived: `sha-256:` and the
    hexadecimal SHA-256 of their canonical JSON (an empty object where a call has none): UTF-8, object keys
-   sorted by code point, no white space outside strings, nothing escaped but what JSON demands. In Python:
+   sorted by code point, no white space outside strings, nothing escaped but what JSON demands, integers
+   without a fraction and other numbers in the shortest spelling that has one (35.0). In Python:
    `json.dumps(arguments, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)`;
 6. `jti` has not been used here before.
 """

@@ -97,7 +97,7 @@ class Desk:
 
 
 def read_ticket() -> bytes:
-    meta = {
+    meta: dict[str, Any] = {
         "io.modelcontextprotocol/protocolVersion": "2026-07-28",
         "io.modelcontextprotocol/clientCapabilities": {},
     }
@@ -338,8 +338,8 @@ async def test_calls_leave_their_effects_in_the_data_folder(tmp_path: Path, key:
     assert not any(result.is_error for result in (refunded, sent, erased))
     assert all(result.is_error for result in (too_much, forged, missing))
     assert (ticket.structured_content or {})["refunded"] == 35.0
-    customers: list[Any] = (found.structured_content or {})["result"]
-    assert [customer["id"] for customer in customers] == ["C-7", "C-8"]
+    content: Any = found.structured_content
+    assert [customer["id"] for customer in content["result"]] == ["C-7", "C-8"]
     assert b"It is on its way." in (tmp_path / "data" / "outbox" / "0001.eml").read_bytes()
     assert Desk(tmp_path, key).customers() == ["C-7", "C-8"]
 
