@@ -13,8 +13,7 @@ LAYERS = (
     {"constraint", "pattern", "strictjson"},
     {"model"},
     {"settings", "record", "jwk", "claims"},
-    {"capability", "chain", "classification", "exchange", "policy", "redaction", "revocation", "wire"}
-    | {"cedarschema", "cedartext"},
+    {"capability", "chain", "classification", "exchange", "policy", "redaction", "revocation", "wire"},
     {"guard", "jose", "cedar", "standing"},
     {"ledger", "keys"},
     {"identity", "issuer", "assertion", "verifier"},

@@ -1,16 +1,16 @@
 """One version for all distributions, and a constraints file that pins everything they and the tests need."""
 
+import ast
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from .source import ROOT
+from .source import ROOT, Module, shipped
 
 PIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9.!+]+")
 
@@ -46,6 +46,15 @@ def out_of_step(found: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
                 yield f"{name} needs {requirement}, not pinned to {versions[requirement.name]}"
 
 
+def other_versions(module: Module, version: str) -> Iterator[str]:
+    """A `__version__` that is not the distribution's."""
+    assigned = (node for node in module.tree.body if isinstance(node, ast.Assign))
+    for node in assigned:
+        is_version = ast.unparse(node.targets[0]) == "__version__"
+        if is_version and ast.unparse(node.value) != repr(version):
+            yield f"{module.name}.__version__ is {ast.unparse(node.value)}, not {version}"
+
+
 def loose(lines: list[str], needed: list[Requirement]) -> Iterator[str]:
     """Lines of a constraints file that are no pins, and needs that the pins do not meet."""
     yield from (f"{line!r} is not NAME==VERSION" for line in lines if not PIN.fullmatch(line))
@@ -63,19 +72,20 @@ def test_all_distributions_have_one_version_and_pin_each_other_to_it() -> None:
     assert list(out_of_step(projects())) == []
 
 
+def test_every_version_in_the_code_is_that_of_the_distributions() -> None:
+    version = projects()["hopward"]["project"]["version"]
+    assert [found for module in shipped() for found in other_versions(module, version)] == []
+
+
 def test_the_constraints_file_pins_every_dependency() -> None:
     path = ROOT / "constraints.txt"
-    if not path.exists():
-        pytest.skip("no constraints.txt yet")
     found = projects()
     needed = [one for project in found.values() for one in requirements(project) if one.name not in found]
     assert list(loose(path.read_text("utf-8").splitlines(), needed)) == []
 
 
 def test_the_changelog_has_a_heading_for_this_version() -> None:
-    path: Path = ROOT / "CHANGELOG.md"
-    if not path.exists():
-        pytest.skip("no CHANGELOG.md yet")
+    path = ROOT / "CHANGELOG.md"
     version = projects()["hopward"]["project"]["version"]
     assert re.search(rf"^## \[?{re.escape(version)}\b", path.read_text("utf-8"), re.MULTILINE)
 
@@ -89,6 +99,11 @@ def test_a_version_out_of_step_is_found() -> None:
     assert list(out_of_step({"a": project("1.0"), "b": project("1.0", "a>=1.0")}))
     assert list(out_of_step({"a": project("1.0"), "b": project("1.0", "a")}))
     assert list(out_of_step({"a": project("1.0"), "b": project("1.0", "a==1.0", "x>=2")})) == []
+
+
+def test_a_version_in_the_code_that_stayed_behind_is_found() -> None:
+    assert list(other_versions(Module("hopward", "__version__ = '0.1.0'"), "0.2.0"))
+    assert list(other_versions(Module("hopward", "__version__ = '0.2.0'"), "0.2.0")) == []
 
 
 @pytest.mark.parametrize(
