@@ -96,11 +96,10 @@ def example_rows(folder: Path) -> tuple[Draft, Draft, Draft]:
     guard = Guard.open(folder / "hopward.toml")
     try:
         token = caller_token(guard)
-        before = guard.ledger.head()[0]
         chain = guard.identify(token, endpoint(guard.settings, SERVER))
         decision = guard.authorize(CALL, chain)
         guard.settle(decision, Outcome(status="ok", duration=1_000, size=len(TEXT)))
-        rows = list(guard.ledger.rows(RowFilter(after=before, oldest_first=True)))
+        rows = list(guard.ledger.rows(RowFilter(decision=decision.id, oldest_first=True)))
     finally:
         guard.close()
     if [row.kind for row in rows] != ["decision", "credential", "outcome"] or not decision.permitted:
