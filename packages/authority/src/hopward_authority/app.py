@@ -49,7 +49,7 @@ def create_app(guard: Guard) -> Starlette:
             guard.refuse("", "invalid_request", f"The authority refused a request at {at}: {sentence}")
 
     hosts = own_hosts(settings.issuer, settings.listen)
-    return Starlette(
+    app = Starlette(
         routes=[
             Route(metadata_path(settings.issuer), show_metadata, methods=["GET"]),
             Route(f"{path}/jwks", show_keys, methods=["GET"]),
@@ -60,6 +60,9 @@ def create_app(guard: Guard) -> Starlette:
         middleware=[Middleware(HostCheck, hosts, f"{parts.scheme}://{parts.netloc}", note)],
         exception_handlers={HTTPException: _not_served},
     )
+    # A redirect would be addressed to whatever the request's Host said.
+    app.router.redirect_slashes = False
+    return app
 
 
 def _posted(server: OAuthServer, endpoint: str) -> Callable[[Request], Awaitable[Response]]:

@@ -30,7 +30,8 @@ def metadata(issuer: str) -> dict[str, Any]:
         "jwks_uri": f"{base}/jwks",
         "revocation_endpoint": f"{base}/revoke",
         "introspection_endpoint": f"{base}/introspect",
-        "response_types_supported": [],
+        # Required, and never empty (RFC 8414 section 2 and 3.2); there is no authorization endpoint to ask.
+        "response_types_supported": ["none"],
         "grant_types_supported": [CLIENT_CREDENTIALS, TOKEN_EXCHANGE],
         "authorization_details_types_supported": ["hopward_tool_call"],
         **{
