@@ -1,5 +1,7 @@
 """`hopward authority`: serve the authority over HTTP, and rotate its signing key."""
 
+import socket
+
 import click
 import uvicorn
 
@@ -19,10 +21,8 @@ def serve(context: click.Context) -> None:
     guard = Guard.open(context.obj.config)
     try:
         host, port = listening(guard.settings.authority.listen)
-        app = create_app(guard)
-        click.echo(f"Hopward authority {guard.settings.authority.issuer} on {host}:{port}", err=True)
-        uvicorn.run(
-            app,
+        config = uvicorn.Config(
+            create_app(guard),
             host=host,
             port=port,
             server_header=False,
@@ -30,6 +30,7 @@ def serve(context: click.Context) -> None:
             log_level="warning",
             access_log=False,
         )
+        _Announced(config, f"Hopward authority {guard.issuer.issuer} listens on {host}:{port}.").run()
     finally:
         guard.close()
 
@@ -46,6 +47,20 @@ def rotate(context: click.Context) -> None:
         guard.close()
     click.echo(f"Signing with {new}. What {old} has signed stays good until it expires.")
     click.echo(f"If {old} has leaked, also run: hopward revoke key {old}", err=True)
+
+
+class _Announced(uvicorn.Server):
+    """A server that says so once it listens."""
+
+    def __init__(self, config: uvicorn.Config, sentence: str) -> None:
+        super().__init__(config)
+        self._sentence = sentence
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """uvicorn's hook."""
+        await super().startup(sockets)
+        if self.started:
+            click.echo(self._sentence, err=True)
 
 
 def listening(listen: str) -> tuple[str, int]:
