@@ -19,7 +19,7 @@ class Conversation:
     def __init__(self, guard: Guard, server: str = "desk") -> None:
         self.guard = guard
         self.turn = Turn(guard, asyncio.get_running_loop())
-        self.gate = Gate(guard, server, courier=courier(guard, server, {}), turn=self.turn)
+        self.gate = Gate(guard, server, courier=courier(guard.settings, server, {}), turn=self.turn)
         self.session = Session(self.gate)
         self.task = guard.open_task("tickets", "alice")
         self.chain: Chain = guard.enter(self.task.id)

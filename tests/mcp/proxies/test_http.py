@@ -57,6 +57,31 @@ async def test_every_call_gets_a_credential_of_its_own_for_its_server(fronted: F
     assert audiences == ["urn:example:desk", "urn:example:desk", "urn:example:other"]
 
 
+async def test_every_other_request_carries_a_credential_that_opens_no_tool(fronted: Fronted) -> None:
+    token = fronted.token()
+    session = {"Mcp-Session-Id": await fronted.initialize(token)}
+    await fronted.post(token, {"method": "notifications/initialized"}, session)
+    await fronted.post(token, {"id": 2, "method": "tools/list"}, session)
+    await fronted.send("DELETE", "/desk/mcp", {"Authorization": f"Bearer {token}"} | session)
+    received = [request.header("authorization") for request in fronted.servers["desk"].received]
+    assert len({*received}) == len(received) >= 4
+    assert None not in received
+    scopes = [row.record["credential"]["scope"] for row in rows(fronted.guard, "credential")]
+    named = ("initialize", "notifications/initialized", "tools/list", "DELETE")
+    assert {f"desk/method:{name}" for name in named} <= {*scopes}
+
+
+async def test_a_request_that_calls_nothing_is_refused_once_the_task_has_ended(fronted: Fronted) -> None:
+    token = fronted.token()
+    session = {"Mcp-Session-Id": await fronted.initialize(token)}
+    task = rows(fronted.guard, "credential")[-1].task
+    fronted.guard.complete_task(task)
+    before = len(fronted.servers["desk"].received)
+    answered = await fronted.post(token, {"id": 2, "method": "tools/list"}, session)
+    assert "The task is completed" in answered.message["error"]["message"]
+    assert len(fronted.servers["desk"].received) == before
+
+
 async def test_a_refused_call_is_a_tool_error_and_reaches_no_server(fronted: Fronted) -> None:
     answered = await fronted.call(fronted.token(), "refund", {"amount": 100})
     assert answered.status == 200

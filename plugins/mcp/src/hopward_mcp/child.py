@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from hopward import ConfigError, Guard
+from hopward import ConfigError, Settings
 from hopward_mcp.delivery import Courier
 
 _KEPT = frozenset({"HOME", "LOGNAME", "PATH", "SHELL", "TERM", "USER", "LANG", "TZ", "TMPDIR"})
@@ -35,12 +35,12 @@ class Command:
     directory: Path
 
 
-def command(guard: Guard, server: str, courier: Courier, environment: Mapping[str, str]) -> Command:
+def command(settings: Settings, server: str, courier: Courier, environment: Mapping[str, str]) -> Command:
     """The command of a server; `environment` is this process's."""
-    root, settings = guard.settings.root, guard.settings.servers[server]
+    root, entry = settings.root, settings.servers[server]
     kept = {name: value for name, value in environment.items() if name in _KEPT or name.startswith("LC_")}
-    whole = {**kept, **settings.environment, **courier.environment}
-    return Command(settings.command, whole, root / settings.directory if settings.directory else root)
+    whole = {**kept, **entry.environment, **courier.environment}
+    return Command(entry.command, whole, root / entry.directory if entry.directory else root)
 
 
 class Child(asyncio.SubprocessProtocol):

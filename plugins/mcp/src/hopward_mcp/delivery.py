@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hopward import ConfigError, Guard
+from hopward import ConfigError, Settings
 
 CREDENTIAL_KEY = "dev.hopward/credential"
 
@@ -50,15 +50,15 @@ class Courier:
         return {**params, "_meta": {**params.get("_meta", {}), CREDENTIAL_KEY: token}}
 
 
-def courier(guard: Guard, server: str, environment: Mapping[str, str]) -> Courier:
+def courier(settings: Settings, server: str, environment: Mapping[str, str]) -> Courier:
     """The courier of a server; raises `ConfigError` when its API key is not where the settings say.
 
     `environment` is this process's.
     """
-    settings = guard.settings.servers[server]
-    delivery = settings.credential
+    entry = settings.servers[server]
+    delivery = entry.credential
     needed = {"authorization": "url", "header": "url", "variable": "command"}.get(delivery.by, "")
-    if needed and not getattr(settings, needed):
+    if needed and not getattr(entry, needed):
         raise ConfigError(
             f'servers.{server}: a credential delivered by "{delivery.by}" needs a server with `{needed}`.',
             advice="docs/reference/configuration.md lists which delivery fits which server.",

@@ -5,7 +5,7 @@ from urllib.parse import quote, urlsplit
 
 import aiohttp
 
-from hopward import Chain
+from hopward import Chain, HopwardError
 from hopward_mcp.gate import Gate
 from hopward_mcp.headers import (
     HEADER_MISMATCH,
@@ -117,7 +117,13 @@ class Endpoint:
             return
         headers = {**passed_on(request.headers), SESSION: held.upstream_id}
         try:
+            headers.update(visit.introduction("DELETE"))
             response = await self._upstream.request("DELETE", headers)
+        except HopwardError:
+            # Whatever the chain stood on has ended, so the session ends here; the server's own goes idle.
+            self._sessions.close(held)
+            await request.answer(204)
+            return
         except aiohttp.ClientError:
             await request.answer(502)
             return

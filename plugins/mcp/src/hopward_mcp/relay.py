@@ -10,6 +10,7 @@ from contextlib import suppress
 
 import aiohttp
 
+from hopward import HopwardError
 from hopward_mcp.departure import Departure
 from hopward_mcp.endings import GONE, MALFORMED, Failure, failed, lost, timed_out
 from hopward_mcp.headers import SESSION, passed_on, upstream
@@ -24,6 +25,8 @@ from hopward_mcp.visit import Visit
 
 _PATIENCE = 0.05
 """Seconds before a caller that waits is watched for leaving."""
+_ANSWER = "answer"
+"""What an answer of the caller is called where a request has its method."""
 _TAIL = 1.0
 """Seconds a server has to end its stream after the answer, so that the connection can be used again."""
 
@@ -42,7 +45,7 @@ class Relay:
     async def notify(self, route: Forward) -> None:
         """Carry a notification or an answer of the caller; the server only acknowledges it."""
         status = 502
-        with suppress(aiohttp.ClientError, TimeoutError):
+        with suppress(aiohttp.ClientError, TimeoutError, HopwardError):
             async with asyncio.timeout(self._visit.session.gate.call_timeout):
                 response = await self._send(route)
                 status = response.status
@@ -56,6 +59,8 @@ class Relay:
         try:
             async with asyncio.timeout(None if endless else limit):
                 await self._exchange(route, key)
+        except HopwardError as error:
+            await self._fail(key, failed(f"The request was not sent: {error.message}", error.error))
         except aiohttp.ClientError as error:
             await self._fail(key, _broken(error))
         except TimeoutError:
@@ -71,8 +76,8 @@ class Relay:
         """Open the session's stream of messages that answer nothing (GET), until either side leaves."""
         headers = {**passed_on(self._request.headers), "accept": STREAM_TYPE, **self._session_header()}
         try:
-            response = await self._upstream.request("GET", headers)
-        except aiohttp.ClientError:
+            response = await self._upstream.request("GET", {**headers, **self._visit.introduction("GET")})
+        except (aiohttp.ClientError, HopwardError):
             await self._request.answer(502)
             return
         try:
@@ -115,7 +120,7 @@ class Relay:
         headers = {
             **upstream(route.message, self._request.headers),
             **self._session_header(),
-            **route.headers,
+            **(route.headers or self._visit.introduction(route.message.method or _ANSWER, route.key)),
         }
         return await self._upstream.request("POST", headers, route.body)
 
@@ -191,7 +196,8 @@ class Relay:
         if self._visit.held is None:
             return
         headers = {**passed_on(self._request.headers), "content-type": JSON_TYPE, **self._session_header()}
-        with suppress(aiohttp.ClientError):
+        with suppress(aiohttp.ClientError, HopwardError):
+            headers.update(self._visit.introduction(_ANSWER))
             response = await self._upstream.request("POST", headers, reply.body)
             response.release()
 

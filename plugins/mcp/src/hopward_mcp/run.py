@@ -69,9 +69,9 @@ def _end_on_signal() -> None:
 
 
 async def _pump(guard: Guard, server: str, chain: Chain) -> int:
-    attached = courier(guard, server, os.environ)
+    attached = courier(guard.settings, server, os.environ)
     gate = Gate(guard, server, courier=attached, turn=Turn(guard, asyncio.get_running_loop()))
-    how = await Pump(gate, chain).run(command(guard, server, attached, os.environ), *take_over())
+    how = await Pump(gate, chain).run(command(guard.settings, server, attached, os.environ), *take_over())
     if not how:
         return 0
     click.echo(f"hopward: the server {how}", err=True)

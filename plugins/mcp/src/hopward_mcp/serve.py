@@ -64,7 +64,7 @@ def open_endpoints(guard: Guard) -> list[Endpoint]:
         if not settings.url:
             click.echo(f"hopward: {server} has a `command`; use `hopward mcp run {server}` for it", err=True)
             continue
-        attached = courier(guard, server, os.environ)
+        attached = courier(guard.settings, server, os.environ)
         gate = Gate(guard, server, courier=attached, turn=turn)
         upstream = Upstream(settings.url, attached.headers, gate.max_bytes)
         endpoints.append(Endpoint(gate, upstream, guard.settings.proxy.public_url))

@@ -1,6 +1,7 @@
 """One caller's HTTP request on its way through an endpoint."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hopward import Chain
@@ -53,6 +54,21 @@ class Visit:
         answer = _Answer()
         self.session.endings.fail(key, failure, answer.deliver)
         return await answer.route()
+
+    def introduction(self, method: str, key: int | None = None) -> Mapping[str, str]:
+        """The headers of a request that calls nothing, where the server wants a token on every request.
+
+        `key` is the request they go with, if it waits for an answer. Raises `HopwardError` when there is no
+        token to be had.
+        """
+        gate = self.session.gate
+        if gate.courier.by != "authorization":
+            return {}
+        token = gate.guard.introduce(self.chain, gate.server, method)
+        pending = self.session.requests.get(key)
+        if pending is not None:
+            pending.token = token
+        return gate.courier.call_headers(token)
 
     def abandon(self, key: int, failure: Failure) -> None:
         """Record that a request ended without anybody waiting for its answer."""
