@@ -192,8 +192,33 @@ class Guard:
 
         Servers behind OAuth want a token on every request (MCP authorization, 2025-11-25 and later). Its
         scope is `SERVER/method:METHOD`, so it opens no tool. No decision is taken, but its row is durable
-        first. Empty where an API key is brokered instead. Raises `ChainError` once the chain has fallen.
+        first. Empty where an API key is brokered instead. Raises `HopwardError` where none is due.
         """
+        try:
+            return self._introduced(chain, server, method)
+        except HopwardError:
+            raise
+        except Exception as error:
+            raise ChainError("The chain could not be checked.", error="internal_error") from error
+
+    def refuse(self, server: str, reason: str, sentence: str, chain: Chain | None = None) -> None:
+        """Record a caller or message turned away before any decision. Raises `LedgerError` if unwritable."""
+        record: dict[str, Any] = {"sentence": sentence}
+        if chain is not None:
+            record["chain"] = plain(chain)
+        draft = Draft(
+            kind="refusal",
+            at=self._clock.now(),
+            record=record,
+            server=server,
+            reason=reason,
+            verdict="deny",
+            task=chain.task if chain else "",
+            agent=chain.actor if chain else "",
+        )
+        self._ledger.record([draft])
+
+    def _introduced(self, chain: Chain, server: str, method: str) -> str:
         now = self._clock.now()
         standing = self._ledger.standing(chain)
         fallen = self._fallen(standing, chain, now)
@@ -215,23 +240,6 @@ class Guard:
         if self._ledger.record([draft])[0].refused:
             raise ChainError("Tasks or revocations are changing; try again.", error="standing_unsettled")
         return self._exchanger.mint(credential, "", call)
-
-    def refuse(self, server: str, reason: str, sentence: str, chain: Chain | None = None) -> None:
-        """Record a caller or message turned away before any decision. Raises `LedgerError` if unwritable."""
-        record: dict[str, Any] = {"sentence": sentence}
-        if chain is not None:
-            record["chain"] = plain(chain)
-        draft = Draft(
-            kind="refusal",
-            at=self._clock.now(),
-            record=record,
-            server=server,
-            reason=reason,
-            verdict="deny",
-            task=chain.task if chain else "",
-            agent=chain.actor if chain else "",
-        )
-        self._ledger.record([draft])
 
     def _evaluate(self, call: ToolCall, chain: Chain) -> _Evaluation:
         at = self._clock.now()

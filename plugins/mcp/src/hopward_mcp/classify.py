@@ -1,0 +1,96 @@
+"""`hopward mcp classify`: propose what each tool of a server is, and write down what a person accepts."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from hopward import NotFoundError, read_settings
+from hopward_mcp.accepted import write_entries
+from hopward_mcp.inspection import inspect
+from hopward_mcp.proposal import Proposal
+
+
+@click.command()
+@click.argument("server")
+@click.option("--accept", multiple=True, metavar="NAME", help="Accept the proposal for this one; repeatable.")
+@click.option("--accept-all", is_flag=True, help="Accept every proposal as it stands.")
+@click.option("--json", "as_json", is_flag=True, help="Print the proposals as JSON Lines; accept nothing.")
+@click.option("--config", type=click.Path(dir_okay=False, path_type=Path), help="The hopward.toml to use.")
+@click.pass_context
+def classify(
+    ctx: click.Context,
+    server: str,
+    accept: tuple[str, ...],
+    accept_all: bool,
+    as_json: bool,
+    config: Path | None,
+) -> None:
+    """Propose what each tool, MCP resource and prompt of SERVER is; a person accepts.
+
+    The proposals rest on names and the server's own annotations, which are untrusted: read them. At a
+    terminal each is asked about; elsewhere nothing is accepted unless --accept or --accept-all says so.
+    Entries that exist already are never touched.
+    """
+    opened = config if config is not None else ctx.obj.config
+    proposals = _unclassified(opened, server)
+    if as_json:
+        for proposal in proposals:
+            entry = {"kind": proposal.kind, "name": proposal.name, **proposal.entry(), "why": proposal.why}
+            click.echo(json.dumps(entry))
+        return
+    if not proposals:
+        click.echo(f"Everything {server} offers is classified.")
+        return
+    _show(proposals)
+    accepted = _accepted(proposals, accept, accept_all)
+    if not accepted:
+        click.echo(f"Nothing accepted. hopward mcp classify {server} --accept NAME accepts one.", err=True)
+        return
+    write_entries(opened, server, accepted)
+    click.echo(f"Wrote {len(accepted)} entries to {opened}.")
+    click.echo("Next: read them, then run hopward policy check --write-schema", err=True)
+
+
+def _unclassified(config: Path, server: str) -> list[Proposal]:
+    settings = read_settings(config)
+    entry = settings.servers.get(server)
+    if entry is None:
+        known = ", ".join(sorted(settings.servers)) or "none"
+        raise NotFoundError(f"There is no server {server!r} in {config}.", advice=f"Configured: {known}")
+    existing = {"tools": entry.tools, "mcp_resources": entry.mcp_resources, "prompts": entry.prompts}
+    found = asyncio.run(inspect(settings, server))
+    return [proposal for proposal in found if proposal.name not in existing[proposal.kind]]
+
+
+def _accepted(proposals: Sequence[Proposal], names: tuple[str, ...], every: bool) -> list[Proposal]:
+    known = {proposal.name for proposal in proposals}
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise NotFoundError(f"There is no proposal for {', '.join(unknown)}.")
+    if every or names:
+        return [proposal for proposal in proposals if every or proposal.name in names]
+    if not sys.stdin.isatty():
+        return []
+    return [proposal for proposal in proposals if click.confirm(f"{proposal.name}: {proposal.action}?")]
+
+
+def _show(proposals: Sequence[Proposal]) -> None:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("name", "action", "sensitivity", "integrity", "destination", "arguments", "why"):
+        table.add_column(column, overflow="fold")
+    for one in proposals:
+        arguments = ", ".join(f"{name}: {kind}" for name, kind in one.arguments.items())
+        cells = (one.name, one.action, one.sensitivity, one.integrity, one.destination, arguments, one.why)
+        table.add_row(*(_harmless(cell) for cell in cells))
+    Console(highlight=False, markup=False, emoji=False).print(table)
+
+
+def _harmless(text: str) -> str:
+    """A server's own text without anything that a terminal would obey."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
