@@ -37,12 +37,16 @@ class Processes:
     server: tuple[int, ...]
 
 
+def _nothing() -> None:
+    pass
+
+
 @dataclass(slots=True)
 class Lane:
     """One way to the echo tool from one kind of client, and what its rounds gave.
 
     `share` scales the number of calls: a way that takes a hundred times as long gets fewer. `calls` counts
-    every call made, measured or not.
+    every call made, measured or not. `renew` keeps the caller's token good between rounds.
     """
 
     group: str
@@ -52,6 +56,7 @@ class Lane:
     share: float = 1.0
     guarded: bool = False
     calls: int = 0
+    renew: Callable[[], None] = _nothing
     rounds: Rounds = field(default_factory=Rounds)
 
 
@@ -60,6 +65,7 @@ async def run_round(lanes: Sequence[Lane], plan: Plan, number: int, tick: Callab
     first = number % len(lanes)
     for lane in [*lanes[first:], *lanes[:first]]:
         tick(f"{lane.group} {lane.name}")
+        lane.renew()
         await _wake(lane)
         await _one_after_the_other(lane, max(2, int(plan.calls * lane.share)))
         await _at_once(lane, max(plan.clients, int(plan.burst * lane.share)), plan.clients)

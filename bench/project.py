@@ -1,13 +1,14 @@
 """Folders with a `hopward.toml`, policies, keys and a decision log, for the guards and proxies under test."""
 
 import json
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from bench.errors import BenchError
-from hopward import Guard, Outcome, ToolCall
+from hopward import Guard, Outcome, Task, ToolCall
 from hopward.clock import SystemClock
 from hopward.exchange import endpoint
 from hopward.jwk import SigningKey
@@ -25,6 +26,8 @@ WORKFLOW = "bench"
 SUBJECT = "person@example.com"
 TEXT = "0123456789abcdef" * 64
 """The 1 KB argument of every measured call."""
+
+_FRESH_SECONDS = 300.0
 
 CALL = ToolCall(server=SERVER, tool=TOOL, arguments={"text": TEXT})
 
@@ -79,9 +82,37 @@ def create(folder: Path, upstream: Upstream, shapes: Mapping[str, Shape]) -> Non
         (folder / name).write_text(_configuration(upstream, shape, policy_folder.name, agent_key))
 
 
-def caller_token(guard: Guard) -> str:
-    """A fresh access token for the echo server's endpoint: a new task, exchanged by its agent (RFC 8693)."""
-    task = guard.open_task(WORKFLOW, SUBJECT)
+class Caller:
+    """An agent that calls over HTTP: it has a task, and a token for it that is renewed before it is over."""
+
+    def __init__(self, config: Path) -> None:
+        self._config = config
+        self._task = ""
+        self._renewed = 0.0
+        self.token = ""
+        self.renew()
+
+    def renew(self) -> None:
+        """See that the token is good for another while."""
+        if self.token and time.monotonic() - self._renewed < _FRESH_SECONDS:
+            return
+        guard = Guard.open(self._config)
+        try:
+            task = guard.task(self._task) if self._task else guard.open_task(WORKFLOW, SUBJECT)
+            self._task, self._renewed = task.id, time.monotonic()
+            self.token = caller_token(guard, task)
+            self.url = endpoint(guard.settings, SERVER)
+        finally:
+            guard.close()
+
+    def current(self) -> str:
+        """The token to send now."""
+        return self.token
+
+
+def caller_token(guard: Guard, task: Task | None = None) -> str:
+    """A fresh access token for the echo server's endpoint: a task, exchanged by its agent (RFC 8693)."""
+    task = task or guard.open_task(WORKFLOW, SUBJECT)
     form = ExchangeForm(
         subject_token=guard.issuer.task_token(task, guard.ledger).token,
         actor_token=guard.issuer.agent_token(AGENT, guard.ledger).token,

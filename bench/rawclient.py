@@ -140,7 +140,7 @@ class RawStdio:
 class RawHttp:
     """One HTTP/1.1 connection that is kept open; one call at a time."""
 
-    def __init__(self, url: str, era: str, token: str) -> None:
+    def __init__(self, url: str, era: str, token: Callable[[], str] | None) -> None:
         parts = urlsplit(url)
         self._host, self._port, self._path = str(parts.hostname), int(parts.port or 80), parts.path
         self._era = era
@@ -150,11 +150,10 @@ class RawHttp:
             "Content-Type: application/json\r\nAccept: application/json, text/event-stream\r\n"
             f"MCP-Protocol-Version: {era}\r\n"
         )
-        if token:
-            self._head += f"Authorization: Bearer {token}\r\n"
+        self._token = token
 
     @classmethod
-    async def open(cls, url: str, era: str, token: str = "") -> "RawHttp":
+    async def open(cls, url: str, era: str, token: Callable[[], str] | None = None) -> "RawHttp":
         """Connect and open a session."""
         session = cls(url, era, token)
         await session._connect()
@@ -182,6 +181,8 @@ class RawHttp:
         self, body: bytes, number: int, method: str, name: str
     ) -> tuple[dict[str, str], dict[str, Any]]:
         head = self._head
+        if self._token is not None:
+            head += f"Authorization: Bearer {self._token()}\r\n"
         if self._era == MODERN:
             head += f"Mcp-Method: {method}\r\n" + (f"Mcp-Name: {name}\r\n" if name else "")
         if self._reader.at_eof():  # the server has closed a connection that stood idle

@@ -11,10 +11,8 @@ from typing import Literal, TypeAlias
 from bench import sdkclient
 from bench.calls import Lane, Processes, Session
 from bench.processes import Service, between, free_port, read_pids
-from bench.project import SERVER, Durability, Shape, Upstream, caller_token, create
+from bench.project import SERVER, Caller, Durability, Shape, Upstream, create
 from bench.rawclient import RawHttp, RawStdio
-from hopward import Guard
-from hopward.exchange import endpoint
 
 HERE = Path(__file__).resolve().parent
 CLIENTS: tuple["ClientKind", ...] = ("sdk", "raw")
@@ -68,10 +66,10 @@ class StdioWay:
 
 @dataclass(frozen=True, slots=True)
 class Front:
-    """An HTTP endpoint to call: its address, the token to bring, the proxy's process if there is one."""
+    """An HTTP endpoint to call: its address, who calls it, the proxy's process if there is one."""
 
     url: str
-    token: str = ""
+    caller: Caller | None = None
     service: Service | None = None
 
 
@@ -101,14 +99,17 @@ class HttpWay:
             opener = sdkclient.open_http if client == "sdk" else RawHttp.open
             sessions: list[Session] = []
             for _ in range(bench.clients):
-                session = await opener(front.url, bench.era, front.token)
+                session = await opener(front.url, bench.era, front.caller and front.caller.current)
                 stack.push_async_callback(session.close)
                 sessions.append(session)
             await sessions[0].echo("first")
             processes = Processes(front.service.pids() if front.service else (), server.pids())
-            lanes.append(
-                Lane(f"http {client}", self.name, sessions, processes, self.share, self.credential, calls=1)
+            lane = Lane(
+                f"http {client}", self.name, sessions, processes, self.share, self.credential, calls=1
             )
+            if front.caller is not None:
+                lane.renew = front.caller.renew
+            lanes.append(lane)
         return lanes
 
 
@@ -130,13 +131,11 @@ def hopward(bench: Workbench, durability: Durability) -> tuple[StdioWay, HttpWay
     def front(url: str) -> Front:
         folder, port = bench.folder / f"http-{name}-{token_hex(4)}", free_port()
         create(folder, Upstream(url=url, port=port), shape)
-        guard = Guard.open(folder / "hopward.toml")
-        token = caller_token(guard)
-        guard.close()
+        caller = Caller(folder / "hopward.toml")
         service = Service(
             hopward_command(folder / "hopward.toml", "mcp", "serve"), port, bench.folder / f"http-{name}.log"
         )
-        return Front(endpoint(guard.settings, SERVER), token, service)
+        return Front(caller.url, caller, service)
 
     return StdioWay(name, command, credential=True), HttpWay(name, front, credential=True)
 

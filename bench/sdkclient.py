@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
@@ -77,14 +77,25 @@ async def open_stdio(
     return await SdkSession.open(enter)
 
 
-async def open_http(url: str, era: str, token: str = "") -> SdkSession:
+class _Bearer(httpx2.Auth):
+    """The token of the moment on every request."""
+
+    def __init__(self, token: Callable[[], str]) -> None:
+        self._token = token
+
+    def auth_flow(self, request: httpx2.Request) -> Generator[httpx2.Request, httpx2.Response, None]:
+        request.headers["Authorization"] = f"Bearer {self._token()}"
+        yield request
+
+
+async def open_http(url: str, era: str, token: Callable[[], str] | None = None) -> SdkSession:
     """A session with its own HTTP client."""
 
     @asynccontextmanager
     async def enter() -> AsyncGenerator[Client]:
-        headers = {"Authorization": f"Bearer {token}"} if token else None
+        auth = _Bearer(token) if token else None
         async with (
-            httpx2.AsyncClient(headers=headers, timeout=_TIMEOUT, verify=_TLS) as http,
+            httpx2.AsyncClient(auth=auth, timeout=_TIMEOUT, verify=_TLS) as http,
             Client(streamable_http_client(url, http_client=http), mode=_mode(era)) as client,
         ):
             yield client
