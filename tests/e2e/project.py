@@ -111,6 +111,14 @@ class Project:
         """The URL at which the HTTP proxy guards a server."""
         return f"{read_settings(self.config).proxy.public_url}/{server}/mcp"
 
+    def resource(self, server: str) -> str:
+        """The resource indicator of a server."""
+        return read_settings(self.config).servers[server].resource
+
+    def last_task(self) -> str:
+        """The task that was opened last."""
+        return self.rows(kind="task")[-1].task
+
     def open_task(self, workflow: str = "trying") -> str:
         """A new task."""
         return json.loads(self.hopward("task", "open", "--workflow", workflow, "--json"))["id"]
