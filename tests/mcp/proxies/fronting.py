@@ -108,14 +108,17 @@ def modern_call(
 
 @asynccontextmanager
 async def front(
-    folder: Path, names: tuple[str, ...], credential: str = '{ by = "authorization" }'
+    folder: Path,
+    names: tuple[str, ...],
+    credential: str = '{ by = "authorization" }',
+    limits: str = "max_message_bytes = 65536",
 ) -> AsyncIterator[Fronted]:
     """A running front before one recording server per name."""
     async with AsyncExitStack() as stack:
         servers = {name: await stack.enter_async_context(RecordingServer()) for name in names}
         listening = socket.create_server(("127.0.0.1", 0))
         base = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        proxy = f'listen = "{base.removeprefix("http://")}"\npublic_url = "{base}"\nmax_message_bytes = 65536'
+        proxy = f'listen = "{base.removeprefix("http://")}"\npublic_url = "{base}"\n{limits}'
         settings = "".join(http_server(server.url, name, credential) for name, server in servers.items())
         guard = stack.enter_context(opened(install(folder, settings, proxy=proxy)))
         endpoints = open_endpoints(guard)

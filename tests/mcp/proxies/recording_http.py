@@ -128,6 +128,19 @@ class RecordingServer:
                 {"name": tool, "inputSchema": {"type": "object"}} for tool in ("echo", "stream", "hidden")
             ]
             _result(writer, message_id, {"tools": tools, "resultType": "complete", "cacheScope": "public"})
+        elif message["method"] == "subscriptions/listen":
+            await self._subscribed(message_id, reader, writer)
+        elif name == "flood":
+            _result(writer, message_id, _text("x" * 100_000))
+        elif name == "garbage":
+            _respond(writer, 200, b'{"jsonrpc":"2.0","id":%d,"result":{"a":1,"a":2}}' % message_id)
+        elif name == "twice":
+            other = json.dumps({"jsonrpc": "2.0", "id": message_id + 1, "result": _text("other")})
+            _respond(writer, 200, other.encode())
+        elif name == "broken":
+            _begin_stream(writer)
+            _event(writer, {"method": "notifications/progress", "params": {}}, event_id="")
+            _end_stream(writer)
         elif name in ("stream", "slow", "ask"):
             await self._stream(message, reader, writer)
         else:
@@ -147,6 +160,17 @@ class RecordingServer:
             _event(writer, {"id": 7, "method": "roots/list"}, event_id="e-3")
             _event(writer, {"id": 8, "method": "elicitation/create", "params": {}}, event_id="e-4")
         _event(writer, {"id": message["id"], "result": _text(arguments)}, event_id="e-9")
+        _end_stream(writer)
+
+    async def _subscribed(
+        self, message_id: Any, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        tag = {"_meta": {"io.modelcontextprotocol/subscriptionId": message_id}}
+        _begin_stream(writer)
+        _event(writer, {"method": "notifications/subscriptions/acknowledged", "params": tag}, event_id="")
+        _event(writer, {"method": "notifications/tools/list_changed", "params": tag}, event_id="")
+        await self._held(reader, writer)
+        _event(writer, {"id": message_id, "result": {**tag, "resultType": "complete"}}, event_id="")
         _end_stream(writer)
 
     async def _held(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -192,7 +216,8 @@ def _begin_stream(writer: asyncio.StreamWriter) -> None:
 
 def _event(writer: asyncio.StreamWriter, message: Any, event_id: str) -> None:
     content = json.dumps({"jsonrpc": "2.0", **message})
-    data = f"event: message\r\nid: {event_id}\r\ndata: {content}\r\n\r\n".encode()
+    named = f"id: {event_id}\r\n" if event_id else ""
+    data = f"event: message\r\n{named}data: {content}\r\n\r\n".encode()
     writer.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
 
 

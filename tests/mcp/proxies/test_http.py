@@ -2,10 +2,12 @@
 
 import asyncio
 import json
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
+from multidict import CIMultiDict
 
 from .fronting import LEGACY, MODERN, Fronted, front, modern_call
 from .installation import caller_token, rows
@@ -358,3 +360,99 @@ async def test_a_brokered_key_goes_with_every_request_and_reaches_no_agent(
 async def test_health_is_told_without_a_token(fronted: Fronted) -> None:
     answered = await fronted.send("GET", "/healthz", {})
     assert (answered.status, answered.message) == (200, {"status": "ok"})
+
+
+@pytest.mark.parametrize(
+    ("tool", "told"),
+    [
+        ("flood", "malformed"),
+        ("garbage", "malformed"),
+        ("twice", "malformed"),
+        ("broken", "without an answer"),
+    ],
+)
+async def test_an_answer_that_is_none_fails_the_call_clearly_and_only_it(
+    fronted: Fronted, tool: str, told: str
+) -> None:
+    token = fronted.token()
+    answered = await fronted.call(token, tool, message_id="mine")
+    answer = (
+        answered.events[-1] if answered.headers["content-type"] == "text/event-stream" else answered.message
+    )
+    assert answer["id"] == "mine"
+    assert told in answer["error"]["message"]
+    assert (await fronted.call(token, "echo")).message["result"]
+    assert [row.reason for row in rows(fronted.guard, "outcome")] in (["error", "ok"], ["unknown", "ok"])
+
+
+async def test_a_server_that_never_answers_costs_its_caller_the_time_limit_and_nobody_else(
+    tmp_path: Path,
+) -> None:
+    async with front(tmp_path, ("desk", "other"), limits="call_timeout_seconds = 1") as fronted:
+        slow = asyncio.create_task(fronted.call(fronted.token(), "slow", message_id=4))
+        while not fronted.servers["desk"].calls:
+            await asyncio.sleep(0)
+        assert (await fronted.call(fronted.token("other"), "echo", server="other")).message["result"]
+        assert not slow.done()
+        answered = await slow
+        assert answered.events[-1]["error"]["code"] == -32001
+        outcomes = [row.record["outcome"]["error"] for row in rows(fronted.guard, "outcome")]
+        assert outcomes == ["", "timed_out"]
+
+
+async def test_a_modern_subscription_is_a_stream_tagged_with_the_callers_id(fronted: Fronted) -> None:
+    meta = {
+        "io.modelcontextprotocol/protocolVersion": MODERN,
+        "io.modelcontextprotocol/clientCapabilities": {},
+    }
+    wanted = {"toolsListChanged": True, "resourceSubscriptions": ["ticket://1"]}
+    message = {
+        "id": "sub",
+        "method": "subscriptions/listen",
+        "params": {"_meta": meta, "notifications": wanted},
+    }
+    headers = {"MCP-Protocol-Version": MODERN, "Mcp-Method": "subscriptions/listen"}
+    token = fronted.token()
+    fronted.servers["desk"].release.set()
+    answered = await fronted.post(token, message, headers)
+    tags = [event.get("params", event.get("result"))["_meta"] for event in answered.events]
+    assert tags == [{"io.modelcontextprotocol/subscriptionId": "sub"}] * 3
+    wanted["resourceSubscriptions"] = ["secret://1"]
+    refused = await fronted.post(token, message, headers)
+    assert refused.message["error"]["code"] == -32000
+    assert len(fronted.servers["desk"].received) == 1
+
+
+@pytest.mark.parametrize(
+    "name", ["Authorization", "Mcp-Method", "Mcp-Name", "MCP-Protocol-Version", "Origin"]
+)
+async def test_a_header_that_comes_twice_is_refused(fronted: Fronted, name: str) -> None:
+    message, headers = modern_call("echo")
+    headers |= {"Authorization": f"Bearer {fronted.token()}", "Origin": fronted.base}
+    pairs = [*headers.items(), ("Content-Type", "application/json"), (name, headers[name])]
+    body = json.dumps({"jsonrpc": "2.0", **message}).encode()
+    url = f"{fronted.base}/desk/mcp"
+    async with fronted.client.post(url, data=body, headers=CIMultiDict(pairs)) as response:
+        assert response.status == 400
+    assert fronted.servers["desk"].received == []
+
+
+async def test_a_callers_lost_connection_while_it_sends_harms_nobody(fronted: Fronted) -> None:
+    host, _, port = fronted.base.removeprefix("http://").partition(":")
+    _, writer = await asyncio.open_connection(host, int(port))
+    head = f"POST /desk/mcp HTTP/1.1\r\nHost: {host}:{port}\r\nAuthorization: Bearer {fronted.token()}\r\n"
+    head += "Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{"
+    writer.write(head.encode())
+    await writer.drain()
+    writer.close()
+    assert (await fronted.call(fronted.token(), "echo")).status == 200
+    assert len(fronted.servers["desk"].calls) == 1
+
+
+async def test_the_server_behind_oauth_gets_a_credential_that_opens_no_tool_with_every_other_request(
+    fronted: Fronted,
+) -> None:
+    await fronted.initialize(fronted.token())
+    credential = (fronted.servers["desk"].received[0].header("authorization") or "").removeprefix("Bearer ")
+    presented = fronted.guard.issuer.verify(credential)
+    assert presented.scope == ("desk/method:initialize",)
