@@ -73,8 +73,9 @@ def page(name: str) -> Page:
 
 
 def pages() -> list[Page]:
-    """README.md and every page under docs/."""
-    return [page("README.md"), *(page(str(path.relative_to(ROOT))) for path in sorted(DOCS.rglob("*.md")))]
+    """README.md, the page about shared/, and every page under docs/."""
+    found = (str(path.relative_to(ROOT)) for path in sorted(DOCS.rglob("*.md")))
+    return [page("README.md"), page("shared/README.md"), *map(page, found)]
 
 
 def _blocks(lines: list[str]) -> Iterator[Block]:

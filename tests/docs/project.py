@@ -5,7 +5,9 @@ from contextlib import closing
 from pathlib import Path
 
 from hopward import Guard, Outcome, ToolCall
+from hopward.clock import SECOND
 from hopward.project import create
+from hopward.testing.clock import FixedClock
 
 from .markdown import ROOT
 
@@ -13,21 +15,34 @@ EXAMPLE = ROOT / "examples" / "support_desk"
 
 
 def support_desk(folder: Path) -> None:
-    """Make `folder` such a project: one task with permitted and refused calls, completed; one revoked."""
+    """Make `folder` such a project. Rows of every kind are in its log; a second passes with each of them."""
     shutil.copyfile(EXAMPLE / "hopward.toml", folder / "hopward.toml")
     shutil.copytree(EXAMPLE / "policies", folder / "policies")
     create(folder)
-    with closing(Guard.open(folder / "hopward.toml")) as guard:
+    clock = FixedClock()
+    with closing(Guard.open(folder / "hopward.toml", clock=clock)) as guard:
         task = guard.open_task("support", "ines@desk.example")
         chain = guard.enter(task.id)
         for tool, arguments in CALLS:
+            clock.advance(SECOND)
             decision = guard.authorize(ToolCall(server="support_desk", tool=tool, arguments=arguments), chain)
             if decision.permitted:
-                guard.settle(decision, Outcome(status="ok", result_digest="sha-256:" + "0" * 64, duration=1_000))
+                guard.settle(decision, ENDED)
         guard.refuse("support_desk", "not_json", "The message is not valid JSON (at character 0).", chain)
+        _reject_a_policy(folder / "policies" / "broken.cedar", guard, clock)
+        guard.issuer.agent_token("support-agent", guard.ledger)
+        guard.issuer.rotate(guard.ledger)
         guard.complete_task(task.id)
         other = guard.open_task("support", "ines@desk.example")
         guard.revoke("task", other.id, by="local:ines", why="opened by mistake")
+
+
+def _reject_a_policy(path: Path, guard: Guard, clock: FixedClock) -> None:
+    path.write_text("permit (principal, action, resource", "utf-8")
+    clock.advance(SECOND)
+    unknown = ToolCall(server="support_desk", tool="search_customers", arguments={"query": "wind"})
+    guard.authorize(unknown, guard.enter(guard.open_task("support", "ines@desk.example").id))
+    path.unlink()
 
 
 CALLS = (
@@ -38,3 +53,5 @@ CALLS = (
     ("delete_customer", {"customer_id": "C-8"}),
 )
 """Permitted, permitted, needs approval, over the task's limit, not in the task."""
+
+ENDED = Outcome(status="ok", result_digest="sha-256:" + "0" * 64, duration=1_000, size=80)
