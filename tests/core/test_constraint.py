@@ -159,6 +159,14 @@ def test_json_has_one_number_type() -> None:
     assert hash(OneOf((5,))) == hash(OneOf((5.0,)))
 
 
+def test_equal_constraints_are_never_unequal_too() -> None:
+    for one, same in ((Equals(5), Equals(5.0)), (OneOf((5,)), OneOf((5.0,))), (OneOf(()), OneOf(()))):
+        assert one == same
+        assert not one != same  # noqa: SIM202 - `!=` is what is tested
+    assert Equals(5) != Equals(6)
+    assert OneOf((5,)) != OneOf((6,))
+
+
 def test_a_string_that_utf8_cannot_carry_satisfies_nothing() -> None:
     for kind in (
         Equals("\ud800"),

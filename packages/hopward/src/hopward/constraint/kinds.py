@@ -42,6 +42,10 @@ class Equals(Condition, frozen=True, eq=False, tag="equals"):
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Equals) and scalar_key(self.value) == scalar_key(other.value)
 
+    # Without it, msgspec's own `!=` compares identities.
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
     def __hash__(self) -> int:
         return hash(scalar_key(self.value))
 
@@ -53,6 +57,9 @@ class OneOf(Condition, frozen=True, eq=False, tag="one_of"):
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, OneOf) and scalar_keys(self.values) == scalar_keys(other.values)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
 
     def __hash__(self) -> int:
         return hash(scalar_keys(self.values))
