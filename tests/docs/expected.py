@@ -1,8 +1,8 @@
 """What a page shows a command to print, compared with what it prints.
 
-A line of only `...` stands for any lines, `...` in a line for any text. Spaces count as one. Times, hashes and
-ids differ in every run: any time stands for any other; an id shown for the first time (`task_4f...`, `dec_...`,
-`tok_...`) stands for the one that is printed there, and from then on for exactly that one.
+A line of only `...` stands for any lines, `...` in a line for any text. Spaces count as one. Times, hashes
+and ids differ in every run: any time stands for any other; an id shown for the first time (`task_4f...`,
+`dec_...`, `tok_...`) stands for the one that is printed there, and from then on for exactly that one.
 """
 
 import re
@@ -26,7 +26,7 @@ class Known:
         return re.sub(_ID, lambda found: self.ids.get(found[0], found[0]), text)
 
     def matches(self, shown: str, printed: str) -> bool:
-        """Whether a command printed what the page shows; if so, the ids shown for the first time are known."""
+        """Whether a command printed what the page shows; if so, the ids shown there first are known."""
         new: list[str] = []
         pattern = "".join(self._line(line, new) for line in _lines(shown))
         found = re.fullmatch(pattern, "".join(f"{line}\n" for line in _lines(printed)))
@@ -48,7 +48,9 @@ class Known:
     def _part(self, part: re.Match[str], new: list[str]) -> str:
         shown = part["id"]
         if not shown:
-            return {"time": _TIME, "hash": "[0-9a-f]{64}", "ms": _DURATION, "any": r"[^\n]*?"}[str(part.lastgroup)]
+            return {"time": _TIME, "hash": "[0-9a-f]{64}", "ms": _DURATION, "any": r"[^\n]*?"}[
+                str(part.lastgroup)
+            ]
         if shown in self.ids:
             return re.escape(self.ids[shown])
         if shown in new:

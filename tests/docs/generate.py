@@ -1,4 +1,4 @@
-"""Writes what the documentation takes from the code: `make docs`. A test fails while anything of it is stale."""
+"""Writes what the documentation takes from the code: `make docs`. A test fails while any of it is stale."""
 
 from . import command_pages, schemas, settings_tables
 from .markdown import DOCS

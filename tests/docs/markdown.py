@@ -1,4 +1,4 @@
-"""Pages as the tests read them: fenced blocks with the directives in front of them, links, headings, tables."""
+"""Pages as the tests read them: fenced blocks with the directives before them, links, headings, tables."""
 
 import re
 from collections.abc import Iterator

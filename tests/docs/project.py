@@ -3,6 +3,7 @@
 import shutil
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 from hopward import Guard, Outcome, ToolCall
 from hopward.clock import SECOND
@@ -45,7 +46,7 @@ def _reject_a_policy(path: Path, guard: Guard, clock: FixedClock) -> None:
     path.unlink()
 
 
-CALLS = (
+CALLS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("read_ticket", {"ticket_id": "T-1041"}),
     ("refund", {"ticket_id": "T-1041", "amount": 35.0, "reason": "arrived broken"}),
     ("refund", {"ticket_id": "T-1042", "amount": 45.0, "reason": "late"}),

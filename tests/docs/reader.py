@@ -4,7 +4,7 @@ What a block is, its language says; what is done with it, the directives on the 
 
     <!-- file: NAME -->      the block is written to NAME in the reader's folder
     <!-- edit: NAME -->      the tables of the block replace those of NAME, a TOML file
-    <!-- given: NAME -->     NAME of tests/docs/given is in the folder (a console block; not shown on the page)
+    <!-- given: NAME -->     NAME of tests/docs/given is in the folder, though the page does not show it
     <!-- schema: NAME -->    a JSON block is one of shared/schema/NAME.json
     <!-- status: N -->       the last command of a console block ends with exit status N
     <!-- not run: WHY -->    the block cannot be run by the tests
@@ -16,7 +16,7 @@ Addresses of the page (`127.0.0.1:8700` and so on) are moved to free ports, `/ho
 import json
 import socket
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -139,7 +139,9 @@ class Reader:
 
     def _here(self, text: str) -> str:
         for port, free in self._moved.items():
-            text = text.replace(f"127.0.0.1:{port}", f"127.0.0.1:{free}").replace(f"port={port}", f"port={free}")
+            text = text.replace(f"127.0.0.1:{port}", f"127.0.0.1:{free}").replace(
+                f"port={port}", f"port={free}"
+            )
         return text.replace(HOME, str(self._folder))
 
     def _there(self, text: str) -> str:
@@ -170,7 +172,7 @@ LANGUAGES = tuple(_FOLLOWED)
 
 
 @contextmanager
-def reading(page: Page, folder: Path) -> Iterator[Reader]:
+def reading(page: Page, folder: Path) -> Generator[Reader]:
     """A reader of a page, in an empty folder or in the project the page asks for."""
     with ExitStack() as opened:
         if "<!-- project: support_desk -->" in page.text:
@@ -180,7 +182,7 @@ def reading(page: Page, folder: Path) -> Iterator[Reader]:
 
 
 def _steps(text: str) -> Iterator[tuple[str, str]]:
-    """Commands and what they print. A command whose line ends in a backslash goes on with a line that begins `> `."""
+    """Commands and what they print. After a final backslash, a command goes on in a line that begins `> `."""
     command, shown = "", ""
     for line in text.splitlines():
         if line.startswith("$ "):

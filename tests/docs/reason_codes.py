@@ -93,8 +93,9 @@ def _named(node: ast.AST) -> Iterator[str]:
             if _callee(node) in CALLS:
                 yield from (code for argument in node.args if (code := _code(argument)))
             yield from (code for k in node.keywords if k.arg in KEYWORDS and (code := _code(k.value)))
-        case ast.AnnAssign(target=ast.Name(id="error"), value=ast.Constant()) | ast.Assign(
-            targets=[ast.Name(id="error")], value=ast.Constant()
+        case (
+            ast.AnnAssign(target=ast.Name(id="error"), value=ast.Constant())
+            | ast.Assign(targets=[ast.Name(id="error")], value=ast.Constant())
         ):
             if node.value is not None and (code := _code(node.value)):
                 yield code
@@ -132,4 +133,6 @@ def _sentence(node: ast.expr) -> bool:
 
 
 def _spelling(node: ast.AST) -> str:
-    return ast.unparse(node).replace("f'", 'f"', 1).replace("'", '"') if isinstance(node, ast.JoinedStr) else ""
+    return (
+        ast.unparse(node).replace("f'", 'f"', 1).replace("'", '"') if isinstance(node, ast.JoinedStr) else ""
+    )

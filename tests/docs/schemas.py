@@ -27,7 +27,7 @@ from .markdown import ROOT
 FOLDER = ROOT / "shared" / "schema"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
-# `hopward.canonical.JSON` is recursive, which msgspec cannot export; the arguments of a call are any JSON object.
+# `hopward.canonical.JSON` is recursive, which msgspec cannot export: here arguments are any JSON object.
 CALL = msgspec.defstruct(
     "ToolCall",
     [("server", str), ("tool", str), ("arguments", dict[str, Any], {})],

@@ -1,12 +1,13 @@
 """The tables of docs/reference/configuration.md: one per struct, written after the structs themselves.
 
-A table stands after `<!-- settings: NAME -->`. Key, type and default come from the struct NAME, the meaning is
-the page's own: it is kept, and a key that is new gets an empty one, which a test refuses.
+A table stands after `<!-- settings: NAME -->`. Key, type and default come from the struct NAME, the meaning
+is the page's own: it is kept, and a key that is new gets an empty one, which a test refuses.
 """
 
 import json
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import msgspec
 from msgspec import inspect
@@ -127,7 +128,9 @@ def _kind(kind: inspect.Type) -> str:
         case inspect.StructType(cls):
             return _LINKS.get(cls.__name__, "[constraints](#constraints)")
         case inspect.UnionType(types):
-            return " or ".join(dict.fromkeys(_kind(one) for one in types if not isinstance(one, inspect.NoneType)))
+            return " or ".join(
+                dict.fromkeys(_kind(one) for one in types if not isinstance(one, inspect.NoneType))
+            )
         case _:
             raise AssertionError(f"no word for {kind}")
 
@@ -135,9 +138,7 @@ def _kind(kind: inspect.Type) -> str:
 def _default(field: inspect.Field) -> str:
     if field.required:
         return "required"
-    value = field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()
+    value: Any = field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()
     if value in ("", (), {}, None) or isinstance(value, msgspec.Struct):
         return "none" if not isinstance(value, msgspec.Struct) else "its defaults"
-    if isinstance(value, tuple):
-        value = list(value)
     return f"`{json.dumps(value)}`"

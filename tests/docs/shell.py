@@ -6,7 +6,7 @@ import selectors
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 PATIENCE = 60.0
@@ -71,7 +71,7 @@ class Shell:
         self._said += data.decode("utf-8", "replace")
 
 
-def _environment() -> Mapping[str, str]:
+def _environment() -> dict[str, str]:
     """This process's environment with our commands first, and nothing that points at another project."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("HOPWARD_", "GIT_"))}
     binaries = str(Path(sys.executable).parent)

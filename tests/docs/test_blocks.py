@@ -21,7 +21,12 @@ def test_every_block_of_the_page_does_what_the_page_says(
 
 
 def test_every_block_is_in_a_language_the_reader_knows() -> None:
-    strange = [f"{page.name}:{b.line}: {b.language}" for page in pages() for b in page.blocks if b.language not in LANGUAGES]
+    strange = [
+        f"{page.name}:{b.line}: {b.language}"
+        for page in pages()
+        for b in page.blocks
+        if b.language not in LANGUAGES
+    ]
     assert strange == []
 
 

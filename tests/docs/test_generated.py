@@ -67,7 +67,9 @@ def test_the_schema_files_are_current() -> None:
 def test_the_call_that_is_exported_has_the_fields_of_the_real_one() -> None:
     exported, real = schemas.CALL(server="s", tool="t"), ToolCall(server="s", tool="t")
     assert msgspec.structs.asdict(exported) == msgspec.structs.asdict(real)
-    assert [f.name for f in msgspec.structs.fields(exported)] == [f.name for f in msgspec.structs.fields(real)]
+    assert [f.name for f in msgspec.structs.fields(exported)] == [
+        f.name for f in msgspec.structs.fields(real)
+    ]
 
 
 @pytest.mark.parametrize("name", SAMPLES)

@@ -7,7 +7,9 @@ from .markdown import Page, page, pages
 
 @pytest.mark.parametrize("shown", pages(), ids=lambda page: page.name)
 def test_every_link_to_a_file_leads_to_one_and_to_a_heading_of_it(shown: Page) -> None:
-    assert [f"{shown.name}:{line}: {target}" for line, target in shown.links if not _leads(shown, target)] == []
+    assert [
+        f"{shown.name}:{line}: {target}" for line, target in shown.links if not _leads(shown, target)
+    ] == []
 
 
 def test_every_page_can_be_reached_from_the_first_one() -> None:

@@ -3,9 +3,10 @@
 import json
 import re
 import sqlite3
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 
@@ -19,7 +20,7 @@ ROWS = PAGE.table("kind")
 
 
 @pytest.fixture
-def log(tmp_path: Path) -> sqlite3.Connection:
+def log(tmp_path: Path) -> Iterator[sqlite3.Connection]:
     """The decision log of the project that the page's examples run in."""
     support_desk(tmp_path)
     with closing(sqlite3.connect(tmp_path / ".hopward" / "decisions.db")) as connection:
@@ -52,7 +53,9 @@ def test_records_have_the_members_that_the_page_names(row: list[str], log: sqlit
     assert set().union(*members) >= allowed, "the page names members that no row has"
 
 
-def test_the_decision_shown_on_the_page_has_the_shape_of_one_that_was_written(log: sqlite3.Connection) -> None:
+def test_the_decision_shown_on_the_page_has_the_shape_of_one_that_was_written(
+    log: sqlite3.Connection,
+) -> None:
     shown = next(json.loads(block.text) for block in PAGE.blocks if block.language == "json")
     query = "SELECT record FROM log WHERE kind = 'decision' AND reason = 'outside_task'"
     written = json.loads(log.execute(query).fetchone()[0])
@@ -60,5 +63,5 @@ def test_the_decision_shown_on_the_page_has_the_shape_of_one_that_was_written(lo
     assert shown["verdict"]["sentence"] == written["verdict"]["sentence"]
 
 
-def _shape(value: object) -> object:
-    return {name: _shape(inner) for name, inner in value.items()} if isinstance(value, dict) else type(value)
+def _shape(value: Any) -> Any:
+    return {name: _shape(value[name]) for name in value} if isinstance(value, dict) else type(value)
