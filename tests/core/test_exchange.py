@@ -229,6 +229,12 @@ def test_an_actor_token_is_the_clients_own_and_for_the_authority(changes: dict[s
     assert refusal(by_agent(actor=agent_token(**changes))) == "invalid_request"
 
 
+def test_an_actor_token_that_names_another_agent_is_not_the_clients() -> None:
+    confused = agent_token(subject="agent:other")
+    willing = presented(may_act=Party(issuer=ISSUER, subject="agent:other"))
+    assert refusal(by_agent(actor=confused, subject=willing)) == "invalid_request"
+
+
 def test_a_may_act_token_without_its_actor_is_refused() -> None:
     """Advisory row 48 (keycloak#52691): leaving a parameter out never makes the result weaker."""
     assert refusal(by_agent(actor=None)) == "invalid_request"

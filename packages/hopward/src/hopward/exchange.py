@@ -147,7 +147,7 @@ def check(request: ExchangeRequest, targets: Mapping[str, Target], now: Instant,
     `targets` are all registered targets by resource indicator.
     """
     target = _target(request, targets)
-    _check_tokens(request, now, limits)
+    _check_tokens(request, limits)
     _check_addressed(request, limits)
     return Grant(
         client=request.client.id,
@@ -180,14 +180,12 @@ def _target(request: ExchangeRequest, targets: Mapping[str, Target]) -> Target:
     return target
 
 
-def _check_tokens(request: ExchangeRequest, now: Instant, limits: Limits) -> None:
+def _check_tokens(request: ExchangeRequest, limits: Limits) -> None:
     """Checks 2 and 11, and that the subject token is a task's and the actor token an agent's."""
     subject, actor = request.subject, request.actor
     for token in (subject, *([actor] if actor else ())):
         if token.issuer != limits.issuer:
             raise _refused("invalid_request", "A token is of another issuer.")
-        if token.expires_at <= now:
-            raise _refused("invalid_request", "A token has expired.")
         if token.bound:
             raise _refused("invalid_request", "A token is bound to a key, which an exchange would undo.")
     if not subject.task or is_agent(subject.subject):
@@ -266,12 +264,12 @@ def _call(request: ExchangeRequest, target: Target) -> CallDetails | None:
 
 
 def _expiry(request: ExchangeRequest, target: Target, now: Instant, limits: Limits) -> Instant:
-    """Check 7, in whole seconds as tokens have them."""
+    """Check 7, in whole seconds as tokens have them; and that both tokens are current, of check 2."""
     life = limits.token_seconds if target.kind == "endpoint" else limits.credential_seconds
     inputs = [request.subject.expires_at, *([request.actor.expires_at] if request.actor else [])]
     ends = min(to_seconds(now) + life, *map(to_seconds, inputs))
     if ends <= to_seconds(now):
-        raise _refused("invalid_request", "Less than a second is left of a token.")
+        raise _refused("invalid_request", "A token has expired, or will within a second.")
     return from_seconds(ends)
 
 
