@@ -15,6 +15,7 @@ from rich.text import Text
 
 console = Console(highlight=False)
 INDENT = (0, 0, 0, 3)
+WIDE = 100
 
 
 class Chapters:
@@ -98,17 +99,21 @@ def command(line: str) -> None:
 
 
 def log_table(rows: Iterable[Mapping[str, Any]]) -> None:
-    """Rows of the decision log, a line each."""
+    """Rows of the decision log, a line each; a narrow terminal does without their ids."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    for column in ("row", "time", "kind", "verdict", "call", "reason", "decision"):
-        table.add_column(column, no_wrap=True, overflow="ellipsis", ratio=2 if column == "call" else None)
+    for column in ("row", "time", "kind", "verdict"):
+        table.add_column(column, no_wrap=True)
+    table.add_column("call", overflow="fold")
+    table.add_column("reason", no_wrap=True)
+    if console.width >= WIDE:
+        table.add_column("decision", no_wrap=True)
     for row in rows:
         call = f"{row['server']}/{row['tool']}" if row["tool"] else row["server"]
         if row["kind"] == "credential" and not call:
-            call = "(a token for the authority)"
+            call = "(for the authority)"
         reason = row["reason"] or row["record"].get("event", "")
         style = {"permit": "green", "deny": "red", "step-up": "yellow"}.get(row["verdict"], "")
         verdict = Text(row["verdict"], style=style)
         cells = (str(row["seq"]), row["at"][11:19], row["kind"], verdict, call, reason, row["decision"][:12])
-        table.add_row(*cells)
+        table.add_row(*cells[: len(table.columns)])
     console.print(Padding(table, INDENT))
