@@ -1,0 +1,13 @@
+"""The guarding MCP proxy: every `tools/call` authorized, credentialed and logged on its way to the server.
+
+    a message comes in    jsonrpc (strict parse), methods (what each method means)
+    and is judged         session: client_side, server_side, endings; pending (what is under way), turn (one
+                          commit per event-loop turn), gate (what a server's sessions share), results, replies
+    a credential goes on  delivery
+    over stdio            run -> stdio: client_end, lines, child
+    over HTTP             serve -> front -> endpoint -> relay: request, visit, headers, sse, http_sessions,
+                          departure, upstream
+    on the command line   cli (loads the others only when they run)
+
+Nothing here decides: `hopward.Guard` does. The stdio side imports nothing of the HTTP side.
+"""

@@ -45,6 +45,7 @@ class Pump:
         self._ended = asyncio.Event()
         self._stopped = asyncio.Event()
         self._idle = asyncio.Event()
+        self._finished = False
         self._how = ""
 
     def stop(self) -> None:
@@ -83,6 +84,8 @@ class Pump:
         self._gate.turn.flush()
 
     def _finish(self, sentence: str) -> None:
+        """Answer for the server, which is gone, and take no message any more."""
+        self._finished = True
         if self._timer is not None:
             self._timer.cancel()
         self._gate.turn.flush()
@@ -96,6 +99,8 @@ class Pump:
             self._client_line(line)
 
     def _client_line(self, line: bytes | Overlong) -> None:
+        if self._finished:
+            return
         try:
             if isinstance(line, Overlong):
                 raise too_large(self._gate.max_bytes)
