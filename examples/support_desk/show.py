@@ -116,4 +116,4 @@ def log_table(rows: Iterable[Mapping[str, Any]]) -> None:
         verdict = Text(row["verdict"], style=style)
         cells = (str(row["seq"]), row["at"][11:19], row["kind"], verdict, call, reason, row["decision"][:12])
         table.add_row(*cells[: len(table.columns)])
-    console.print(Padding(table, INDENT))
+    console.print(Padding(table, (0, 0, 0, 1)))
