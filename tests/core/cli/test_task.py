@@ -3,6 +3,7 @@
 import pytest
 
 from hopward.clock import SystemClock, iso
+from hopward.errors import TokenError
 from hopward.model import ToolCall
 from hopward.wiring import Guard
 
@@ -112,6 +113,18 @@ def test_a_token_as_json_is_a_token_response(desk: Shell) -> None:
     assert found["token_type"] == "Bearer"
     assert 0 < found["expires_in"] <= 900
     assert found["resource"] == "http://127.0.0.1:8701/desk/mcp"
+
+
+def test_without_a_server_the_token_is_the_tasks_own_and_opens_no_endpoint(desk: Shell, guard: Guard) -> None:
+    task = opened(desk)
+    printed = desk(f"task token {task}")
+    presented = guard.issuer.verify(printed.out.strip())
+    assert (presented.task, presented.audience) == (task, "http://127.0.0.1:8700")
+    assert presented.may_act is not None
+    assert presented.may_act.subject == "agent:assistant"
+    assert "assistant can exchange it at http://127.0.0.1:8700/token" in printed.err
+    with pytest.raises(TokenError):
+        guard.identify(printed.out.strip(), "http://127.0.0.1:8700")
 
 
 def test_no_token_is_written_to_the_decision_log(desk: Shell) -> None:

@@ -5,7 +5,6 @@ from itertools import islice
 import click
 import msgspec
 
-from hopward.claims import scope_text
 from hopward.cli.guarded import pass_guard
 from hopward.cli.output import hint, show_fields, show_json, show_table, tell
 from hopward.cli.person import local_user
@@ -14,7 +13,7 @@ from hopward.errors import NotFoundError, StateError
 from hopward.exchange import endpoint
 from hopward.issuer import Issued
 from hopward.model import Task, TaskState
-from hopward.wire import ExchangeForm
+from hopward.wire import ACCESS_TOKEN_TYPE, ExchangeForm
 from hopward.wiring import Guard
 
 _MANY = 100_000
@@ -97,33 +96,30 @@ def list_tasks(guard: Guard, state: TaskState | None, limit: int, as_json: bool)
 
 @task.command("token")
 @click.argument("task_id", metavar="TASK")
-@click.option("--server", required=True, help="The server whose endpoint at the proxy the token opens.")
+@click.option("--server", default="", help="The server whose endpoint at the proxy the token opens.")
 @click.option("--json", "as_json", is_flag=True, help="Print a token response (RFC 8693) as JSON.")
 @pass_guard
 def token(guard: Guard, task_id: str, server: str, as_json: bool) -> None:
-    """Print an access token for a server's endpoint at the proxy: a secret with the task's rights."""
+    """Print an access token for a server's endpoint at the proxy: a secret with the task's rights.
+
+    Without --server, print the task's own token, which opens nothing: the task's agent exchanges it at the
+    authority, together with its own, for what --server would print.
+    """
     if guard.settings.authority.mode == "remote":
         told = "Tokens are minted by the remote authority, not on this machine."
         raise StateError(told, advice=f"Ask {guard.settings.authority.token_endpoint} for one (RFC 8693).")
-    if server not in guard.settings.servers:
+    if server and server not in guard.settings.servers:
         known = ", ".join(sorted(guard.settings.servers)) or "none"
         raise NotFoundError(f"There is no server {server!r}.", advice=f"Configured servers: {known}")
-    resource = endpoint(guard.settings, server)
-    issued = _access_token(guard, guard.task(task_id), resource)
+    found = guard.task(task_id)
+    resource = endpoint(guard.settings, server) if server else guard.issuer.issuer
+    issued = _access_token(guard, found, resource) if server else guard.issuer.task_token(found, guard.ledger)
     if as_json:
-        show_json(
-            {
-                "access_token": issued.token,
-                "issued_token_type": "urn:ietf:params:oauth:token-type:access_token",
-                "token_type": "Bearer",
-                "expires_in": issued.expires_in,
-                "scope": scope_text(issued.scope),
-                "resource": resource,
-            }
-        )
+        show_json(issued.answer() | {"issued_token_type": ACCESS_TOKEN_TYPE, "resource": resource})
     else:
         tell(issued.token)
-    hint(f"This is a secret. It opens {resource} for {issued.expires_in} seconds; do not store it.")
+    what = f"It opens {resource}" if server else f"{found.agent} can exchange it at {resource}/token"
+    hint(f"This is a secret. {what} for {issued.expires_in} seconds; do not store it.")
 
 
 def _access_token(guard: Guard, found: Task, resource: str) -> Issued:
