@@ -1,7 +1,7 @@
 """A server, run by the tests as a process of its own, that writes down what it is sent before it answers.
 
     recorder.py RECORD --stdio
-    recorder.py RECORD --http       prints the port it listens on
+    recorder.py RECORD --http PORT    prints the port it listens on
 
 Each message is one line of the file RECORD: the bytes that came, read as Latin-1, and the claims of the
 credential that came with it. `note` and `change` answer with the decision in that credential, `gated` does
@@ -130,7 +130,7 @@ def serve_http(recorder: Recorder) -> None:
         def log_message(self, format: str, *args: Any) -> None:
             """Says nothing."""
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Endpoint) as server:
+    with ThreadingHTTPServer(("127.0.0.1", int(sys.argv[3])), Endpoint) as server:
         sys.stdout.write(f"{server.server_port}\n")
         sys.stdout.flush()
         server.serve_forever()

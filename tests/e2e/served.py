@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from .project import HOPWARD, RECORDER, Project, recorded_at
@@ -80,15 +80,19 @@ class Caller:
 
 
 @contextmanager
-def recorder(folder: Path) -> Iterator[str]:
+def recorder(folder: Path, port: int = 0) -> Iterator[str]:
     """A recorder on HTTP that writes into this folder; its URL."""
-    with ended(Running([sys.executable, str(RECORDER), "received.jsonl", "--http"], folder)) as started:
-        port = started.wait_for(r"(\d+)\n")[1]
-        yield f"http://127.0.0.1:{port}/mcp"
+    command = [sys.executable, str(RECORDER), "received.jsonl", "--http", str(port)]
+    with ended(Running(command, folder)) as started:
+        found = started.wait_for(r"(\d+)\n")[1]
+        yield f"http://127.0.0.1:{found}/mcp"
+
+
+Started = TypeVar("Started", bound=Running)
 
 
 @contextmanager
-def ended(started: Running) -> Iterator[Running]:
+def ended(started: Started) -> Iterator[Started]:
     """Something running that has ended afterwards."""
     try:
         yield started

@@ -47,15 +47,22 @@ class Wire(Running):
         self.send(message if params is None else message | {"params": params})
         return self._ids
 
-    def read(self) -> Body:
-        """The next message of the proxy."""
+    def next(self) -> Body | None:
+        """The next message of the proxy, or None when it has ended; a line that is cut short is none."""
         while b"\n" not in self._buffer:
             assert self._selector.select(PATIENCE), f"no answer came: {self.said}"
             data = os.read(self.stdout.fileno(), 1 << 20)
-            assert data, f"the proxy has ended: {self.said}"
+            if not data:
+                return None
             self._buffer += data
         line, self._buffer = self._buffer.split(b"\n", 1)
         return json.loads(line)
+
+    def read(self) -> Body:
+        """The next message of the proxy, which must come."""
+        message = self.next()
+        assert message is not None, f"the proxy has ended: {self.said}"
+        return message
 
     def ask(self, method: str, params: Body | None = None) -> Body:
         """Send a request and wait for the answer to it, which must come next."""
@@ -79,11 +86,8 @@ class Wire(Running):
         return self.over()
 
     def rest(self) -> list[Body]:
-        """Every message up to the end of the proxy's output; a last line that is cut short is none."""
-        rest = self._buffer
-        while data := os.read(self.stdout.fileno(), 1 << 20):
-            rest += data
-        return [json.loads(line) for line in rest.split(b"\n")[:-1]]
+        """Every message up to the end of the proxy's output."""
+        return list(iter(self.next, None))
 
     def end(self) -> None:
         try:
