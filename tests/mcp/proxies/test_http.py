@@ -315,7 +315,18 @@ async def test_a_call_beyond_the_tokens_scope_is_told_which_scope_it_needs(front
     answered = await fronted.call(token, "stream")
     assert answered.status == 403
     assert 'error="insufficient_scope", scope="desk/stream"' in answered.headers["www-authenticate"]
+    assert answered.message["error"]["data"]["reason"] == "outside_scope"
+    assert fronted.servers["desk"].calls[1:] == []
+
+
+async def test_a_call_beyond_the_task_itself_is_a_tool_error_because_no_token_would_reach_it(
+    fronted: Fronted,
+) -> None:
+    token = caller_token(fronted.guard, "desk", scope=("desk/echo",))[0]
+    answered = await fronted.call(token, "hidden")
+    assert answered.status == 200
     assert answered.message["result"]["isError"] is True
+    assert answered.message["result"]["_meta"]["dev.hopward/decision"]["reason"] == "outside_scope"
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,14 @@
 """`/SERVER/mcp`: the Streamable HTTP endpoint in front of one server, for callers already identified."""
 
+import asyncio
 from typing import Final
 from urllib.parse import quote, urlsplit
 
 import aiohttp
+import msgspec
 
-from hopward import Chain, HopwardError
+from hopward import Chain, Decision, HopwardError
+from hopward_mcp.endings import GONE
 from hopward_mcp.gate import Gate
 from hopward_mcp.headers import (
     HEADER_MISMATCH,
@@ -21,11 +24,13 @@ from hopward_mcp.jsonrpc import (
     INVALID_REQUEST,
     METHOD_NOT_FOUND,
     PARSE_ERROR,
+    Message,
     MessageError,
 )
 from hopward_mcp.relay import Relay
+from hopward_mcp.replies import step_up
 from hopward_mcp.request import JSON_TYPE, GoneError, Request
-from hopward_mcp.route import Reply
+from hopward_mcp.route import Reply, Route, to_nobody
 from hopward_mcp.session import Session
 from hopward_mcp.upstream import Upstream
 from hopward_mcp.visit import Visit
@@ -87,10 +92,10 @@ class Endpoint:
         held = None if modern else self._held(request, chain)
         session = held.session if held is not None else Session(self.gate)
         visit = Visit(request, chain, session, held, modern)
-        route = await visit.from_client(message)
+        route = await self._judged(visit, message)
         relay = Relay(self._upstream, self._sessions, visit)
         if isinstance(route, Reply):
-            await self._reply(request, route, modern=modern)
+            await self._reply(visit, message, route)
         elif route is None:
             await request.answer(202)
         elif route.key is None:
@@ -98,14 +103,30 @@ class Endpoint:
         else:
             await relay.call(route, route.key)
 
-    async def _reply(self, request: Request, reply: Reply, *, modern: bool) -> None:
+    async def _judged(self, visit: Visit, message: Message) -> Route:
+        try:
+            return await visit.from_client(message)
+        except asyncio.CancelledError:
+            if visit.held is None:
+                # The decision may still come; then the call is not forwarded, and that is its outcome.
+                visit.session.endings.fail_all(GONE, to_nobody)
+            raise
+
+    async def _reply(self, visit: Visit, message: Message, reply: Reply) -> None:
         decision = reply.decision
-        if decision is None or decision.verdict.reason != "outside_scope":
-            await request.answer(_reply_status(reply.code, modern=modern), reply.body)
+        if decision is None or not self._wants_scope(decision):
+            await visit.request.answer(_reply_status(reply.code, modern=visit.modern), reply.body)
             return
         scope = quote(f"{decision.server}/{decision.tool}", safe=_SCOPE_SAFE)
         challenge = f'{self.challenge}, error="insufficient_scope", scope="{scope}"'
-        await request.answer(403, reply.body, {"www-authenticate": challenge})
+        await visit.request.answer(403, step_up(message, decision), {"www-authenticate": challenge})
+
+    def _wants_scope(self, decision: Decision) -> bool:
+        """Whether it was the token's scope that was too narrow, and a token of more scope is to be had."""
+        if decision.verdict.reason != "outside_scope":
+            return False
+        wider = msgspec.structs.replace(decision.chain, scope=(self.scope,))
+        return decision.tool in self.gate.guard.visible(wider, decision.server, [decision.tool])
 
     async def _on_session(self, request: Request, chain: Chain) -> None:
         held = self._held(request, chain)

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from hopward import Chain
 from hopward_mcp.endings import lost
-from hopward_mcp.route import Route
+from hopward_mcp.route import to_nobody
 from hopward_mcp.session import Session
 
 _MOST = 10_000
@@ -70,13 +70,9 @@ class HttpSessions:
     def close(self, held: HttpSession) -> None:
         """Forget a session; what is under way in it is recorded as lost."""
         if self._sessions.pop(held.id, None) is not None:
-            held.session.endings.fail_all(lost("The session has ended."), _nobody)
+            held.session.endings.fail_all(lost("The session has ended."), to_nobody)
 
     def close_all(self) -> None:
         """Forget every session."""
         for held in list(self._sessions.values()):
             self.close(held)
-
-
-def _nobody(_route: Route) -> None:
-    """Nobody waits for these answers."""

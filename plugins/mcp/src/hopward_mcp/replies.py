@@ -13,15 +13,27 @@ def refusal(message: Message, decision: Decision | None) -> bytes:
     `tools/call` is answered with a tool error, which a model can read and act on; other requests with a
     JSON-RPC error.
     """
-    if decision is None:
-        sentence = "Hopward could not reach a decision. The call was not executed."
-        data: Body = {"id": "", "verdict": "deny", "reason": "undecided"}
-    else:
-        sentence = f"{decision.verdict.sentence} The call was not executed. Decision {decision.id}."
-        verdict = decision.verdict
-        data = {"id": decision.id, "verdict": verdict.name, "reason": verdict.reason}
+    sentence, data = _told(decision)
     if message.method == "tools/call":
         return tool_error(message, sentence, data)
+    return _as_error(message, sentence, data)
+
+
+def step_up(message: Message, decision: Decision) -> bytes:
+    """The same for a call that a token of more scope would reach: the client, not the model, can act."""
+    return _as_error(message, *_told(decision))
+
+
+def _told(decision: Decision | None) -> tuple[str, Body]:
+    if decision is None:
+        sentence = "Hopward could not reach a decision. The call was not executed."
+        return sentence, {"id": "", "verdict": "deny", "reason": "undecided"}
+    verdict = decision.verdict
+    sentence = f"{verdict.sentence} The call was not executed. Decision {decision.id}."
+    return sentence, {"id": decision.id, "verdict": verdict.name, "reason": verdict.reason}
+
+
+def _as_error(message: Message, sentence: str, data: Body) -> bytes:
     return error(message.id, REFUSED, sentence, {"decision": data.pop("id"), **data})
 
 

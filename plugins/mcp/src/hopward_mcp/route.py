@@ -39,6 +39,10 @@ Deliver: TypeAlias = Callable[[Route], None]
 """Called exactly once per message, at once or at the end of the event-loop turn."""
 
 
+def to_nobody(_route: Route) -> None:
+    """A `Deliver` for what nobody waits for any more."""
+
+
 class Later:
     """In place of a route: it is delivered at the end of the turn."""
 

@@ -9,7 +9,7 @@ from hopward_mcp.endings import Failure
 from hopward_mcp.http_sessions import HttpSession
 from hopward_mcp.jsonrpc import Message
 from hopward_mcp.request import Request
-from hopward_mcp.route import Route
+from hopward_mcp.route import Route, to_nobody
 from hopward_mcp.session import Session
 
 
@@ -72,12 +72,8 @@ class Visit:
 
     def abandon(self, key: int, failure: Failure) -> None:
         """Record that a request ended without anybody waiting for its answer."""
-        self.session.endings.fail(key, failure, _nobody)
+        self.session.endings.fail(key, failure, to_nobody)
 
     def is_open(self, key: int | None) -> bool:
         """Whether a request still waits for its answer."""
         return self.session.requests.get(key) is not None
-
-
-def _nobody(_route: Route) -> None:
-    """Nobody waits for this answer."""
