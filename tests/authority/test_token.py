@@ -285,15 +285,25 @@ def test_no_series_of_exchanges_exceeds_its_first_token(authority: Authority) ->
     assert third["sub"] == first["sub"]
 
 
+def test_an_actor_of_another_tenant_is_refused_and_logged(authority: Authority, make_authority: Any) -> None:
+    """Advisory row 57 (CVE-2025-55241): every use of an actor token leaves a row, refusals too."""
+    elsewhere: Authority = make_authority()
+    answer = authority.exchange("helper", actor_token=elsewhere.agent_token("helper"))
+    assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request")
+    (row,) = authority.rows("refusal")
+    assert "client helper at /token" in row.record["sentence"]
+    assert authority.exchange("helper").status_code == 200
+    names = authority.rows("credential")[-1].record["credential"]["lineage"]
+    actor = authority.rows("credential")[-2].record["credential"]
+    assert (actor["subject"], f"token:{actor['id']}" in names) == ("agent:helper", True)
+
+
 def test_a_token_from_another_environment_is_refused(authority: Authority, make_authority: Any) -> None:
-    """Advisory rows 18, 26 and 57 (CVE-2025-55241): another tenant's tokens, logged as refused."""
+    """Advisory rows 18 and 26: same issuer, same names, other keys."""
     elsewhere: Authority = make_authority()
     subject = elsewhere.task_token(elsewhere.open_task())
-    actor = elsewhere.agent_token("helper")
-    for changes in ({"subject_token": subject}, {"actor_token": actor}):
-        answer = authority.exchange("helper", **changes)
-        assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request")
-    assert len(authority.rows("refusal")) == 2
+    answer = authority.exchange("helper", subject_token=subject)
+    assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request")
     foreign = elsewhere.assertion("helper")
     answer = authority.post("/token", "helper", client_assertion=foreign, grant_type="client_credentials")
     assert (answer.status_code, answer.json()["error"]) == (401, "invalid_client")

@@ -248,6 +248,11 @@ def test_a_token_of_another_issuer_is_refused(issuer: str) -> None:
     assert refusal(sign(claims(iss=issuer), KEYS["ES256"], "at+jwt")) == "wrong_issuer"
 
 
+def test_a_caller_may_compare_the_audience_by_itself() -> None:
+    token = sign(claims(aud="https://anyone.example"), KEYS["ES256"], "at+jwt")
+    assert checked(token, Expected(types=("at+jwt",), issuer=ISSUER, audience=None))
+
+
 def test_an_unset_audience_or_issuer_accepts_nothing() -> None:
     """Advisory row 29."""
     token = sign(claims(), KEYS["ES256"], "at+jwt")
@@ -300,6 +305,12 @@ def test_a_signature_has_exactly_its_length(alg: Algorithm, size: int) -> None:
     refusal(f"{content}.{encode(data)}")
 
 
+def test_a_signature_with_the_same_numbers_in_more_bytes_is_refused() -> None:
+    content, _, signature = sign(claims(), KEYS["ES256"], "at+jwt").rpartition(".")
+    data = decode(signature)
+    assert refusal(f"{content}.{encode(data[:32] + bytes(1) + data[32:])}") == "bad_signature"
+
+
 def test_zero_and_out_of_range_signatures_are_refused() -> None:
     """The "psychic" signature (r = s = 0), and values that are not reduced."""
     content, _, signature = sign(claims(), KEYS["ES256"], "at+jwt").rpartition(".")
@@ -318,7 +329,11 @@ def test_zero_and_out_of_range_signatures_are_refused() -> None:
 def test_a_token_that_is_too_long_is_neither_made_nor_read() -> None:
     with pytest.raises(TokenError):
         sign(claims(pad="x" * MAX_TOKEN), KEYS["ES256"], "at+jwt")
-    assert refusal("a" * (MAX_TOKEN + 1)) == "malformed"
+    fitting = MAX_TOKEN - len(raw(header(), json.dumps(claims(pad=""))))
+    pad = "x" * (fitting // 4 * 3)
+    assert len(raw(header(), json.dumps(claims(pad=pad)))) <= MAX_TOKEN
+    assert checked(raw(header(), json.dumps(claims(pad=pad))))
+    assert refusal(raw(header(), json.dumps(claims(pad=pad + "x" * 8)))) == "malformed"
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), "\ud800"])
@@ -420,6 +435,13 @@ def test_a_key_that_is_not_for_verifying_is_refused_when_it_is_loaded(
     with pytest.raises(TokenError) as refused:
         VerificationKey.from_jwk({**KEYS[alg].public_jwk(), **changes})
     assert refused.value.error == error
+
+
+@ALGORITHMS
+def test_a_coordinate_has_one_length_even_where_its_value_would_be_the_same(alg: Algorithm) -> None:
+    jwk = KEYS[alg].public_jwk()
+    with pytest.raises(TokenError, match="32 bytes"):
+        VerificationKey.from_jwk({**jwk, "x": encode(b"\0" + decode(jwk["x"]))})
 
 
 def test_a_point_off_the_curve_is_no_key() -> None:
