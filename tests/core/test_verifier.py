@@ -92,12 +92,12 @@ def test_a_credential_opens_its_call_once(place: Installation, desk: CredentialV
 @pytest.mark.parametrize(
     "arguments",
     [
-        {"ticket": 7, "amount": 2000},
+        {"ticket": 7, "amount": 20.5},
         {"ticket": 7},
         {},
         {"ticket": 7, "amount": 20, "note": ""},
         {"ticket": "7", "amount": 20},
-        {"ticket": 7, "amount": 20.0},
+        {"ticket": 7, "amount": 20.5},
         {"Ticket": 7, "amount": 20},
         {"ticket": 7, "amount": float("nan")},
         {"ticket": 7, "amount": {1, 2}},
