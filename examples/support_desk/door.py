@@ -9,15 +9,11 @@ server has to check, without any Hopward code, so that it can be done in any lan
 4. `scope` is `SERVER/NAME`: a tool's name, `resource:URI` for resources/read, `prompt:NAME` for prompts/get,
    with every character outside the scope-token set of RFC 6749 section 3.3, and `%`, percent-encoded;
 5. `authorization_details[0].arguments_digest` is the digest of the arguments that arrived: `sha-256:` and the
-   hexadecimal SHA-256 of their canonical JSON (an empty object where a call has none): UTF-8, object keys
-   sorted by code point, no white space outside strings, nothing escaped but what JSON demands, integers
-   without a fraction and other numbers in the shortest spelling that has one (35.0). In Python:
-   `json.dumps(arguments, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)`;
+   hexadecimal SHA-256 of their canonical JSON (RFC 8785, JCS); of the empty object where a call has none;
 6. `jti` has not been used here before.
 """
 
 import hashlib
-import json
 import sqlite3
 import time
 from collections.abc import Mapping
@@ -27,6 +23,7 @@ from typing import Any, Literal, Protocol, cast
 from urllib.parse import quote
 
 import jwt
+import rfc8785
 
 MAX_LIFETIME = 60
 LEEWAY = 5
@@ -82,10 +79,7 @@ def guarded_call(method: object, params: object) -> GuardedCall | None:
 
 def arguments_digest(arguments: dict[str, Any]) -> str:
     """The digest a credential is bound to. Raises `ValueError` for what canonical JSON cannot carry."""
-    canonical = json.dumps(
-        arguments, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False
-    )
-    return "sha-256:" + hashlib.sha256(canonical.encode()).hexdigest()
+    return "sha-256:" + hashlib.sha256(rfc8785.dumps(arguments)).hexdigest()
 
 
 class Keys(Protocol):

@@ -1,4 +1,4 @@
-"""A row's hash is SHA-256 over the hash before it and the canonical envelope."""
+"""A row's hash is SHA-256 over the hash before it and the compact envelope."""
 
 from hashlib import sha256
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hopward.canonical import canonical
+from hopward.canonical import compact
 from hopward.errors import LedgerError
 from hopward.ledger.chain import GENESIS, entry, row_hash
 from hopward.testing.samples import a_draft
@@ -21,10 +21,10 @@ NAMES = ("kind", "at", "task", "agent", "server", "tool", "verdict", "reason", "
 
 
 @given(st.tuples(*[TEXT] * len(NAMES)), st.dictionaries(TEXT, JSON, max_size=3), st.integers(1, 2**63 - 1))
-def test_the_hash_is_over_the_canonical_envelope(columns: tuple[str, ...], record: object, seq: int) -> None:
+def test_the_hash_is_over_the_compact_envelope(columns: tuple[str, ...], record: object, seq: int) -> None:
     envelope = {**dict(zip(NAMES, columns, strict=True)), "record": record, "seq": seq}
-    link = GENESIS.encode() + b"\n" + canonical(envelope)
-    text = canonical(record).decode()
+    link = GENESIS.encode() + b"\n" + compact(envelope)
+    text = compact(record).decode()
     assert row_hash(GENESIS, seq, (*columns, text)) == sha256(link).hexdigest()  # pyright: ignore[reportArgumentType]
 
 

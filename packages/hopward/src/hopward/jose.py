@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias, cast
 
 from hopward.base64url import decode, encode
-from hopward.canonical import canonical
+from hopward.canonical import compact
 from hopward.clock import SECOND, Instant
 from hopward.errors import TokenError
 from hopward.jwk import SigningKey, VerificationKey
@@ -55,7 +55,7 @@ def sign(claims: Claims, key: SigningKey, typ: str) -> str:
 
     Raises `TokenError` if it would be too long to be read, `ValueError` for claims JSON cannot carry.
     """
-    content = f"{key.header(typ)}.{encode(canonical(claims))}"
+    content = f"{key.header(typ)}.{encode(compact(claims))}"
     token = f"{content}.{encode(key.signature(content.encode('ascii')))}"
     if len(token) > MAX_TOKEN:
         raise TokenError("The token would be too long.", error="malformed")

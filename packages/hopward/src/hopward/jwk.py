@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from hopward.base64url import decode, encode
-from hopward.canonical import canonical
+from hopward.canonical import compact
 from hopward.errors import TokenError
 
 Algorithm: TypeAlias = Literal["ES256", "EdDSA"]
@@ -92,7 +92,7 @@ class SigningKey:
         """The encoded header of tokens of this type; encoded once."""
         known = self._headers.get(typ)
         if known is None:
-            known = encode(canonical({"alg": self.algorithm, "kid": self.kid, "typ": typ}))
+            known = encode(compact({"alg": self.algorithm, "kid": self.kid, "typ": typ}))
             self._headers[typ] = known
         return known
 
@@ -149,7 +149,7 @@ class VerificationKey:
 def thumbprint(jwk: JWK) -> str:
     """The SHA-256 thumbprint of a JWK (RFC 7638), base64url."""
     members = ("crv", "kty", "x", "y") if jwk.get("kty") == "EC" else ("crv", "kty", "x")
-    return encode(hashlib.sha256(canonical({name: jwk[name] for name in members})).digest())
+    return encode(hashlib.sha256(compact({name: jwk[name] for name in members})).digest())
 
 
 def key_set(document: Mapping[str, Any]) -> dict[str, VerificationKey]:

@@ -4,7 +4,7 @@ import json
 import math
 from typing import Any
 
-from hopward.canonical import canonical
+from hopward.canonical import compact
 
 
 def parse(data: bytes) -> Any:
@@ -16,7 +16,7 @@ def parse(data: bytes) -> Any:
     try:
         value = _decoder.decode(text)
         if "\\u" in text:
-            canonical(value)  # a lone surrogate is only possible as an escape, and has no UTF-8
+            compact(value)  # a lone surrogate is only possible as an escape, and has no UTF-8
     except RecursionError as error:
         raise ValueError("JSON is nested too deeply") from error
     return value

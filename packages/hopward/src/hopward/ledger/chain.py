@@ -1,6 +1,6 @@
 """How rows are chained.
 
-    hash = SHA-256( hash of the row before + "\\n" + canonical JSON of the envelope )
+    hash = SHA-256( hash of the row before + "\\n" + compact JSON of the envelope )
 
 The envelope is an object of every column but the hash: seq, kind, at, task, agent, server, tool, verdict,
 reason, decision and record. The row before the first one has the hash of 64 zeros.
@@ -11,7 +11,7 @@ from hashlib import sha256
 from json.encoder import encode_basestring as _text
 from typing import TypeAlias
 
-from hopward.canonical import canonical
+from hopward.canonical import compact
 from hopward.clock import iso
 from hopward.errors import LedgerError
 from hopward.record import Draft, Reservation
@@ -20,7 +20,7 @@ GENESIS = "0" * 64
 """What the first row is chained to."""
 
 Columns: TypeAlias = tuple[str, str, str, str, str, str, str, str, str, str]
-"""kind, at, task, agent, server, tool, verdict, reason, decision, record (canonical JSON text)."""
+"""kind, at, task, agent, server, tool, verdict, reason, decision, record (compact JSON text)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ def row_hash(previous: str, seq: int, columns: Columns) -> str:
     """The hash of one row, 64 hexadecimal digits.
 
     Raises `TypeError` where a column is not text. The envelope is spelled out here rather than given to
-    `canonical`, which takes four times as long and would have to parse the record again; a test holds the
+    `compact`, which takes four times as long and would have to parse the record again; a test holds the
     two equal.
     """
     kind, at, task, agent, server, tool, verdict, reason, decision, record = columns
@@ -70,7 +70,7 @@ def _following(draft: Draft) -> list[Columns]:
 
 def _columns(draft: Draft) -> Columns:
     try:
-        record = canonical(draft.record).decode()
+        record = compact(draft.record).decode()
         columns = (
             draft.kind,
             iso(draft.at),

@@ -1,6 +1,6 @@
 """Tasks, agents, revocations and used values as rows beside the log.
 
-Values are stored as canonical JSON plus the columns queries need. Every function works inside the transaction
+Values are stored as compact JSON plus the columns queries need. Every function works inside the transaction
 of its caller and lets `sqlite3.Error` pass.
 """
 
@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import msgspec
 
-from hopward.canonical import canonical
+from hopward.canonical import compact
 from hopward.clock import Instant
 from hopward.errors import LedgerCorruptError, NotFoundError, StateError
 from hopward.model import Agent, Revocation, Task, TaskState, Usage, Value, plain
@@ -139,7 +139,7 @@ def use_once(
 
 
 def _body(value: Value) -> str:
-    return canonical(plain(value)).decode()
+    return compact(plain(value)).decode()
 
 
 def _decoded(decoder: msgspec.json.Decoder[_V], body: str) -> _V:

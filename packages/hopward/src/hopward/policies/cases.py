@@ -21,7 +21,7 @@ from typing import Any
 
 import msgspec
 
-from hopward.canonical import canonical
+from hopward.canonical import compact
 from hopward.cedar import CedarEngine
 from hopward.errors import ConfigError
 from hopward.model import Agent, ToolCall, Value, Verdict, VerdictName
@@ -104,9 +104,7 @@ def _read(file: Path) -> Iterable[WrittenCase]:
     text = file.read_bytes().decode("utf-8")
     # `ValidationError` and `TOMLDecodeError` are both `ValueError`, and say where.
     found = msgspec.convert(tomllib.loads(text), _Cases).case
-    canonical(
-        [case.arguments for case in found]
-    )  # raises for what TOML can write and JSON cannot: a date, inf
+    compact([case.arguments for case in found])  # raises for what TOML can write and JSON cannot: a date, inf
     lines = [text.count("\n", 0, header.start()) + 1 for header in _HEADER.finditer(text)]
     lines += [1] * (len(found) - len(lines))
     return [WrittenCase(case, f"tests/{file.name}", line) for case, line in zip(found, lines, strict=False)]

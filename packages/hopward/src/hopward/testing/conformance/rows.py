@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from hopward.canonical import canonical
+from hopward.canonical import compact
 from hopward.clock import SECOND, iso
 from hopward.errors import LedgerError, NotFoundError
 from hopward.ledger import RowFilter
@@ -142,5 +142,5 @@ class RowConformance(LedgerOpening):
             "record",
         )
         envelope = {name: getattr(row, name) for name in names}
-        link = from_first[0].hash.encode() + b"\n" + canonical(envelope)
+        link = from_first[0].hash.encode() + b"\n" + compact(envelope)
         assert row.hash == sha256(link).hexdigest()
