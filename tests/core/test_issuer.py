@@ -515,6 +515,7 @@ def test_a_resource_uri_is_spelled_as_oauth_demands(place: Installation) -> None
         {"scope": ()},
         {"scope": ("files/*",)},
         {"scope": ("desk/read*",)},
+        {"actors": ()},
         {"actors": ("helper", "helper")},
         {"actors": tuple(f"a{n}" for n in range(9))},
         {"subject": "agent:helper"},

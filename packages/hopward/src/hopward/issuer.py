@@ -268,7 +268,7 @@ class Issuer:
             issuer=self.issuer,
             subject=chain.subject,
             audience=endpoint(self._settings, server),
-            client=chain.actor,
+            client=chain.actors[-1] if chain.actors else "",
             issued_at=chain.issued_at,
             expires_at=min(chain.expires_at, task.expires_at),
             key=chain.key,
