@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 import msgspec
 import pytest
 
+from hopward.canonical import JSON
 from hopward.cedar import CedarEngine
 from hopward.chain import entered
 from hopward.classification import Classifications
@@ -275,6 +276,20 @@ def test_an_agents_ceiling_holds_although_the_task_grants_more() -> None:
     assert decision.verdict.reason == "over_ceiling"
 
 
+@pytest.mark.parametrize("narrow", ["assistant", "helper"])
+def test_no_actor_of_a_chain_gets_beyond_the_ceiling_of_any_other(narrow: str) -> None:
+    bench = Bench(agents=frozenset({"assistant", "helper"}))
+    for name in ("assistant", "helper"):
+        ceiling = (READING,) if name == narrow else (EVERYTHING,)
+        bench.ledger.put_agent(msgspec.structs.replace(AGENT, id=name, ceiling=ceiling), _draft("agent"))
+    chain = msgspec.structs.replace(bench.chain, actors=("assistant", "helper"))
+    decision = bench.guard.authorize(refund(10), chain)
+    assert decision.verdict.reason == "over_ceiling"
+    assert narrow in decision.verdict.sentence
+    assert bench.guard.visible(chain, "desk", ["read_ticket", "refund"]) == {"read_ticket"}
+    assert bench.guard.authorize(READ_CALL, chain).permitted
+
+
 def test_an_agent_no_longer_configured_is_refused_although_the_ledger_knows_it() -> None:
     bench = Bench(agents=frozenset({"other"}))
     assert bench.guard.authorize(READ_CALL, bench.chain).verdict.reason == "agent_unregistered"
@@ -316,6 +331,38 @@ def test_a_log_that_cannot_be_written_denies_every_call() -> None:
         bench.guard.decide([(READ_CALL, bench.chain)])
 
 
+class UnforeseenLedger(MemoryLedger):
+    """Fails in a way nobody foresaw while rows are written."""
+
+    def record(self, drafts: Sequence[Draft]) -> list[Receipt]:
+        raise ZeroDivisionError
+
+
+def test_an_exception_while_rows_are_written_is_a_denial_too() -> None:
+    bench = Bench(ledger=UnforeseenLedger(FixedClock()))
+    decision = bench.guard.authorize(READ_CALL, bench.chain)
+    assert not decision.permitted
+    assert not decision.recorded
+    assert decision.verdict.reason == "internal_error"
+    assert decision.verdict.errors == ("ZeroDivisionError",)
+
+
+@pytest.mark.parametrize("mode", ["full", "redacted", "digest"])
+def test_arguments_nested_beyond_what_can_be_kept_are_denied_beside_other_calls(mode: str) -> None:
+    settings = LogSettings(arguments=mode, redact=("ticket",))  # type: ignore[arg-type]
+    bench = Bench(log=settings)
+    for depth in range(100, 1_200, 10):
+        nested: JSON = {}
+        for _ in range(depth):
+            nested = {"in": nested}
+        deep = ToolCall(server="desk", tool="unheard_of", arguments={"ticket": nested, "in": nested})
+        call = ToolCall(server="desk", tool="read_ticket", arguments={"ticket": depth})
+        assert [one.recorded for one in bench.guard.decide([(deep, bench.chain), (call, bench.chain)])] == [
+            True,
+            True,
+        ]
+
+
 def test_the_budget_ends_the_task_although_everything_else_permits() -> None:
     bench = Bench()
     verdicts = [bench.guard.authorize(refund(1), bench.chain).verdict.reason for _ in range(3)]
@@ -355,6 +402,18 @@ def test_an_outcome_is_recorded_under_its_decision() -> None:
     outcome = bench.rows("outcome")[0]
     assert outcome["decision"] == decision.id
     assert outcome["reason"] == "ok"
+
+
+def test_what_was_not_permitted_has_no_outcome() -> None:
+    bench = Bench()
+    nobody = msgspec.structs.replace(bench.chain, actors=())
+    for denied in (
+        bench.guard.authorize(refund(51), bench.chain),
+        bench.guard.authorize(READ_CALL, nobody),
+    ):
+        with pytest.raises(HopwardError, match="no permit"):
+            bench.guard.settle(denied, Outcome(status="ok"))
+    assert bench.rows("outcome") == []
 
 
 def test_a_token_is_minted_only_for_the_call_that_was_decided() -> None:

@@ -8,7 +8,7 @@ on the way is a deny: this module is one of the named boundaries that may catch 
 """
 
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -92,6 +92,7 @@ class _Evaluation:
     call: ToolCall
     chain: Chain
     call_digest: str
+    kept: Any
     verdict: Verdict
     at: Instant
     epoch: int = 0
@@ -127,10 +128,17 @@ class Guard:
         try:
             return self.decide([(call, chain)])[0]
         except LedgerError as error:
-            return self._unrecorded(call, chain, error)
+            sentence = "The decision log cannot be written, so nothing may be called."
+            verdict = _deny("log_unavailable", sentence, (error.error,))
+        except Exception as error:  # noqa: BLE001 - named boundary: what cannot be decided is denied
+            verdict = _deny("internal_error", _INTERNAL, (type(error).__name__,))
+        return self._unrecorded(call, chain, verdict)
 
     def settle(self, decision: Decision, outcome: Outcome) -> None:
-        """Record what happened after a permit. Raises `LedgerError` when it cannot be written."""
+        """Record what happened after a permit.
+
+        Raises `LedgerError` when it cannot be written, `HopwardError` where there was no permit.
+        """
         self.decide([], [(decision, outcome)])
 
     def decide(
@@ -171,8 +179,8 @@ class Guard:
             task = standing.task
             if task is None or self._fallen(standing, chain, self._clock.now()):
                 return frozenset()
-            ceiling = standing.agents[chain.actor].ceiling
-            return frozenset(n for n in names if self._reachable(chain, task, ceiling, server, n))
+            bounds = (task.capabilities, *(standing.agents[actor].ceiling for actor in chain.actors))
+            return frozenset(n for n in names if self._reachable(chain, bounds, server, n))
         except Exception:  # noqa: BLE001 - named boundary: a listing that cannot be computed is empty
             return frozenset()
 
@@ -246,30 +254,38 @@ class Guard:
         try:
             return self._evaluated(call, chain, at)
         except HopwardError as error:
-            return _denied(call, chain, at, error.error, f"The call could not be authorized: {error.message}")
+            verdict = _deny(error.error, f"The call could not be authorized: {error.message}")
         except Exception as error:  # noqa: BLE001 - named boundary: what fails while deciding is a deny
-            sentence = "The call could not be authorized because of an internal error."
-            return _denied(call, chain, at, "internal_error", sentence, (type(error).__name__,))
+            verdict = _deny("internal_error", _INTERNAL, (type(error).__name__,))
+        return self._denied(call, chain, at, verdict)
+
+    def _denied(self, call: ToolCall, chain: Chain, at: Instant, verdict: Verdict) -> _Evaluation:
+        try:
+            digested, kept = call_digest(call), self._redaction.arguments(call)
+        except (ValueError, TypeError, RecursionError):
+            # The log cannot carry such arguments; the row must stand all the same, beside those of others.
+            call, digested, kept = ToolCall(server=_carried(call.server), tool=_carried(call.tool)), "", {}
+        return _Evaluation(call, chain, digested, kept, verdict, at)
 
     def _evaluated(self, call: ToolCall, chain: Chain, at: Instant) -> _Evaluation:
         standing = self._ledger.standing(chain)
-        base = _Evaluation(call, chain, call_digest(call), _UNDECIDED, at, standing.epoch)
+        kept = self._redaction.arguments(call)
+        base = _Evaluation(call, chain, call_digest(call), kept, _UNDECIDED, at, standing.epoch)
         fallen = self._fallen(standing, chain, at)
         task = standing.task
         if fallen is not None or task is None:
             return replace(base, verdict=_deny(*(fallen or ("task_unknown", "There is no such task."))))
-        agent = standing.agents[chain.actor]
         tool = self._classifications.find(call.server, call.tool)
         if tool is None:
             sentence = f"{call.name} has not been classified by the operator, so it may not be called."
             return replace(base, verdict=_deny("tool_unclassified", sentence))
         facts = _facts(task, chain, standing)
         base = replace(base, tool=tool, facts=facts)
-        outside = _outside(call, tool, chain, task, agent)
+        outside = _outside(call, tool, chain, task, standing.agents)
         if outside is not None:
             return replace(base, verdict=outside)
         engine = self._policies.current()
-        verdict = engine.evaluate(call, tool, agent, facts)
+        verdict = engine.evaluate(call, tool, standing.agents[chain.actor], facts)
         if verdict.name != "permit":
             return replace(base, verdict=verdict)
         return replace(base, verdict=verdict, credential=self._exchanger.plan(call, chain, task, at))
@@ -281,14 +297,13 @@ class Guard:
         return revocation.why_fallen(standing, chain, now)
 
     def _reachable(
-        self, chain: Chain, task: Task, ceiling: tuple[Capability, ...], server: str, name: str
+        self, chain: Chain, bounds: Iterable[tuple[Capability, ...]], server: str, name: str
     ) -> bool:
         tool = self._classifications.find(server, name)
         return (
             tool is not None
             and reaches(chain.scope, f"{server}/{name}")
-            and capability.reaches(task.capabilities, tool)
-            and capability.reaches(ceiling, tool)
+            and all(capability.reaches(bound, tool) for bound in bounds)
             and self._policies.current().could_permit(tool)
         )
 
@@ -306,7 +321,7 @@ class Guard:
         call, chain, verdict = evaluation.call, evaluation.chain, evaluation.verdict
         permit = verdict.name == "permit"
         record: dict[str, Any] = {
-            "call": {"arguments": self._redaction.arguments(call), "digest": evaluation.call_digest},
+            "call": {"arguments": evaluation.kept, "digest": evaluation.call_digest},
             "chain": plain(chain),
             "verdict": plain(verdict),
         }
@@ -339,6 +354,8 @@ class Guard:
         return replace(draft, epoch=evaluation.epoch, reserve=reserve, follow=(minted,))
 
     def _outcome_draft(self, decision: Decision, outcome: Outcome) -> Draft:
+        if not decision.permitted:
+            raise HopwardError(f"decision {decision.id} is no permit", error="not_permitted")
         return Draft(
             kind="outcome",
             at=self._clock.now(),
@@ -351,9 +368,7 @@ class Guard:
             reason=outcome.status,
         )
 
-    def _unrecorded(self, call: ToolCall, chain: Chain, error: LedgerError) -> Decision:
-        sentence = "The decision log cannot be written, so nothing may be called."
-        verdict = Verdict(name="deny", reason="log_unavailable", sentence=sentence, errors=(error.error,))
+    def _unrecorded(self, call: ToolCall, chain: Chain, verdict: Verdict) -> Decision:
         return Decision(
             id="dec_" + secrets.token_hex(12),
             at=self._clock.now(),
@@ -372,36 +387,33 @@ def call_digest(call: ToolCall) -> str:
 
 
 _UNDECIDED = Verdict(name="deny", reason="undecided", sentence="No decision was reached.")
+_INTERNAL = "The call could not be authorized because of an internal error."
 
 
 def _deny(reason: str, sentence: str, errors: tuple[str, ...] = ()) -> Verdict:
     return Verdict(name="deny", reason=reason, sentence=sentence, errors=errors)
 
 
-def _denied(
-    call: ToolCall, chain: Chain, at: Instant, reason: str, sentence: str, errors: tuple[str, ...] = ()
-) -> _Evaluation:
-    try:
-        digested = call_digest(call)
-    except (ValueError, TypeError, RecursionError):
-        # The log cannot carry such arguments; the row must stand all the same, beside those of other callers.
-        call, digested = ToolCall(server=_carried(call.server), tool=_carried(call.tool)), ""
-    return _Evaluation(call, chain, digested, _deny(reason, sentence, errors), at)
-
-
 def _carried(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def _outside(call: ToolCall, tool: Tool, chain: Chain, task: Task, agent: Agent) -> Verdict | None:
-    """Why the call lies outside what the token, the task or the agent's ceiling grants, or None."""
+def _outside(
+    call: ToolCall, tool: Tool, chain: Chain, task: Task, agents: Mapping[str, Agent]
+) -> Verdict | None:
+    """Why the call lies outside what the token, the task or the ceiling of any actor grants, or None.
+
+    Every actor's ceiling counts: what an agent may never do, it may not have done by the next one either.
+    """
     if not reaches(chain.scope, call.name):
         return _deny("outside_scope", f"The caller's token does not reach {call.name}.")
     if not capability.covers_any(task.capabilities, call, tool):
         return _deny("outside_task", capability.explain_any(task.capabilities, call, tool))
-    if not capability.covers_any(agent.ceiling, call, tool):
-        why = capability.explain_any(agent.ceiling, call, tool)
-        return _deny("over_ceiling", f"Agent {agent.id} may never do this: {why}")
+    for actor in chain.actors:
+        ceiling = agents[actor].ceiling
+        if not capability.covers_any(ceiling, call, tool):
+            why = capability.explain_any(ceiling, call, tool)
+            return _deny("over_ceiling", f"Agent {actor} may never do this: {why}")
     return None
 
 
