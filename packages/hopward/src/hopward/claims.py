@@ -141,7 +141,7 @@ def scope_names(text: str) -> tuple[str, ...]:
         names = tuple(_name(token) for token in text.split(" "))
     except ValueError:
         names = ()
-    if "" in names or not names or scope_text(names) != text:
+    if "" in names or scope_text(names) != text:
         raise TokenError("The scope is not well spelled.", error="bad_claim")
     return names
 
