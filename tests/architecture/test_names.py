@@ -13,6 +13,7 @@ VAGUE = {"utils", "util", "helpers", "helper", "common", "manager", "managers", 
 
 BOUNDARIES = {
     "hopward.cli:Verbs.invoke": "a command tells of a bug instead of showing a traceback",
+    "hopward.guard:Guard.authorize": "what cannot be decided is denied",
     "hopward.guard:Guard._evaluate": "whatever fails while deciding is a deny",
     "hopward.guard:Guard.visible": "a listing that cannot be computed is empty",
     "hopward_mcp.client_side:ClientSide.judge": "a message that cannot be judged is refused",
@@ -169,7 +170,7 @@ def test_ordinary_paths_are_accepted(line: str) -> None:
     ["except:", "except Exception:", "except BaseException as e:", "except (ValueError, Exception):"],
 )
 def test_a_broad_handler_outside_the_boundaries_is_found(handler: str) -> None:
-    text = f"class Guard:\n  def authorize(self):\n    try:\n      x = 1\n    {handler}\n      x = 2\n"
+    text = f"class Guard:\n  def guess(self):\n    try:\n      x = 1\n    {handler}\n      x = 2\n"
     assert list(broad(Module("hopward.guard", text)))
     assert list(broad(Module("hopward.guard", text.replace("authorize", "visible")))) == []
     assert list(broad(Module("hopward.other", text.replace("authorize", "visible"))))
