@@ -250,6 +250,44 @@ def test_an_unclassified_tool_is_refused_even_where_a_capability_names_it() -> N
     assert decision.verdict.reason == "tool_unclassified"
 
 
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "ticket://7/../../secret",
+        "ticket://7/./x",
+        "ticket://..",
+        "ticket://7/..?x",
+        "ticket://7/..;a=b/x",
+        "ticket://7/%2e%2E/x",
+        "ticket://7%2f..%2fx",
+        "ticket://7/%252e%252e/x",
+        "ticket://7/%25252525252e./x",
+        "ticket://7/..%c0%afx",
+        "ticket://7/..\\x",
+        "ticket://7/%5c..%5cx",
+        "ticket://7/\uff0e\uff0e/x",
+        "ticket://7/\u2025/x",
+        "ticket://7/.\u200b./x",
+        "ticket://7/%00",
+        "ticket://7/ .. /x",
+    ],
+)
+def test_a_uri_that_could_lead_elsewhere_is_in_no_family_of_resources(uri: str) -> None:
+    bench = Bench()
+    call = ToolCall(server="desk", tool=f"resource:{uri}")
+    assert bench.guard.authorize(call, bench.chain).verdict.reason == "tool_unclassified"
+    assert bench.guard.visible(bench.chain, "desk", [call.tool]) == frozenset()
+
+
+@pytest.mark.parametrize(
+    "uri",
+    ["ticket://7", "ticket://7/a.b/..c/...", "ticket://{id}?a=..b", "ticket://caf%C3%A9/50%25", "ticket://"],
+)
+def test_a_uri_that_lies_where_it_seems_to_is_in_its_family(uri: str) -> None:
+    bench = Bench()
+    assert bench.guard.authorize(ToolCall(server="desk", tool=f"resource:{uri}"), bench.chain).permitted
+
+
 def test_a_completed_task_refuses_its_next_call() -> None:
     bench = Bench()
     bench.ledger.set_task_state("task_1", "completed", _draft("task"))

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
+from hopward.constraint.location import is_straight
 from hopward.model import Tool
 from hopward.pattern import matches
 from hopward.settings import Classification, ServerSettings
@@ -11,7 +12,8 @@ class Classifications:
     """The classified tools of all servers, found by server and name.
 
     A name may be a pattern ending in `*` (MCP resources: `resource:ticket://*`); the longest match wins,
-    an exact name before any pattern.
+    an exact name before any pattern. A URI that could lead out of where it seems to lie
+    (`file:///public/../private`) matches no pattern.
     """
 
     def __init__(self, tools: Iterable[Tool]) -> None:
@@ -25,6 +27,8 @@ class Classifications:
         exact = self._exact.get((server, name))
         if exact is not None:
             return exact
+        if not is_straight(name):
+            return None
         for tool in self._patterns:
             if tool.server == server and matches(tool.name, name):
                 return tool

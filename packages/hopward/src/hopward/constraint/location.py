@@ -1,4 +1,4 @@
-"""POSIX paths and URLs read so strictly that no other reader can see another place in them.
+"""POSIX paths, URIs and URLs read so strictly that no other reader can see another place in them.
 
 A text that any common parser, decoder or normaliser could take for a different path or host is not read
 at all. What the file system or DNS makes of a place (links, mounts, rebinding) cannot be seen from its name.
@@ -8,7 +8,7 @@ import ipaddress
 import re
 import unicodedata
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 DEFAULT_PORTS = {"ftp": 21, "http": 80, "https": 443, "ws": 80, "wss": 443}
 """The schemes with a host that RFC 3986 and the WHATWG URL standard read alike, and their ports."""
@@ -18,6 +18,8 @@ _AUTHORITY = re.compile(rf"(?P<host>{_LABEL}(?:\.{_LABEL})*)(?::(?P<port>[1-9][0
 _URL_CHARACTERS = re.compile(r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]+")
 _UNSAFE_IN_PATH = re.compile(r"[\\%\x00-\x1f\x7f]")
 _NUMERIC_LABEL = re.compile(r"[0-9]+|0x[0-9a-f]*")
+_URI_SEGMENT = re.compile(r"[/?#]")
+_DECODED = 3
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 
@@ -45,6 +47,25 @@ def _is_plain_path(text: str) -> bool:
     if text[:1] != "/" or _UNSAFE_IN_PATH.search(text):
         return False
     return not any(segment.strip() in {"", ".", ".."} for segment in text[1:].removesuffix("/").split("/"))
+
+
+def is_straight(uri: str) -> bool:
+    """True for a URI that names the same place however often it is decoded and normalised: it starts with
+    what it seems to start with.
+
+    Refused: segments that are `.` or `..`, also with `;` and parameters behind them, percent-encoded (to any
+    of three depths) or in Unicode compatibility forms; backslashes; control, invisible and undecodable
+    characters.
+    """
+    plain = uri
+    for _ in range(_DECODED):
+        plain = unquote(plain)
+    plain = unicodedata.normalize("NFKC", plain)
+    if unquote(plain) != plain or "\\" in plain or "\ufffd" in plain:
+        return False
+    if any(unicodedata.category(character) in _INVISIBLE for character in plain):
+        return False
+    return not any(segment.partition(";")[0].strip() in {".", ".."} for segment in _URI_SEGMENT.split(plain))
 
 
 def is_root(text: str) -> bool:
