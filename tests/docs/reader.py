@@ -5,6 +5,7 @@ What a block is, its language says; what is done with it, the directives on the 
     <!-- file: NAME -->      the block is written to NAME in the reader's folder
     <!-- edit: NAME -->      the tables of the block replace those of NAME, a TOML file
     <!-- given: NAME -->     NAME of tests/docs/given is in the folder, though the page does not show it
+    <!-- first: COMMAND -->  a command that the reader has typed before, though the page does not show it
     <!-- schema: NAME -->    a JSON block is one of shared/schema/NAME.json
     <!-- status: N -->       the last command of a console block ends with exit status N
     <!-- not run: WHY -->    the block cannot be run by the tests
@@ -14,6 +15,7 @@ Addresses of the page (`127.0.0.1:8700` and so on) are moved to free ports, `/ho
 """
 
 import json
+import re
 import socket
 import sqlite3
 from collections.abc import Callable, Generator, Iterator
@@ -27,6 +29,7 @@ import tomlkit
 from hopward.cedar import CedarEngine
 from hopward.classification import classified
 from hopward.config import checked_settings, read_settings
+from hopward.settings import AuthoritySettings
 
 from .expected import Known
 from .markdown import ROOT, Block, Page
@@ -50,6 +53,7 @@ class Reader:
         self._known = Known()
         self._names: dict[str, Any] = {"__name__": "__page__"}
         self._moved = dict(zip(PORTS, _free_ports(len(PORTS)), strict=True))
+        self._move()
 
     def follow(self, block: Block) -> None:
         """Do what a block says; raises `AssertionError` where something else happens than the page says."""
@@ -57,6 +61,8 @@ class Reader:
             return
         for name in block.directives.get("given", "").split():
             (self._folder / name).write_text(self._here((GIVEN / name).read_text("utf-8")), "utf-8")
+        if "first" in block.directives:
+            self._step(block.directives["first"], "...", 0)
         _FOLLOWED[block.language](self, block)
 
     def console(self, block: Block) -> None:
@@ -150,12 +156,15 @@ class Reader:
         return text.replace(str(self._folder), HOME)
 
     def _move(self) -> None:
-        """A configuration that a command has written names the addresses of the page."""
+        """Move the addresses in the configuration, also the one that stands there by default only."""
         config = self._folder / "hopward.toml"
-        if config.exists():
-            written = config.read_text("utf-8")
-            if self._here(written) != written:
-                config.write_text(self._here(written), "utf-8")
+        if not config.exists():
+            return
+        written = config.read_text("utf-8")
+        listen = f'[authority]\nlisten = "{self._here(AuthoritySettings(issuer="").listen)}"\n'
+        moved = re.sub(r"^\[authority\]\n(?!listen)", listen, self._here(written), flags=re.MULTILINE)
+        if moved != written:
+            config.write_text(moved, "utf-8")
 
 
 _FOLLOWED: dict[str, Callable[[Reader, Block], None]] = {
