@@ -91,10 +91,23 @@ def test_every_actor_must_be_registered_under_its_own_name() -> None:
 def test_what_was_issued_at_or_before_a_cutoff_falls_and_what_came_later_stands(
     kind: RevocationKind, name: str
 ) -> None:
-    found = standing(revocations=(revoked(kind, name, NOON),))
-    assert reason(found, a_chain(issued_at=NOON)) == f"{kind}_revoked"
-    assert reason(found, a_chain(issued_at=NOON - 1)) == f"{kind}_revoked"
-    assert reason(found, a_chain(issued_at=NOON + 1)) == ""
+    cutoff = (revoked(kind, name, NOON),)
+    before, after = (
+        standing(revocations=cutoff),
+        standing(task=a_task(opened_at=NOON + 1), revocations=cutoff),
+    )
+    for found in (before, after):
+        assert reason(found, a_chain(issued_at=NOON)) == f"{kind}_revoked"
+        assert reason(found, a_chain(issued_at=NOON - 1)) == f"{kind}_revoked"
+    assert reason(after, a_chain(issued_at=NOON + 1)) == ""
+
+
+def test_a_token_dated_after_a_cutoff_falls_with_the_task_it_was_got_for() -> None:
+    """The clock was ahead when the token was issued, and was set right before the revocation."""
+    cutoffs: tuple[tuple[RevocationKind, str], ...] = (("agent", "helper"), ("subject", "alice"))
+    for kind, name in cutoffs:
+        found = standing(task=a_task(opened_at=NOON), revocations=(revoked(kind, name, NOON),))
+        assert reason(found, a_chain(issued_at=NOON + 600 * SECOND)) == f"{kind}_revoked"
 
 
 @pytest.mark.parametrize(

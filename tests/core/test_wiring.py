@@ -8,6 +8,7 @@ from hopward import Guard, NotFoundError, Outcome, StateError, TokenError, ToolC
 from hopward.clock import SECOND
 from hopward.errors import ConfigError
 from hopward.ledger import RowFilter
+from hopward.model import RevocationKind
 from hopward.project import create
 from hopward.testing.clock import NOON, FixedClock
 
@@ -110,6 +111,21 @@ def test_a_revoked_agent_may_be_given_a_new_task_later(config: Path, clock: Fixe
     clock.advance(SECOND)
     chain = guard.enter(guard.open_task("tickets", "alice").id)
     assert guard.authorize(READ, chain).permitted
+
+
+@pytest.mark.parametrize(("kind", "name"), [("agent", "assistant"), ("subject", "alice")])
+def test_a_clock_set_back_does_not_save_an_open_task_from_a_revocation(
+    config: Path, clock: FixedClock, kind: RevocationKind, name: str
+) -> None:
+    guard = opened(config, clock)
+    clock.set(NOON + 60 * SECOND)
+    chain = guard.enter(guard.open_task("tickets", "alice").id)
+    clock.set(NOON)
+    guard.revoke(kind, name, by="ops", why="laptop lost")
+    for later in (0, 60, 120):
+        clock.set(NOON + later * SECOND)
+        assert guard.authorize(READ, chain).verdict.reason == f"{kind}_revoked"
+    assert guard.authorize(READ, guard.enter(guard.open_task("tickets", "alice").id)).permitted
 
 
 def test_an_expired_task_is_shown_as_expired_and_cannot_be_entered(config: Path, clock: FixedClock) -> None:

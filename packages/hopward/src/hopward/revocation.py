@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable
 
+import msgspec
+
 from hopward.clock import Instant
 from hopward.model import Agent, Chain, Revocation, Task
 from hopward.record import Standing
@@ -20,13 +22,14 @@ def why_fallen(standing: Standing, chain: Chain, now: Instant) -> Fallen | None:
     """Why a chain no longer counts, or None.
 
     The task must be open, unexpired and the one the chain claims; every actor registered and active; nothing
-    in the chain or its lineage revoked. All cut-offs are looked at, so the latest one wins.
+    in the chain or its lineage revoked. All cut-offs are looked at, so the latest one wins. A chain is as old
+    as its task: tokens got for it later, or dated later by a clock that was ahead, do not outlive a cut-off.
     """
     return (
         _task_fallen(standing.task, chain, now)
         or (("chain_expired", "The caller's token has expired.") if chain.expires_at <= now else None)
         or _actors_fallen(standing, chain)
-        or why_revoked(standing.revocations, chain)
+        or why_revoked(standing.revocations, _as_old_as(standing.task, chain))
     )
 
 
@@ -72,6 +75,12 @@ def _task_fallen(task: Task | None, chain: Chain, now: Instant) -> Fallen | None
     if not chain.actors or chain.actors[0] != task.agent:
         return ("wrong_agent", "The task was opened for another agent.")
     return None
+
+
+def _as_old_as(task: Task | None, chain: Chain) -> Chain:
+    if task is None or chain.issued_at <= task.opened_at:
+        return chain
+    return msgspec.structs.replace(chain, issued_at=task.opened_at)
 
 
 def _actors_fallen(standing: Standing, chain: Chain) -> Fallen | None:

@@ -93,7 +93,10 @@ class SqliteLedger:
         return self._writer.change(draft, lambda connection: tables.put_agent(connection, agent))
 
     def revoke(self, revocation: Revocation, draft: Draft) -> Receipt:
-        """Store a revocation and append its row. The next `standing` of any process sees it."""
+        """Store a revocation and append its row. The next `standing` of any process sees it.
+
+        Its cut-off lies at or after the opening of every task that is open, whatever the clock said then.
+        """
         return self._writer.change(draft, lambda connection: tables.add_revocation(connection, revocation))
 
     def seen_once(self, kind: str, value: str, expires_at: Instant) -> bool:

@@ -112,7 +112,13 @@ def list_agents(connection: sqlite3.Connection) -> list[Agent]:
 
 
 def add_revocation(connection: sqlite3.Connection, revocation: Revocation) -> None:
-    """Store a revocation. It is never taken back or changed."""
+    """Store a revocation. It is never taken back or changed.
+
+    A clock that was ahead may have dated an open task later than now; the cut-off covers it all the same.
+    """
+    latest = connection.execute("SELECT max(opened_at) FROM tasks WHERE state = 'open'").fetchone()[0]
+    if latest is not None and latest > revocation.at:
+        revocation = msgspec.structs.replace(revocation, at=latest)
     query = "INSERT INTO revocations (kind, id, body) VALUES (?, ?, ?)"
     connection.execute(query, (revocation.kind, revocation.id, _body(revocation)))
 

@@ -78,7 +78,9 @@ class MemoryLedger:
 
     def revoke(self, revocation: Revocation, draft: Draft) -> Receipt:
         """As `SqliteLedger.revoke`."""
-        return self._change(draft, lambda: self._revocations.append(revocation))
+        opened = [task.opened_at for task in self._tasks.values() if task.state == "open"]
+        lasting = msgspec.structs.replace(revocation, at=max([revocation.at, *opened]))
+        return self._change(draft, lambda: self._revocations.append(lasting))
 
     def seen_once(self, kind: str, value: str, expires_at: Instant) -> bool:
         """As `SqliteLedger.seen_once`."""

@@ -100,6 +100,13 @@ class StandingConformance(LedgerOpening):
         ledger.revoke(a_revocation("token", "task_1"), NOTE)
         assert ledger.standing(a_chain()).revocations == ()
 
+    def test_a_cutoff_covers_every_open_task_whatever_the_clock_said(self, ledger: CompleteLedger) -> None:
+        ledger.put_task(a_task("task_0", opened_at=NOON + 9 * SECOND), NOTE)
+        ledger.set_task_state("task_0", "completed", NOTE)
+        ledger.put_task(a_task(opened_at=NOON + SECOND), NOTE)
+        ledger.revoke(a_revocation("agent", "helper"), NOTE)
+        assert [one.at for one in ledger.revocations("agent", "helper")] == [NOON + SECOND]
+
     def test_every_revocation_is_kept(self, ledger: CompleteLedger) -> None:
         first = a_revocation("agent", "helper")
         second = Revocation(kind="agent", id="helper", at=NOON - SECOND, by="carol", why="earlier cut-off")
