@@ -172,8 +172,8 @@ def test_ordinary_paths_are_accepted(line: str) -> None:
 def test_a_broad_handler_outside_the_boundaries_is_found(handler: str) -> None:
     text = f"class Guard:\n  def guess(self):\n    try:\n      x = 1\n    {handler}\n      x = 2\n"
     assert list(broad(Module("hopward.guard", text)))
-    assert list(broad(Module("hopward.guard", text.replace("authorize", "visible")))) == []
-    assert list(broad(Module("hopward.other", text.replace("authorize", "visible"))))
+    assert list(broad(Module("hopward.guard", text.replace("guess", "visible")))) == []
+    assert list(broad(Module("hopward.other", text.replace("guess", "visible"))))
 
 
 @pytest.mark.parametrize(
