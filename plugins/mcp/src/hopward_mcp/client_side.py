@@ -7,7 +7,7 @@ tells no details, and the proxy keeps serving.
 import logging
 from functools import partial
 
-from hopward import Chain, Decision, Outcome, ToolCall
+from hopward import Chain, Decision, HopwardError, Outcome, ToolCall
 from hopward_mcp.endings import Endings
 from hopward_mcp.gate import Gate
 from hopward_mcp.jsonrpc import (
@@ -22,7 +22,7 @@ from hopward_mcp.jsonrpc import (
 )
 from hopward_mcp.methods import CLIENT_NOTIFICATIONS, CLIENT_REQUESTS, references, target
 from hopward_mcp.pending import Asked, Pending, Requests
-from hopward_mcp.replies import refusal
+from hopward_mcp.replies import no_credential, refusal
 from hopward_mcp.results import without_own_meta
 from hopward_mcp.route import LATER, Deliver, Forward, Later, Reply, Route
 
@@ -92,13 +92,19 @@ class ClientSide:
     ) -> None:
         try:
             route = self._decided_route(key, pending, call, decision)
+        except HopwardError as failure:
+            _log.error("a permitted call gets no credential: %s", failure.message)
+            route = self._not_forwarded(key, pending, Reply(no_credential(pending.message, decision)))
         except Exception:  # noqa: BLE001 - per-message boundary
             _log.exception("a permitted call could not be forwarded")
-            self._requests.close(key)
-            self._endings.record(pending, Outcome(status="error", error="not_forwarded"))
-            fault = MessageError(INTERNAL_ERROR, "not_forwarded", _INTERNAL, pending.message.id)
-            route = Reply(error(fault.id, fault.code, fault.sentence), fault.code)
+            told = error(pending.message.id, INTERNAL_ERROR, _INTERNAL)
+            route = self._not_forwarded(key, pending, Reply(told, INTERNAL_ERROR))
         deliver(route)
+
+    def _not_forwarded(self, key: int, pending: Pending, reply: Reply) -> Reply:
+        self._requests.close(key)
+        self._endings.record(pending, Outcome(status="error", error="not_forwarded"))
+        return reply
 
     def _decided_route(self, key: int, pending: Pending, call: ToolCall, decision: Decision | None) -> Route:
         if decision is None or not decision.permitted:

@@ -13,10 +13,14 @@ def refusal(message: Message, decision: Decision | None) -> bytes:
     `tools/call` is answered with a tool error, which a model can read and act on; other requests with a
     JSON-RPC error.
     """
-    sentence, data = _told(decision)
-    if message.method == "tools/call":
-        return tool_error(message, sentence, data)
-    return _as_error(message, sentence, data)
+    return _answer(message, *_told(decision))
+
+
+def no_credential(message: Message, decision: Decision | None) -> bytes:
+    """The answer to a request that was permitted and yet not forwarded."""
+    _, data = _told(decision)
+    sentence = f"No credential could be made. The call was not executed. Decision {data['id']}."
+    return _answer(message, sentence, {**data, "reason": "not_forwarded"})
 
 
 def step_up(message: Message, decision: Decision) -> bytes:
@@ -31,6 +35,12 @@ def _told(decision: Decision | None) -> tuple[str, Body]:
     verdict = decision.verdict
     sentence = f"{verdict.sentence} The call was not executed. Decision {decision.id}."
     return sentence, {"id": decision.id, "verdict": verdict.name, "reason": verdict.reason}
+
+
+def _answer(message: Message, sentence: str, data: Body) -> bytes:
+    if message.method == "tools/call":
+        return tool_error(message, sentence, data)
+    return _as_error(message, sentence, data)
 
 
 def _as_error(message: Message, sentence: str, data: Body) -> bytes:
