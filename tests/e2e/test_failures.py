@@ -16,6 +16,7 @@ from .conftest import Connect
 from .gate import Gate
 from .project import HOPWARD, Project
 from .running import PATIENCE, Running
+from .served import free_port
 from .wire import Body, Wire, refusal, told
 
 ROOT_STEPS_DOWN = ("setpriv", "--bounding-set=-dac_override,-dac_read_search")
@@ -205,11 +206,22 @@ def test_a_key_that_vanishes_refuses_calls_until_it_is_back(connect: Connect, pr
     wire = connect()
     key = project.folder / ".hopward" / "keys" / "authority.json"
     key.rename(project.folder / "away.json")
-    answer = wire.call("note")
-    assert "error" in answer or refusal(answer)
+    answer = refusal(wire.call("note"))
+    assert answer["reason"] == "not_forwarded"
     assert project.calls_received() == []
+    assert "Traceback" not in wire.said
     (project.folder / "away.json").rename(key)
     assert "decision" in told(wire.call("note"))
+    outcome = project.decision(answer["id"])["outcome"].record["outcome"]
+    assert (outcome["status"], outcome["error"]) == ("error", "not_forwarded")
+
+
+def test_a_remote_authority_that_mints_nothing_refuses_calls(connect: Connect, project: Project) -> None:
+    remote = f'mode = "remote"\ntoken_endpoint = "http://127.0.0.1:{free_port()}/token"\n'
+    project.change("[authority]\n", f"[authority]\n{remote}")
+    wire = connect()
+    assert refusal(wire.call("note"))["reason"] == "not_forwarded"
+    assert project.calls_received() == []
 
 
 def test_a_server_that_crashes_in_a_call_ends_the_session_with_an_answer_and_an_unknown_outcome(
