@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from .installation import RECORDING, install, opened, rows, started, stdio_server
+from .installation import RECORDING, hopward, install, opened, rows, started, stdio_server
 
 INITIALIZE = {
     "id": 0,
@@ -285,3 +285,16 @@ def test_a_killed_proxy_leaves_no_server_running(client: Client) -> None:
     ended, _, _ = select.select([server], [], [], 20)
     os.close(server)
     assert ended
+
+
+def test_requests_from_a_file_are_answered_into_a_file(tmp_path: Path) -> None:
+    config = install(tmp_path, stdio_server(tmp_path / "record"))
+    source, sink = tmp_path / "requests.jsonl", tmp_path / "answers.jsonl"
+    call = {"id": 1, "method": "tools/call", "params": {"name": "echo"}}
+    source.write_text("\n".join(json.dumps({"jsonrpc": "2.0", **message}) for message in (INITIALIZE, call)))
+    with source.open("rb") as asked, sink.open("wb") as answered:
+        done = subprocess.run(
+            hopward(config, "mcp", "run", "desk"), stdin=asked, stdout=answered, check=False
+        )
+    assert done.returncode == 0
+    assert [json.loads(line)["id"] for line in sink.read_bytes().splitlines()] == [0, 1]
