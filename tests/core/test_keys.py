@@ -234,6 +234,27 @@ def test_the_published_keys_hold_no_private_part(ring: KeyRing) -> None:
     assert all("d" not in key for key in ring.jwks()["keys"])
 
 
+def test_a_dropped_key_is_neither_published_nor_accepted(ring: KeyRing, clock: FixedClock) -> None:
+    retired = token(ring)
+    ring.rotate(keep=3600)
+    assert ring.drop(unverified_kid(retired))
+    assert not accepted(ring, retired, clock)
+    assert [key["kid"] for key in ring.jwks()["keys"]] == [ring.signing.kid]
+    assert not ring.drop(unverified_kid(retired))
+    assert not ring.drop(ring.proxy.kid)
+
+
+def test_a_dropped_signing_key_is_replaced_and_the_others_stay(ring: KeyRing, clock: FixedClock) -> None:
+    retired = token(ring)
+    ring.rotate(keep=3600)
+    active = token(ring)
+    assert ring.drop(unverified_kid(active))
+    assert unverified_kid(active) != ring.signing.kid
+    assert not accepted(ring, active, clock)
+    assert accepted(ring, retired, clock)
+    assert accepted(ring, token(ring), clock)
+
+
 def test_a_running_process_notices_a_rotation_made_by_another(
     ring: KeyRing, folder: Path, clock: FixedClock
 ) -> None:

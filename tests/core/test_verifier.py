@@ -11,6 +11,7 @@ from hopward.chain import entered
 from hopward.clock import SECOND
 from hopward.errors import TokenError
 from hopward.jose import sign
+from hopward.jwk import SigningKey
 from hopward.model import ToolCall
 from hopward.testing.clock import NOON
 from hopward.testing.installation import (
@@ -44,8 +45,8 @@ def minted(place: Installation, call: ToolCall = CALL) -> str:
     return place.issuer.mint(credential, "dec_1", call)
 
 
-def forged(place: Installation, **changes: Any) -> str:
-    """Signed with the right key, as by an authority that errs."""
+def forged(place: Installation, *, key: SigningKey | None = None, **changes: Any) -> str:
+    """Signed with the right key, as by an authority that errs, or with a given one."""
     content: dict[str, Any] = {
         "iss": ISSUER,
         "sub": "alice",
@@ -67,7 +68,7 @@ def forged(place: Installation, **changes: Any) -> str:
         ],
     }
     content = {name: value for name, value in (content | changes).items() if value is not None}
-    return sign(content, place.keyring.signing, "at+jwt")
+    return sign(content, key or place.keyring.signing, "at+jwt")
 
 
 def refusal(verifier: CredentialVerifier, token: str, tool: str = "refund", arguments: Any = None) -> str:
@@ -92,7 +93,7 @@ def test_a_credential_opens_its_call_once(place: Installation, desk: CredentialV
 @pytest.mark.parametrize(
     "arguments",
     [
-        {"ticket": 7, "amount": 20.5},
+        {"ticket": 7, "amount": 2000},
         {"ticket": 7},
         {},
         {"ticket": 7, "amount": 20, "note": ""},
@@ -214,6 +215,37 @@ def test_a_rotated_key_is_fetched_when_it_is_first_seen(place: Installation) -> 
         assert refusal(desk, "x.y.z") == "malformed"
         assert refusal(desk, sign({}, place.keys["helper"], "at+jwt")) == "unknown_key"
     assert len(fetched) == 2
+
+
+def test_a_key_withdrawn_by_the_authority_stops_counting_within_minutes(place: Installation) -> None:
+    desk = CredentialVerifier(ISSUER, DESK_UPSTREAM, place.issuer.jwks, clock=place.clock)
+    leaked = place.keyring.signing
+    place.keyring.drop(leaked.kid)
+    place.clock.advance(300 * SECOND)
+    content = {"iat": NOON // SECOND + 300, "exp": NOON // SECOND + 360}
+    assert refusal(desk, forged(place, key=leaked, **content)) == "unknown_key"
+
+
+def test_a_fetch_that_fails_fails_the_call_at_hand(place: Installation) -> None:
+    answers = [place.issuer.jwks()]
+    desk = CredentialVerifier(ISSUER, DESK_UPSTREAM, lambda: answers.pop(), clock=place.clock)
+    place.clock.advance(300 * SECOND)
+    with pytest.raises(IndexError):
+        desk.verify(minted(place), tool="refund", arguments=ARGUMENTS)
+
+
+def test_a_clock_set_back_makes_no_credential_unused_again(
+    place: Installation, desk: CredentialVerifier
+) -> None:
+    first, second = minted(place), minted(place)
+    assert desk.verify(first, tool="refund", arguments=ARGUMENTS)
+    place.clock.advance(60 * SECOND)
+    assert desk.verify(minted(place), tool="refund", arguments=ARGUMENTS)
+    place.clock.set(NOON)
+    assert refusal(desk, first) == "replayed"
+    assert refusal(desk, second) == "replayed"
+    place.clock.advance(SECOND)
+    assert desk.verify(minted(place), tool="refund", arguments=ARGUMENTS)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from hopward import Guard, NotFoundError, Outcome, StateError, TokenError, ToolCall
+from hopward import CredentialVerifier, Guard, NotFoundError, Outcome, StateError, TokenError, ToolCall
 from hopward.clock import SECOND
 from hopward.errors import ConfigError
 from hopward.ledger import RowFilter
@@ -103,6 +103,36 @@ def test_a_revocation_in_another_process_refuses_the_next_call(
     assert guard.authorize(READ, chain).verdict.reason == f"{kind}_revoked"
     again = opened(config, clock)
     assert again.authorize(READ, chain).verdict.reason == f"{kind}_revoked"
+
+
+@pytest.mark.parametrize("rotated", [False, True])
+def test_a_revoked_key_is_withdrawn_from_the_published_ones(
+    config: Path, clock: FixedClock, rotated: bool
+) -> None:
+    guard, other = opened(config, clock), opened(config, clock)
+    chain = guard.enter(guard.open_task("tickets", "alice").id)
+    decision = guard.authorize(READ, chain)
+    signed_with_it = guard.mint(decision, READ)
+    leaked = guard.issuer.jwks()["keys"][0]["kid"]
+    if rotated:
+        guard.issuer.rotate(guard.ledger)
+    other.revoke("key", leaked, by="ops", why="leaked")
+    published = guard.issuer.jwks()
+    assert leaked not in [key["kid"] for key in published["keys"]]
+    desk = CredentialVerifier("http://127.0.0.1:8700", "urn:example:desk", published, clock=clock)
+    with pytest.raises(TokenError) as refused:
+        desk.verify(signed_with_it, tool=READ.tool, arguments=READ.arguments)
+    assert refused.value.error == "unknown_key"
+    again = guard.authorize(READ, chain)
+    assert desk.verify(guard.mint(again, READ), tool=READ.tool, arguments=READ.arguments)
+    rows = list(guard.ledger.rows(RowFilter(kind="key")))
+    assert rows[0].record == {
+        "event": "withdrawn",
+        "active": published["keys"][0]["kid"],
+        "withdrawn": leaked,
+    }
+    guard.revoke("key", leaked, by="ops", why="again")
+    assert len(list(guard.ledger.rows(RowFilter(kind="key")))) == len(rows)
 
 
 def test_a_revoked_agent_may_be_given_a_new_task_later(config: Path, clock: FixedClock) -> None:

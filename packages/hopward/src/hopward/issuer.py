@@ -64,6 +64,10 @@ class Keys(Protocol):
         """Sign with a new key; the old one verifies for `keep` seconds more."""
         ...
 
+    def drop(self, kid: str) -> bool:
+        """Neither publish nor accept a key any more, nor sign with it; False if there is no such key."""
+        ...
+
 
 class Book(standing.Standings, Protocol):
     """What the issuer needs of the ledger."""
@@ -140,7 +144,8 @@ class Issuer:
     def rotate(self, book: Book) -> str:
         """Sign with a new key from now on, and return its `kid`. Recorded before and after.
 
-        The old key verifies as long as a token it signed may live. To stop it at once, revoke it.
+        The old key verifies as long as a token it signed may live. To stop it at once, revoke it
+        (`Guard.revoke`), which withdraws it too.
         """
         old, keep = self._keys.signing.kid, self.longest_token_seconds
         begun = {"event": "rotation", "active": old}
@@ -149,6 +154,15 @@ class Issuer:
         done = {"event": "rotated", "active": new, "retired": old, "keep_seconds": keep}
         book.record([Draft(kind="key", at=self.clock.now(), record=done)])
         return new
+
+    def withdraw(self, kid: str, book: Book) -> None:
+        """Stop publishing and accepting a revoked signing key, so that servers which only look at the JWKS
+        refuse what it signed; a new key takes the place of the active one. Recorded. A key that is not
+        ours is left alone.
+        """
+        if self._keys.drop(kid):
+            done = {"event": "withdrawn", "active": self._keys.signing.kid, "withdrawn": kid}
+            book.record([Draft(kind="key", at=self.clock.now(), record=done)])
 
     def verify(self, token: str) -> Presented:
         """A token minted here, genuine and unexpired; raises `TokenError`. Standing is not looked at."""

@@ -105,6 +105,23 @@ class KeyRing:
         _write(self._folder / "authority.json", _document(new, retired))
         return self._fresh().active
 
+    def drop(self, kid: str) -> bool:
+        """Neither publish nor accept a key of the authority any more; a new one signs if it was the one that
+        did. False if there is no such key here.
+        """
+        ring = self._fresh()
+        kept = [entry for entry in self._serving(ring) if entry.key.kid != kid]
+        if kid == ring.active.kid:
+            _write(
+                self._folder / "authority.json", _document(SigningKey.generate(ring.active.algorithm), kept)
+            )
+        elif len(kept) < len(ring.retired):
+            _write(self._folder / "authority.json", _document(ring.active, kept))
+        else:
+            return False
+        self._fresh()
+        return True
+
     def create_agent_key(self, name: str, algorithm: Algorithm) -> SigningKey:
         """Make a key for an agent on this machine; raises `ConfigError` if it has one."""
         path = self._agent_path(name)

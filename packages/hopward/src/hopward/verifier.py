@@ -18,6 +18,7 @@ CREDENTIAL_SECONDS = 60
 _SKEW = 5
 _MOST_USED = 65_536
 _REFRESH = 10 * SECOND
+_STALE = 300 * SECOND
 
 
 class CredentialVerifier:
@@ -27,8 +28,11 @@ class CredentialVerifier:
         claims = verifier.verify(token, tool="refund", arguments={"ticket": 7, "amount": 20})
 
     `jwks` is the authority's JWKS document, or a function that fetches it: called again when a token names
-    an unknown key, at most every 10 seconds. Used `jti`s are remembered in this process until they expire;
-    when there are too many of them to remember, further credentials are refused.
+    an unknown key, at most every 10 seconds, and once the keys are 5 minutes old, so that a key withdrawn by
+    the authority stops counting. What the function raises fails the call at hand.
+
+    Used `jti`s are remembered in this process until they expire; when there are too many of them to remember,
+    further credentials are refused.
     """
 
     def __init__(
@@ -51,6 +55,7 @@ class CredentialVerifier:
         self._fetched_at = self._clock.now()
         self._used: set[str] = set()
         self._expiries: list[tuple[Instant, str]] = []
+        self._forgotten: Instant = 0
         self._lock = Lock()
 
     def verify(self, token: str, *, tool: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -73,16 +78,18 @@ class CredentialVerifier:
         return verified.claims
 
     def _verified(self, token: str, now: Instant) -> Verified:
+        self._refreshed(now, _STALE)
         try:
             return verify(token, self._keys, self._expected, now)
         except TokenError as error:
-            if error.error != "unknown_key" or not self._refreshed(now):
+            if error.error != "unknown_key" or not self._refreshed(now, _REFRESH):
                 raise
         return verify(token, self._keys, self._expected, now)
 
-    def _refreshed(self, now: Instant) -> bool:
+    def _refreshed(self, now: Instant, age: int) -> bool:
         with self._lock:
-            if now - self._fetched_at < _REFRESH:
+            # A clock set back must not put the next look off.
+            if 0 <= now - self._fetched_at < age:
                 return False
             self._fetched_at = now
         self._keys = self._fetched()
@@ -97,8 +104,10 @@ class CredentialVerifier:
     def _use(self, token: str, expires_at: Instant, now: Instant) -> None:
         with self._lock:
             while self._expiries and self._expiries[0][0] <= now:
-                self._used.discard(heapq.heappop(self._expiries)[1])
-            if token in self._used:
+                self._forgotten, forgotten = heapq.heappop(self._expiries)
+                self._used.discard(forgotten)
+            # Should the clock go back, what may have been forgotten is not taken for unused.
+            if token in self._used or expires_at <= self._forgotten:
                 raise TokenError("The credential has been used before.", error="replayed")
             if len(self._used) >= self._size:
                 raise TokenError("Too many credentials are in use to remember another.", error="overloaded")

@@ -133,7 +133,8 @@ class Guard(_Guard):
     def revoke(self, kind: RevocationKind, name: str, *, by: str, why: str) -> None:
         """Make a task, agent, subject, token (`jti`) or signing key (`kid`) stop counting from now on.
 
-        Everything issued under it until now is refused at its next call, in every process on the machine.
+        Everything issued under it until now is refused at its next call, in every process on the machine. A
+        signing key of this installation is withdrawn from the JWKS as well.
         """
         record = {"event": "revoked", "kind": kind, "id": name, "by": by, "why": why}
         if kind == "task":
@@ -145,6 +146,8 @@ class Guard(_Guard):
         revoked = Revocation(kind=kind, id=name, at=now, by=by, why=why)
         draft = Draft(kind="revocation", at=now, record=record, agent=name if kind == "agent" else "")
         self.ledger.revoke(revoked, draft)
+        if kind == "key":
+            self.issuer.withdraw(name, self.ledger)
 
     def agent(self, name: str) -> Agent:
         """One registered agent with its present state; raises `NotFoundError`."""

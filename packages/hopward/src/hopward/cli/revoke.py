@@ -13,7 +13,7 @@ _MEANING = {
     "agent": "every call in a chain with it is refused, for tasks opened until now",
     "subject": "every call on its behalf is refused, for tasks opened until now",
     "token": "a call that presents it, or one exchanged from it, is refused",
-    "key": "a call that presents a token signed with it is refused",
+    "key": "a call that presents a token signed with it is refused, and it is published no more",
 }
 
 

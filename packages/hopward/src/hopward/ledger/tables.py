@@ -30,6 +30,9 @@ _PUT_BUDGET = """INSERT INTO usage (task, calls, writes, most_calls, most_writes
 _PUT_AGENT = "INSERT INTO agents (id, body) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET body = excluded.body"
 _RESERVE = """UPDATE usage SET calls = calls + ?, writes = writes + ?
     WHERE task = ? AND calls + ? <= most_calls AND writes + ? <= most_writes"""
+_FORGOTTEN = "SELECT max(expires_at) FROM used WHERE kind = '' OR expires_at <= ?"
+_FORGET = """INSERT INTO used (kind, digest, expires_at) VALUES ('', '', ?)
+    ON CONFLICT (kind, digest) DO UPDATE SET expires_at = excluded.expires_at"""
 _USE = "INSERT INTO used (kind, digest, expires_at) VALUES (?, ?, ?) ON CONFLICT (kind, digest) DO NOTHING"
 
 
@@ -135,11 +138,14 @@ def use_once(
     """Whether a value is used for the first time as this kind. Forgets what has expired.
 
     Only a digest of the value is kept, so that a secret may be given. A value expired already is not fresh:
-    it could not be remembered.
+    it could not be remembered. Nor is one that may have been forgotten, should the clock go back: the row
+    without a kind holds the last expiry that was.
     """
-    if expires_at <= now:
+    forgotten = connection.execute(_FORGOTTEN, (now,)).fetchone()[0] or 0
+    if expires_at <= max(now, forgotten):
         return False
-    connection.execute("DELETE FROM used WHERE expires_at <= ?", (now,))
+    if connection.execute("DELETE FROM used WHERE kind <> '' AND expires_at <= ?", (now,)).rowcount:
+        connection.execute(_FORGET, (forgotten,))
     digest = sha256(value.encode("utf-8", "surrogatepass")).hexdigest()
     return connection.execute(_USE, (kind, digest, expires_at)).rowcount == 1
 

@@ -30,6 +30,7 @@ class MemoryLedger:
         self._agents: dict[str, Agent] = {}
         self._revocations: list[Revocation] = []
         self._used: dict[tuple[str, str], Instant] = {}
+        self._forgotten: Instant = 0
 
     def close(self) -> None:
         """Nothing to close."""
@@ -86,8 +87,9 @@ class MemoryLedger:
         """As `SqliteLedger.seen_once`."""
         now = self._clock.now()
         with self._lock:
+            self._forgotten = max([self._forgotten, *(end for end in self._used.values() if end <= now)])
             self._used = {key: end for key, end in self._used.items() if end > now}
-            if expires_at <= now or (kind, value) in self._used:
+            if expires_at <= max(now, self._forgotten) or (kind, value) in self._used:
                 return False
             self._used[kind, value] = expires_at
             return True

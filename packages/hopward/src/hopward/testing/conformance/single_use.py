@@ -30,6 +30,18 @@ class SingleUseConformance(LedgerOpening):
         clock.set(NOON + SECOND)
         assert ledger.seen_once("jti", "value", NOON + 2 * SECOND)
 
+    def test_a_clock_set_back_makes_no_value_fresh_again(
+        self, ledger: CompleteLedger, clock: FixedClock
+    ) -> None:
+        assert ledger.seen_once("jti", "value", NOON + 60 * SECOND)
+        clock.set(NOON + 3600 * SECOND)
+        assert ledger.seen_once("jti", "other", NOON + 3660 * SECOND)
+        clock.set(NOON)
+        for kind, value in (("jti", "value"), ("jti", "other"), ("assertion", "value")):
+            assert not ledger.seen_once(kind, value, NOON + 60 * SECOND)
+        assert ledger.seen_once("jti", "value", NOON + 61 * SECOND)
+        assert not ledger.seen_once("jti", "other", NOON + 3660 * SECOND)
+
     def test_a_value_that_has_expired_already_is_never_fresh(self, ledger: CompleteLedger) -> None:
         assert not ledger.seen_once("jti", "value", NOON)
 
