@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from hopward.config import read_settings
-from hopward.errors import ConfigError
+from hopward.errors import ConfigError, HopwardError
 from hopward.keys import KeyRing
 from hopward.project import NewAgent, NewServer, add_agent, create, schema_is_current, write_schema
 
@@ -70,6 +70,17 @@ def test_a_configuration_that_cannot_be_used_is_not_completed(tmp_path: Path) ->
     with pytest.raises(ConfigError, match=r"authority\.issuer"):
         create(tmp_path)
     assert snapshot(tmp_path) == before
+
+
+@pytest.mark.parametrize("name", ["keys", "decisions.db"])
+def test_what_another_run_or_person_put_there_is_never_taken_back(tmp_path: Path, name: str) -> None:
+    (tmp_path / ".hopward").mkdir(mode=0o700)
+    link = tmp_path / ".hopward" / name
+    link.symlink_to("not there yet")
+    with pytest.raises(HopwardError):
+        create(tmp_path)
+    assert link.is_symlink()
+    assert not (tmp_path / "hopward.toml").exists()
 
 
 def test_a_failure_half_way_takes_back_what_was_made_and_leaves_what_was_there(tmp_path: Path) -> None:

@@ -197,6 +197,8 @@ def _make_keys(settings: Settings, done: Made) -> None:
     if folder.exists():
         done.kept.append(folder)
         return
+    # Only what this run has made may be taken back: another one may be at work in the same place.
+    folder.mkdir(mode=0o700)
     done.made.append(folder)
     KeyRing.create(folder, settings.authority.algorithm)
 
@@ -206,8 +208,8 @@ def _make_log(settings: Settings, done: Made) -> None:
     if path.exists():
         done.kept.append(path)
         return
-    done.made.append(path)
     SqliteLedger.open(path, clock=SystemClock(), create=True).close()
+    done.made.append(path)
 
 
 def _agent_key(settings: Settings, agent: NewAgent, done: Made) -> SigningKey:
