@@ -433,6 +433,15 @@ def test_a_call_is_refused_when_standing_never_settles() -> None:
     assert bench.rows("credential") == []
 
 
+@pytest.mark.parametrize("name", ["Amount", "AMOUNT", "\uff41mount"])
+def test_an_argument_that_could_be_read_as_a_declared_one_is_refused(name: str) -> None:
+    bench = Bench()
+    call = ToolCall(server="desk", tool="refund", arguments={"amount": 1, name: 1000})
+    assert bench.guard.authorize(call, bench.chain).verdict.reason == "argument_lookalike"
+    harmless = ToolCall(server="desk", tool="refund", arguments={"amount": 1, "note": "x"})
+    assert bench.guard.authorize(harmless, bench.chain).permitted
+
+
 def test_an_outcome_is_recorded_under_its_decision() -> None:
     bench = Bench()
     decision = bench.guard.authorize(READ_CALL, bench.chain)

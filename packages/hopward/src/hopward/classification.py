@@ -1,5 +1,6 @@
 """Which class of thing each tool does, as a person has accepted it; a tool without an entry is refused."""
 
+import unicodedata
 from collections.abc import Iterable, Mapping
 
 from hopward.constraint.location import is_straight
@@ -33,6 +34,21 @@ class Classifications:
             if tool.server == server and matches(tool.name, name):
                 return tool
         return None
+
+
+def lookalike(arguments: Iterable[str], tool: Tool) -> str | None:
+    """An argument that is not a declared one but could be read as one, or None.
+
+    A server may match names without regard to case, as Go's JSON does: it would then read `Amount`, which no
+    policy has seen, as `amount`.
+    """
+    declared = {_folded(name) for name in tool.arguments}
+    strangers = (name for name in arguments if name not in tool.arguments)
+    return next((name for name in strangers if _folded(name) in declared), None)
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFKC", name).casefold()
 
 
 def classified(servers: Mapping[str, ServerSettings]) -> tuple[Tool, ...]:

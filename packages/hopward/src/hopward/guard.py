@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from hopward import capability, revocation
 from hopward.canonical import digest
 from hopward.chain import METHOD, reaches
-from hopward.classification import Classifications
+from hopward.classification import Classifications, lookalike
 from hopward.clock import Clock, Instant
 from hopward.errors import ChainError, HopwardError, LedgerError
 from hopward.model import (
@@ -407,6 +407,9 @@ def _outside(
     """
     if not reaches(chain.scope, call.name):
         return _deny("outside_scope", f"The caller's token does not reach {call.name}.")
+    stranger = lookalike(call.arguments, tool)
+    if stranger is not None:
+        return _deny("argument_lookalike", f"The argument {stranger!r} could be taken for another one.")
     if not capability.covers_any(task.capabilities, call, tool):
         return _deny("outside_task", capability.explain_any(task.capabilities, call, tool))
     for actor in chain.actors:
