@@ -42,7 +42,6 @@ CORE_DEPENDENCIES = {
     "rich",
     "pytest",
     "sqlite_utils",
-    "tomlkit",
 }
 
 NETWORK = {
