@@ -223,6 +223,7 @@ def test_an_answer_that_is_not_a_plain_yes_is_refused(changes: dict[str, Any]) -
         (500, b"{}", "server_error"),
         (502, b"<html>", "server_error"),
         (400, b'{"error":null}', "server_error"),
+        (400, b'{"error":""}', "server_error"),
         (400, b'{"error":["x"]}', "server_error"),
         (204, b"", "server_error"),
         (201, answer(), "server_error"),
