@@ -10,12 +10,13 @@ OURS := -e packages/hopward -e packages/authority -e plugins/mcp
 # pyright would ask the registry whether there is a newer one.
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
-.PHONY: help demo test check bench servers clean
+.PHONY: help demo test check docs bench servers clean
 
 help:
 	@echo "make demo     a guarded MCP server, a permitted call, refusals, and the decision log, in a minute"
 	@echo "make test     every test (ARGS='tests/core -k name' for some)"
 	@echo "make check    lint, format, types, architecture"
+	@echo "make docs     what the documentation takes from the code: reference tables, schemas"
 	@echo "make bench    what a guarded call costs: bench/results.json and docs/performance.md"
 	@echo "make servers  the public MCP servers that the end-to-end tests also guard"
 
@@ -30,6 +31,9 @@ check: .venv/dev.stamp
 	@$(BIN)/ruff format --quiet --check .
 	@$(BIN)/pyright --level error
 	@$(BIN)/python -m pytest -q tests/architecture
+
+docs: .venv/dev.stamp
+	@$(BIN)/python -m tests.docs.generate
 
 bench: .venv/dev.stamp
 	@$(BIN)/python -m bench $(ARGS)

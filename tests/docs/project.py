@@ -32,7 +32,9 @@ def support_desk(folder: Path) -> None:
         guard.refuse("support_desk", "not_json", "The message is not valid JSON (at character 0).", chain)
         _reject_a_policy(folder / "policies" / "broken.cedar", guard, clock)
         guard.issuer.agent_token("support-agent", guard.ledger)
+        old = guard.issuer.jwks()["keys"][0]["kid"]
         guard.issuer.rotate(guard.ledger)
+        guard.revoke("key", old, by="local:ines", why="the disk was stolen")
         guard.complete_task(task.id)
         other = guard.open_task("support", "ines@desk.example")
         guard.revoke("task", other.id, by="local:ines", why="opened by mistake")

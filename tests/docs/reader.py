@@ -4,7 +4,7 @@ What a block is, its language says; what is done with it, the directives on the 
 
     <!-- file: NAME -->      the block is written to NAME in the reader's folder
     <!-- edit: NAME -->      the tables of the block replace those of NAME, a TOML file
-    <!-- given: NAME -->     NAME of tests/docs/given is in the folder, though the page does not show it
+    <!-- given: PAGE NAME -->  the file NAME, as PAGE tells its readers to write it, is in the folder already
     <!-- first: COMMAND -->  a command that the reader has typed before, though the page does not show it
     <!-- schema: NAME -->    a JSON block is one of shared/schema/NAME.json
     <!-- status: N -->       the last command of a console block ends with exit status N
@@ -32,11 +32,10 @@ from hopward.config import checked_settings, read_settings
 from hopward.settings import AuthoritySettings
 
 from .expected import Known
-from .markdown import ROOT, Block, Page
+from .markdown import ROOT, Block, Page, page
 from .project import EXAMPLE, support_desk
 from .shell import Shell
 
-GIVEN = Path(__file__).with_name("given")
 PORTS = ("8700", "8701", "8800", "8801")
 HOME = "/home/you/notes"
 PLAIN = ("", "text")
@@ -46,8 +45,8 @@ PLAIN = ("", "text")
 class Reader:
     """Follows the blocks of one page in a folder of its own."""
 
-    def __init__(self, page: Page, folder: Path, shell: Shell) -> None:
-        self._page = page
+    def __init__(self, shown: Page, folder: Path, shell: Shell) -> None:
+        self._page = shown
         self._folder = folder
         self._shell = shell
         self._known = Known()
@@ -59,8 +58,8 @@ class Reader:
         """Do what a block says; raises `AssertionError` where something else happens than the page says."""
         if "not run" in block.directives:
             return
-        for name in block.directives.get("given", "").split():
-            (self._folder / name).write_text(self._here((GIVEN / name).read_text("utf-8")), "utf-8")
+        for name, text in _given(block).items():
+            (self._folder / name).write_text(self._here(text), "utf-8")
         if "first" in block.directives:
             self._step(block.directives["first"], "...", 0)
         _FOLLOWED[block.language](self, block)
@@ -181,13 +180,20 @@ LANGUAGES = tuple(_FOLLOWED)
 
 
 @contextmanager
-def reading(page: Page, folder: Path) -> Generator[Reader]:
+def reading(shown: Page, folder: Path) -> Generator[Reader]:
     """A reader of a page, in an empty folder or in the project the page asks for."""
     with ExitStack() as opened:
-        if "<!-- project: support_desk -->" in page.text:
+        if "<!-- project: support_desk -->" in shown.text:
             support_desk(folder)
         shell = opened.enter_context(closing(Shell(folder)))
-        yield Reader(page, folder, shell)
+        yield Reader(shown, folder, shell)
+
+
+def _given(block: Block) -> dict[str, str]:
+    """The files that another page has told its readers to write."""
+    shown, *names = block.directives.get("given", "README.md").split()
+    written = {one.directives["file"]: one.text for one in page(shown).blocks if "file" in one.directives}
+    return {name: written[name] for name in names}
 
 
 def _steps(text: str) -> Iterator[tuple[str, str]]:
