@@ -51,6 +51,13 @@ def test_a_hardened_installation_has_fewer_notes(sound: Shell) -> None:
         assert text not in said
 
 
+def test_a_remote_authority_that_cannot_be_asked_yet_is_broken(sound: Shell) -> None:
+    path = sound.folder / "hopward.toml"
+    remote = '[authority]\nmode = "remote"\ntoken_endpoint = "https://auth.example.com/token"'
+    path.write_text(path.read_text().replace("[authority]", remote))
+    assert "cannot ask a remote authority yet" in sound.fails("doctor").out
+
+
 def test_every_mistake_in_the_configuration_is_a_finding(sound: Shell) -> None:
     path = sound.folder / "hopward.toml"
     path.write_text(path.read_text().replace("resource =", "resorce =").replace("calls = 5", "calls = 0"))

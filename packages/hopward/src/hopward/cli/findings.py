@@ -205,7 +205,10 @@ def _strength(settings: Settings) -> Iterator[Finding]:
         )
     if settings.authority.mode == "embedded":
         told = "The proxy mints its own credentials: whoever controls its process controls the key."
-        yield Finding("note", "development", told, 'Run hopward authority, and set mode = "remote".')
+        yield Finding("note", "development", told)
+    else:
+        told = "The proxy cannot ask a remote authority yet: calls that need a token are refused."
+        yield Finding("broken", "authority", told, 'Set authority.mode = "embedded".')
     if settings.log.durability == "process":
         told = 'Rows survive the death of the process, not a power cut (log.durability = "process").'
         yield Finding("note", "development", told)
