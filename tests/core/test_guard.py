@@ -307,6 +307,12 @@ def test_a_revocation_refuses_what_was_issued_before_it(kind: RevocationKind, na
     assert bench.guard.authorize(READ_CALL, bench.chain).verdict.reason == f"{kind}_revoked"
 
 
+def test_the_last_second_of_a_task_is_over_already() -> None:
+    bench = Bench()
+    bench.clock.set(TASK.expires_at - SECOND // 2)
+    assert bench.guard.authorize(READ_CALL, bench.chain).verdict.reason == "task_expired"
+
+
 def test_an_agents_ceiling_holds_although_the_task_grants_more() -> None:
     bench = Bench()
     bench.ledger.put_agent(msgspec.structs.replace(AGENT, ceiling=(READING,)), _draft("agent"))

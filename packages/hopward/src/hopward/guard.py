@@ -16,7 +16,7 @@ from hopward import capability, revocation
 from hopward.canonical import digest
 from hopward.chain import METHOD, reaches
 from hopward.classification import Classifications, lookalike
-from hopward.clock import Clock, Instant
+from hopward.clock import SECOND, Clock, Instant
 from hopward.errors import ChainError, HopwardError, LedgerError
 from hopward.model import (
     Agent,
@@ -288,6 +288,8 @@ class Guard:
         verdict = engine.evaluate(call, tool, standing.agents[chain.actor], facts)
         if verdict.name != "permit":
             return replace(base, verdict=verdict)
+        if min(chain.expires_at, task.expires_at) - at < SECOND:
+            return replace(base, verdict=_deny("task_expired", "Less than a second is left of the task."))
         return replace(base, verdict=verdict, credential=self._exchanger.plan(call, chain, task, at))
 
     def _fallen(self, standing: Standing, chain: Chain, now: Instant) -> tuple[str, str] | None:
@@ -405,13 +407,13 @@ def _outside(
 
     Every actor's ceiling counts: what an agent may never do, it may not have done by the next one either.
     """
-    if not reaches(chain.scope, call.name):
-        return _deny("outside_scope", f"The caller's token does not reach {call.name}.")
     stranger = lookalike(call.arguments, tool)
     if stranger is not None:
         return _deny("argument_lookalike", f"The argument {stranger!r} could be taken for another one.")
     if not capability.covers_any(task.capabilities, call, tool):
         return _deny("outside_task", capability.explain_any(task.capabilities, call, tool))
+    if not reaches(chain.scope, call.name):
+        return _deny("outside_scope", f"The caller's token does not reach {call.name}.")
     for actor in chain.actors:
         ceiling = agents[actor].ceiling
         if not capability.covers_any(ceiling, call, tool):

@@ -56,9 +56,11 @@ class Guard(_Guard):
         keyring = KeyRing.open(settings.keys_folder, clock=clock)
         ledger = SqliteLedger.open(settings.log_file, durability=settings.log.durability, clock=clock)
         issuer = Issuer(settings=settings, keyring=keyring, clock=clock)
+        logged = LoggedPolicies(policies, ledger, clock, _policy_set_logged(ledger))
+        logged.current()
         guard = cls(
             ledger=ledger,
-            policies=LoggedPolicies(policies, ledger, clock, _policy_set_logged(ledger)),
+            policies=logged,
             classifications=Classifications(tools),
             exchanger=issuer,
             agents=frozenset(settings.agents),
