@@ -81,7 +81,10 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--show", action="store_true", help="measure nothing: show results.json, redo the page"
     )
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    # The servers under test run in folders of their own, where a relative path would mean another place.
+    options.work = options.work.resolve()
+    return options
 
 
 def _measure(options: argparse.Namespace, console: Console) -> Results:
