@@ -11,7 +11,7 @@ import pytest
 from hopward.canonical import digest
 from hopward.chain import entered
 from hopward.claims import CallDetails, chain_of
-from hopward.clock import SECOND
+from hopward.clock import SECOND, Instant
 from hopward.errors import ConfigError, ExchangeRefusedError, LedgerError, StateError, TokenError
 from hopward.exchange import Client
 from hopward.identity import Identifier
@@ -345,6 +345,16 @@ def test_a_new_actor_token_does_not_revive_what_was_issued_before_a_cutoff(place
     assert access(place, renewed)
 
 
+def test_an_actor_token_from_before_a_cutoff_does_not_serve_a_newer_task(place: Installation) -> None:
+    actor = place.issuer.agent_token("helper", place.ledger).token
+    place.clock.advance(SECOND)
+    place.revoke("agent", "helper")
+    place.clock.advance(SECOND)
+    subject = place.issuer.task_token(place.open_task(), place.ledger).token
+    form = ExchangeForm(subject_token=subject, actor_token=actor, target=DESK)
+    assert refusal(place, form) == "invalid_request"
+
+
 @pytest.mark.parametrize("ancestor", ["task", "agent", "access"])
 def test_a_revoked_parent_kills_a_child_that_has_its_own_cutoff(place: Installation, ancestor: str) -> None:
     """Advisory row 39, and check 10: revoking any ancestor fells every descendant."""
@@ -407,6 +417,9 @@ class Meddling:
 
     def record(self, drafts: Sequence[Draft]) -> list[Receipt]:
         return self.place.ledger.record(drafts)
+
+    def seen_once(self, kind: str, value: str, expires_at: Instant) -> bool:
+        return self.place.ledger.seen_once(kind, value, expires_at)
 
 
 def test_a_token_is_recorded_only_on_the_standing_it_was_checked_on(place: Installation) -> None:
@@ -561,6 +574,13 @@ def test_a_credential_is_not_minted_for_another_call(place: Installation, call: 
         place.issuer.mint(planned(place), "dec_1", call)
 
 
+@pytest.mark.parametrize("audience", [FILES_UPSTREAM, DESK, ISSUER, "https://elsewhere.example", ""])
+def test_a_credential_is_not_minted_for_another_audience(place: Installation, audience: str) -> None:
+    altered = msgspec.structs.replace(planned(place), audience=audience)
+    with pytest.raises(ExchangeRefusedError):
+        place.issuer.mint(altered, "dec_1", CALL)
+
+
 def test_a_credential_is_not_minted_when_it_is_over(place: Installation) -> None:
     credential = planned(place)
     place.clock.advance(60 * SECOND)
@@ -686,6 +706,14 @@ def test_introspection_of_what_no_longer_counts_is_just_inactive(
         assert place.issuer.introspect(one.token, client(place), place.ledger) == {"active": False}
     place.put_agent(an_agent("helper", state="retired"))
     assert place.issuer.introspect(issued[2].token, client(place), place.ledger) == {"active": False}
+
+
+def test_every_token_of_a_task_is_inactive_once_the_task_is_completed(place: Installation) -> None:
+    task = place.open_task()
+    tokens = [place.issuer.task_token(task, place.ledger).token, access(place, task).token]
+    place.end_task(task, "completed")
+    for token in tokens:
+        assert place.issuer.introspect(token, client(place), place.ledger) == {"active": False}
 
 
 def test_a_key_serves_as_long_as_its_longest_token(place: Installation) -> None:

@@ -208,7 +208,7 @@ class Issuer:
             raise ExchangeRefusedError("A remote authority mints this credential.", error="server_error")
         if (
             target is None
-            or target.server != call.server
+            or (target.kind, target.server) != ("upstream", call.server)
             or credential.scope != claims.scope_text([call.name])
         ):
             raise ExchangeRefusedError("The credential was planned for another call.", error="invalid_target")
