@@ -15,6 +15,9 @@ from hopward_mcp.accepted import write_entries
 from hopward_mcp.inspection import inspect
 from hopward_mcp.proposal import Proposal
 
+_PIPED_WIDTH = 1_000
+"""Columns when the output is no terminal: wide enough that hardly anything is folded."""
+
 
 @click.command()
 @click.argument("server")
@@ -82,13 +85,16 @@ def _accepted(proposals: Sequence[Proposal], names: tuple[str, ...], every: bool
 
 def _show(proposals: Sequence[Proposal]) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("name", "action", "sensitivity", "integrity", "destination", "arguments", "why"):
+    for column in ("name", "action", "sensitivity", "integrity", "destination"):
+        table.add_column(column, no_wrap=True)
+    for column in ("arguments", "why"):
         table.add_column(column, overflow="fold")
     for one in proposals:
         arguments = ", ".join(f"{name}: {kind}" for name, kind in one.arguments.items())
         cells = (one.name, one.action, one.sensitivity, one.integrity, one.destination, arguments, one.why)
         table.add_row(*(_harmless(cell) for cell in cells))
-    Console(highlight=False, markup=False, emoji=False).print(table)
+    width = None if sys.stdout.isatty() else _PIPED_WIDTH
+    Console(highlight=False, markup=False, emoji=False, width=width).print(table)
 
 
 def _harmless(text: str) -> str:
