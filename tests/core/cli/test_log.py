@@ -38,7 +38,7 @@ def test_tail_shows_one_line_per_row_the_newest_last(desk: Shell, decisions: lis
     lines = desk("log tail").out.splitlines()
     assert lines[0].split()[:3] == ["row", "time", "kind"]
     kinds = [line.split()[3] for line in lines[1:]]
-    assert kinds == ["agent", "task", "policy", "decision", "credential", "decision", "outcome"]
+    assert kinds == ["agent", "policy", "task", "decision", "credential", "decision", "outcome"]
     assert "permit" in lines[-4]
     assert "desk/read_ticket" in lines[-4]
     assert decisions[0].id in lines[-4]
@@ -152,6 +152,86 @@ def test_what_an_agent_wrote_cannot_move_the_cursor_or_forge_a_line(desk: Shell,
     assert "\\x1b[1mfund\\n" in desk("log tail").out
 
 
+_EVIL = "\x1b]0;x\x07"
+_ELSEWHERE = ("[]", "5", "null", '"x"')
+_WITHIN = (
+    '{"call":5,"chain":[],"credential":5,"outcome":5,"verdict":3}',
+    '{"call":{"arguments":5},"chain":{"actors":5},"credential":{"expires_at":"x"},"outcome":{"duration":"x"}}',
+    '{"at_at":99999999999999999999,"credential":{"expires_at":99999999999999999999},"x_at":-1,"event":{}}',
+)
+
+
+def _copy(guard: Guard, folder: Path, *statement: str | bytes) -> Path:
+    """A copy of the log that someone has written to with an SQLite shell."""
+    path = folder / "copy.db"
+    guard.close()
+    with closing(sqlite3.connect(guard.settings.log_file)) as source, closing(sqlite3.connect(path)) as copy:
+        source.backup(copy)
+        for (trigger,) in copy.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+            copy.execute(f"DROP TRIGGER {trigger}")
+        copy.execute(str(statement[0]), statement[1:])
+        copy.commit()
+    return path
+
+
+@pytest.mark.parametrize("record", _WITHIN)
+def test_a_row_with_a_record_of_another_shape_is_shown_all_the_same(
+    desk: Shell, guard: Guard, decisions: list[Decision], record: str
+) -> None:
+    copy = _copy(guard, desk.folder, "UPDATE log SET record = ?", record)
+    for verb in ("tail", "show 4", f"show {decisions[0].id}", f"chain {decisions[0].chain.task}"):
+        assert desk(f"log --file {copy} {verb}").out
+
+
+@pytest.mark.parametrize("record", _ELSEWHERE)
+def test_a_row_whose_record_is_no_object_is_named(
+    desk: Shell, guard: Guard, decisions: list[Decision], record: str
+) -> None:
+    copy = _copy(guard, desk.folder, "UPDATE log SET record = ? WHERE seq = 4", record)
+    for verb in ("tail", "show 4", f"chain {decisions[0].chain.task}"):
+        assert "Row 4 of the decision log is not readable" in desk.fails(f"log --file {copy} {verb}").err
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        ("UPDATE log SET tool = CAST(? AS TEXT) WHERE seq = 4", _EVIL.encode() + b"\xff"),
+        ("UPDATE log SET agent = ? WHERE seq = 4", _EVIL.encode()),
+        ("UPDATE log SET reason = ? WHERE seq = 4", _EVIL),
+        ("UPDATE tasks SET body = ?", '{"\\u001b]0;x\\u0007":1}'),
+        ("UPDATE head SET hash = CAST(? AS TEXT)", _EVIL.encode() + b"\xff"),
+    ],
+)
+def test_what_stands_in_a_log_tampered_with_cannot_control_the_terminal(
+    desk: Shell, guard: Guard, decisions: list[Decision], statement: tuple[str | bytes, ...]
+) -> None:
+    copy = _copy(guard, desk.folder, *statement)
+    for verb in ("verify", "tail", "show 4", f"chain {decisions[0].chain.task}"):
+        printed = desk.run(f"log --file {copy} {verb}")
+        assert not {"\x1b", "\x07"}.intersection(printed.out + printed.err)
+        assert "bug" not in printed.err
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "task show {}",
+        "task open --workflow tickets --subject {}",
+        "revoke subject {} --why x",
+        "log chain {}",
+    ],
+)
+def test_what_is_told_about_a_strange_name_cannot_control_the_terminal(desk: Shell, line: str) -> None:
+    printed = desk.run(line.format(f"'{_EVIL}'"))
+    assert not {"\x1b", "\x07"}.intersection(printed.out + printed.err)
+    assert "\\x1b]0;x\\x07" in printed.out + printed.err
+
+
+@pytest.mark.parametrize("number", ["0", "9" * 19, "9" * 30, "9" * 5000, "\u0663"])
+def test_a_number_that_no_row_has_is_an_error(desk: Shell, decisions: list[Decision], number: str) -> None:
+    assert "The decision log has no" in desk.fails(f"log show {number}").err
+
+
 def test_the_output_is_coloured_on_request_and_the_same_text_without(
     desk: Shell, decisions: list[Decision]
 ) -> None:
@@ -170,13 +250,16 @@ def test_follow_shows_rows_as_they_are_written_until_it_is_interrupted(desk: She
     with subprocess.Popen(
         command, cwd=desk.folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as following:
-        assert following.stdout is not None
-        assert following.stderr is not None
-        assert '"kind":"agent"' in following.stdout.readline()
-        task = guard.open_task("tickets", "ana")
-        assert task.id in following.stdout.readline()
-        guard.complete_task(task.id)
-        assert '"completed"' in following.stdout.readline()
-        following.send_signal(signal.SIGINT)
-        assert following.wait(timeout=60) == 0
-        assert following.stderr.read() == ""
+        try:
+            assert following.stdout is not None
+            assert following.stderr is not None
+            assert '"kind":"policy"' in following.stdout.readline()
+            task = guard.open_task("tickets", "ana")
+            assert task.id in following.stdout.readline()
+            guard.complete_task(task.id)
+            assert '"completed"' in following.stdout.readline()
+            following.send_signal(signal.SIGINT)
+            assert following.wait(timeout=60) == 0
+            assert following.stderr.read() == ""
+        finally:
+            following.kill()

@@ -16,6 +16,7 @@ from typing import Any
 
 import click
 
+from hopward.cli.harmless import harmless_lines
 from hopward.cli.session import Session
 from hopward.errors import ConfigError, HopwardError
 
@@ -78,13 +79,14 @@ _CLICKS_OWN = (click.ClickException, click.Abort, click.exceptions.Exit, BrokenP
 def _told(error: Exception) -> click.ClickException:
     match error:
         case ConfigError():
-            return click.UsageError(str(error))
+            return click.UsageError(harmless_lines(str(error)))
         case HopwardError():
-            return click.ClickException(str(error))
+            return click.ClickException(harmless_lines(str(error)))
         case OSError():
-            return click.ClickException(f"{error.filename or 'The system'}: {error.strerror or error}")
+            told = f"{error.filename or 'The system'}: {error.strerror or error}"
+            return click.ClickException(harmless_lines(told))
         case _:
-            told = f"This is a bug in Hopward: {type(error).__name__}: {error}"
+            told = harmless_lines(f"This is a bug in Hopward: {type(error).__name__}: {error}")
             return click.ClickException(f"{told}\n  `hopward --debug ...` shows where; please report it.")
 
 

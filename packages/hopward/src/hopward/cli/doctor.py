@@ -6,7 +6,8 @@ import click
 from rich.text import Text
 
 from hopward.cli.findings import findings
-from hopward.cli.output import console, harmless, show_json, styled, tell
+from hopward.cli.harmless import harmless
+from hopward.cli.output import console, show_json, styled, tell
 from hopward.cli.session import Session
 
 

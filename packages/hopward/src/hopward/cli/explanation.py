@@ -9,7 +9,8 @@ from hopward import capability
 from hopward.canonical import JSON
 from hopward.cedar import CedarEngine, Step
 from hopward.classification import Classifications
-from hopward.cli.output import harmless, show_fields, show_table, tell
+from hopward.cli.harmless import harmless
+from hopward.cli.output import show_fields, show_table, tell
 from hopward.errors import ConfigError
 from hopward.model import Agent, Task, Tool, ToolCall, Usage, plain
 from hopward.policy import nearest

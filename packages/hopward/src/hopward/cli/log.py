@@ -78,7 +78,8 @@ def tail(
 @pass_ledger
 def show(ledger: SqliteLedger, name: str, as_json: bool) -> None:
     """Show everything about one decision (dec_...), or one row by its number."""
-    rows = [ledger.row(int(name))] if name.isdecimal() else _decision_rows(ledger, name)
+    numbered = name.isascii() and name.isdecimal() and len(name) < 20
+    rows = [ledger.row(int(name))] if numbered else _decision_rows(ledger, name)
     for row in rows:
         if as_json:
             show_json_row(row)

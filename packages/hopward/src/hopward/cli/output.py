@@ -1,12 +1,7 @@
-"""What people read, and what programs read. Text from outside is made harmless before a terminal sees it.
-
-Names, arguments and error texts in the decision log come from agents and servers. Shown raw they could move
-the cursor, forge lines or hide text, so control and formatting characters are shown as escapes.
-"""
+"""What people read, and what programs read. Text from outside is made harmless before a terminal sees it."""
 
 import json
 import sys
-import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -16,10 +11,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from hopward.cli.harmless import harmless, harmless_lines
+
 _PIPED_WIDTH = 100_000
 """Columns when the output is no terminal: wide enough that nothing is ever cut or folded."""
-
-_HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
 
 STYLES = {
     "permit": "green",
@@ -39,16 +34,6 @@ STYLES = {
     "error": "red",
 }
 """The colour of a state, verdict or finding; every one of them is also a word."""
-
-
-def harmless(text: str) -> str:
-    """The text on one line, every control or invisible character written as an escape."""
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(
-        char.encode("unicode_escape").decode() if unicodedata.category(char) in _HIDDEN else char
-        for char in text
-    )
 
 
 def console() -> Console:
@@ -99,9 +84,9 @@ def show_json(value: Any) -> None:
 
 def tell(text: str) -> None:
     """A sentence to the person, on standard output."""
-    click.echo(text)
+    click.echo(harmless_lines(text))
 
 
 def hint(text: str) -> None:
     """What can be done next, or a warning: on standard error, so that it never mixes with data."""
-    click.echo(text, err=True)
+    click.echo(harmless_lines(text), err=True)

@@ -7,8 +7,9 @@ from typing import Any, cast
 from rich.text import Text
 from rich.tree import Tree
 
-from hopward.cli.output import console, harmless, show_fields, styled
-from hopward.cli.wording import moment, short
+from hopward.cli.harmless import harmless
+from hopward.cli.output import console, show_fields, styled
+from hopward.cli.wording import is_instant, moment, short
 from hopward.clock import iso
 from hopward.model import Task
 from hopward.record import Row
@@ -70,17 +71,17 @@ def show_chain(task: Task, rows: Sequence[Row]) -> None:
 
 def _reason(row: Row) -> str:
     """The reason, or for rows that have none what happened: opened, registered, revoked."""
-    return row.reason or str(row.record.get("event", ""))
+    return row.reason or _text(row.record, "event")
 
 
 def _decision(row: Row) -> Text:
     text = Text.assemble(styled(row.verdict), " ", styled(f"{row.server}/{row.tool}", "bold"))
-    arguments = row.record.get("call", {}).get("arguments")
+    arguments = _inner(row.record, "call", "arguments")
     text.append_text(styled(f" {json.dumps(arguments, ensure_ascii=False)}" if arguments else ""))
-    actors = row.record.get("chain", {}).get("actors", [])
-    if len(actors) > 1:
-        text.append_text(styled(" by " + " -> ".join(map(str, actors))))
-    sentence = row.record.get("verdict", {}).get("sentence", "")
+    actors = _inner(row.record, "chain", "actors")
+    if isinstance(actors, list) and len(cast("list[Any]", actors)) > 1:
+        text.append_text(styled(" by " + " -> ".join(map(str, cast("list[Any]", actors)))))
+    sentence = _text(row.record, "verdict", "sentence")
     text.append_text(styled(f" {sentence}" if row.verdict != "permit" else "", "dim"))
     text.append_text(styled(f" {row.decision}", "dim"))
     return text
@@ -93,16 +94,28 @@ def _line(row: Row) -> Text:
 def _told(row: Row) -> str:
     match row.kind:
         case "credential":
-            credential = row.record.get("credential", {})
-            until = credential.get("expires_at")
-            expiry = f", until {moment(until)}" if isinstance(until, int) else ""
-            return f"{credential.get('kind', '')} for {credential.get('audience', '')}{expiry}"
+            until = _inner(row.record, "credential", "expires_at")
+            expiry = f", until {moment(until)}" if is_instant(until) else ""
+            kind, audience = (_text(row.record, "credential", name) for name in ("kind", "audience"))
+            return f"{kind} for {audience}{expiry}"
         case "outcome":
-            outcome = row.record.get("outcome", {})
-            error = f": {outcome['error']}" if outcome.get("error") else ""
-            return f"{outcome.get('status', '')} after {outcome.get('duration', 0) / 1000:.1f} ms{error}"
+            error, took = _text(row.record, "outcome", "error"), _inner(row.record, "outcome", "duration")
+            after = f" after {took / 1000:.1f} ms" if is_instant(took) else ""
+            return f"{_text(row.record, 'outcome', 'status')}{after}{error and f': {error}'}"
         case _:
-            return f"{_reason(row)} {short(row.at)} {row.record.get('why', '')}".strip()
+            return f"{_reason(row)} {short(row.at)} {_text(row.record, 'why')}".strip()
+
+
+def _inner(record: Any, *names: str) -> Any:
+    """What stands at `outer.inner`, or None. A row that was tampered with may hold anything anywhere."""
+    for name in names:
+        record = cast("dict[str, Any]", record).get(name) if isinstance(record, dict) else None
+    return record
+
+
+def _text(record: Any, *names: str) -> str:
+    found = _inner(record, *names)
+    return "" if found is None else str(found)
 
 
 def _flat(record: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
@@ -111,8 +124,8 @@ def _flat(record: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]
         path = f"{prefix}{name}"
         if isinstance(value, dict) and value and path != "call.arguments":
             yield from _flat(cast("dict[str, Any]", value), f"{path}.")
-        elif name.endswith("_at") and isinstance(value, int):
-            yield path, iso(value)
+        elif name.endswith("_at") and is_instant(instant := cast("object", value)):
+            yield path, iso(instant)
         elif value not in ("", None, [], {}):
             yield path, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 

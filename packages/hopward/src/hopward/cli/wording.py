@@ -1,10 +1,19 @@
 """Values in words for people."""
 
 from collections.abc import Iterable, Iterator
+from typing import TypeGuard
 
-from hopward.clock import Instant, iso
+from hopward.clock import SECOND, Instant, iso
 from hopward.constraint import describe
 from hopward.model import Capability
+
+_LAST = 253_402_300_800 * SECOND
+"""The first instant of the year 10000, which has no text."""
+
+
+def is_instant(value: object) -> TypeGuard[Instant]:
+    """Whether a value read from the log can be shown as a time."""
+    return type(value) is int and 0 <= value < _LAST
 
 
 def moment(instant: Instant) -> str:

@@ -4,7 +4,7 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 from hopward.clock import Instant, iso
 from hopward.errors import LedgerCorruptError
@@ -98,15 +98,25 @@ def query(asked: RowFilter, end: int, size: int) -> tuple[str, dict[str, Any]]:
 
 
 def decoded(values: tuple[Any, ...]) -> Row:
-    """A row from its twelve column values; raises `LedgerCorruptError` if its record is no JSON object."""
+    """A row from its twelve column values.
+
+    Raises `LedgerCorruptError` if a column is not text, or the record no JSON object.
+    """
     seq, kind, at, task, agent, server, tool, verdict, reason, decision, text, digest = values
+    if not all(type(value) is str for value in values[1:]):
+        raise _unreadable(seq, "a column is not text")
     try:
         record = json.loads(text)
-    except (ValueError, TypeError, RecursionError) as error:
-        raise LedgerCorruptError(
-            f"Row {seq} of the decision log is not readable: {error}.", advice=KEEP
-        ) from error
+    except (ValueError, RecursionError) as error:
+        raise _unreadable(seq, str(error)) from error
+    if not isinstance(record, dict):
+        raise _unreadable(seq, "its record is no JSON object")
+    record = cast("dict[str, Any]", record)
     return Row(seq, kind, at, task, agent, server, tool, verdict, reason, decision, record, digest)
+
+
+def _unreadable(seq: int, why: str) -> LedgerCorruptError:
+    return LedgerCorruptError(f"Row {seq} of the decision log is not readable: {why}.", advice=KEEP)
 
 
 def _page_reader(asked: RowFilter, end: int, size: int) -> Callable[[sqlite3.Connection], list[Row]]:

@@ -19,6 +19,8 @@ from hopward.model import Agent, Chain, Revocation, RevocationKind, Task, TaskSt
 from hopward.record import Draft, Receipt, Row, Standing
 
 _BUSY_TIMEOUT = 5.0
+_FAR = 2**63
+"""No row has this number: SQLite cannot hold it."""
 
 
 class SqliteLedger:
@@ -148,7 +150,8 @@ class SqliteLedger:
             asked = RowFilter(after=name - 1, limit=1, oldest_first=True)
         else:
             asked = RowFilter(decision=name, kind="decision", limit=1)
-        found = next(self.rows(asked), None) if name else None
+        could_be = name != "" if isinstance(name, str) else 0 < name < _FAR
+        found = next(self.rows(asked), None) if could_be else None
         if found is None or (isinstance(name, int) and found.seq != name):
             raise NotFoundError(f"The decision log has no row {name}.")
         return found
