@@ -175,6 +175,8 @@ def test_unknown_names_are_told_with_the_known_ones(config: Path, clock: FixedCl
         guard.revoke("agent", "asistant", by="ops", why="typo")
     with pytest.raises(StateError, match="subject"):
         guard.open_task("tickets", " ")
+    with pytest.raises(StateError, match="never an agent"):
+        guard.open_task("tickets", "agent:other")
 
 
 def test_a_policy_set_stands_in_the_log_before_anything_is_decided_by_it(

@@ -326,7 +326,7 @@ async def test_a_call_beyond_the_task_itself_is_a_tool_error_because_no_token_wo
     answered = await fronted.call(token, "hidden")
     assert answered.status == 200
     assert answered.message["result"]["isError"] is True
-    assert answered.message["result"]["_meta"]["dev.hopward/decision"]["reason"] == "outside_scope"
+    assert answered.message["result"]["_meta"]["dev.hopward/decision"]["reason"] == "outside_task"
 
 
 @pytest.mark.parametrize(
