@@ -31,6 +31,7 @@ EXPORTS: dict[str, set[str]] = {
         "StateError",
         "Task",
         "TokenError",
+        "TokenRequest",
         "ToolCall",
         "Verdict",
         "canonical",

@@ -50,9 +50,13 @@ def test_new_keys_are_readable_by_their_owner_only(ring: KeyRing, folder: Path) 
     ring.create_agent_key("helper", "EdDSA")
     for path in (folder, folder / "agents"):
         assert path.stat().st_mode & 0o777 == 0o700
-    files = [path for path in folder.rglob("*") if path.is_file()]
-    assert sorted(path.name for path in files) == ["authority.json", "helper.json", "proxy.json"]
-    assert {path.stat().st_mode & 0o777 for path in files} == {0o600}
+    assert {path.name: path.stat().st_mode & 0o777 for path in folder.rglob("*.json")} == {
+        "authority.json": 0o600,
+        "helper.json": 0o600,
+        "proxy.json": 0o600,
+        "jwks.json": 0o644,
+        "proxy-public.json": 0o644,
+    }
 
 
 def test_the_umask_does_not_decide_who_reads_the_keys(folder: Path, clock: FixedClock) -> None:
@@ -62,7 +66,7 @@ def test_the_umask_does_not_decide_who_reads_the_keys(folder: Path, clock: Fixed
     finally:
         os.umask(old)
     assert KeyRing.open(folder, clock=clock).agent_key("helper")
-    assert {path.stat().st_mode & 0o077 for path in folder.rglob("*")} == {0}
+    assert {path.stat().st_mode & 0o077 for path in folder.rglob("*")} == {0, 0o044}
 
 
 def test_stored_keys_are_the_same_keys_again(ring: KeyRing, folder: Path, clock: FixedClock) -> None:

@@ -57,7 +57,8 @@ def test_what_init_grants_reads_and_does_nothing_else(shell: Shell) -> None:
 def test_everything_private_is_for_this_user_only(shell: Shell, line: str) -> None:
     shell(line)
     state = shell.folder / ".hopward"
-    for path in (state, *state.rglob("*")):
+    public = {state / "keys" / name for name in ("jwks.json", "proxy-public.json")}
+    for path in {state, *state.rglob("*")} - public:
         assert path.stat().st_mode & 0o077 == 0, path
     assert (state / ".gitignore").read_text() == "*\n"
 

@@ -27,6 +27,7 @@ from hopward.errors import (
     TokenError,
 )
 from hopward.model import Capability, Chain, Credential, Decision, Outcome, Task, ToolCall, Verdict
+from hopward.remote import TokenRequest
 from hopward.settings import Settings
 from hopward.verifier import CredentialVerifier
 from hopward.wire import fields as form_fields
@@ -53,6 +54,7 @@ __all__ = [
     "StateError",
     "Task",
     "TokenError",
+    "TokenRequest",
     "ToolCall",
     "Verdict",
     "canonical",

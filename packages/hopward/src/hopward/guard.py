@@ -189,11 +189,7 @@ class Guard:
 
         Raises `HopwardError` for anything else, `ExchangeRefusedError` once the credential is over.
         """
-        if not decision.permitted or decision.credential is None:
-            raise HopwardError(f"decision {decision.id} is no permit", error="not_permitted")
-        if call_digest(call) != decision.call_digest:
-            raise HopwardError(f"decision {decision.id} is about another call", error="call_changed")
-        return self._exchanger.mint(decision.credential, decision.id, call)
+        return self._exchanger.mint(planned(decision, call), decision.id, call)
 
     def introduce(self, chain: Chain, server: str, method: str) -> str:
         """A credential for one MCP request that calls nothing: `initialize`, `tools/list`, a notification.
@@ -227,27 +223,42 @@ class Guard:
         self._ledger.record([draft])
 
     def _introduced(self, chain: Chain, server: str, method: str) -> str:
-        now = self._clock.now()
+        call, credential, epoch = self._introduction(chain, server, method)
+        if credential.kind != "exchanged" and not self._recorded(credential, chain, call, epoch):
+            raise ChainError(UNSETTLED, error="standing_unsettled")
+        return self._exchanger.mint(credential, "", call)
+
+    def _introduction(self, chain: Chain, server: str, method: str) -> tuple[ToolCall, Credential, int]:
+        """What a request that calls nothing would get, and the epoch of that; raises `HopwardError`."""
+        call, now = ToolCall(server=server, tool=METHOD + method), self._clock.now()
+        task, epoch = self._standing_task(chain, now)
+        return call, self._exchanger.plan(call, chain, task, now), epoch
+
+    def _standing_task(self, chain: Chain, now: Instant) -> tuple[Task, int]:
+        """The task of a chain that has not fallen, and the epoch of that; raises `ChainError`."""
         standing = self._ledger.standing(chain)
         fallen = self._fallen(standing, chain, now)
         if fallen is not None or standing.task is None:
             reason, sentence = fallen or ("task_unknown", "There is no such task.")
             raise ChainError(sentence, error=reason)
-        call = ToolCall(server=server, tool=METHOD + method)
-        credential = self._exchanger.plan(call, chain, standing.task, now)
+        return standing.task, standing.epoch
+
+    def _recorded(
+        self, credential: Credential, chain: Chain, call: ToolCall, epoch: int, decision: str = ""
+    ) -> bool:
+        """Whether the row of a credential is durable; False if standing has changed since that epoch."""
         draft = Draft(
             kind="credential",
-            at=now,
+            at=self._clock.now(),
             record={"credential": plain(credential)},
             task=chain.task,
             agent=chain.actor,
-            server=server,
+            server=call.server,
             tool=call.tool,
-            epoch=standing.epoch,
+            decision=decision,
+            epoch=epoch,
         )
-        if self._ledger.record([draft])[0].refused:
-            raise ChainError("Tasks or revocations are changing; try again.", error="standing_unsettled")
-        return self._exchanger.mint(credential, "", call)
+        return not self._ledger.record([draft])[0].refused
 
     def _evaluate(self, call: ToolCall, chain: Chain) -> _Evaluation:
         at = self._clock.now()
@@ -353,7 +364,9 @@ class Guard:
         )
         writes = 0 if evaluation.tool.action == "read" else 1
         reserve = Reservation(chain.task, calls=1, writes=writes)
-        return replace(draft, epoch=evaluation.epoch, reserve=reserve, follow=(minted,))
+        # A remote authority's credential has its row once it is there, before the call goes out.
+        follow = () if credential.kind == "exchanged" else (minted,)
+        return replace(draft, epoch=evaluation.epoch, reserve=reserve, follow=follow)
 
     def _outcome_draft(self, decision: Decision, outcome: Outcome) -> Draft:
         if not decision.permitted:
@@ -383,12 +396,22 @@ class Guard:
         )
 
 
+def planned(decision: Decision, call: ToolCall) -> Credential:
+    """The credential of a permit for exactly this call; raises `HopwardError` for anything else."""
+    if not decision.permitted or decision.credential is None:
+        raise HopwardError(f"decision {decision.id} is no permit", error="not_permitted")
+    if call_digest(call) != decision.call_digest:
+        raise HopwardError(f"decision {decision.id} is about another call", error="call_changed")
+    return decision.credential
+
+
 def call_digest(call: ToolCall) -> str:
     """The digest a decision is bound to: server, tool and arguments in canonical JSON."""
     return digest({"server": call.server, "tool": call.tool, "arguments": call.arguments})
 
 
 _UNDECIDED = Verdict(name="deny", reason="undecided", sentence="No decision was reached.")
+UNSETTLED = "Tasks or revocations are changing; try again."
 _INTERNAL = "The call could not be authorized because of an internal error."
 
 

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from hopward import claims, pattern, revocation, standing
+from hopward import claims, pattern, revocation, selfsigned, standing
 from hopward.canonical import digest
 from hopward.chain import entered
 from hopward.claims import CallDetails, Presented
@@ -33,14 +33,14 @@ from hopward.jwk import SigningKey, VerificationKey
 from hopward.model import Chain, Credential, Task, ToolCall, plain
 from hopward.record import Draft, Receipt
 from hopward.settings import Settings
-from hopward.wire import ExchangeForm, exchange_members
+from hopward.wire import SELF_SIGNED_TYPE, ExchangeForm, exchange_members
 
 _ROUNDS = 4
 """How often an exchange is checked again when standing changed between check and commit."""
 
 
 class Keys(Protocol):
-    """The keys an issuer needs; `hopward.keys.KeyRing` has them."""
+    """The keys an issuer needs: `hopward.keys.KeyRing`, or `PublishedKeys` where the authority is remote."""
 
     @property
     def signing(self) -> SigningKey:
@@ -48,8 +48,8 @@ class Keys(Protocol):
         ...
 
     @property
-    def proxy(self) -> SigningKey:
-        """The proxy's own key."""
+    def proxy_key(self) -> VerificationKey:
+        """The proxy's own key, public part."""
         ...
 
     def verification_keys(self) -> Mapping[str, VerificationKey]:
@@ -74,6 +74,10 @@ class Book(standing.Standings, Protocol):
 
     def record(self, drafts: Sequence[Draft]) -> list[Receipt]:
         """Append drafts durably."""
+        ...
+
+    def seen_once(self, kind: str, value: str, expires_at: Instant) -> bool:
+        """True the first time a value is presented as this kind, in any process."""
         ...
 
 
@@ -135,7 +139,7 @@ class Issuer:
             **{f"server:{name}": server.key for name, server in self._settings.servers.items()},
         }
         keys = {name: VerificationKey.from_jwk(jwk) for name, jwk in jwks.items() if jwk}
-        return {**keys, PROXY: self._keys.proxy.verification()}
+        return {**keys, PROXY: self._keys.proxy_key}
 
     def jwks(self) -> dict[str, Any]:
         """The JWKS document: the public keys that verify what is minted here."""
@@ -230,7 +234,7 @@ class Issuer:
         """
         request = ExchangeRequest(
             client=client,
-            subject=self._opened(form.subject_token),
+            subject=self._subject(form, client, book),
             actor=self._opened(form.actor_token) if form.actor_token else None,
             target=form.target,
             scope=form.scope,
@@ -268,6 +272,31 @@ class Issuer:
         if not concerned or standing.of_token(presented, book, self.clock.now()) is not None:
             return {"active": False}
         return {"active": True, "token_type": "Bearer", **presented.described}
+
+    def _subject(self, form: ExchangeForm, client: Client, book: Book) -> Presented:
+        if form.subject_token_type != SELF_SIGNED_TYPE:
+            return self._opened(form.subject_token)
+        if client.role != "proxy":
+            raise ExchangeRefusedError("Only the proxy may present a token it has signed itself.")
+        try:
+            session = selfsigned.read(form.subject_token, self._keys.proxy_key, self.issuer, self.clock.now())
+        except TokenError as error:
+            raise ExchangeRefusedError(error.message) from error
+        if not book.seen_once("session_token", session.id, session.expires_at):
+            raise ExchangeRefusedError("The subject_token has been used before.")
+        return self._entered(session, form.target, book)
+
+    def _entered(self, session: selfsigned.Session, resource: str, book: Book) -> Presented:
+        """The chain that a session of the proxy speaks for: its task's own, entered by the task's agent."""
+        task = book.standing(session.chain).task
+        if task is None:
+            raise ExchangeRefusedError("There is no such task.")
+        target = self.targets.get(resource)
+        chain = msgspec.structs.replace(
+            entered(task), subject=session.subject, token=session.id, key=session.key
+        )
+        held = self._held(chain, task, target.server if target else "")
+        return msgspec.structs.replace(held, expires_at=min(held.expires_at, session.expires_at))
 
     def _opened(self, token: str) -> Presented:
         try:

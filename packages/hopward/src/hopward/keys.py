@@ -1,33 +1,35 @@
 """The key ring: private keys in a folder nobody else can read, and the public keys that verify.
 
-    authority.json      the authority's signing keys: one active (private), the retired (public, until when)
-    proxy.json          the proxy's own key, with which it authenticates at a remote authority
-    agents/NAME.json    an agent's key, where one was made on this machine
+    authority.json       the authority's signing keys: one active (private), the retired (public, until when)
+    jwks.json            the public keys among them, for a proxy in another process (`hopward.published`)
+    proxy.json           the proxy's own key, with which it authenticates at a remote authority
+    proxy-public.json    its public part, for an authority that must not read the other
+    agents/NAME.json     an agent's key, where one was made on this machine
 
-Every file is mode 0600 in folders of mode 0700, replaced whole. A running process notices a rotation made by
-another at its next use of a key. Of two rotations at the very same moment the later one stands; what the
-other key had signed by then is refused.
+Private files are mode 0600 in folders of mode 0700; every file is replaced whole. A running process notices a
+rotation made by another at its next use of a key. Of two rotations at the very same moment the later one
+stands; what the other key had signed by then is refused.
 """
 
-import json
-import os
 import re
-import secrets
-import stat
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from hopward import keyfile
 from hopward.clock import SECOND, Clock, Instant, SystemClock, from_iso, iso
 from hopward.errors import ConfigError, HopwardError
 from hopward.jwk import Algorithm, SigningKey, VerificationKey
+from hopward.keyfile import INIT, Stamp, check_folder, signing_key, verification_key
 from hopward.strictjson import parse
 
+AUTHORITY, PROXY = "authority.json", "proxy.json"
+PUBLISHED = "jwks.json"
+_PROXY_PUBLIC = "proxy-public.json"
+_PUBLIC_MODE = 0o644
 _AGENT_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
-_INIT = "hopward init makes the keys."
-_LARGEST_FILE = 1_048_576
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,37 +46,51 @@ class _Ring:
     active: SigningKey
     retired: tuple[Retired, ...]
     keys: dict[str, VerificationKey]
-    stamp: tuple[int, int, int]
+    stamp: Stamp
 
 
 class KeyRing:
     """The keys of one installation. `KeyRing.open` loads them, `KeyRing.create` makes them."""
 
-    def __init__(self, folder: Path, clock: Clock) -> None:
+    def __init__(self, folder: Path, clock: Clock, proxy_key: VerificationKey) -> None:
         """Use `open` or `create`."""
         self._folder = folder
         self._clock = clock
-        self._ring = _load_ring(folder / "authority.json")
-        self.proxy = _load_key(folder / "proxy.json")
+        self._ring = _load_ring(folder / AUTHORITY)
+        self.proxy_key = proxy_key
 
     @classmethod
-    def open(cls, folder: Path, *, clock: Clock | None = None) -> "KeyRing":
+    def open(cls, folder: Path, *, clock: Clock | None = None, with_proxy: bool = True) -> "KeyRing":
         """The keys in a folder.
 
         Raises `ConfigError` if one is missing, unreadable or readable by anyone else: without its keys
-        Hopward does not start.
+        Hopward does not start. Not `with_proxy`, the proxy's private key may be another user's, who may enter
+        the folder; its public part is enough.
         """
-        _check_folder(folder)
-        return cls(folder, clock or SystemClock())
+        check_folder(folder, private=with_proxy)
+        public = folder / _PROXY_PUBLIC
+        if with_proxy or not public.exists():
+            return cls(folder, clock or SystemClock(), signing_key(folder / PROXY).verification())
+        return cls(folder, clock or SystemClock(), verification_key(public))
 
     @classmethod
     def create(cls, folder: Path, algorithm: Algorithm, *, clock: Clock | None = None) -> "KeyRing":
         """Make a folder of new keys; raises `ConfigError` if there are keys already."""
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _check_folder(folder)
-        _write(folder / "authority.json", _document(SigningKey.generate(algorithm), ()), new=True)
-        _write(folder / "proxy.json", SigningKey.generate(algorithm).to_jwk(), new=True)
-        return cls.open(folder, clock=clock)
+        check_folder(folder)
+        proxy = SigningKey.generate(algorithm)
+        document = _document(SigningKey.generate(algorithm), ())
+        keyfile.write(folder / AUTHORITY, document, new=True)
+        keyfile.write(folder / PROXY, proxy.to_jwk(), new=True)
+        keyfile.write(folder / _PROXY_PUBLIC, proxy.public_jwk(), mode=_PUBLIC_MODE)
+        ring = cls.open(folder, clock=clock)
+        ring.publish()
+        return ring
+
+    @property
+    def proxy(self) -> SigningKey:
+        """The proxy's own private key; raises `ConfigError` where this user may not read it."""
+        return signing_key(self._folder / PROXY)
 
     @property
     def signing(self) -> SigningKey:
@@ -89,8 +105,11 @@ class KeyRing:
     def jwks(self) -> dict[str, Any]:
         """The JWKS document (RFC 7517 section 5): public keys only."""
         ring = self._fresh()
-        retired = [dict(entry.jwk) for entry in self._serving(ring)]
-        return {"keys": [ring.active.public_jwk(), *retired]}
+        return _public(ring.active, self._serving(ring))
+
+    def publish(self) -> None:
+        """Bring `jwks.json` up to date, for the proxies that verify with it; raises `ConfigError`."""
+        self._publish(self.jwks())
 
     def rotate(self, *, keep: int) -> SigningKey:
         """Sign with a new key from now on. The old one verifies for `keep` seconds more, and is then dropped.
@@ -101,9 +120,7 @@ class KeyRing:
         old = ring.active
         until = self._clock.now() + keep * SECOND
         retired = (Retired(old.verification(), old.public_jwk(), until), *self._serving(ring))
-        new = SigningKey.generate(old.algorithm)
-        _write(self._folder / "authority.json", _document(new, retired))
-        return self._fresh().active
+        return self._replace(SigningKey.generate(old.algorithm), retired)
 
     def drop(self, kid: str) -> bool:
         """Neither publish nor accept a key of the authority any more; a new one signs if it was the one that
@@ -112,29 +129,26 @@ class KeyRing:
         ring = self._fresh()
         kept = [entry for entry in self._serving(ring) if entry.key.kid != kid]
         if kid == ring.active.kid:
-            _write(
-                self._folder / "authority.json", _document(SigningKey.generate(ring.active.algorithm), kept)
-            )
+            self._replace(SigningKey.generate(ring.active.algorithm), kept)
         elif len(kept) < len(ring.retired):
-            _write(self._folder / "authority.json", _document(ring.active, kept))
+            self._replace(ring.active, kept)
         else:
             return False
-        self._fresh()
         return True
 
     def create_agent_key(self, name: str, algorithm: Algorithm) -> SigningKey:
         """Make a key for an agent on this machine; raises `ConfigError` if it has one."""
         path = self._agent_path(name)
         path.parent.mkdir(mode=0o700, exist_ok=True)
-        _check_folder(path.parent)
-        _write(path, SigningKey.generate(algorithm).to_jwk(), new=True)
+        check_folder(path.parent)
+        keyfile.write(path, SigningKey.generate(algorithm).to_jwk(), new=True)
         return self.agent_key(name)
 
     def agent_key(self, name: str) -> SigningKey:
         """An agent's private key; raises `ConfigError` if there is none on this machine."""
         path = self._agent_path(name)
-        _check_folder(path.parent)
-        return _load_key(path)
+        check_folder(path.parent)
+        return signing_key(path)
 
     def _agent_path(self, name: str) -> Path:
         if not _AGENT_NAME.fullmatch(name):
@@ -145,19 +159,32 @@ class KeyRing:
         now = self._clock.now()
         return [entry for entry in ring.retired if entry.until > now]
 
-    def _fresh(self) -> _Ring:
-        path = self._folder / "authority.json"
+    def _replace(self, active: SigningKey, retired: Iterable[Retired]) -> SigningKey:
+        """Published first: no proxy may meet a token whose key it cannot know yet."""
+        self._publish(_public(active, retired))
+        keyfile.write(self._folder / AUTHORITY, _document(active, retired))
+        self.publish()
+        return self._fresh().active
+
+    def _publish(self, document: dict[str, Any]) -> None:
+        path = self._folder / PUBLISHED
+        with suppress(ConfigError, ValueError):
+            if parse(keyfile.read(path, public=True)[0]) == document:
+                return
         try:
-            stamp = _stamp(os.stat(path, follow_symlinks=False))
+            keyfile.write(path, document, mode=_PUBLIC_MODE)
         except OSError as error:
-            raise ConfigError(f"The keys in {path} are gone.", advice=_INIT) from error
-        if stamp != self._ring.stamp:
+            raise ConfigError(f"{path} cannot be written: {error.strerror}.") from error
+
+    def _fresh(self) -> _Ring:
+        path = self._folder / AUTHORITY
+        if keyfile.stamp(path) != self._ring.stamp:
             self._ring = _load_ring(path)
         return self._ring
 
 
 def _load_ring(path: Path) -> _Ring:
-    data, stamp = _read(path)
+    data, stamp = keyfile.read(path)
     try:
         document = cast("dict[str, Any]", parse(data))
         active = SigningKey.from_jwk(document["active"])
@@ -166,7 +193,7 @@ def _load_ring(path: Path) -> _Ring:
             for entry in _entries(document)
         )
     except (ValueError, TypeError, KeyError, AttributeError, HopwardError) as error:
-        raise ConfigError(f"{path} does not hold the authority's keys.", advice=_INIT) from error
+        raise ConfigError(f"{path} does not hold the authority's keys.", advice=INIT) from error
     return _Ring(active, retired, {active.kid: active.verification()}, stamp)
 
 
@@ -176,81 +203,10 @@ def _entries(document: dict[str, Any]) -> list[dict[str, Any]]:
     return cast("list[dict[str, Any]]", document["retired"])
 
 
-def _load_key(path: Path) -> SigningKey:
-    data, _ = _read(path)
-    try:
-        return SigningKey.from_jwk(parse(data))
-    except (ValueError, AttributeError, HopwardError) as error:
-        raise ConfigError(f"{path} does not hold a private key.", advice=_INIT) from error
+def _public(active: SigningKey, retired: Iterable[Retired]) -> dict[str, Any]:
+    return {"keys": [active.public_jwk(), *(dict(entry.jwk) for entry in retired)]}
 
 
 def _document(active: SigningKey, retired: Iterable[Retired]) -> dict[str, Any]:
     entries = [{"until": iso(entry.until), "jwk": dict(entry.jwk)} for entry in retired]
     return {"active": active.to_jwk(), "retired": entries}
-
-
-def _check_folder(folder: Path) -> None:
-    try:
-        found = os.stat(folder, follow_symlinks=False)
-    except OSError as error:
-        raise ConfigError(f"There is no key folder {folder}.", advice=_INIT) from error
-    if not stat.S_ISDIR(found.st_mode):
-        raise ConfigError(f"{folder} is not a folder.", advice=_INIT)
-    _check_private(folder, found)
-
-
-def _check_private(path: Path, found: os.stat_result) -> None:
-    if found.st_uid not in (os.geteuid(), 0):
-        raise ConfigError(f"{path} belongs to another user.", advice=f"chown it, or move {path} away.")
-    if stat.S_IMODE(found.st_mode) & 0o077:
-        raise ConfigError(f"{path} can be read or changed by others.", advice=f"chmod go= {path}")
-
-
-def _read(path: Path) -> tuple[bytes, tuple[int, int, int]]:
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError as error:
-        raise ConfigError(f"There is no key in {path}: {error.strerror}.", advice=_INIT) from error
-    try:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
-            raise ConfigError(f"{path} is not a file.", advice=_INIT)
-        _check_private(path, found)
-        return os.read(descriptor, _LARGEST_FILE), _stamp(found)
-    finally:
-        os.close(descriptor)
-
-
-def _write(path: Path, document: Mapping[str, Any], *, new: bool = False) -> None:
-    """Put a file in place whole, durable and private; with `new`, never over an existing one."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(document, file, indent=2)
-            file.flush()
-            os.fsync(file.fileno())
-        if new:
-            os.link(temporary, path)
-        else:
-            os.replace(temporary, path)
-    except FileExistsError as error:
-        raise ConfigError(
-            f"There is a key in {path} already.", advice="Move it away to make a new one."
-        ) from error
-    finally:
-        with suppress(FileNotFoundError):
-            os.unlink(temporary)
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _stamp(found: os.stat_result) -> tuple[int, int, int]:
-    return (found.st_mtime_ns, found.st_ino, found.st_size)

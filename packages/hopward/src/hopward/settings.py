@@ -16,12 +16,14 @@ class LogSettings(Value, frozen=True):
 
 class AuthoritySettings(Value, frozen=True):
     """`[authority]`: who mints. `embedded` mints in this process with the key under `state`;
-    `remote` asks `token_endpoint` by RFC 8693, authenticating with the proxy's own key."""
+    `remote` asks `token_endpoint` by RFC 8693, authenticating with the proxy's own key, and gives it
+    `token_timeout_seconds` in all to answer."""
 
     issuer: str
     mode: Literal["embedded", "remote"] = "embedded"
     algorithm: Literal["ES256", "EdDSA"] = "ES256"
     token_endpoint: str = ""
+    token_timeout_seconds: int = 5
     listen: str = "127.0.0.1:8700"
 
 

@@ -12,6 +12,7 @@ from hopward.strictjson import parse
 TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"  # noqa: S105 - a name, no secret
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 ACCESS_TOKEN_TYPE = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105 - a name, no secret
+SELF_SIGNED_TYPE = "urn:ietf:params:oauth:token-type:self_signed"
 _JWT_TYPE = "urn:ietf:params:oauth:token-type:jwt"
 
 AUTHENTICATION = frozenset({"client_id", "client_assertion", "client_assertion_type"})
@@ -32,10 +33,14 @@ _EXCHANGE = AUTHENTICATION | {
 
 
 class ExchangeForm(Value, frozen=True):
-    """An exchange as asked for, nothing in it verified. `actor_token` is empty where none was sent."""
+    """An exchange as asked for, nothing in it verified. `actor_token` is empty where none was sent.
+
+    `subject_token_type` is the type of access tokens, or `SELF_SIGNED_TYPE`.
+    """
 
     subject_token: str
     target: str
+    subject_token_type: str = ACCESS_TOKEN_TYPE
     actor_token: str = ""
     scope: tuple[str, ...] = ()
     call: CallDetails | None = None
@@ -71,8 +76,8 @@ def fields(pairs: Iterable[tuple[str, str]], allowed: frozenset[str]) -> dict[st
 def read_request(pairs: Iterable[tuple[str, str]]) -> ExchangeForm:
     """The parameters of an exchange (RFC 8693 section 2.1); raises `ExchangeRefusedError`."""
     form = fields(pairs, _EXCHANGE)
-    for name in ("subject", "actor"):
-        _check_type(form, f"{name}_token")
+    kind = _kind(form, "subject_token", SELF_SIGNED_TYPE)
+    _kind(form, "actor_token")
     if "subject_token" not in form:
         raise ExchangeRefusedError("The subject_token is missing.")
     if form.get("requested_token_type", ACCESS_TOKEN_TYPE) != ACCESS_TOKEN_TYPE:
@@ -82,6 +87,7 @@ def read_request(pairs: Iterable[tuple[str, str]]) -> ExchangeForm:
         raise ExchangeRefusedError("An exchange has exactly one target.", error="invalid_target")
     return ExchangeForm(
         subject_token=form["subject_token"],
+        subject_token_type=kind,
         actor_token=form.get("actor_token", ""),
         target=targets[0],
         scope=_scope(form),
@@ -96,7 +102,7 @@ def build_request(form: ExchangeForm, assertion: str) -> dict[str, str]:
         "client_assertion_type": ASSERTION_TYPE,
         "client_assertion": assertion,
         "subject_token": form.subject_token,
-        "subject_token_type": ACCESS_TOKEN_TYPE,
+        "subject_token_type": form.subject_token_type,
         "requested_token_type": ACCESS_TOKEN_TYPE,
         "resource": form.target,
     }
@@ -142,11 +148,16 @@ def read_response(status: int, body: bytes, form: ExchangeForm) -> Exchanged:
     return Exchanged(token=token, expires_in=expires_in, scope=form.scope)
 
 
-def _check_type(form: Mapping[str, str], name: str) -> None:
+def _kind(form: Mapping[str, str], name: str, *also: str) -> str:
+    """The type of a token in the form; an access token may be called a JWT."""
     if (name in form) != (f"{name}_type" in form):
         raise ExchangeRefusedError(f"{name} and {name}_type go together.")
-    if form.get(f"{name}_type", ACCESS_TOKEN_TYPE) not in (ACCESS_TOKEN_TYPE, _JWT_TYPE):
+    kind = form.get(f"{name}_type", ACCESS_TOKEN_TYPE)
+    if kind in (ACCESS_TOKEN_TYPE, _JWT_TYPE):
+        return ACCESS_TOKEN_TYPE
+    if kind not in also:
         raise ExchangeRefusedError(f"The {name}_type is not supported.")
+    return kind
 
 
 def _scope(form: Mapping[str, str]) -> tuple[str, ...]:

@@ -3,24 +3,44 @@
 import secrets
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 
+from hopward.canonical import digest
 from hopward.chain import entered
+from hopward.claims import CallDetails
 from hopward.classification import Classifications, classified
 from hopward.clock import SECOND, Clock, SystemClock
 from hopward.config import read_settings
-from hopward.errors import NotFoundError, StateError
+from hopward.errors import ChainError, ConfigError, NotFoundError, StateError
+from hopward.guard import UNSETTLED, planned
 from hopward.guard import Guard as _Guard
 from hopward.identity import Identifier
 from hopward.issuer import Issuer
 from hopward.keys import KeyRing
 from hopward.ledger import RowFilter, SqliteLedger
-from hopward.model import Agent, Chain, Revocation, RevocationKind, Task, Tool, plain
+from hopward.model import (
+    Agent,
+    Chain,
+    Credential,
+    Decision,
+    Revocation,
+    RevocationKind,
+    Task,
+    Tool,
+    ToolCall,
+    plain,
+)
 from hopward.policies import LoggedPolicies, PolicyStore
+from hopward.published import PublishedKeys
 from hopward.record import Draft
 from hopward.redaction import Redaction
-from hopward.settings import Settings
+from hopward.remote import RemoteAuthority, TokenRequest
+from hopward.settings import AuthoritySettings, Settings
+
+_ROUNDS = 4
+"""How often a credential is recorded again when standing changed meanwhile."""
 
 
 def _policy_set_logged(ledger: SqliteLedger) -> str:
@@ -29,13 +49,39 @@ def _policy_set_logged(ledger: SqliteLedger) -> str:
     return next((str(row.record["policy_set"]) for row in rows if row.record["event"] == "in_force"), "")
 
 
+def _keys(settings: Settings, clock: Clock, *, as_authority: bool) -> KeyRing | PublishedKeys:
+    """The keys of this process; raises `ConfigError` unless they are all there."""
+    authority, folder = settings.authority, settings.keys_folder
+    if authority.mode == "embedded":
+        ring = KeyRing.open(folder, clock=clock)
+    elif not as_authority:
+        return PublishedKeys(folder, clock)
+    elif not _served_here(authority):
+        raise ConfigError(
+            f"authority.mode is remote: the authority is elsewhere, at {authority.token_endpoint}.",
+            advice=f'To have it here, set token_endpoint = "{authority.issuer}/token".',
+        )
+    else:
+        ring = KeyRing.open(folder, clock=clock, with_proxy=False)
+    if as_authority:
+        ring.publish()
+    return ring
+
+
+def _served_here(authority: AuthoritySettings) -> bool:
+    """Whether `hopward authority serve` with these settings is what answers at the token endpoint."""
+    path = urlsplit(authority.issuer).path
+    return authority.token_endpoint in (f"{authority.issuer}/token", f"http://{authority.listen}{path}/token")
+
+
 class Guard(_Guard):
     """The guard of one `hopward.toml`, with everything around it: tasks, revocation, callers, credentials.
 
     `Guard.open("hopward.toml")` is the way in. `settings`, `tools`, `ledger`, `issuer` and `policies` are
-    the parts it was built from.
+    the parts it was built from; `signs` says whether the signing key is in this process.
     """
 
+    signs: bool
     settings: Settings
     tools: tuple[Tool, ...]
     ledger: SqliteLedger
@@ -43,8 +89,11 @@ class Guard(_Guard):
     policies: PolicyStore
 
     @classmethod
-    def open(cls, path: str | Path, *, clock: Clock | None = None) -> "Guard":
+    def open(cls, path: str | Path, *, clock: Clock | None = None, as_authority: bool = False) -> "Guard":
         """Read the configuration, check everything, and stand ready to decide.
+
+        Where `authority.mode` is remote, the guard does without the signing key, unless it is opened
+        `as_authority`: then it is what others ask for tokens, and publishes the public keys for them.
 
         Raises `ConfigError` listing every problem of configuration or policy, and `LedgerError` when the
         decision log cannot be opened. There is no partial start.
@@ -53,11 +102,10 @@ class Guard(_Guard):
         clock = clock or SystemClock()
         tools = classified(settings.servers)
         policies = PolicyStore(settings.policies, tools, clock=clock)
-        keyring = KeyRing.open(settings.keys_folder, clock=clock)
+        keyring = _keys(settings, clock, as_authority=as_authority)
         ledger = SqliteLedger.open(settings.log_file, durability=settings.log.durability, clock=clock)
         issuer = Issuer(settings=settings, keyring=keyring, clock=clock)
         logged = LoggedPolicies(policies, ledger, clock, _policy_set_logged(ledger))
-        logged.current()
         guard = cls(
             ledger=ledger,
             policies=logged,
@@ -69,11 +117,15 @@ class Guard(_Guard):
         )
         guard.settings, guard.tools, guard.ledger = settings, tools, ledger
         guard.issuer, guard.policies = issuer, policies
-        guard._identifier = Identifier(keyring=keyring, issuer=settings.authority.issuer, clock=clock)
+        guard.signs = isinstance(keyring, KeyRing)
+        guard._identifier = Identifier(keyring=keyring, issuer=issuer.issuer, clock=clock)
+        guard._remote = RemoteAuthority(issuer=issuer.issuer, keys=keyring, clock=clock)
         guard._register()
+        logged.current()
         return guard
 
     _identifier: Identifier
+    _remote: RemoteAuthority
 
     def identify(self, token: str, audience: str) -> Chain:
         """The chain a caller's access token (RFC 9068) presents at `audience`; raises `TokenError`.
@@ -81,6 +133,44 @@ class Guard(_Guard):
         Standing is not looked at here: `authorize` does, on every call.
         """
         return self._identifier.identify(token, audience)
+
+    @property
+    def token_endpoint(self) -> str:
+        """Where a proxy asks for its credentials; empty if they are minted in its own process.
+
+        Raises `ConfigError` without the key it would authenticate with.
+        """
+        if self.settings.authority.mode == "remote":
+            self._remote.check_key()
+        return self.settings.authority.token_endpoint
+
+    def credential_request(self, decision: Decision, call: ToolCall, subject_token: str = "") -> TokenRequest:
+        """What to ask the token endpoint for a permitted call, which must be the one decided on.
+
+        `subject_token` is the access token that presented the decision's chain, if one did. Each attempt is a
+        request of its own: what authenticates it counts once. Raises `HopwardError`.
+        """
+        return self._asking(planned(decision, call), decision.chain, call, subject_token, decision.id)
+
+    def introduction_request(
+        self, chain: Chain, server: str, method: str, subject_token: str = ""
+    ) -> TokenRequest:
+        """Likewise for one MCP request that calls nothing; see `introduce`."""
+        call, credential, _ = self._introduction(chain, server, method)
+        return self._asking(credential, chain, call, subject_token)
+
+    def credential_received(self, request: TokenRequest, status: int, body: bytes) -> str:
+        """The token in the token endpoint's answer, exactly what was asked for, its row durable.
+
+        Raises `ExchangeRefusedError` for any other answer, `ChainError` where the chain has fallen meanwhile.
+        """
+        token, credential = self._remote.received(request, status, body)
+        call, chain = ToolCall(server=request.call.server, tool=request.call.tool), request.chain
+        for _ in range(_ROUNDS):
+            _, epoch = self._standing_task(chain, self._clock.now())
+            if self._recorded(credential, chain, call, epoch, request.call.decision):
+                return token
+        raise ChainError(UNSETTLED, error="standing_unsettled")
 
     def open_task(self, workflow: str, subject: str) -> Task:
         """Open a task of a configured workflow on behalf of `subject`.
@@ -161,6 +251,14 @@ class Guard(_Guard):
     def close(self) -> None:
         """Close the decision log."""
         self.ledger.close()
+
+    def _asking(
+        self, credential: Credential, chain: Chain, call: ToolCall, subject_token: str, decision: str = ""
+    ) -> TokenRequest:
+        details = CallDetails(
+            server=call.server, tool=call.tool, arguments_digest=digest(call.arguments), decision=decision
+        )
+        return self._remote.request(credential, chain, details, subject_token)
 
     def _end_task(
         self,

@@ -15,6 +15,7 @@ from hopward.settings import AuthoritySettings, ProxySettings
 _SECTIONS = ("servers", "agents", "workflows")
 _AUTHORITY_LISTEN = AuthoritySettings(issuer="").listen
 _LIMITS = {"max_message_bytes": 1_073_741_824, "max_depth": 512, "call_timeout_seconds": 86_400}
+_LONGEST_TOKEN_TIMEOUT = 60
 _MAY_BE_BLANK = frozenset({"environment", "value", "values", "command"})
 """Keys under which an empty text means something: a variable's value, a constraint's value, an argument."""
 
@@ -75,8 +76,12 @@ def _authority(section: Table) -> Iterator[Problem]:
     mode = section.get("mode", "embedded")
     if mode == "remote" and "token_endpoint" not in section:
         yield Problem((*path, "token_endpoint"), 'missing; mode = "remote" needs it')
-    if mode == "embedded" and "token_endpoint" in section:
-        yield Problem((*path, "token_endpoint"), 'has no effect with mode = "embedded"; leave it out')
+    for key in ("token_endpoint", "token_timeout_seconds"):
+        if mode == "embedded" and key in section:
+            yield Problem((*path, key), 'has no effect with mode = "embedded"; leave it out')
+    seconds = section.get("token_timeout_seconds", 1)
+    if isinstance(seconds, int) and not 1 <= seconds <= _LONGEST_TOKEN_TIMEOUT:
+        yield Problem((*path, "token_timeout_seconds"), f"must be 1 to {_LONGEST_TOKEN_TIMEOUT}")
     yield from _listen(path, section, "issuer")
 
 
