@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 import pytest
 
@@ -64,4 +64,6 @@ def test_the_decision_shown_on_the_page_has_the_shape_of_one_that_was_written(
 
 
 def _shape(value: Any) -> Any:
-    return {name: _shape(value[name]) for name in value} if isinstance(value, dict) else type(value)
+    if isinstance(value, dict):
+        return {name: _shape(inner) for name, inner in cast("dict[str, Any]", value).items()}
+    return type(value).__name__
