@@ -2,9 +2,9 @@
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.resources import files
-from pathlib import Path
+from pathlib import Path, PosixPath
 from typing import Any
 
 import pytest
@@ -92,6 +92,7 @@ def test_a_folder_without_policies_refuses_to_start(tmp_path: Path) -> None:
         (lambda f: (f / "b.cedar").mkdir(), "b.cedar: cannot be read"),
         (lambda f: (f / "b.cedar").symlink_to("nowhere"), "b.cedar: cannot be read"),
         (lambda f: (f / "b.cedar").write_text("//" + "x" * 2**20), "b.cedar: is larger than"),
+        (lambda f: os.mkfifo(f / "b.cedar"), "b.cedar: cannot be read: it is no file"),
         (lambda f: (f / "b\n.cedar").write_text(""), "'b\\n.cedar': its name holds signs"),
     ],
 )
@@ -126,6 +127,31 @@ def test_a_mounted_volume_with_hidden_folders_is_read(folder: Path) -> None:
 
 def store(folder: Path, clock: FixedClock | None = None) -> PolicyStore:
     return PolicyStore(folder, [tool()], clock=clock or FixedClock())
+
+
+class Unfinished(PosixPath):
+    """A folder in which someone is still saving: while the permit is read, the forbid is written."""
+
+    def glob(self, pattern: str) -> Iterator["Unfinished"]:  # type: ignore[override]
+        if not (self / "b.cedar").exists():
+            (self / "b.cedar").write_text(NONE)
+        return super().glob(pattern)
+
+
+def test_files_that_change_while_they_are_read_are_left_for_the_next_look(folder: Path) -> None:
+    unfinished = Unfinished(folder)
+    with pytest.raises(ConfigError, match="change while they are read"):
+        PolicyStore(unfinished, [tool()])
+    store = PolicyStore(unfinished, [tool()])
+    before = store.engine
+    for text in ("nonsense", ALL.replace("all", "other")):
+        (folder / "b.cedar").unlink()
+        (folder / "a.cedar").write_text(text)
+        assert store.refresh() == "unchanged"
+        assert store.engine is before
+        assert store.rejected is None
+    assert store.refresh() == "loaded"
+    assert {policy.id for policy in store.engine.policies} == {"other", "none"}
 
 
 def test_a_changed_file_is_in_force_after_a_refresh(folder: Path) -> None:

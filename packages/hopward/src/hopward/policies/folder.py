@@ -74,6 +74,9 @@ def _text(file: Path) -> str:
     if not file.name.isprintable():
         raise ValueError("its name holds signs that cannot be shown")
     try:
+        # Opening a named pipe would wait for a writer, and every call with it.
+        if file.exists() and not file.is_file():
+            raise ValueError("cannot be read: it is no file")
         with file.open("rb") as opened:
             data = opened.read(LARGEST_FILE + 1)
     except OSError as error:

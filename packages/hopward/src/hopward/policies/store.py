@@ -33,6 +33,8 @@ class PolicyStore:
         self._clock = clock or SystemClock()
         self._seen: Fingerprint = fingerprint(folder)
         self._engine = load_engine(folder, self._tools)
+        if fingerprint(folder) != self._seen:
+            raise ConfigError("The policies change while they are read.", advice="Start again.")
         self._looked_at = self._clock.now()
         self.rejected: ConfigError | None = None
 
@@ -51,15 +53,20 @@ class PolicyStore:
         return self._engine
 
     def refresh(self) -> Literal["unchanged", "loaded", "rejected"]:
-        """Look at the files now; if they changed, put them all in force together, or none of them."""
+        """Look at the files now; if they changed, put them all in force together, or none of them.
+
+        Files that change while they are read are left for the next look: half of a change could permit more
+        than the old set and the new one do.
+        """
         found = fingerprint(self._folder)
         if found == self._seen:
             return "unchanged"
+        engine, rejected = None, None
         try:
             engine = load_engine(self._folder, self._tools)
         except ConfigError as error:
-            self.rejected, self._seen = error, found
-            return "rejected"
-        # Taken before the files were read, so that a change meanwhile is seen at the next look.
-        self._engine, self.rejected, self._seen = engine, None, found
-        return "loaded"
+            rejected = error
+        if fingerprint(self._folder) != found:
+            return "unchanged"
+        self._engine, self.rejected, self._seen = engine or self._engine, rejected, found
+        return "rejected" if rejected else "loaded"
