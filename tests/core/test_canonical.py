@@ -3,6 +3,7 @@
 import json
 import math
 import struct
+from decimal import localcontext
 from typing import Any
 
 import pytest
@@ -74,6 +75,13 @@ def test_one_number_has_one_digest_however_it_was_written() -> None:
     assert digest({"a": 1}) != digest({"a": True})
     assert digest({"a": 1}) != digest({"a": "1"})
     assert digest({"a": 50}) != digest({"a": math.nextafter(50, 51)})
+
+
+def test_no_decimal_context_makes_one_number_of_two() -> None:
+    with localcontext() as context:
+        context.prec = 3
+        assert digest({"a": 50.004}) != digest({"a": 50.0})
+        assert canonical([123.456, -0.00123456, 1.5e300]) == b"[123.456,-0.00123456,1.5e+300]"
 
 
 def test_an_integer_beyond_doubles_stays_exact() -> None:

@@ -86,10 +86,13 @@ def _number(value: float) -> str:
     """A double as ECMAScript spells it (RFC 8785 section 3.2.2.3)."""
     if not isfinite(value):
         raise ValueError("JSON has no such number")
-    sign, digits, exponent = Decimal(repr(value)).normalize().as_tuple()
-    text, point = "".join(map(str, digits)), len(digits) + cast("int", exponent)
-    minus = "-" if sign and text != "0" else ""
-    if text == "0":
+    # Not `normalize`: it rounds to the precision of the thread's decimal context, and then two numbers are one.
+    sign, digits, exponent = Decimal(repr(value)).as_tuple()
+    text, point = "".join(map(str, digits)).lstrip("0"), len(digits) + cast("int", exponent)
+    point -= len(digits) - len(text)
+    text = text.rstrip("0")
+    minus = "-" if sign else ""
+    if not text:
         return "0"
     if len(text) <= point <= 21:
         return minus + text + "0" * (point - len(text))
