@@ -86,7 +86,7 @@ def _number(value: float) -> str:
     """A double as ECMAScript spells it (RFC 8785 section 3.2.2.3)."""
     if not isfinite(value):
         raise ValueError("JSON has no such number")
-    # Not `normalize`: it rounds to the precision of the thread's decimal context, and then two numbers are one.
+    # Not `normalize`, which rounds to the thread's decimal precision: two numbers would become one.
     sign, digits, exponent = Decimal(repr(value)).as_tuple()
     text, point = "".join(map(str, digits)).lstrip("0"), len(digits) + cast("int", exponent)
     point -= len(digits) - len(text)
