@@ -135,6 +135,7 @@ def test_revoking_twice_is_as_good_as_once(authority: Authority) -> None:
     access = authority.access_token()
     for _ in range(2):
         assert authority.post("/revoke", "helper", token=access).status_code == 200
+    assert len(authority.rows("revocation")) == 1
 
 
 def test_a_hint_changes_nothing(authority: Authority) -> None:

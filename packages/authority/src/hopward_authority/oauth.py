@@ -241,7 +241,10 @@ class Revocation(_TokenEndpoint):
             return {}
         if presented.client != client:
             raise InvalidGrantError("The token was issued to another client.")
-        self.guard.revoke("token", presented.token, by=client, why="revoked by the client it was issued to")
+        # Once is enough; each revocation makes every decision under way look at standing again.
+        if not self.guard.ledger.revocations("token", presented.token):
+            why = "revoked by the client it was issued to"
+            self.guard.revoke("token", presented.token, by=client, why=why)
         return {}
 
 
