@@ -125,7 +125,7 @@ async def beyond_the_task(place: Stage, chapters: show.Chapters, client: Client)
     listed = [tool.name for tool in (await client.list_tools()).tools]
     must(listed == ["read_ticket", "search_customers", "send_email", "refund"], listed)
     show.say(f"tools/list shows {', '.join(listed)}. The server also has delete_customer:")
-    await refused(client, "delete_customer", ERASE, "outside_scope")
+    await refused(client, "delete_customer", ERASE, "outside_task")
     must(in_desk(place, "stdio", "SELECT count(*) FROM customers") == 3, "a customer was erased")
 
 
@@ -205,7 +205,7 @@ def show_log(place: Stage, chapters: show.Chapters) -> None:
     show.command("hopward log tail -n 100")
     rows = [json.loads(line) for line in place.hopward("log", "tail", "-n", "100", "--json").splitlines()]
     denied = [row["reason"] for row in rows if row["kind"] == "decision" and row["verdict"] == "deny"]
-    must(denied == ["outside_task", "outside_scope", "task_completed"], denied)
+    must(denied == ["outside_task", "outside_task", "task_completed"], denied)
     show.log_table(rows)
     show.command("hopward log verify")
     show.output(place.hopward("log", "verify"))
