@@ -266,8 +266,8 @@ def test_a_log_that_cannot_be_written_issues_nothing(authority: Authority) -> No
         assert "access_token" not in answer.text
 
 
-def test_an_authority_that_is_elsewhere_is_not_served_here(make_authority: MakeAuthority) -> None:
-    with pytest.raises(ConfigError, match="elsewhere"):
+def test_a_guard_without_the_signing_key_serves_no_authority(make_authority: MakeAuthority) -> None:
+    with pytest.raises(ConfigError, match="not opened as the authority"):
         make_authority(extra='mode = "remote"\ntoken_endpoint = "https://authority.example/token"\n')
 
 

@@ -51,11 +51,46 @@ def test_a_hardened_installation_has_fewer_notes(sound: Shell) -> None:
         assert text not in said
 
 
-def test_a_remote_authority_that_cannot_be_asked_yet_is_broken(sound: Shell) -> None:
-    path = sound.folder / "hopward.toml"
-    remote = '[authority]\nmode = "remote"\ntoken_endpoint = "https://auth.example.com/token"'
+def made_remote(shell: Shell) -> Path:
+    """Ask the authority of the same settings; the folder of the keys."""
+    path = shell.folder / "hopward.toml"
+    remote = '[authority]\nmode = "remote"\ntoken_endpoint = "http://127.0.0.1:8700/token"'
     path.write_text(path.read_text().replace("[authority]", remote))
-    assert "cannot ask a remote authority yet" in sound.fails("doctor").out
+    return shell.folder / ".hopward/keys"
+
+
+def test_doctor_says_who_mints(sound: Shell) -> None:
+    assert "authority: Embedded: this process signs with ES256 key" in sound("doctor").out
+    made_remote(sound)
+    said = sound("doctor").out
+    assert "authority: Remote: credentials come from http://127.0.0.1:8700/token, signed with" in said
+    assert "mints its own credentials" not in said
+
+
+def test_a_signing_key_within_the_proxys_reach_is_noted(sound: Shell) -> None:
+    keys = made_remote(sound)
+    assert "can read the authority's signing key" in sound("doctor").out
+    (keys / "authority.json").unlink()
+    assert "cannot sign by itself" in sound("doctor").out
+
+
+@pytest.mark.parametrize("name", ["jwks.json", "proxy.json"])
+def test_a_remote_authority_needs_published_keys_and_the_proxys_own(sound: Shell, name: str) -> None:
+    keys = made_remote(sound)
+    (keys / "authority.json").unlink()
+    (keys / name).chmod(0o666)
+    assert "changed by others" in sound.fails("doctor").out
+    (keys / name).unlink()
+    assert "There is no key" in sound.fails("doctor").out
+
+
+def test_log_and_state_may_be_shared_with_a_remote_authority_and_with_nobody_else(sound: Shell) -> None:
+    path = made_remote(sound).parent
+    path.chmod(0o3770)
+    (path / "decisions.db").chmod(0o660)
+    sound("doctor")
+    (path / "decisions.db").chmod(0o664)
+    assert "chmod o-rwx" in sound.fails("doctor").out
 
 
 def test_every_mistake_in_the_configuration_is_a_finding(sound: Shell) -> None:

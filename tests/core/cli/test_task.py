@@ -142,9 +142,9 @@ def test_no_token_is_given_for_an_ended_task_or_an_unknown_server(desk: Shell) -
     assert "completed" in desk.fails(f"task token {task} --server desk").err
 
 
-def test_no_token_is_minted_here_when_the_authority_is_remote(desk: Shell) -> None:
+def test_no_token_is_minted_here_when_the_authority_is_elsewhere(desk: Shell) -> None:
     task = opened(desk)
     path = desk.folder / "hopward.toml"
     remote = 'mode = "remote"\ntoken_endpoint = "https://auth.example.com/token"\nissuer ='
     path.write_text(path.read_text().replace("issuer =", remote))
-    assert "https://auth.example.com/token" in desk.fails(f"task token {task} --server desk").err
+    assert "https://auth.example.com/token" in desk.fails(f"task token {task} --server desk", 2).err

@@ -24,14 +24,14 @@ _CACHED = {"Cache-Control": "public, max-age=60"}
 def create_app(guard: Guard) -> Starlette:
     """The authority of a guard's configuration.
 
-    Raises `ConfigError` if the authority is configured to be elsewhere, or under an issuer that cannot be
-    published, and `TokenError` if two of its clients have the same key.
+    Raises `ConfigError` if the guard is without the signing key, or under an issuer that cannot be published,
+    and `TokenError` if two of its clients have the same key.
     """
     settings = guard.settings.authority
-    if settings.mode != "embedded":
+    if not guard.signs:
         raise ConfigError(
-            "authority.mode is remote: the authority is elsewhere.",
-            advice='Set mode = "embedded" to serve it here.',
+            "authority.mode is remote, and this guard was not opened as the authority.",
+            advice="Guard.open(path, as_authority=True) opens it with the signing key.",
         )
     document = metadata(settings.issuer)
     server = OAuthServer(guard)

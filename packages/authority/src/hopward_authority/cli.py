@@ -18,7 +18,7 @@ def authority() -> None:
 @click.pass_context
 def serve(context: click.Context) -> None:
     """Serve tokens, keys and metadata on [authority] listen."""
-    guard = Guard.open(context.obj.config)
+    guard = Guard.open(context.obj.config, as_authority=True)
     try:
         host, port = listening(guard.settings.authority.listen)
         config = uvicorn.Config(
@@ -39,7 +39,7 @@ def serve(context: click.Context) -> None:
 @click.pass_context
 def rotate(context: click.Context) -> None:
     """Sign with a new key from now on; the old one verifies until its tokens are over."""
-    guard = Guard.open(context.obj.config)
+    guard = Guard.open(context.obj.config, as_authority=True)
     try:
         old = guard.issuer.jwks()["keys"][0]["kid"]
         new = guard.issuer.rotate(guard.ledger)

@@ -17,16 +17,21 @@ from hopward.clock import SystemClock
 from hopward.config import read_settings
 from hopward.errors import ConfigError, HopwardError
 from hopward.exchange import clients_of, targets_of
-from hopward.keys import KeyRing
+from hopward.keys import AUTHORITY, KeyRing
 from hopward.ledger import SqliteLedger
 from hopward.model import Agent
 from hopward.policies import load_engine, read_cases, run_cases
 from hopward.policy import nearest
 from hopward.project import schema_is_current
+from hopward.published import PublishedKeys
 from hopward.settings import ServerSettings, Settings
 
 Level: TypeAlias = Literal["ok", "note", "broken"]
 """`broken` stops Hopward or undoes a guarantee; `note` is good enough for development, or not finished."""
+
+_CHANGING, _OTHERS, _ALL_OTHERS = 0o022, 0o007, 0o077
+_TAKEN_AWAY = {_CHANGING: "go-w", _OTHERS: "o-rwx", _ALL_OTHERS: "go-rwx"}
+"""Access that a file must not give, and what `chmod` calls its absence."""
 
 _VERIFIED_ROWS = 200_000
 """A longer decision log is left to `hopward log verify`, which takes its time and shows it."""
@@ -65,34 +70,58 @@ def _refused(about: str, error: HopwardError) -> Iterator[Finding]:
 def _files(settings: Settings) -> Iterator[Finding]:
     written = [settings.root / "hopward.toml", settings.policies, *sorted(settings.policies.glob("*.cedar"))]
     for path in written:
-        yield from _exposed(path, 0o022, "others can change it, and with it what is permitted")
+        yield from _exposed(path, _CHANGING, "others can change it, and with it what is permitted")
+    shared = settings.authority.mode == "remote"
     for path in (settings.state, settings.log_file):
-        yield from _exposed(path, 0o077, "others can read it")
+        yield from _exposed(path, _OTHERS if shared else _ALL_OTHERS, "others can read it", shared=shared)
 
 
-def _exposed(path: Path, forbidden: int, told: str) -> Iterator[Finding]:
+def _exposed(path: Path, forbidden: int, told: str, *, shared: bool = False) -> Iterator[Finding]:
+    """What is wrong with who owns a file and who has access to it.
+
+    What is `shared`, an authority and a proxy of two users have in common, through a group.
+    """
     if sys.platform == "win32" or not path.exists():
         return
     found = path.stat()
-    if found.st_uid not in (0, os.geteuid()):
+    if not shared and found.st_uid not in (0, os.geteuid()):
         yield Finding("broken", "files", f"{path} belongs to another user.")
     if stat.S_IMODE(found.st_mode) & forbidden:
-        mode = "go-w" if forbidden == 0o022 else "go-rwx"
-        yield Finding("broken", "files", f"{path}: {told}.", f"chmod {mode} {path}")
+        yield Finding("broken", "files", f"{path}: {told}.", f"chmod {_TAKEN_AWAY[forbidden]} {path}")
 
 
 def _keys(settings: Settings) -> Iterator[Finding]:
     try:
-        ring = KeyRing.open(settings.keys_folder)
-        for path in sorted((settings.keys_folder / "agents").glob("*.json")):
-            ring.agent_key(path.stem)
+        if settings.authority.mode == "remote":
+            yield from _remote_keys(settings)
+        else:
+            yield from _own_keys(settings)
     except ConfigError as error:
         yield from _refused("keys", error)
         return
-    yield Finding("ok", "keys", f"Signing with {settings.authority.algorithm} key {ring.signing.kid}.")
     yield Finding(
         "note", "keys", "Keys and decision log are not encrypted at rest.", "Encrypt the disk they are on."
     )
+
+
+def _own_keys(settings: Settings) -> Iterator[Finding]:
+    ring = KeyRing.open(settings.keys_folder)
+    for path in sorted((settings.keys_folder / "agents").glob("*.json")):
+        ring.agent_key(path.stem)
+    kid = ring.signing.kid
+    yield Finding("ok", "authority", f"Embedded: this process signs with {ring.signing.algorithm} key {kid}.")
+
+
+def _remote_keys(settings: Settings) -> Iterator[Finding]:
+    keys = PublishedKeys(settings.keys_folder, SystemClock())
+    published = ", ".join(keys.verification_keys())
+    told = f"Remote: credentials come from {settings.authority.token_endpoint}, signed with {published}."
+    yield Finding("ok", "authority", told)
+    if os.access(settings.keys_folder / AUTHORITY, os.R_OK):
+        told = "This user can read the authority's signing key; a proxy of this user could sign by itself."
+        yield Finding("note", "authority", told, "Run the proxy as a user of its own.")
+    else:
+        yield Finding("ok", "keys", f"Authenticates with key {keys.proxy.kid}, and cannot sign by itself.")
 
 
 def _log(settings: Settings) -> Iterator[Finding]:
@@ -205,10 +234,8 @@ def _strength(settings: Settings) -> Iterator[Finding]:
         )
     if settings.authority.mode == "embedded":
         told = "The proxy mints its own credentials: whoever controls its process controls the key."
-        yield Finding("note", "development", told)
-    else:
-        told = "The proxy cannot ask a remote authority yet: calls that need a token are refused."
-        yield Finding("broken", "authority", told, 'Set authority.mode = "embedded".')
+        advice = 'Run hopward authority as a user of its own, and set authority.mode = "remote".'
+        yield Finding("note", "development", told, advice)
     if settings.log.durability == "process":
         told = 'Rows survive the death of the process, not a power cut (log.durability = "process").'
         yield Finding("note", "development", told)

@@ -1,4 +1,5 @@
-"""`@pass_guard` and `@pass_ledger`: verbs that work on an open guard, or only on the decision log."""
+"""`@pass_guard`, `@pass_authority`, `@pass_ledger`: verbs that work on an open guard, on one that holds the
+signing key, or only on the decision log."""
 
 import functools
 from collections.abc import Callable
@@ -18,11 +19,19 @@ R = TypeVar("R")
 
 def pass_guard(verb: Callable[Concatenate[Guard, P], R]) -> Callable[P, R]:
     """Open the guard of the configuration in use, pass it first, close it afterwards."""
+    return _passing(verb, as_authority=False)
 
+
+def pass_authority(verb: Callable[Concatenate[Guard, P], R]) -> Callable[P, R]:
+    """Likewise a guard that holds the signing key, also where `authority.mode` is remote."""
+    return _passing(verb, as_authority=True)
+
+
+def _passing(verb: Callable[Concatenate[Guard, P], R], *, as_authority: bool) -> Callable[P, R]:
     @functools.wraps(verb)
     def opened(*args: P.args, **kwargs: P.kwargs) -> R:
         ctx = click.get_current_context()
-        guard = Guard.open(ctx.ensure_object(Session).config)
+        guard = Guard.open(ctx.ensure_object(Session).config, as_authority=as_authority)
         ctx.call_on_close(guard.close)
         return verb(guard, *args, **kwargs)
 

@@ -5,11 +5,11 @@ from itertools import islice
 import click
 import msgspec
 
-from hopward.cli.guarded import pass_guard
+from hopward.cli.guarded import pass_authority, pass_guard
 from hopward.cli.output import hint, show_fields, show_json, show_table, tell
 from hopward.cli.person import local_user
 from hopward.cli.wording import capability_lines, moment
-from hopward.errors import NotFoundError, StateError
+from hopward.errors import NotFoundError
 from hopward.exchange import endpoint
 from hopward.issuer import Issued
 from hopward.model import Task, TaskState
@@ -98,16 +98,14 @@ def list_tasks(guard: Guard, state: TaskState | None, limit: int, as_json: bool)
 @click.argument("task_id", metavar="TASK")
 @click.option("--server", default="", help="The server whose endpoint at the proxy the token opens.")
 @click.option("--json", "as_json", is_flag=True, help="Print a token response (RFC 8693) as JSON.")
-@pass_guard
+@pass_authority
 def token(guard: Guard, task_id: str, server: str, as_json: bool) -> None:
     """Print an access token for a server's endpoint at the proxy: a secret with the task's rights.
 
     Without --server, print the task's own token, which opens nothing: the task's agent exchanges it at the
-    authority, together with its own, for what --server would print.
+    authority, together with its own, for what --server would print. Where authority.mode is remote, only the
+    authority's user can print either.
     """
-    if guard.settings.authority.mode == "remote":
-        told = "Tokens are minted by the remote authority, not on this machine."
-        raise StateError(told, advice=f"Ask {guard.settings.authority.token_endpoint} for one (RFC 8693).")
     if server and server not in guard.settings.servers:
         known = ", ".join(sorted(guard.settings.servers)) or "none"
         raise NotFoundError(f"There is no server {server!r}.", advice=f"Configured servers: {known}")
