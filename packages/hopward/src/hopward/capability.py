@@ -22,6 +22,9 @@ from hopward.order import maximal
 NOTHING: Final = Capability(tools=(), actions=(), sensitivity="public", destinations=(), closed=True)
 """The capability that covers no call."""
 
+CONTRADICTION: Final = "it covers no call: its conditions exclude each other"
+"""What `check` says of a capability that is well written and still covers nothing."""
+
 _RANKS: dict[str, int] = {name: rank for rank, name in enumerate(SENSITIVITIES)}
 
 
@@ -139,7 +142,7 @@ def check(capability: Capability) -> tuple[str, ...]:
     """What is wrong with a capability that someone wrote, one line per mistake."""
     found = tuple(_problems(capability))
     if not found and normal(capability) == NOTHING:
-        return ("it covers no call: its conditions exclude each other",)
+        return (CONTRADICTION,)
     return found
 
 

@@ -119,6 +119,8 @@ def _parse(path: Path, text: str) -> Table:
     except tomllib.TOMLDecodeError as error:
         told = importlib.import_module("hopward.config.diagnosis").syntax_problem(str(error), text)
         raise _refused(path, (f"{path.name}:{told}",)) from None
+    except ValueError:
+        raise _refused(path, (f"{path.name}:1: holds a number of more than 4300 digits",)) from None
     except RecursionError:
         raise _refused(path, (f"{path.name}:1: is nested too deeply",)) from None
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from hopward import constraint
+from hopward import capability, constraint
 from hopward.config import forms
 from hopward.config.problem import KeyPath, Problem, Table, items, table, tables, text
 from hopward.constraint import Constraint
@@ -12,6 +12,7 @@ from hopward.constraint.arguments import check_key
 from hopward.errors import TokenError
 from hopward.exchange import PROXY
 from hopward.jwk import VerificationKey, thumbprint
+from hopward.model import Capability
 
 DAY = 24 * 60 * 60
 LONGEST_TASK = 31 * DAY
@@ -82,8 +83,13 @@ def _capability(path: KeyPath, entry: Table, servers: Table) -> Iterator[Problem
         wrong = check_key(argument)
         if wrong:
             yield Problem((*path, "constraints", argument), wrong)
+        if conditions == []:
+            yield Problem(
+                (*path, "constraints", argument), "has no conditions, so it would constrain nothing"
+            )
         for index, condition in enumerate(items(conditions)):
             yield from _constraint((*path, "constraints", argument, index), condition)
+    yield from _contradiction(path, entry)
 
 
 def _tool_pattern(path: KeyPath, pattern: str, servers: Table) -> Iterator[Problem]:
@@ -102,6 +108,16 @@ def _constraint(path: KeyPath, condition: object) -> Iterator[Problem]:
     wrong = constraint.check(value)
     if wrong:
         yield Problem(path, wrong)
+
+
+def _contradiction(path: KeyPath, entry: Table) -> Iterator[Problem]:
+    try:
+        found = msgspec.convert(entry, Capability)
+    except msgspec.ValidationError:
+        return
+    wrong = capability.check(found)
+    if wrong == (capability.CONTRADICTION,):
+        yield Problem((*path, "constraints"), wrong[0])
 
 
 def _key(path: KeyPath, name: str, jwk: Table, holders: dict[str, str]) -> Iterator[Problem]:

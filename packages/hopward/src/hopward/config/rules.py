@@ -4,6 +4,7 @@ The rules read the document as parsed, so that they still speak when some other 
 """
 
 from collections.abc import Iterator
+from os.path import normpath
 from typing import Any, cast
 
 from hopward.config import forms
@@ -14,6 +15,7 @@ from hopward.settings import AuthoritySettings, ProxySettings
 
 _SECTIONS = ("servers", "agents", "workflows")
 _AUTHORITY_LISTEN = AuthoritySettings(issuer="").listen
+_FOLDERS = {"state": ".hopward", "policies": "policies"}
 _LIMITS = {"max_message_bytes": 1_073_741_824, "max_depth": 512, "call_timeout_seconds": 86_400}
 _LONGEST_TOKEN_TIMEOUT = 60
 _MAY_BE_BLANK = frozenset({"environment", "value", "values", "command"})
@@ -64,7 +66,8 @@ def _folders(document: Table) -> Iterator[Problem]:
     for key in ("state", "policies"):
         if forms.has_control(text(document.get(key))):
             yield Problem((key,), "holds a control character")
-    if text(document.get("state")) and document.get("state") == document.get("policies"):
+    state, policies = (normpath(text(document.get(key)) or default) for key, default in _FOLDERS.items())
+    if policies in (state, normpath(f"{state}/keys")):
         yield Problem(("policies",), "must not be the state folder: that one holds private keys")
 
 
