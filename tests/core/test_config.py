@@ -233,7 +233,7 @@ SERVER = 'command = ["python", "server.py"]\n'
         ("[agents.assistant]", "[authority.x]\ny = 1\n[agents.assistant]", "authority.x: unknown key"),
         ('policies = "policies"', 'policies = ".hopward"', "must not be the state folder"),
         ('policies = "policies"', 'policies = "x/../.hopward/./keys/"', "must not be the state folder"),
-        ('policies = "policies"', 'state = "./policies"', "must not be the state folder"),
+        ('state = ".hopward"', 'state = "./policies"', "must not be the state folder"),
         ("[servers.support]", '[servers."-x"]\n[servers.support]', "a name is 1 to 63"),
         ("[agents.assistant]", '[agents."assistänt"]\n[agents.assistant]', "a name is 1 to 63"),
         ("[servers.support]", "[servers.Support]\n[servers.support]", "cannot be told apart"),
