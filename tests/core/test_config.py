@@ -150,8 +150,14 @@ SERVER = 'command = ["python", "server.py"]\n'
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
-        (SERVER, "", "servers.support: needs command (stdio) or url (HTTP)"),
-        (SERVER, SERVER + 'url = "https://mcp.example.com/"\n', "servers.support: has both command and url"),
+        (SERVER, "", "servers.support: needs command (stdio), url (HTTP) or in_process = true"),
+        (SERVER, SERVER + 'url = "https://mcp.example.com/"\n', "servers.support: has command and url; one"),
+        (SERVER, SERVER + "in_process = true\n", "has command and in_process = true; one of them only"),
+        (SERVER, "in_process = true\n", 'credential.by: "meta" has no request to travel in'),
+        (SERVER, "in_process = false\n", "in_process: is true or left out"),
+        (SERVER, 'in_process = true\ndirectory = "x"\n', "directory: has no effect without command"),
+        (SERVER, 'in_process = true\nserver_requests = ["ping"]\n', "has no effect with in_process"),
+        ('by = "meta"', 'by = "context"', 'credential.by: "context" needs in_process = true'),
         (SERVER, 'url = "http://mcp.example.com/"\n', "http:// is allowed on a loopback address only"),
         (SERVER, 'url = "ftp://mcp.example.com/"\n', "must be an https:// URL"),
         (SERVER, 'url = "https://a:b@mcp.example.com/"\n', "no user name or password"),
@@ -466,3 +472,23 @@ def test_a_key_with_control_characters_cannot_write_to_the_terminal(tmp_path: Pa
     found = problems_of(tmp_path, GOOD + '\n[servers."a\\u001b[2J\\n"]\n')
     assert any('servers."a\\u001b[2J\\n"' in problem for problem in found)
     assert not any("\x1b" in problem or "\n" in problem for problem in found)
+
+
+IN_PROCESS = GOOD.replace(SERVER, "in_process = true\n").replace('by = "meta"', 'by = "context"')
+
+
+def test_tools_of_the_program_itself_need_no_server_to_reach(tmp_path: Path) -> None:
+    path = tmp_path / "hopward.toml"
+    path.write_text(IN_PROCESS)
+    server = read_settings(path).servers["support"]
+    assert server.in_process
+    assert (server.command, server.url, server.credential.by) == ((), "", "context")
+
+
+def test_tools_of_the_program_itself_need_an_authority_in_it_too(tmp_path: Path) -> None:
+    remote = 'mode = "remote"\ntoken_endpoint = "http://127.0.0.1:8700/token"\n'
+    text = IN_PROCESS.replace("[authority]\n", f"[authority]\n{remote}")
+    assert problems_of(tmp_path, text) == [
+        "hopward.toml:17: servers.support.in_process: needs authority.mode embedded: "
+        "its credentials are minted in the program itself"
+    ]

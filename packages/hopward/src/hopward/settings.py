@@ -57,20 +57,23 @@ class Delivery(Value, frozen=True):
 
     `authorization`: HTTP `Authorization: Bearer`. `meta`: in the request's `_meta` (stdio).
     `header` (HTTP) and `variable` (environment of a stdio server) broker an API key read from
-    `environment` or `keyring` (`SERVICE/USER`); the agent never sees it.
+    `environment` or `keyring` (`SERVICE/USER`); the agent never sees it. `context`: handed to a tool of
+    this process in a context variable.
     """
 
-    by: Literal["authorization", "meta", "header", "variable"]
+    by: Literal["authorization", "meta", "header", "variable", "context"]
     name: str = ""
     environment: str = ""
     keyring: str = ""
 
 
 class ServerSettings(Value, frozen=True):
-    """`[servers.NAME]`: one upstream MCP server; either `command` (stdio) or `url` (Streamable HTTP).
+    """`[servers.NAME]`: one upstream MCP server, by `command` (stdio) or `url` (Streamable HTTP), or the
+    tools of a program itself (`in_process`); exactly one of the three.
 
     `resource` is its resource indicator, the only audience its credentials carry. `workflow` names the
-    task a stdio session opens. `server_requests` lists the requests the server may send to the client.
+    task a stdio session, or a program that names none, opens. `server_requests` lists the requests the
+    server may send to the client.
     `key` is the server's public JWK, for asking the authority about its credentials (RFC 7662).
     """
 
@@ -78,6 +81,7 @@ class ServerSettings(Value, frozen=True):
     credential: Delivery
     command: tuple[str, ...] = ()
     url: str = ""
+    in_process: bool = False
     environment: dict[str, str] = {}
     directory: str = ""
     workflow: str = ""

@@ -50,12 +50,22 @@ class Courier:
         return {**params, "_meta": {**params.get("_meta", {}), CREDENTIAL_KEY: token}}
 
 
+def in_process(server: str) -> ConfigError:
+    """What to tell someone who points the proxy at the tools of a program."""
+    return ConfigError(
+        f"servers.{server} is in_process: its tools run in a program, and there is no MCP server to reach.",
+        advice="Guard them inside that program, with langchain-hopward for LangChain tools.",
+    )
+
+
 def courier(settings: Settings, server: str, environment: Mapping[str, str]) -> Courier:
     """The courier of a server; raises `ConfigError` when its API key is not where the settings say.
 
     `environment` is this process's.
     """
     entry = settings.servers[server]
+    if entry.in_process:
+        raise in_process(server)
     delivery = entry.credential
     needed = {"authorization": "url", "header": "url", "variable": "command"}.get(delivery.by, "")
     if needed and not getattr(entry, needed):

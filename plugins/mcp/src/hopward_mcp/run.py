@@ -15,7 +15,7 @@ import click
 from hopward import Chain, ConfigError, Guard, HopwardError, StateError
 from hopward_mcp.child import command
 from hopward_mcp.client_end import take_over
-from hopward_mcp.delivery import courier
+from hopward_mcp.delivery import courier, in_process
 from hopward_mcp.gate import Gate
 from hopward_mcp.stdio import Pump
 from hopward_mcp.turn import Turn
@@ -84,6 +84,8 @@ def _workflow(guard: Guard, server: str, wanted: str) -> str:
     if settings is None:
         known = ", ".join(sorted(guard.settings.servers)) or "none"
         raise ConfigError(f"There is no server {server!r} in hopward.toml.", advice=f"Configured: {known}")
+    if settings.in_process:
+        raise in_process(server)
     if not settings.command:
         raise ConfigError(
             f"servers.{server} has a `url`; `hopward mcp run` guards servers with a `command`.",

@@ -61,6 +61,9 @@ def open_endpoints(guard: Guard) -> list[Endpoint]:
     turn = Turn(guard, asyncio.get_running_loop())
     endpoints: list[Endpoint] = []
     for server, settings in guard.settings.servers.items():
+        if settings.in_process:
+            click.echo(f"hopward: {server} is the tools of a program (in_process), not served", err=True)
+            continue
         if not settings.url:
             click.echo(f"hopward: {server} has a `command`; use `hopward mcp run {server}` for it", err=True)
             continue

@@ -186,7 +186,10 @@ def _servers(settings: Settings) -> Iterator[Finding]:
     for name, server in settings.servers.items():
         if not (server.tools or server.mcp_resources or server.prompts):
             told = f"Nothing of {name} is classified, so everything is refused."
-            yield Finding("note", "servers", told, f"hopward mcp classify {name}")
+            by_hand = f"Add [servers.{name}.tools.TOOL] for each of its tools."
+            yield Finding(
+                "note", "servers", told, by_hand if server.in_process else f"hopward mcp classify {name}"
+            )
         if server.command:
             yield from _program(settings, name, server)
         variable = server.credential.environment

@@ -8,6 +8,8 @@ from hopward.settings import ProxySettings
 
 _NEEDS_URL = ("authorization", "header")
 _NEEDS_COMMAND = ("variable",)
+_TRANSPORTS = {"command": "command", "url": "url", "in_process": "in_process = true"}
+_NOT_IN_PROCESS = ("server_requests", "mcp_resources", "prompts")
 _BROKERED = ("header", "variable")
 _OWN_HEADERS = frozenset(
     {"accept", "connection", "content-length", "content-type", "host", "te", "transfer-encoding", "upgrade"}
@@ -19,11 +21,15 @@ def server_problems(document: Table) -> Iterator[Problem]:
     """Every rule broken by a server's settings."""
     public = text(table(document.get("proxy")).get("public_url")) or _DEFAULT_PUBLIC_URL
     workflows = table(document.get("workflows"))
-    issuer = text(table(document.get("authority")).get("issuer"))
+    authority = table(document.get("authority"))
+    issuer = text(authority.get("issuer"))
     resources = {forms.alike(issuer): "the authority"}
     for path, name, server in tables(document, "servers"):
         yield from _transport(path, server)
         yield from _delivery((*path, "credential"), server)
+        if "in_process" in server and authority.get("mode") == "remote":
+            told = "needs authority.mode embedded: its credentials are minted in the program itself"
+            yield Problem((*path, "in_process"), told)
         yield from _resource(path, name, server, public, resources)
         yield from _classified(path, server)
         workflow = server.get("workflow")
@@ -35,9 +41,13 @@ def server_problems(document: Table) -> Iterator[Problem]:
 
 
 def _transport(path: KeyPath, server: Table) -> Iterator[Problem]:
-    if ("command" in server) == ("url" in server):
-        told = "has both command and url" if "url" in server else "needs command (stdio) or url (HTTP)"
-        yield Problem(path, told)
+    named = [written for key, written in _TRANSPORTS.items() if key in server]
+    if not named:
+        yield Problem(path, "needs command (stdio), url (HTTP) or in_process = true (tools of a program)")
+    elif len(named) > 1:
+        yield Problem(path, f"has {' and '.join(named)}; one of them only")
+    if server.get("in_process") is False:
+        yield Problem((*path, "in_process"), "is true or left out")
     url = text(server.get("url"))
     wrong = forms.wrong_endpoint(url) if url.strip() else ""
     if wrong:
@@ -45,6 +55,10 @@ def _transport(path: KeyPath, server: Table) -> Iterator[Problem]:
     for key in ("environment", "directory"):
         if key in server and "command" not in server:
             yield Problem((*path, key), "has no effect without command")
+    if "in_process" in server:
+        for key in _NOT_IN_PROCESS:
+            if key in server:
+                yield Problem((*path, key), "has no effect with in_process: there is no server to talk to")
     yield from _command((*path, "command"), server)
     for name, value in table(server.get("environment")).items():
         if not forms.VARIABLE_NAME.fullmatch(name):
@@ -69,10 +83,7 @@ def _command(path: KeyPath, server: Table) -> Iterator[Problem]:
 def _delivery(path: KeyPath, server: Table) -> Iterator[Problem]:
     delivery = table(server.get("credential"))
     by = text(delivery.get("by"))
-    if by in _NEEDS_URL and "url" not in server:
-        yield Problem((*path, "by"), f'"{by}" needs url; with command use "meta" or "variable"')
-    if by in _NEEDS_COMMAND and "command" not in server:
-        yield Problem((*path, "by"), f'"{by}" needs command; with url use "authorization" or "header"')
+    yield from _fitting((*path, "by"), by, server)
     sources = [key for key in ("environment", "keyring") if key in delivery]
     if by in _BROKERED:
         if "name" not in delivery:
@@ -85,6 +96,19 @@ def _delivery(path: KeyPath, server: Table) -> Iterator[Problem]:
         for key in [*(["name"] if "name" in delivery else []), *sources]:
             yield Problem((*path, key), f'has no effect with by = "{by}"')
     yield from _delivery_names(path, by, delivery)
+
+
+def _fitting(path: KeyPath, by: str, server: Table) -> Iterator[Problem]:
+    """Whether a way of delivery fits how the server is reached."""
+    if "in_process" in server:
+        if by and by != "context":
+            yield Problem(path, f'"{by}" has no request to travel in; with in_process use "context"')
+    elif by == "context":
+        yield Problem(path, '"context" needs in_process = true')
+    elif by in _NEEDS_URL and "url" not in server:
+        yield Problem(path, f'"{by}" needs url; with command use "meta" or "variable"')
+    elif by in _NEEDS_COMMAND and "command" not in server:
+        yield Problem(path, f'"{by}" needs command; with url use "authorization" or "header"')
 
 
 def _delivery_names(path: KeyPath, by: str, delivery: Table) -> Iterator[Problem]:
