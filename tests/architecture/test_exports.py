@@ -42,7 +42,7 @@ EXPORTS: dict[str, set[str]] = {
     },
     "hopward_authority": {"create_app"},
     "hopward_mcp": set(),
-    "langchain_hopward": set(),
+    "langchain_hopward": {"AuthorizationDenied", "Hopward", "HopwardHandler", "current_credential"},
 }
 """Import package -> its `__all__`."""
 

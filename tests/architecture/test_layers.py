@@ -76,6 +76,7 @@ LATE = {
         "hopward.ledger.migrations",
     ): "slow to import, and needed only to make or migrate",
     ("hopward_mcp.delivery", "keyring"): "optional: only for keys kept in the operating system's keyring",
+    ("langchain_hopward.installation", "langchain_hopward.middleware"): "optional: it needs `langchain`",
 }
 """Modules that `import_module` imports when they are needed, and why. No `import` stands in a function."""
 

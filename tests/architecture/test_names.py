@@ -25,6 +25,7 @@ BOUNDARIES = {
     "hopward_mcp.turn:Turn._alone": "a call that cannot be decided is refused",
     "hopward_mcp.turn:Turn._settle_alone": "a result that cannot be recorded is withheld",
     "hopward_mcp.turn:_call_back": "one answer that cannot be passed on does not stop the others",
+    "langchain_hopward.stream:announce": "a stream that cannot be written to decides nothing",
 }
 """Functions that may keep any exception to themselves, and what then happens (docs/design.md)."""
 

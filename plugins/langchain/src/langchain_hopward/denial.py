@@ -1,0 +1,59 @@
+"""The one exception a refusal is, and what it says."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+
+    class ReadableError(Exception):
+        """What LangGraph's tool nodes turn into a message for the model."""
+
+        message: str
+
+else:
+    try:
+        from langgraph.prebuilt.tool_node import ToolInvocationError as ReadableError
+    except ImportError:  # LangGraph is optional: without it, nobody turns the error into a message
+
+        class ReadableError(Exception):
+            """What LangGraph's tool nodes would turn into a message for the model."""
+
+
+class AuthorizationDenied(ReadableError, PermissionError):
+    """A tool call was refused, and not executed unless `executed`.
+
+    LangGraph's default tool nodes give `message` to the model and the run goes on; whoever calls the tool
+    directly gets a `PermissionError`. `decision` is the id in the decision log, empty where the call was
+    turned away before any decision. `tool` is `SERVER/TOOL`, `reason` a stable code.
+    """
+
+    def __init__(
+        self, message: str, *, tool: str = "", reason: str = "", decision: str = "", executed: bool = False
+    ) -> None:
+        # Not ToolInvocationError's own: that one is about invalid arguments, and repeats them.
+        Exception.__init__(self, message)
+        self.message = message
+        self.tool = tool
+        self.reason = reason
+        self.decision = decision
+        self.executed = executed
+
+    def __str__(self) -> str:
+        return self.message
+
+
+def refused(tool: str, reason: str, sentence: str, decision: str = "") -> AuthorizationDenied:
+    """The refusal of a call that did not happen."""
+    place = f" Decision {decision}." if decision else ""
+    message = f"{tool} was not executed: {sentence}{place} The same call will be refused again."
+    return AuthorizationDenied(message, tool=tool, reason=reason, decision=decision)
+
+
+def withheld(tool: str, decision: str) -> AuthorizationDenied:
+    """The refusal to hand out the result of a call that did happen, but stands in no log."""
+    message = (
+        f"{tool} was executed, but its outcome could not be recorded, so the result is withheld. "
+        f"Decision {decision}. Do not call it again."
+    )
+    return AuthorizationDenied(
+        message, tool=tool, reason="outcome_unrecorded", decision=decision, executed=True
+    )

@@ -1,0 +1,107 @@
+"""`Hopward`: one guard for the tools of this process."""
+
+import importlib
+from collections.abc import Callable, Iterable
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any
+
+from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.tools import BaseTool
+from langchain_core.tracers.context import register_configure_hook
+
+from hopward import ConfigError, Guard
+from langchain_hopward.enforcer import Enforcer
+from langchain_hopward.handler import HopwardHandler
+from langchain_hopward.protection import Protection
+from langchain_hopward.task import TaskScope
+
+
+class Hopward:
+    """Guards the tools of one `[servers.NAME]` with `in_process = true`.
+
+    `guard` is the core's own: revocation, tasks and the decision log are there.
+    """
+
+    def __init__(self, guard: Guard, server: str = "") -> None:
+        """Raises `ConfigError` unless `server`, or the only one there is, has its tools in this process."""
+        self.guard = guard
+        self._enforcer = Enforcer(guard, _server(guard, server))
+        self._handler = HopwardHandler(self._enforcer)
+        self._protection = Protection(self._enforcer)
+        self._hook: ContextVar[BaseCallbackHandler | None] | None = None
+
+    @classmethod
+    def open(cls, path: str | Path, server: str = "") -> "Hopward":
+        """The guard of a `hopward.toml`, for the tools of `[servers.SERVER]`.
+
+        Raises `ConfigError` listing every mistake, and `LedgerError` when the decision log cannot be opened.
+        """
+        return cls(Guard.open(path), server)
+
+    @property
+    def server(self) -> str:
+        """The `[servers.NAME]` that the tools are classified under."""
+        return self._enforcer.server
+
+    def install(self) -> "Hopward":
+        """Have the handler see every run in this process from now on, whoever starts it.
+
+        From then on a tool that is called outside a task is refused, and so is one without classification.
+        There is no way back: what enforces is not switched off.
+        """
+        if self._hook is None:
+            self._hook = ContextVar("hopward_handler", default=self._handler)
+            register_configure_hook(self._hook, inheritable=True)
+        return self
+
+    def handler(self) -> HopwardHandler:
+        """The handler, for `config={"callbacks": [...]}`. Always the same one: added twice, it acts once."""
+        return self._handler
+
+    def protect(self, tools: Iterable[BaseTool | Callable[..., Any]]) -> list[BaseTool]:
+        """Guarded copies of tools, in their order. Drop the originals: those still run unguarded.
+
+        Raises `TypeError` for what cannot be guarded: provider-side tools, classes with their own `invoke`.
+        """
+        return [self._protection.guarded(one) for one in tools]
+
+    def middleware(self) -> Any:
+        """A `langchain` agent middleware that hides from the model what the chain may not call.
+
+        It enforces nothing: the guarded tools and the handler decide, last. Needs `langchain`.
+        """
+        module = importlib.import_module("langchain_hopward.middleware")
+        return module.HopwardMiddleware(self._enforcer)
+
+    def task(self, *, subject: str, workflow: str = "") -> TaskScope:
+        """A task for a `with` block, on behalf of `subject`. Without `workflow`, the one the server names.
+
+        Raises `ConfigError` where there is neither.
+        """
+        wanted = workflow or self.guard.settings.servers[self.server].workflow
+        if not wanted:
+            raise ConfigError(
+                f"servers.{self.server} names no workflow, so there is no task to open.",
+                advice="Set `workflow` there, or pass workflow=.",
+            )
+        return TaskScope(self._enforcer, wanted, subject)
+
+    def close(self) -> None:
+        """Close the decision log. Whatever is still guarded is refused from then on."""
+        self.guard.close()
+
+
+def _server(guard: Guard, wanted: str) -> str:
+    here = [name for name, server in guard.settings.servers.items() if server.in_process]
+    known = ", ".join(sorted(here)) or "none"
+    if wanted and wanted not in here:
+        raise ConfigError(
+            f"There is no server {wanted!r} with in_process = true.", advice=f"There are: {known}"
+        )
+    if not wanted and len(here) != 1:
+        raise ConfigError(
+            "Which server the tools of this process belong to is not clear.",
+            advice=f"Pass server=NAME. Those with in_process = true: {known}",
+        )
+    return wanted or here[0]

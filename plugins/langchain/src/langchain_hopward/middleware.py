@@ -1,0 +1,83 @@
+"""The agent middleware: the model is shown what it may call. Imported only where `langchain` is."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from langchain.agents.middleware import AgentMiddleware, ModelRequest, ModelResponse
+from langchain.tools.tool_node import ToolCallRequest
+from langchain_core.messages import ToolMessage
+from langchain_core.tools import BaseTool
+from langgraph.types import Command
+
+from langchain_hopward.denial import AuthorizationDenied
+from langchain_hopward.enforcer import Enforcer
+
+
+class HopwardMiddleware(AgentMiddleware[Any, Any, Any]):
+    """Hides tools from the model, and makes a refusal a tool message whatever the tool node does with it.
+
+    It decides nothing. Other middleware may change a call after this one has seen it; the guarded tool and
+    the handler come after all of them.
+    """
+
+    def __init__(self, enforcer: Enforcer) -> None:
+        super().__init__()
+        self._enforcer = enforcer
+
+    def wrap_model_call(
+        self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], ModelResponse[Any]]
+    ) -> ModelResponse[Any]:
+        """Ask the model with the tools that the chain could be permitted to call."""
+        return handler(self._shown(request))
+
+    async def awrap_model_call(
+        self,
+        request: ModelRequest[Any],
+        handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]],
+    ) -> ModelResponse[Any]:
+        """As `wrap_model_call`."""
+        return await handler(self._shown(request))
+
+    def wrap_tool_call(
+        self,
+        request: ToolCallRequest,
+        handler: Callable[[ToolCallRequest], ToolMessage | Command[Any]],
+    ) -> ToolMessage | Command[Any]:
+        """Run the tool; a refusal becomes a message for the model."""
+        try:
+            return handler(request)
+        except AuthorizationDenied as denial:
+            return _told(request, denial)
+
+    async def awrap_tool_call(
+        self,
+        request: ToolCallRequest,
+        handler: Callable[[ToolCallRequest], Awaitable[ToolMessage | Command[Any]]],
+    ) -> ToolMessage | Command[Any]:
+        """As `wrap_tool_call`."""
+        try:
+            return await handler(request)
+        except AuthorizationDenied as denial:
+            return _told(request, denial)
+
+    def _shown(self, request: ModelRequest[Any]) -> ModelRequest[Any]:
+        tools: Sequence[BaseTool | dict[str, Any]] = request.tools
+        visible = self._enforcer.visible([_name(tool) for tool in tools])
+        return request.override(tools=[tool for tool in tools if _name(tool) in visible])
+
+
+def _name(tool: BaseTool | dict[str, Any]) -> str:
+    """The name a tool is classified under; of a provider-side one, which has none, its type."""
+    if isinstance(tool, BaseTool):
+        return tool.name
+    function: Any = tool.get("function") or {}
+    return str(function.get("name") or tool.get("name") or tool.get("type") or "")
+
+
+def _told(request: ToolCallRequest, denial: AuthorizationDenied) -> ToolMessage:
+    return ToolMessage(
+        content=denial.message,
+        name=request.tool_call["name"],
+        tool_call_id=request.tool_call["id"],
+        status="error",
+    )

@@ -1,0 +1,43 @@
+"""What a call has come to, as far as it can be seen from here. No result is kept, only its digest."""
+
+import asyncio
+from typing import Any
+
+from langchain_core.messages import ToolMessage
+
+from hopward import Outcome, canonical, digest
+from langchain_hopward.form import UnreadableError, as_json
+
+try:
+    from langgraph.errors import GraphBubbleUp
+
+    _interrupted: tuple[type[BaseException], ...] = (GraphBubbleUp,)
+except ImportError:  # without LangGraph, nothing bubbles up
+    _interrupted = ()
+
+
+def finished(result: Any, duration: int) -> Outcome:
+    """The outcome of a call that has returned. `duration` is microseconds."""
+    failed = isinstance(result, ToolMessage) and result.status == "error"
+    content: Any = result.content if isinstance(result, ToolMessage) else result
+    try:
+        form = as_json(content)
+        written, size = digest(form), len(canonical(form))
+    except (UnreadableError, ValueError, TypeError, RecursionError):
+        text = object.__repr__(content)
+        written, size = digest(text), 0
+    status = "tool_error" if failed else "ok"
+    return Outcome(status=status, result_digest=written, duration=duration, size=size)
+
+
+def broken_off(error: BaseException, duration: int) -> Outcome:
+    """The outcome of a call that has ended with an exception: only its type is kept.
+
+    Interrupted by LangGraph, or by anything that ends the program, it may or may not have done its work.
+    """
+    name = type(error).__name__
+    if isinstance(error, asyncio.CancelledError):
+        return Outcome(status="cancelled", error=name, duration=duration)
+    if isinstance(error, _interrupted) or not isinstance(error, Exception):
+        return Outcome(status="unknown", error=name, duration=duration)
+    return Outcome(status="tool_error", error=name, duration=duration)

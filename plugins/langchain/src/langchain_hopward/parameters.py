@@ -1,0 +1,94 @@
+"""What a tool's function is about to be called with, as the arguments of a tool call."""
+
+import inspect
+import typing
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from langchain_core.runnables import RunnableConfig
+from langchain_core.tools import InjectedToolArg
+from pydantic import BaseModel
+
+from langchain_hopward.form import UnreadableError, as_json
+
+try:
+    from langgraph.prebuilt import ToolRuntime
+
+    _runtime: tuple[type, ...] = (ToolRuntime,)
+except ImportError:  # without LangGraph, nobody hands one out
+    _runtime = ()
+
+_HANDED_BY_LANGCHAIN = ("run_manager", "callbacks")
+
+
+class Parameters:
+    """The parameters of one function, and which of them the program fills in rather than the model."""
+
+    def __init__(self, function: Callable[..., Any], schema: Any = None, *, method: bool = False) -> None:
+        self.hints = _hints(function)
+        signature = inspect.signature(function)
+        bare = [
+            one.replace(annotation=self.hints.get(one.name, one.annotation))
+            for one in signature.parameters.values()
+        ]
+        self.signature = signature.replace(
+            parameters=bare, return_annotation=self.hints.get("return", signature.return_annotation)
+        )
+        self._bound = self.signature.replace(parameters=bare[1:]) if method else self.signature
+        self._injected = frozenset(self._injected_names(schema))
+
+    def arguments(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """The arguments as JSON, defaults filled in, without what the program injects.
+
+        A parameter that is None by default and None now is left out: to the function there is no difference.
+        Raises `UnreadableError` where they do not fit the function, or JSON cannot carry one.
+        """
+        try:
+            bound = self._bound.bind(*args, **kwargs)
+        except TypeError as error:
+            raise UnreadableError(str(error)) from None
+        bound.apply_defaults()
+        found: dict[str, Any] = {}
+        for name, value in bound.arguments.items():
+            parameter = self._bound.parameters[name]
+            if parameter.kind is inspect.Parameter.VAR_KEYWORD:
+                found |= {key: as_json(inner) for key, inner in value.items() if not _is_runtime(inner)}
+            elif not self._left_out(parameter, value):
+                found[name] = as_json(value)
+        return found
+
+    def _left_out(self, parameter: inspect.Parameter, value: Any) -> bool:
+        absent = value is None and parameter.default is None
+        empty = value == () and parameter.kind is inspect.Parameter.VAR_POSITIONAL
+        return absent or empty or parameter.name in self._injected or _is_runtime(value)
+
+    def _injected_names(self, schema: Any) -> typing.Iterator[str]:
+        for name in self._bound.parameters:
+            if name in _HANDED_BY_LANGCHAIN or _is_injected(self.hints.get(name)):
+                yield name
+        if isinstance(schema, type) and issubclass(schema, BaseModel):
+            for name, field in schema.model_fields.items():
+                if any(map(_marks_injection, field.metadata)):
+                    yield name
+
+
+def _hints(function: Callable[..., Any]) -> dict[str, Any]:
+    """Annotations resolved where the function was written: its guarded form lives elsewhere."""
+    try:
+        return typing.get_type_hints(function, include_extras=True)
+    except (NameError, TypeError, AttributeError):
+        return dict(getattr(function, "__annotations__", {}))
+
+
+def _is_injected(hint: Any) -> bool:
+    if hint is RunnableConfig or any(map(_marks_injection, getattr(hint, "__metadata__", ()))):
+        return True
+    return any(hint is one or typing.get_origin(hint) is one for one in _runtime)
+
+
+def _marks_injection(mark: Any) -> bool:
+    return isinstance(mark, InjectedToolArg) or (isinstance(mark, type) and issubclass(mark, InjectedToolArg))
+
+
+def _is_runtime(value: Any) -> bool:
+    return isinstance(value, _runtime)

@@ -1,0 +1,154 @@
+"""Guarded copies of tools: they ask the guard themselves, on the arguments their function is called with."""
+
+import functools
+import inspect
+import types
+import uuid
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from typing import Any
+from weakref import WeakSet
+
+from langchain_core.tools import BaseTool, StructuredTool, Tool, tool
+
+from langchain_hopward.enforcer import Enforcer, Entry
+from langchain_hopward.parameters import Parameters
+
+_ENTRANCES = ("invoke", "ainvoke", "run", "arun")
+_PLAIN_RUN = (StructuredTool._run, Tool._run)  # pyright: ignore[reportPrivateUsage] - compared, not called
+_PLAIN_ARUN = (BaseTool._arun, StructuredTool._arun, Tool._arun)  # pyright: ignore[reportPrivateUsage]
+
+
+class Protection:
+    """Makes guarded copies for one enforcer. The tools themselves are left as they are."""
+
+    def __init__(self, enforcer: Enforcer) -> None:
+        self._enforcer = enforcer
+        self._guarded: WeakSet[Callable[..., Any]] = WeakSet()
+        self._copies: WeakSet[type] = WeakSet()
+
+    def guarded(self, original: BaseTool | Callable[..., Any]) -> BaseTool:
+        """A copy of a tool that cannot be run without the guard; of a function, the tool it makes.
+
+        Raises `TypeError` for what cannot be guarded.
+        """
+        if not isinstance(original, BaseTool):
+            if not callable(original):
+                raise TypeError(f"{original!r} is no tool of this process, so it cannot be guarded here")
+            original = tool(original)
+        if type(original) in self._copies:
+            return original
+        _check(type(original))
+        copy = original.model_copy(update=self._functions(original))
+        # The class of a copy adds an entrance and the methods a tool class has written itself.
+        object.__setattr__(copy, "__class__", self._class(original))
+        return copy
+
+    def _functions(self, original: BaseTool) -> dict[str, Any]:
+        if not isinstance(original, StructuredTool | Tool):
+            return {}
+        schema = original.args_schema
+        func, coroutine = original.func, original.coroutine
+        return {
+            "func": func and self._around(original.name, func, Parameters(func, schema)),
+            "coroutine": coroutine
+            and self._around(original.name, coroutine, Parameters(coroutine, schema), awaited=True),
+        }
+
+    def _class(self, original: BaseTool) -> type:
+        base = type(original)
+        members: dict[str, Any] = {"__module__": base.__module__, "__qualname__": base.__qualname__}
+        run, arun = _method(base, "_run"), _method(base, "_arun")
+        if run not in _PLAIN_RUN:
+            members["_run"] = self._method(original, run)
+        if arun not in _PLAIN_ARUN:
+            members["_arun"] = self._method(original, arun, awaited=True)
+        members |= self._entrances(base)
+        made = types.new_class(base.__name__, (base,), exec_body=lambda body: body.update(members))
+        self._copies.add(made)
+        return made
+
+    def _method(
+        self, original: BaseTool, function: Callable[..., Any], *, awaited: bool = False
+    ) -> Callable[..., Any]:
+        parameters = Parameters(function, original.args_schema, method=True)
+        return self._around(original.name, function, parameters, awaited=awaited, method=True)
+
+    def _around(
+        self,
+        name: str,
+        function: Callable[..., Any],
+        parameters: Parameters,
+        *,
+        awaited: bool = False,
+        method: bool = False,
+    ) -> Callable[..., Any]:
+        """The function behind the guard, with the same signature and without a way back to the bare one."""
+        enforcer, first = self._enforcer, 1 if method else 0
+
+        async def later(*args: Any, **kwargs: Any) -> Any:
+            with enforcer.body(name, lambda: parameters.arguments(args[first:], kwargs)) as running:
+                result = function(*args, **kwargs)
+                running.result = await result if inspect.isawaitable(result) else result
+                return running.result
+
+        def at_once(*args: Any, **kwargs: Any) -> Any:
+            with enforcer.body(name, lambda: parameters.arguments(args[first:], kwargs)) as running:
+                running.result = function(*args, **kwargs)
+                return running.result
+
+        made = later if awaited or inspect.iscoroutinefunction(function) else at_once
+        functools.update_wrapper(made, function, updated=())
+        # It would hand out the unguarded function; the annotations were resolved where that was written.
+        delattr(made, "__wrapped__")
+        made.__annotations__ = dict(parameters.hints)
+        setattr(made, "__signature__", parameters.signature)  # noqa: B010 - functions declare no such attribute
+        self._guarded.add(made)
+        return made
+
+    def _entrances(self, base: type[BaseTool]) -> dict[str, Any]:
+        """`run` and `arun`, which tell the handler that the tool will ask for itself."""
+        entered = self._entered
+
+        def run(tool: BaseTool, *args: Any, **kwargs: Any) -> Any:
+            with entered(tool, kwargs):
+                return base.run(tool, *args, **kwargs)
+
+        async def arun(tool: BaseTool, *args: Any, **kwargs: Any) -> Any:
+            with entered(tool, kwargs):
+                return await base.arun(tool, *args, **kwargs)
+
+        return {"run": run, "arun": arun}
+
+    @contextmanager
+    def _entered(self, tool: BaseTool, kwargs: dict[str, Any]) -> Generator[None]:
+        if not self._intact(tool):
+            yield
+            return
+        run_id: uuid.UUID = kwargs.get("run_id") or uuid.uuid4()
+        kwargs["run_id"] = run_id
+        variable, before = self._enforcer.entry, self._enforcer.entry.get()
+        variable.set(Entry(run_id, tool.name))
+        try:
+            yield
+        finally:
+            variable.set(before)
+
+    def _intact(self, tool: BaseTool) -> bool:
+        """Whether the functions are still the guarded ones; if not, the handler decides as for any tool."""
+        functions = (getattr(tool, name, None) for name in ("func", "coroutine"))
+        return all(function is None or function in self._guarded for function in functions)
+
+
+def _check(kind: type[BaseTool]) -> None:
+    """Raises `TypeError` for a class that may do its work before LangChain comes to run the tool."""
+    for name in _ENTRANCES:
+        if not _method(kind, name).__module__.startswith("langchain_core."):
+            raise TypeError(
+                f"{kind.__name__} has its own {name}, which may act before anybody is asked; write _run instead"
+            )
+
+
+def _method(kind: type, name: str) -> Callable[..., Any]:
+    found: Callable[..., Any] = getattr(kind, name)
+    return found

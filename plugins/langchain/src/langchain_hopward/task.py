@@ -1,0 +1,64 @@
+"""`with hopward.task(...)`: a task for what happens inside, and nothing after it."""
+
+from contextlib import suppress
+from contextvars import Token
+from types import TracebackType
+
+from hopward import Chain, StateError, Task
+from langchain_hopward.enforcer import Enforcer
+
+
+class TaskScope:
+    """Opens a task, binds its chain to the context, and completes it at the end, also after an error.
+
+    For `with` and `async with`, once.
+    """
+
+    def __init__(self, enforcer: Enforcer, workflow: str, subject: str) -> None:
+        self._enforcer = enforcer
+        self._workflow = workflow
+        self._subject = subject
+        self._task: Task | None = None
+        self._token: Token[Chain | None] | None = None
+
+    def __enter__(self) -> Task:
+        """The task. Raises `NotFoundError` for an unknown workflow, `StateError` if none can be opened."""
+        if self._task is not None:
+            raise StateError("This task has been entered before; make a new one.")
+        guard = self._enforcer.guard
+        self._task = task = guard.open_task(self._workflow, self._subject)
+        self._token = self._enforcer.chain.set(guard.enter(task.id))
+        return task
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Complete the task. Raises `LedgerError` where that cannot be recorded; it then ends by its time."""
+        if self._task is None or self._token is None:
+            return
+        task, token, self._token = self._task, self._token, None
+        try:
+            # Revoked or expired meanwhile, it has ended already.
+            with suppress(StateError):
+                self._enforcer.guard.complete_task(task.id)
+            self._enforcer.abandon(task.id)
+        finally:
+            # Entered in another context, it is left there: the task is over, so the chain reaches nothing.
+            with suppress(ValueError):
+                self._enforcer.chain.reset(token)
+
+    async def __aenter__(self) -> Task:
+        """As `__enter__`."""
+        return self.__enter__()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """As `__exit__`."""
+        self.__exit__(kind, error, traceback)
