@@ -1,11 +1,12 @@
 """What a call has come to, as far as it can be seen from here. No result is kept, only its digest."""
 
 import asyncio
+import json
 from typing import Any
 
 from langchain_core.messages import ToolMessage
 
-from hopward import Outcome, canonical, digest
+from hopward import Outcome, digest
 from langchain_hopward.form import UnreadableError, as_json
 
 try:
@@ -22,7 +23,7 @@ def finished(result: Any, duration: int) -> Outcome:
     content: Any = result.content if isinstance(result, ToolMessage) else result
     try:
         form = as_json(content)
-        written, size = digest(form), len(canonical(form))
+        written, size = digest(form), len(json.dumps(form, ensure_ascii=False).encode())
     except (UnreadableError, ValueError, TypeError, RecursionError):
         text = object.__repr__(content)
         written, size = digest(text), 0

@@ -145,7 +145,7 @@ def _check(kind: type[BaseTool]) -> None:
     for name in _ENTRANCES:
         if not _method(kind, name).__module__.startswith("langchain_core."):
             raise TypeError(
-                f"{kind.__name__} has its own {name}, which may act before anybody is asked; write _run instead"
+                f"{kind.__name__} has its own {name}, which may act before asking; write _run instead"
             )
 
 
