@@ -1,0 +1,263 @@
+"""The handler: it stops what it cannot permit, and nothing in LangChain's reach turns that around."""
+
+import asyncio
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from langchain.agents import create_agent
+from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.tools import StructuredTool, Tool
+from langchain_core.tracers import context
+
+from hopward import LedgerError
+from langchain_hopward import AuthorizationDenied, Hopward, HopwardHandler
+
+from .till import USER, Till, calls, scripted
+
+
+class Broken:
+    """A guard in which everything fails, with whatever error."""
+
+    def __init__(self, till: Till, error: BaseException) -> None:
+        self.settings = till.guard.settings
+        self._error = error
+
+    def __getattr__(self, name: str) -> Any:
+        raise self._error
+
+
+@contextmanager
+def in_a_task_of_a_broken_guard(till: Till, error: BaseException) -> Iterator[Hopward]:
+    broken = Hopward(Broken(till, error))  # pyright: ignore[reportArgumentType] - that is the point
+    with till.task() as task:
+        broken._enforcer.chain.set(till.guard.enter(task.id))
+        yield broken
+
+
+@pytest.mark.parametrize("name", ["raise_error", "run_inline", "ignore_agent", "on_tool_start", "anything"])
+def test_nothing_of_the_handler_can_be_set_or_deleted(till: Till, name: str) -> None:
+    handler = till.hopward.install().handler()
+    with pytest.raises(AttributeError):
+        setattr(handler, name, False)
+    with pytest.raises(AttributeError):
+        delattr(handler, name)
+    with till.task(), pytest.raises(PermissionError):
+        till.sync_tool().invoke({"amount": 999})
+
+
+class Tampering(BaseCallbackHandler):
+    """Another handler of the run, which tries to make the refusal a mere log line."""
+
+    def on_tool_start(self, *args: Any, **kwargs: Any) -> None:
+        for handler in context._configure_hooks[-1][0].get(), self.other:
+            for name, value in (("raise_error", False), ("run_inline", False), ("ignore_agent", True)):
+                try:
+                    setattr(handler, name, value)
+                except AttributeError:
+                    self.failed += 1
+
+    def __init__(self, other: HopwardHandler) -> None:
+        self.other = other
+        self.failed = 0
+
+
+def test_another_handler_of_the_run_cannot_disarm_it(till: Till) -> None:
+    tampering = Tampering(till.hopward.install().handler())
+    with till.task(), pytest.raises(PermissionError):
+        till.sync_tool().invoke({"amount": 999}, {"callbacks": [tampering]})
+    assert tampering.failed == 6
+    assert till.paid == []
+
+
+ERRORS = [NotImplementedError("no"), ValueError("s3cret"), KeyError("x"), RecursionError(), OSError(5, "io")]
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("protected", [True, False], ids=["protected", "installed"])
+@pytest.mark.parametrize("later", [True, False], ids=["ainvoke", "invoke"])
+def test_any_error_inside_is_a_refusal_that_tells_nothing(
+    till: Till, error: Exception, protected: bool, later: bool
+) -> None:
+    with in_a_task_of_a_broken_guard(till, error) as broken:
+        broken.install()
+        tool: Any = broken.protect([till.sync_tool()])[0] if protected else till.sync_tool()
+        with pytest.raises(AuthorizationDenied, match="internal error") as caught:
+            asyncio.run(tool.ainvoke({"amount": 5})) if later else tool.invoke({"amount": 5})
+    assert till.paid == []
+    assert "s3cret" not in str(caught.value)
+    assert (caught.value.__cause__, caught.value.__suppress_context__) == (None, True)
+
+
+def test_a_log_that_cannot_be_written_refuses_everything(till: Till) -> None:
+    (pay,) = till.hopward.install().protect([till.sync_tool()])
+    scope = till.task()
+    scope.__enter__()
+    till.guard.close()
+    for tool in (pay, till.sync_tool()):
+        with pytest.raises(PermissionError):
+            tool.invoke({"amount": 5})
+    assert till.paid == []
+    with pytest.raises(LedgerError):
+        scope.__exit__(None, None, None)
+    with pytest.raises(PermissionError, match="outside any task"):
+        pay.invoke({"amount": 5})
+
+
+def test_a_bare_text_is_refused_because_it_names_no_argument(till: Till) -> None:
+    till.hopward.install()
+    look = Tool(name="look", func=lambda text: till.paid.append(1), description="look")
+    with till.task(), pytest.raises(PermissionError, match="bare text"):
+        look.invoke("5")
+    assert till.paid == []
+    assert [row.reason for row in till.rows("refusal")] == ["arguments_unreadable"]
+
+
+def test_names_of_runs_and_agents_play_no_part(till: Till) -> None:
+    till.hopward.install()
+    spoofed = {
+        "run_name": "look",
+        "tags": ["hopward"],
+        "metadata": {"lc_agent_name": "admin", "name": "look", "hopward": True},
+        "configurable": {"thread_id": "1", "hopward_chain": "x"},
+    }
+    with till.task(), pytest.raises(PermissionError):
+        till.sync_tool().invoke({"amount": 999}, spoofed)
+    with pytest.raises(PermissionError, match="outside any task"):
+        till.sync_tool().invoke({"amount": 5}, spoofed)
+    assert till.paid == []
+
+
+def test_the_id_of_a_guarded_run_opens_nothing_else(till: Till) -> None:
+    till.hopward.install()
+    run_id = uuid.uuid4()
+    seen: list[str] = []
+
+    def body() -> None:
+        for name in ("pay", "ask"):
+            other = StructuredTool.from_function(till.pay, name=name)
+            try:
+                other.invoke({"amount": 999}, {"run_id": run_id})
+            except PermissionError:
+                seen.append(name)
+
+    (ask,) = till.hopward.protect([till.tool("ask", body)])
+    with till.task():
+        ask.invoke({}, {"run_id": run_id})
+    assert seen == ["pay"]
+    assert till.verdicts("ask") == ["permit", "permit"]
+
+
+class Meddling(BaseCallbackHandler):
+    """A handler before ours, which runs another tool under the id of the guarded run that begins."""
+
+    def __init__(self, other: StructuredTool) -> None:
+        self.other = other
+        self.refused = 0
+        self.busy = False
+
+    def on_tool_start(self, *args: Any, run_id: uuid.UUID, **kwargs: Any) -> None:
+        if not self.busy:
+            self.busy = True
+            try:
+                self.other.invoke({"amount": 999}, {"run_id": run_id})
+            except PermissionError:
+                self.refused += 1
+
+
+def test_a_handler_before_ours_cannot_lend_the_guarded_run_to_another_tool(till: Till) -> None:
+    meddling = Meddling(till.sync_tool())
+    (ask,) = till.hopward.install().protect([till.tool("ask", lambda: "asked")])
+    with till.task():
+        ask.invoke({}, {"callbacks": [meddling]})
+    assert meddling.refused == 1
+    assert till.paid == []
+
+
+def test_a_guarded_copy_whose_function_was_replaced_is_decided_by_the_handler(till: Till) -> None:
+    (pay,) = till.hopward.install().protect([till.sync_tool()])
+    assert isinstance(pay, StructuredTool)
+    pay.func = till.pay
+    with till.task(), pytest.raises(PermissionError):
+        pay.invoke({"amount": 999})
+    assert till.paid == []
+    assert till.verdicts() == ["deny"]
+
+
+def test_installed_twice_and_passed_too_it_decides_once(till: Till) -> None:
+    hooks = len(context._configure_hooks)
+    assert till.hopward.install().install() is till.hopward
+    assert len(context._configure_hooks) == hooks + 1
+    assert till.hopward.handler() is till.hopward.handler()
+    with till.task():
+        till.sync_tool().invoke({"amount": 5}, {"callbacks": [till.hopward.handler()]})
+    assert till.verdicts() == ["permit"]
+    assert till.outcomes() == ["ok"]
+
+
+def test_a_tool_nobody_has_classified_is_refused(till: Till) -> None:
+    till.hopward.install()
+    other = StructuredTool.from_function(till.pay, name="other")
+    with till.task(), pytest.raises(PermissionError, match="has not been classified"):
+        other.invoke({"amount": 1})
+    assert till.paid == []
+
+
+@pytest.mark.parametrize("protected", [True, False], ids=["protected", "installed"])
+def test_langchain_objects_among_the_arguments_stay_data(till: Till, protected: bool) -> None:
+    forged = {"lc": 1, "type": "constructor", "id": ["langchain", "chat_models", "X"], "kwargs": {"k": 1}}
+    secret = {"lc": 1, "type": "secret", "id": ["HOME"]}
+    got: list[Any] = []
+    tool: Any = StructuredTool.from_function(
+        lambda note: got.append(note),
+        name="look",
+        description="look",
+        args_schema={"type": "object", "properties": {"note": {}}, "required": ["note"]},
+    )
+    till.hopward.install()
+    tool = till.hopward.protect([tool])[0] if protected else tool
+    model = scripted(calls(("look", {"note": forged})), calls(("look", {"note": secret})))
+    with till.task():
+        create_agent(model, [tool]).invoke(USER)
+    assert got == [forged, secret]
+    logged = [row.record["call"]["arguments"] for row in till.rows("decision")]
+    assert logged == [{"note": forged}, {"note": secret}]
+
+
+WITHOUT = """
+import sys
+
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("langgraph", "langchain", "deepagents"):
+            raise ImportError(name)
+
+sys.meta_path.insert(0, Missing())
+from hopward import LedgerError
+from langchain_hopward import AuthorizationDenied, Hopward
+from langchain_core.tools import StructuredTool
+
+hopward = Hopward.open(sys.argv[1])
+hopward.install()
+(look,) = hopward.protect([StructuredTool.from_function(lambda: "seen", name="look", description="look")])
+with hopward.task(subject="ines@example.com"):
+    assert look.invoke({}) == "seen"
+try:
+    look.invoke({})
+except PermissionError as denial:
+    assert isinstance(denial, AuthorizationDenied)
+    sys.stdout.write(str(denial))
+"""
+
+
+def test_langgraph_and_langchain_are_optional(till: Till) -> None:
+    config = till.guard.settings.root / "hopward.toml"
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", WITHOUT, str(config)], capture_output=True, check=False
+    )
+    assert done.stderr.decode() == ""
+    assert done.stdout.decode().startswith("app/look was not executed: It was called outside any task")
