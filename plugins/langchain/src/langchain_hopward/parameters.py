@@ -26,7 +26,10 @@ class Parameters:
 
     def __init__(self, function: Callable[..., Any], schema: Any = None, *, method: bool = False) -> None:
         self.hints = _hints(function)
-        signature = inspect.signature(function)
+        try:
+            signature = inspect.signature(function)
+        except ValueError as error:
+            raise TypeError(f"{error}; put it into a function of its own") from None
         bare = [
             one.replace(annotation=self.hints.get(one.name, one.annotation))
             for one in signature.parameters.values()

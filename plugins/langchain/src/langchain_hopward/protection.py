@@ -15,6 +15,7 @@ from langchain_hopward.enforcer import Enforcer, Entry
 from langchain_hopward.parameters import Parameters
 
 _ENTRANCES = ("invoke", "ainvoke", "run", "arun")
+_KNOWN = ("langchain_core.", "langchain_hopward.")
 _PLAIN_RUN = (StructuredTool._run, Tool._run)  # pyright: ignore[reportPrivateUsage] - compared, not called
 _PLAIN_ARUN = (BaseTool._arun, StructuredTool._arun, Tool._arun)  # pyright: ignore[reportPrivateUsage]
 
@@ -143,7 +144,7 @@ class Protection:
 def _check(kind: type[BaseTool]) -> None:
     """Raises `TypeError` for a class that may do its work before LangChain comes to run the tool."""
     for name in _ENTRANCES:
-        if not _method(kind, name).__module__.startswith("langchain_core."):
+        if not _method(kind, name).__module__.startswith(_KNOWN):
             raise TypeError(
                 f"{kind.__name__} has its own {name}, which may act before asking; write _run instead"
             )

@@ -1,0 +1,34 @@
+"""Tools whose annotations are text, and resolve only where they were written."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from langchain.tools import ToolRuntime
+from langchain_core.runnables import RunnableConfig
+from langchain_core.tools import InjectedToolArg, InjectedToolCallId
+from langgraph.prebuilt import InjectedState
+from pydantic import BaseModel
+
+
+class Line(BaseModel):
+    """One line of an order."""
+
+    sku: str
+    count: int = 1
+
+
+def injected(
+    lines: list[Line],
+    call: Annotated[str, InjectedToolCallId],
+    state: Annotated[dict[str, Any], InjectedState],
+    runtime: ToolRuntime,
+    config: RunnableConfig,
+    user: Annotated[str, InjectedToolArg] = "nobody",
+    note: str | None = None,
+) -> str:
+    """Look at some lines."""
+    assert state["messages"]
+    assert runtime.tool_call_id == call
+    assert config["metadata"]
+    return f"{call} {lines[0].sku} {lines[0].count} {user} {note}"
