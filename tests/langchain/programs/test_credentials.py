@@ -12,7 +12,7 @@ from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.tools import StructuredTool
 from langgraph.checkpoint.memory import InMemorySaver
 
-from hopward import CredentialVerifier, HopwardError, ToolCall
+from hopward import CredentialVerifier, HopwardError, TokenError
 from hopward.clock import SECOND
 from langchain_hopward import current_credential
 
@@ -24,7 +24,6 @@ def verifier(till: Till) -> CredentialVerifier:
     return CredentialVerifier(
         issuer="https://authority.example",
         audience="urn:example:app",
-        server="app",
         jwks=till.guard.issuer.jwks,
         clock=till.clock,
     )
@@ -58,11 +57,12 @@ def test_it_is_good_for_this_call_with_these_arguments_at_this_server(till: Till
         asyncio.run(look.ainvoke({"where": "sea"})) if later else look.invoke({"where": "sea"})
     first, again = holder.tokens
     assert first == again
-    credential = verifier(till).verify(first, ToolCall(server="app", tool="look", arguments={"where": "sea"}))
-    assert (credential.subject, credential.scope) == (SUBJECT, "app/look")
-    assert credential.id == till.rows("credential")[0].record["credential"]["id"]
-    with pytest.raises(HopwardError):
-        verifier(till).verify(first, ToolCall(server="app", tool="look", arguments={"where": "hill"}))
+    credential = verifier(till).verify(first, tool="look", arguments={"where": "sea"})
+    assert (credential["sub"], credential["scope"]) == (SUBJECT, "app/look")
+    assert credential["jti"] == till.rows("credential")[0].record["credential"]["id"]
+    assert credential["decision"] == till.rows("decision")[0].decision
+    with pytest.raises(TokenError):
+        verifier(till).verify(first, tool="look", arguments={"where": "hill"})
 
 
 def test_outside_a_tool_there_is_none(till: Till) -> None:
@@ -94,8 +94,8 @@ def test_a_tool_in_a_tool_has_its_own(till: Till) -> None:
     (ask,) = till.hopward.protect([till.tool("ask", lambda: [current_credential(), look.invoke({})])])
     with till.task():
         outer, inner = ask.invoke({})
-    assert verifier(till).verify(outer, ToolCall(server="app", tool="ask")).scope == "app/ask"
-    assert verifier(till).verify(inner, ToolCall(server="app", tool="look")).scope == "app/look"
+    assert verifier(till).verify(outer, tool="ask", arguments={})["scope"] == "app/ask"
+    assert verifier(till).verify(inner, tool="look", arguments={})["scope"] == "app/look"
 
 
 async def test_calls_side_by_side_each_have_their_own(till: Till) -> None:
