@@ -648,7 +648,8 @@ PLAIN = "permit(principal, action, resource)"
         ),
         (
             'permit(principal, action in Hopward::Action::"raed",\nresource);',
-            "policy 'a.cedar#1': unrecognized action `Hopward::Action::\"raed\"`; did you mean read?",
+            "policy 'a.cedar#1': unrecognized action `Hopward::Action::\"raed\"`; "
+            'did you mean Hopward::Action::"read"?',
         ),
         (
             "permit(principal is Agent, action, resource);",
