@@ -51,9 +51,10 @@ async def _serve(config: Path) -> None:
         if authority is not None:
             stack.push_async_callback(authority.close)
         endpoints = open_endpoints(guard, authority)
-        listening = _listen(guard.settings.proxy.listen)
         for endpoint in endpoints:
             stack.push_async_callback(endpoint.close)
+        listening = _listen(guard.settings.proxy.listen)
+        for endpoint in endpoints:
             click.echo(f"hopward: {endpoint.gate.server} is guarded at {endpoint.resource}", err=True)
         await uvicorn.Server(_config(Front(guard, endpoints))).serve(sockets=[listening])
 
@@ -89,7 +90,9 @@ def _listen(address: str) -> socket.socket:
     try:
         return socket.create_server((host, int(port)), family=family, backlog=_BACKLOG)
     except OSError as error:
-        raise ConfigError(f"proxy.listen: cannot listen on {address}: {error.strerror}.") from error
+        # Since Python 3.11 the text names the address a second time.
+        why = str(error.strerror).partition(" (while")[0]
+        raise ConfigError(f"proxy.listen: cannot listen on {address}: {why}.") from error
 
 
 def _config(front: Front) -> uvicorn.Config:
