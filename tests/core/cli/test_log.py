@@ -68,6 +68,10 @@ def test_tail_says_what_was_revoked(desk: Shell, guard: Guard) -> None:
     assert "key k1" in desk("log tail -n 1").out
 
 
+def test_tail_knows_every_kind_of_row_and_no_other(desk: Shell) -> None:
+    assert "'outcome'" in desk.fails("log tail --kind outcomes", status=2).err
+
+
 def test_tail_of_an_empty_log_says_so(shell: Shell) -> None:
     shell("init")
     printed = shell("log tail")
