@@ -202,7 +202,7 @@ def go_around(place: Stage, access_token: str) -> None:
 def show_log(place: Stage, chapters: show.Chapters) -> None:
     """The decision log, verified, and verified again after a change."""
     chapters.begin("All of it stands in the decision log")
-    show.command("hopward log tail -n 100")
+    show.command("hopward log tail -n 100 --json    # as a table")
     rows = [json.loads(line) for line in place.hopward("log", "tail", "-n", "100", "--json").splitlines()]
     denied = [row["reason"] for row in rows if row["kind"] == "decision" and row["verdict"] == "deny"]
     must(denied == ["outside_task", "outside_task", "task_completed"], denied)
@@ -210,7 +210,7 @@ def show_log(place: Stage, chapters: show.Chapters) -> None:
     show.command("hopward log verify")
     show.output(place.hopward("log", "verify"))
 
-    chapters.begin("A copy of it, with one row changed: the refund of 900 was permitted after all")
+    chapters.begin("A copy with one row changed, as if the refund had been permitted")
     copy = place.folder / "tampered.db"
     seq = next(row["seq"] for row in rows if row["reason"] == "outside_task")
     tamper(place.log, copy, seq)

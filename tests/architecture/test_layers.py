@@ -75,6 +75,10 @@ LATE = {
         "hopward.ledger.store",
         "hopward.ledger.migrations",
     ): "slow to import, and needed only to make or migrate",
+    (
+        "hopward_mcp.run",
+        "hopward_mcp.remote",
+    ): "an HTTP client is slow to import: only for a remote authority",
     ("hopward_mcp.delivery", "keyring"): "optional: only for keys kept in the operating system's keyring",
     ("langchain_hopward.installation", "langchain_hopward.middleware"): "optional: it needs `langchain`",
 }

@@ -78,6 +78,15 @@ def test_the_authority_is_served_and_its_key_rotated_while_it_runs(config: Path)
         assert httpx2.get(f"{address}/jwks", headers={"Host": "evil.example"}).status_code == 403
 
 
+def test_an_address_that_is_taken_is_told_as_such(config: Path) -> None:
+    with serving(config):
+        done = subprocess.run(
+            hopward(config, "authority", "serve"), capture_output=True, text=True, check=False
+        )
+    assert done.returncode == 2
+    assert "cannot listen" in done.stderr
+
+
 def test_a_remote_authority_is_not_served_here(config: Path) -> None:
     text = config.read_text().replace(
         "[authority]", '[authority]\nmode = "remote"\ntoken_endpoint = "https://a.example/t"'

@@ -301,7 +301,7 @@ def test_a_tool_of_any_name_gets_a_real_decision(name: str) -> None:
         'x" || true || "',
     ],
 )
-def test_a_tool_or_tenant_name_never_becomes_part_of_a_query(name: str) -> None:
+def test_a_name_in_a_request_never_becomes_part_of_a_policy(name: str) -> None:
     """CVE-2025-46569 and its kind: a name in a request is compared, and is never read as policy."""
     found = engine('permit(principal == Hopward::Agent::"boss", action, resource);')
     agent = Agent(id=name, owner=name, purpose=name, state="active", ceiling=())
@@ -648,7 +648,8 @@ PLAIN = "permit(principal, action, resource)"
         ),
         (
             'permit(principal, action in Hopward::Action::"raed",\nresource);',
-            "policy 'a.cedar#1': unrecognized action `Hopward::Action::\"raed\"`; did you mean read?",
+            "policy 'a.cedar#1': unrecognized action `Hopward::Action::\"raed\"`; "
+            'did you mean Hopward::Action::"read"?',
         ),
         (
             "permit(principal is Agent, action, resource);",

@@ -59,6 +59,13 @@ destinations = ["support"]
 constraints = { amount = [{ kind = "range", minimum = 0, maximum = 50 }] }
 """
 
+REMOTE = """
+[authority]
+issuer = "https://a.example"
+mode = "remote"
+token_endpoint = "https://a.example/token"
+"""
+
 
 def problems_of(folder: Path, text: str) -> list[str]:
     path = folder / "hopward.toml"
@@ -258,6 +265,16 @@ def test_a_broken_rule_is_named(tmp_path: Path, old: str, new: str, told: str) -
         (
             '[authority]\nissuer = "https://a.example"\ntoken_endpoint = "https://a.example/token"',
             'has no effect with mode = "embedded"',
+        ),
+        (
+            '[authority]\nissuer = "https://a.example"\ntoken_timeout_seconds = 5',
+            'authority.token_timeout_seconds: has no effect with mode = "embedded"',
+        ),
+        (f"{REMOTE}token_timeout_seconds = 0", "authority.token_timeout_seconds: must be 1 to 60"),
+        (f"{REMOTE}token_timeout_seconds = 61", "authority.token_timeout_seconds: must be 1 to 60"),
+        (
+            '[authority]\nissuer = "https://a.example"\nmode = "remote"\ntoken_endpoint = "http://a.example/t"',
+            "http:// is allowed on a loopback address only",
         ),
         ('[proxy]\nlisten = "0.0.0.0:80"', "listens beyond this machine"),
         ('[proxy]\nlisten = "8701"', "must be HOST:PORT"),

@@ -166,6 +166,18 @@ def test_a_token_of_another_issuer_is_no_input(which: str) -> None:
     assert refusal(by_agent(**{which: foreign})) == "invalid_request"
 
 
+def test_an_agent_without_an_actor_token_is_no_proxy() -> None:
+    """What the proxy may do, since it is no party to a chain, no agent may do by bringing nothing."""
+    chained = presented(may_act=None, actors=("other",), scope=("desk/*",))
+    assert refusal(by_agent(subject=chained, actor=None)) == "invalid_request"
+
+
+def test_a_grant_is_as_new_as_the_exchange_and_its_scope_has_one_spelling() -> None:
+    grant = granted(by_agent(scope=("desk/refund", "desk/*", "desk/refund")), NOON + 90 * SECOND)
+    assert grant.issued_at == NOON + 90 * SECOND
+    assert grant.scope == ("desk/*",)
+
+
 def test_an_agents_own_token_is_never_the_subject_of_an_exchange() -> None:
     assert refusal(by_agent(subject=agent_token())) == "invalid_request"
     assert refusal(by_agent(subject=presented(subject="agent:helper"))) == "invalid_request"

@@ -536,3 +536,111 @@ def test_a_caller_turned_away_leaves_a_row() -> None:
     bench = Bench()
     bench.guard.refuse("desk", "invalid_token", "The token has expired.")
     assert bench.rows("refusal")[0]["reason"] == "invalid_token"
+
+
+def test_a_caller_turned_away_with_a_chain_is_found_by_its_task_and_among_the_denials() -> None:
+    bench = Bench()
+    bench.guard.refuse("desk", "bad_message", "The message is nested too deeply.", bench.chain)
+    (row,) = bench.rows("refusal")
+    assert (row["task"], row["agent"], row["verdict"]) == ("task_1", "assistant", "deny")
+    assert row["record"]["chain"]["subject"] == "alice"  # type: ignore[index]
+
+
+def test_a_decision_row_says_who_asked_what_was_known_and_why() -> None:
+    bench = Bench()
+    row = bench.ledger.row(1)
+    for call, reason in ((refund(10), "permitted"), (refund(51), "outside_task")):
+        row = bench.ledger.row(bench.guard.authorize(call, bench.chain).id)
+        assert (row.task, row.agent, row.server, row.tool) == ("task_1", "assistant", "desk", "refund")
+        assert row.reason == row.record["verdict"]["reason"] == reason
+        assert msgspec.convert(row.record["chain"], Chain) == bench.chain
+        assert msgspec.convert(row.record["classification"], Tool) == REFUND
+    facts = {"purpose": "answer a ticket", "workflow": "tickets", "calls_left": 4, "writes_left": 1}
+    assert row.record["facts"] == facts
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "context.calls_left == 4 && context.writes_left == 1",
+        'context.subject == "alice" && context.task == "task_1"',
+        'context.purpose == "answer a ticket" && context.workflow == "tickets"',
+        'context.depth == 1 && context.actors.containsAll(["assistant", "helper"])',
+        'principal == Hopward::Agent::"helper" && principal.owner == "the helpers"',
+    ],
+)
+def test_policies_see_the_task_its_budget_and_the_actors_as_they_are(condition: str) -> None:
+    pays = 'permit (principal, action in Hopward::Action::"pay", resource);'
+    reads = f'permit (principal, action in Hopward::Action::"read", resource) when {{ {condition} }};'
+    bench = Bench(policy=pays + reads, agents=frozenset({"assistant", "helper"}))
+    helper = msgspec.structs.replace(AGENT, id="helper", owner="the helpers")
+    bench.ledger.put_agent(helper, _draft("agent"))
+    chain = msgspec.structs.replace(bench.chain, actors=("assistant", "helper"))
+    assert bench.guard.authorize(refund(1), chain).permitted
+    assert bench.guard.authorize(READ_CALL, chain).permitted
+
+
+def test_a_call_that_needs_approval_is_not_permitted_and_plans_no_credential() -> None:
+    asks = '@id("asks") @step_up("ops") forbid (principal, action, resource);'
+    bench = Bench(policy=POLICY + asks)
+    decision = bench.guard.authorize(READ_CALL, bench.chain)
+    assert (decision.verdict.name, decision.permitted, decision.credential) == ("step-up", False, None)
+    assert bench.exchange.count == 0
+    assert bench.rows("credential") == []
+    assert bench.ledger.usage("task_1").calls == 0
+
+
+def test_a_call_over_budget_gets_no_credential_and_says_which_budget() -> None:
+    bench = Bench()
+    over = [bench.guard.authorize(refund(1), bench.chain) for _ in range(3)][-1]
+    assert over.credential is None
+    assert over.verdict.sentence == "The task has used up its budget of calls that change something."
+    over = [bench.guard.authorize(READ_CALL, bench.chain) for _ in range(4)][-1]
+    assert over.verdict.sentence == "The task has used up its budget of calls."
+
+
+def test_a_listing_leaves_out_what_no_policy_can_permit() -> None:
+    bench = Bench(policy='permit (principal, action in Hopward::Action::"read", resource);')
+    assert bench.guard.visible(bench.chain, "desk", ["read_ticket", "refund"]) == {"read_ticket"}
+
+
+def test_outcomes_are_recorded_once_however_often_the_decisions_beside_them_are_taken_again() -> None:
+    ledger = RacingLedger(FixedClock())
+    ledger.races = 0
+    bench = Bench(ledger=ledger)
+    first = bench.guard.authorize(READ_CALL, bench.chain)
+    ledger.races = 2
+    (second,) = bench.guard.decide([(READ_CALL, bench.chain)], [(first, Outcome(status="ok"))])
+    assert second.permitted
+    assert len(bench.rows("outcome")) == 1
+
+
+def test_a_token_is_minted_for_no_other_tool_or_server_and_no_altered_decision() -> None:
+    bench = Bench()
+    decision = bench.guard.authorize(READ_CALL, bench.chain)
+    for change in ({"tool": "shred"}, {"server": "files"}):
+        with pytest.raises(HopwardError, match="another call"):
+            bench.guard.mint(decision, msgspec.structs.replace(READ_CALL, **change))
+    denied = bench.guard.authorize(refund(51), bench.chain)
+    for altered in (
+        msgspec.structs.replace(denied, credential=decision.credential),
+        msgspec.structs.replace(decision, recorded=False),
+        msgspec.structs.replace(decision, credential=None),
+    ):
+        with pytest.raises(HopwardError, match="no permit"):
+            bench.guard.mint(altered, READ_CALL if altered.tool == "read_ticket" else refund(51))
+
+
+def test_a_request_that_calls_nothing_gets_no_credential_when_anything_fails() -> None:
+    with pytest.raises(ChainError, match="could not be checked") as failed:
+        Bench(ledger=ForgetfulLedger(FixedClock())).guard.introduce(entered(TASK), "desk", "tools/list")
+    assert failed.value.error == "internal_error"
+    ledger = RacingLedger(FixedClock())
+    bench = Bench(ledger=ledger)
+    with pytest.raises(ChainError) as unsettled:
+        bench.guard.introduce(bench.chain, "desk", "tools/list")
+    assert unsettled.value.error == "standing_unsettled"
+    assert bench.rows("credential") == []
+    for change in ({"actors": ("stranger",)}, {"subject": "mallory"}, {"expires_at": NOON}):
+        with pytest.raises(ChainError):
+            bench.guard.introduce(msgspec.structs.replace(bench.chain, **change), "desk", "tools/list")

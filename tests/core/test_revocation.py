@@ -75,10 +75,10 @@ def test_a_chain_of_another_subject_or_agent_is_not_the_tasks() -> None:
 def test_every_actor_must_be_active(state: str) -> None:
     for actors in (("helper",), ("helper", "other"), ("helper", "third", "other")):
         agents: dict[str, Agent] = {name: an_agent(name) for name in actors}
-        agents[actors[-1]] = an_agent(actors[-1], state=state)
-        assert reason(standing(agents=agents), a_chain(actors=actors)) == f"agent_{state}"
-        agents[actors[-1]] = an_agent(actors[-1])
         assert reason(standing(agents=agents), a_chain(actors=actors)) == ""
+        for name in actors:
+            found = standing(agents=agents | {name: an_agent(name, state=state)})
+            assert reason(found, a_chain(actors=actors)) == f"agent_{state}"
 
 
 def test_every_actor_must_be_registered_under_its_own_name() -> None:

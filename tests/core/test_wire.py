@@ -11,6 +11,7 @@ from hopward.claims import CallDetails
 from hopward.errors import ExchangeRefusedError
 from hopward.wire import (
     ACCESS_TOKEN_TYPE,
+    SELF_SIGNED_TYPE,
     TOKEN_EXCHANGE,
     Exchanged,
     ExchangeForm,
@@ -82,6 +83,15 @@ def test_only_access_tokens_are_exchanged_for_access_tokens(value: str) -> None:
     kind = f"urn:ietf:params:oauth:token-type:{value}"
     for name in ("subject_token_type", "actor_token_type", "requested_token_type"):
         assert refusal(list({**REQUEST, name: kind}.items())) == "invalid_request"
+
+
+def test_only_the_subject_token_may_be_self_signed() -> None:
+    form = ExchangeForm(subject_token="s", target="t", subject_token_type=SELF_SIGNED_TYPE)
+    request = build_request(form, "a")
+    assert request["subject_token_type"] == "urn:ietf:params:oauth:token-type:self_signed"
+    assert read_request(list(request.items())) == form
+    for name in ("actor_token_type", "requested_token_type"):
+        assert refusal(list({**REQUEST, name: SELF_SIGNED_TYPE}.items())) == "invalid_request"
 
 
 def test_a_jwt_access_token_may_be_called_a_jwt() -> None:

@@ -5,7 +5,9 @@ import re
 from pathlib import Path
 from typing import Any
 
+from hopward import selfsigned
 from hopward.base64url import decode
+from hopward.chain import entered
 from hopward.claims import CallDetails
 from hopward.exchange import PROXY
 from hopward.testing.installation import DESK, DESK_UPSTREAM, an_installation
@@ -36,7 +38,8 @@ def test_the_page_names_the_claims_of_every_kind_of_token(tmp_path: Path) -> Non
     access = issuer.exchange(form, issuer.clients["helper"], ledger).token
     form = ExchangeForm(subject_token=access, target=DESK_UPSTREAM, scope=("desk/refund",), call=CALL)
     credential = issuer.exchange(form, issuer.clients[PROXY], ledger).token
-    tokens = {"credential": credential, "access": access, "task": task, "agent": agent}
+    session = selfsigned.write(entered(place.open_task()), issuer.issuer, place.keyring.proxy, place.clock)
+    tokens = {"credential": credential, "access": access, "task": task, "agent": agent, "session": session}
     assert {kind: set(on_the_page(kind)) for kind in tokens} == {k: set(of(t)) for k, t in tokens.items()}
     ledger.close()
 

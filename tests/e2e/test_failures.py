@@ -207,20 +207,23 @@ def test_a_key_that_vanishes_refuses_calls_until_it_is_back(connect: Connect, pr
     key = project.folder / ".hopward" / "keys" / "authority.json"
     key.rename(project.folder / "away.json")
     answer = refusal(wire.call("note"))
-    assert answer["reason"] == "not_forwarded"
+    assert answer["reason"] == "no_credential"
     assert project.calls_received() == []
     assert "Traceback" not in wire.said
     (project.folder / "away.json").rename(key)
     assert "decision" in told(wire.call("note"))
     outcome = project.decision(answer["id"])["outcome"].record["outcome"]
-    assert (outcome["status"], outcome["error"]) == ("error", "not_forwarded")
+    assert (outcome["status"], outcome["error"]) == ("error", "no_credential config_invalid")
 
 
 def test_a_remote_authority_that_mints_nothing_refuses_calls(connect: Connect, project: Project) -> None:
     remote = f'mode = "remote"\ntoken_endpoint = "http://127.0.0.1:{free_port()}/token"\n'
     project.change("[authority]\n", f"[authority]\n{remote}")
     wire = connect()
-    assert refusal(wire.call("note"))["reason"] == "not_forwarded"
+    answer = refusal(wire.call("note"))
+    assert answer["reason"] == "no_credential"
+    outcome = project.decision(answer["id"])["outcome"].record["outcome"]
+    assert outcome["error"] == "no_credential authority_unreachable"
     assert project.calls_received() == []
 
 

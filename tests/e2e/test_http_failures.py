@@ -148,3 +148,4 @@ def test_an_address_that_is_taken_is_told_as_such(project: Project, started: Exi
     second = started.enter_context(ended(Running([str(HOPWARD), "mcp", "serve"], project.folder)))
     assert second.over() == 2
     assert "cannot listen" in second.said
+    assert "Unclosed" not in second.said

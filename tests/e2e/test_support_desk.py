@@ -164,7 +164,7 @@ def test_a_tool_outside_the_task_is_neither_listed_nor_callable(seen: Seen) -> N
     assert seen.shown == OFFERED - {"delete_customer"}
     assert seen.outside is not None
     assert seen.outside.is_error is True
-    assert seen.outside.decision["reason"] in ("outside_scope", "outside_task")
+    assert seen.outside.decision["reason"] == "outside_task"
     assert seen.outside.decision["id"] in seen.outside.text
     (row,) = [row for row in seen.desk.rows(task=seen.task) if row.tool == "delete_customer"]
     assert (row.kind, row.verdict) == ("decision", "deny")

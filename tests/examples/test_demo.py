@@ -26,7 +26,7 @@ def test_the_demo_shows_every_part_of_its_story(tmp_path: Path) -> None:
         'act        {"sub": "agent:support-agent"}',
         "60 s after iat",
         "The argument 'amount' must be a number of at least 0.01 and at most 50.",
-        "does not reach support_desk/delete_customer",
+        "The tool 'support_desk/delete_customer' is not granted.",
         "HTTP 401",
         "The task is completed.",
         "The decision log verifies",
@@ -52,11 +52,14 @@ def test_the_demo_fails_when_a_call_is_permitted_that_should_not_be(tmp_path: Pa
     (example / "policies").mkdir()
     for path in (DEMO.parent / "policies").glob("*.cedar*"):
         (example / "policies" / path.name).write_bytes(path.read_bytes())
-    config = (DEMO.parent / "hopward.toml").read_text()
-    (example / "hopward.toml").write_text(config.replace("maximum = 50 }", "maximum = 5000 }"))
+    (example / "hopward.toml").write_bytes((DEMO.parent / "hopward.toml").read_bytes())
+    story = DEMO.read_text()
+    assert story.count('"amount": 900.0') == 1
+    (example / "demo.py").write_text(story.replace('"amount": 900.0', '"amount": 20.0'))
     told = demo(tmp_path / "run", example / "demo.py")
     assert told.returncode == 1, told.stdout
     assert "The demo failed: this is not how the story goes" in told.stdout
+    assert "refund 1: 20.00 EUR" in told.stdout
 
 
 def test_the_command_the_demo_ends_with_makes_a_project_that_starts(tmp_path: Path) -> None:

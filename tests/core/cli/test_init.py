@@ -135,6 +135,15 @@ def test_a_server_is_not_silently_left_out_of_an_existing_file(desk: Shell) -> N
     assert everything_in(desk.folder) == before
 
 
+@pytest.mark.parametrize(
+    ("how", "start"),
+    [("-- server", "hopward mcp run files"), ("--url http://127.0.0.1:1/mcp", "hopward mcp serve")],
+)
+def test_what_to_start_depends_on_how_the_server_is_reached(shell: Shell, how: str, start: str) -> None:
+    printed = shell(f"init --agent assistant --server files {how}")
+    assert printed.err.endswith(f"{start}\n")
+
+
 def test_init_writes_where_it_is_told_to(shell: Shell) -> None:
     shell("init --folder deep/er")
     assert (shell.folder / "deep/er/hopward.toml").is_file()

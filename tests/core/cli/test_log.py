@@ -63,6 +63,15 @@ def test_tail_shows_only_rows_of_a_task_an_agent_a_tool_or_what_was_denied(
     assert [row["kind"] for row in desk("log tail --kind outcome --json").json_lines] == ["outcome"]
 
 
+def test_tail_says_what_was_revoked(desk: Shell, guard: Guard) -> None:
+    guard.revoke("key", "k1", by="ops", why="leaked")
+    assert "key k1" in desk("log tail -n 1").out
+
+
+def test_tail_knows_every_kind_of_row_and_no_other(desk: Shell) -> None:
+    assert "'outcome'" in desk.fails("log tail --kind outcomes", status=2).err
+
+
 def test_tail_of_an_empty_log_says_so(shell: Shell) -> None:
     shell("init")
     printed = shell("log tail")

@@ -44,6 +44,7 @@ def test_check_says_which_policies_fit_which_tools(desk: Shell) -> None:
     found = desk("policy check --json").json
     assert found["tools"] == ["desk/read_ticket", "desk/refund"]
     assert found["schema_current"] is True
+    assert {"id", "reason", "control", "step_up"} <= found["policies"][0].keys()
 
 
 def test_check_names_every_mistake_with_file_and_line(desk: Shell) -> None:

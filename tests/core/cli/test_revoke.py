@@ -43,7 +43,8 @@ def test_what_is_revoked_refuses_the_next_call(
 
 
 def test_a_task_opened_after_its_agent_was_revoked_may_call_again(desk: Shell, guard: Guard) -> None:
-    desk("revoke agent assistant --why 'a new key'")
+    printed = desk("revoke agent assistant --why 'a new key'")
+    assert "A task opened from now on counts again" in printed.err
     task = desk("task open --workflow tickets --json").json["id"]
     assert guard.authorize(CALL, guard.enter(task)).permitted
 
@@ -63,7 +64,7 @@ def test_a_revocation_needs_a_reason(desk: Shell) -> None:
     assert "--why" in desk.fails("revoke subject ana", status=2).err
 
 
-def test_what_does_not_exist_cannot_be_revoked(desk: Shell) -> None:
+def test_a_task_or_agent_that_does_not_exist_cannot_be_revoked(desk: Shell) -> None:
     assert "no task" in desk.fails("revoke task task_404 --why x").err
     assert "no agent" in desk.fails("revoke agent nobody --why x").err
     desk.fails("revoke person ana --why x", status=2)

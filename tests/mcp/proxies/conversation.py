@@ -2,9 +2,11 @@
 
 import asyncio
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from hopward import Chain, Guard
+from hopward_mcp.authority import Authority
 from hopward_mcp.delivery import courier
 from hopward_mcp.gate import Gate
 from hopward_mcp.jsonrpc import MessageError
@@ -14,12 +16,20 @@ from hopward_mcp.turn import Turn
 
 
 class Conversation:
-    """`to_client` and `to_server` are what has come out so far, parsed."""
+    """`to_client` and `to_server` are what has come out so far, parsed; `came` is set with each message."""
 
-    def __init__(self, guard: Guard, server: str = "desk") -> None:
+    def __init__(
+        self,
+        guard: Guard,
+        server: str = "desk",
+        authority: Authority | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.guard = guard
         self.turn = Turn(guard, asyncio.get_running_loop())
-        self.gate = Gate(guard, server, courier=courier(guard.settings, server, {}), turn=self.turn)
+        attached = courier(guard.settings, server, environment or {})
+        self.gate = Gate(guard, server, courier=attached, turn=self.turn, authority=authority)
+        self.came = asyncio.Event()
         self.session = Session(self.gate)
         self.task = guard.open_task("tickets", "alice")
         self.chain: Chain = guard.enter(self.task.id)
@@ -57,7 +67,14 @@ class Conversation:
         if route is not None:
             self.to_client.append(json.loads(route.body))
 
+    async def comes(self) -> None:
+        """Wait for the next message at either end, and what it leaves in the log."""
+        await self.came.wait()
+        self.came.clear()
+        self.turn.flush()
+
     def _from_client(self, route: Route) -> None:
+        self.came.set()
         if isinstance(route, Forward):
             self.to_server.append(json.loads(route.body))
         elif isinstance(route, Reply):

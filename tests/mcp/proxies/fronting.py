@@ -14,9 +14,10 @@ import uvicorn
 
 from hopward import Guard
 from hopward_mcp.front import Front
+from hopward_mcp.remote import TokenEndpoint
 from hopward_mcp.serve import open_endpoints
 
-from .installation import caller_token, http_server, install, opened
+from .installation import EMBEDDED, caller_token, http_server, install, opened
 from .recording_http import RecordingServer
 
 MODERN = "2026-07-28"
@@ -112,6 +113,7 @@ async def front(
     names: tuple[str, ...],
     credential: str = '{ by = "authorization" }',
     limits: str = "max_message_bytes = 65536",
+    authority: str = EMBEDDED,
 ) -> AsyncIterator[Fronted]:
     """A running front before one recording server per name."""
     async with AsyncExitStack() as stack:
@@ -120,8 +122,11 @@ async def front(
         base = f"http://127.0.0.1:{listening.getsockname()[1]}"
         proxy = f'listen = "{base.removeprefix("http://")}"\npublic_url = "{base}"\n{limits}'
         settings = "".join(http_server(server.url, name, credential) for name, server in servers.items())
-        guard = stack.enter_context(opened(install(folder, settings, proxy=proxy)))
-        endpoints = open_endpoints(guard)
+        guard = stack.enter_context(opened(install(folder, settings, proxy=proxy, authority=authority)))
+        asked = TokenEndpoint(guard) if guard.token_endpoint else None
+        if asked is not None:
+            stack.push_async_callback(asked.close)
+        endpoints = open_endpoints(guard, asked)
         for endpoint in endpoints:
             stack.push_async_callback(endpoint.close)
         app = Front(guard, endpoints)

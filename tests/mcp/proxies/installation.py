@@ -21,7 +21,7 @@ RECORDING = Path(__file__).with_name("recording_stdio.py")
 
 AGENT = """\
 [authority]
-issuer = "http://127.0.0.1:8700"
+{authority}
 
 [proxy]
 {proxy}
@@ -96,12 +96,15 @@ def classified(server: str) -> str:
     return "".join(entries)
 
 
-def install(folder: Path, servers: str, *, proxy: str = "") -> Path:
+EMBEDDED = 'issuer = "http://127.0.0.1:8700"'
+
+
+def install(folder: Path, servers: str, *, proxy: str = "", authority: str = EMBEDDED) -> Path:
     """Write hopward.toml with these servers and make everything else `hopward init` makes."""
     config = folder / "hopward.toml"
     names = re.findall(r"^\[servers\.(\w+)\]", servers, re.MULTILINE)
     tools = json.dumps([f"{name}/*" for name in names])
-    config.write_text(AGENT.format(proxy=proxy, tools=tools) + servers)
+    config.write_text(AGENT.format(authority=authority, proxy=proxy, tools=tools) + servers)
     done = CliRunner().invoke(verbs, ["init", "--folder", str(folder)], catch_exceptions=False)
     assert done.exit_code == 0, done.output
     return config

@@ -20,17 +20,17 @@ def serve(context: click.Context) -> None:
     """Serve tokens, keys and metadata on [authority] listen."""
     guard = Guard.open(context.obj.config, as_authority=True)
     try:
-        host, port = listening(guard.settings.authority.listen)
+        app, listen = create_app(guard), guard.settings.authority.listen
         config = uvicorn.Config(
-            create_app(guard),
-            host=host,
-            port=port,
+            app,
             server_header=False,
             proxy_headers=False,
             log_level="warning",
             access_log=False,
         )
-        _Announced(config, f"Hopward authority {guard.issuer.issuer} listens on {host}:{port}.").run()
+        listener = _listener(*listening(listen))
+        sentence = f"Hopward authority {guard.issuer.issuer} listens on {listen}."
+        _Announced(config, sentence).run(sockets=[listener])
     finally:
         guard.close()
 
@@ -47,6 +47,14 @@ def rotate(context: click.Context) -> None:
         guard.close()
     click.echo(f"Signing with {new}. What {old} has signed stays good until it expires.")
     click.echo(f"If {old} has leaked, also run: hopward revoke key {old}", err=True)
+
+
+def _listener(host: str, port: int) -> socket.socket:
+    try:
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except OSError as error:
+        why = str(error.strerror).partition(" (while")[0]
+        raise ConfigError(f"authority.listen: cannot listen on {host}:{port}: {why}.") from error
 
 
 class _Announced(uvicorn.Server):

@@ -57,7 +57,7 @@ class Keys(Protocol):
         ...
 
     def jwks(self) -> dict[str, Any]:
-        """The JWKS document."""
+        """The JWKS document, the key that signs now first."""
         ...
 
     def rotate(self, *, keep: int) -> SigningKey:
@@ -165,7 +165,8 @@ class Issuer:
         ours is left alone.
         """
         if self._keys.drop(kid):
-            done = {"event": "withdrawn", "active": self._keys.signing.kid, "withdrawn": kid}
+            active = self._keys.jwks()["keys"][0]["kid"]
+            done = {"event": "withdrawn", "active": active, "withdrawn": kid}
             book.record([Draft(kind="key", at=self.clock.now(), record=done)])
 
     def verify(self, token: str) -> Presented:

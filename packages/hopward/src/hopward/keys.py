@@ -152,7 +152,10 @@ class KeyRing:
 
     def _agent_path(self, name: str) -> Path:
         if not _AGENT_NAME.fullmatch(name):
-            raise ConfigError(f"The agent name {name!r} cannot name a key file.")
+            raise ConfigError(
+                f"{name!r} is no name for an agent.",
+                advice="Names are 1 to 63 letters, digits, - and _, and begin with a letter or digit.",
+            )
         return self._folder / "agents" / f"{name}.json"
 
     def _serving(self, ring: _Ring) -> Iterable[Retired]:

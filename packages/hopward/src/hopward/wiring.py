@@ -226,7 +226,8 @@ class Guard(_Guard):
         """Make a task, agent, subject, token (`jti`) or signing key (`kid`) stop counting from now on.
 
         Everything issued under it until now is refused at its next call, in every process on the machine. A
-        signing key of this installation is withdrawn from the JWKS as well.
+        signing key of this installation is withdrawn from the JWKS as well; raises `StateError` if it is
+        revoked, and only the authority's user can withdraw it.
         """
         record = {"event": "revoked", "kind": kind, "id": name, "by": by, "why": why}
         if kind == "task":
@@ -239,7 +240,7 @@ class Guard(_Guard):
         draft = Draft(kind="revocation", at=now, record=record, agent=name if kind == "agent" else "")
         self.ledger.revoke(revoked, draft)
         if kind == "key":
-            self.issuer.withdraw(name, self.ledger)
+            self._withdraw(name)
 
     def agent(self, name: str) -> Agent:
         """One registered agent with its present state; raises `NotFoundError`."""
@@ -251,6 +252,13 @@ class Guard(_Guard):
     def close(self) -> None:
         """Close the decision log."""
         self.ledger.close()
+
+    def _withdraw(self, kid: str) -> None:
+        try:
+            self.issuer.withdraw(kid, self.ledger)
+        except ConfigError as error:
+            told = f"Key {kid} is revoked, but servers still find it published. {error.message}"
+            raise StateError(told, advice=error.advice) from error
 
     def _asking(
         self, credential: Credential, chain: Chain, call: ToolCall, subject_token: str, decision: str = ""

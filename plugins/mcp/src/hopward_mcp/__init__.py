@@ -3,7 +3,7 @@
     a message comes in    jsonrpc (strict parse), methods (what each method means)
     and is judged         session: client_side, server_side, endings; pending (what is under way), turn (one
                           commit per event-loop turn), gate (what a server's sessions share), results, replies
-    a credential goes on  delivery
+    a credential goes on  delivery; authority (the seam), remote (asks one in another process)
     over stdio            run -> stdio: client_end, lines, child
     over HTTP             serve -> front -> endpoint -> relay: request, visit, headers, sse, http_sessions,
                           departure, upstream

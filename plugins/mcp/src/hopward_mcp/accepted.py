@@ -22,7 +22,7 @@ def write_entries(config: Path, server: str, accepted: Sequence[Proposal]) -> No
         group = tables.setdefault(proposal.kind, tomlkit.table(is_super_table=True))
         if proposal.name in group:
             raise ConfigError(f"servers.{server}.{proposal.kind} has {proposal.name!r} already.")
-        group[proposal.name] = _table(proposal)
+        group[proposal.name] = _table(proposal, last=proposal is accepted[-1])
     text = tomlkit.dumps(document)  # pyright: ignore[reportUnknownMemberType] - dumps is typed loosely
     draft = config.with_name(config.name + ".new")
     draft.write_text(text, encoding="utf-8")
@@ -30,17 +30,24 @@ def write_entries(config: Path, server: str, accepted: Sequence[Proposal]) -> No
     os.replace(draft, config)
 
 
-def _table(proposal: Proposal) -> Any:
+def _table(proposal: Proposal, *, last: bool) -> Any:
+    """An entry in the style of the rest of the file; what follows the last one stands apart from it."""
     entry = tomlkit.table()
     entry.comment(f"proposed because {_one_line(proposal.why)}")
+    entry.trivia.comment_ws = "    "
     for key, value in proposal.entry().items():
-        if isinstance(value, dict):
-            entry[key] = tomlkit.inline_table()
-            for name, kind in cast("dict[str, str]", value).items():
-                entry[key][name] = kind
-        else:
-            entry[key] = value
+        entry[key] = _inline(cast("dict[str, str]", value)) if isinstance(value, dict) else value
+    if last:
+        entry.add(tomlkit.nl())
     return entry
+
+
+def _inline(table: dict[str, str]) -> Any:
+    pairs = (
+        f"{tomlkit.key(name).as_string()} = {tomlkit.string(kind).as_string()}"
+        for name, kind in table.items()
+    )
+    return tomlkit.value(f"{{ {', '.join(pairs)} }}")
 
 
 def _one_line(text: str) -> str:

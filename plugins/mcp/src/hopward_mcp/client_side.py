@@ -5,10 +5,11 @@ tells no details, and the proxy keeps serving.
 """
 
 import logging
+from collections.abc import Callable
 from functools import partial
 
 from hopward import Chain, Decision, HopwardError, Outcome, ToolCall
-from hopward_mcp.endings import Endings
+from hopward_mcp.endings import NOT_FORWARDED, Endings
 from hopward_mcp.gate import Gate
 from hopward_mcp.jsonrpc import (
     INTERNAL_ERROR,
@@ -40,10 +41,13 @@ class ClientSide:
         self._asked = asked
         self._endings = endings
 
-    def judge(self, message: Message, chain: Chain, deliver: Deliver) -> None:
-        """Judge one message; `deliver` gets where it goes, a `Reply` only if it is owed an answer."""
+    def judge(self, message: Message, chain: Chain, deliver: Deliver, subject_token: str = "") -> None:
+        """Judge one message; `deliver` gets where it goes, a `Reply` only if it is owed an answer.
+
+        `subject_token` is the access token that presented the chain, if one did.
+        """
         try:
-            route = self._route(message, chain, deliver)
+            route = self._route(message, chain, deliver, subject_token)
         except MessageError as fault:
             route = self._turned_away(message, fault, chain)
         except Exception:  # noqa: BLE001 - per-message boundary
@@ -57,9 +61,9 @@ class ClientSide:
         reply = self._gate.turn_away(fault, chain)
         return reply if message.kind == "request" else None
 
-    def _route(self, message: Message, chain: Chain, deliver: Deliver) -> Route | Later:
+    def _route(self, message: Message, chain: Chain, deliver: Deliver, subject_token: str) -> Route | Later:
         if message.kind == "request":
-            return self._request(message, chain, deliver)
+            return self._request(message, Pending(message, chain, self._gate.now(), subject_token), deliver)
         if message.kind == "response":
             return self._answer(message)
         if message.method not in CLIENT_NOTIFICATIONS:
@@ -68,8 +72,8 @@ class ClientSide:
             return self._cancel(message)
         return Forward(dump(_cleaned(message.body, message.params)), message)
 
-    def _request(self, message: Message, chain: Chain, deliver: Deliver) -> Route | Later:
-        gate = self._gate
+    def _request(self, message: Message, pending: Pending, deliver: Deliver) -> Route | Later:
+        gate, chain = self._gate, pending.chain
         treatment = CLIENT_REQUESTS.get(message.method)
         if treatment is None:
             raise MessageError(METHOD_NOT_FOUND, "unknown_method", "This method is not allowed.", message.id)
@@ -77,7 +81,7 @@ class ClientSide:
             names = references(message)
             if not gate.guard.visible(chain, gate.server, names).issuperset(names):
                 raise MessageError(REFUSED, "not_visible", "The task does not reach this.", message.id)
-        key, pending = next(gate.keys), Pending(message, chain, gate.now())
+        key = next(gate.keys)
         if treatment != "authorize":
             self._requests.open(key, pending)
             return self._forward(key, pending)
@@ -90,35 +94,67 @@ class ClientSide:
     def _decided(
         self, key: int, pending: Pending, call: ToolCall, deliver: Deliver, decision: Decision | None
     ) -> None:
+        self._onward(
+            key, pending, deliver, partial(self._decided_route, key, pending, call, deliver, decision)
+        )
+
+    def _credentialed(self, key: int, pending: Pending, deliver: Deliver, token: str | HopwardError) -> None:
+        self._onward(key, pending, deliver, partial(self._credentialed_route, key, pending, token))
+
+    def _onward(
+        self, key: int, pending: Pending, deliver: Deliver, onward: Callable[[], Route | Later]
+    ) -> None:
         try:
-            route = self._decided_route(key, pending, call, decision)
+            route = onward()
         except HopwardError as failure:
             _log.error("a permitted call gets no credential: %s", failure.message)
-            route = self._not_forwarded(key, pending, Reply(no_credential(pending.message, decision)))
+            reply = Reply(no_credential(pending.message, pending.decision))
+            route = self._not_forwarded(key, pending, reply, f"no_credential {failure.error}")
         except Exception:  # noqa: BLE001 - per-message boundary
             _log.exception("a permitted call could not be forwarded")
             told = error(pending.message.id, INTERNAL_ERROR, _INTERNAL)
-            route = self._not_forwarded(key, pending, Reply(told, INTERNAL_ERROR))
-        deliver(route)
+            route = self._not_forwarded(key, pending, Reply(told, INTERNAL_ERROR), "not_forwarded")
+        if not isinstance(route, Later):
+            deliver(route)
 
-    def _not_forwarded(self, key: int, pending: Pending, reply: Reply) -> Reply:
+    def _not_forwarded(self, key: int, pending: Pending, reply: Reply, why: str) -> Reply:
         self._requests.close(key)
-        self._endings.record(pending, Outcome(status="error", error="not_forwarded"))
+        self._endings.record(pending, Outcome(status="error", error=why))
         return reply
 
-    def _decided_route(self, key: int, pending: Pending, call: ToolCall, decision: Decision | None) -> Route:
+    def _decided_route(
+        self, key: int, pending: Pending, call: ToolCall, deliver: Deliver, decision: Decision | None
+    ) -> Route | Later:
         if decision is None or not decision.permitted:
             self._requests.close(key)
             return None if pending.cancelled else Reply(refusal(pending.message, decision), decision=decision)
         pending.decision = decision
         if pending.cancelled:
-            self._requests.close(key)
-            self._endings.record(pending, Outcome(status="cancelled", error="not_forwarded"))
-            return None
-        if not self._gate.courier.per_call:
+            return self._given_up(key, pending)
+        gate = self._gate
+        if not gate.courier.per_call:
             return self._forward(key, pending)
-        pending.token = self._gate.guard.mint(decision, call)
+        if gate.authority is not None:
+            asking = partial(gate.guard.credential_request, decision, call, pending.subject_token)
+            gate.authority.ask(asking, partial(self._credentialed, key, pending, deliver))
+            return LATER
+        pending.token = gate.guard.mint(decision, call)
         return self._forward(key, pending)
+
+    def _credentialed_route(self, key: int, pending: Pending, token: str | HopwardError) -> Route:
+        if self._requests.get(key) is not pending:
+            # It has ended meanwhile, and that was its outcome.
+            return None
+        if pending.cancelled:
+            return self._given_up(key, pending)
+        if isinstance(token, HopwardError):
+            raise token
+        pending.token = token
+        return self._forward(key, pending)
+
+    def _given_up(self, key: int, pending: Pending) -> None:
+        self._requests.close(key)
+        self._endings.record(pending, NOT_FORWARDED)
 
     def _forward(self, key: int, pending: Pending) -> Forward:
         message, courier, token = pending.message, self._gate.courier, pending.token

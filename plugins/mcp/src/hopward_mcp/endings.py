@@ -28,6 +28,9 @@ class Failure:
 MALFORMED = Failure(
     REFUSED, "The server's answer is malformed.", Outcome(status="error", error="malformed_answer")
 )
+NOT_FORWARDED = Outcome(status="cancelled", error="not_forwarded")
+"""Of a permitted call that was given up before it could go out."""
+
 GONE = Failure(REFUSED, "The client has gone.", Outcome(status="cancelled", error="client_gone"))
 
 
@@ -74,7 +77,8 @@ class Endings:
             return
         # Should its decision still come, the call is not forwarded any more.
         pending.cancelled = True
-        ended = msgspec.structs.replace(failure.ended, duration=self.duration(pending))
+        ended = failure.ended if pending.forwarded else NOT_FORWARDED
+        ended = msgspec.structs.replace(ended, duration=self.duration(pending))
         route = Forward(error(pending.message.id, failure.code, failure.sentence), pending.message)
         self.release(pending, ended, route, deliver)
 

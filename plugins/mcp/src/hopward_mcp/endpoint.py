@@ -60,13 +60,13 @@ class Endpoint:
         self._upstream = upstream
         self._sessions = HttpSessions(gate.now)
 
-    async def serve(self, request: Request, chain: Chain) -> None:
-        """Answer one request of an identified caller."""
+    async def serve(self, request: Request, chain: Chain, token: str) -> None:
+        """Answer one request of an identified caller; `token` has presented the chain."""
         try:
             if request.method == "POST":
-                await self._post(request, chain)
+                await self._post(request, chain, token)
             elif request.method in ("GET", "DELETE") and not is_modern(request.headers):
-                await self._on_session(request, chain)
+                await self._on_session(request, chain, token)
             else:
                 allowed = "POST" if is_modern(request.headers) else "POST, GET, DELETE"
                 await request.answer(405, headers={"allow": allowed})
@@ -82,7 +82,7 @@ class Endpoint:
         self.gate.turn.flush()
         await self._upstream.close()
 
-    async def _post(self, request: Request, chain: Chain) -> None:
+    async def _post(self, request: Request, chain: Chain, token: str) -> None:
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != JSON_TYPE:
             await request.answer(415)
             return
@@ -91,7 +91,7 @@ class Endpoint:
         modern = is_modern(request.headers)
         held = None if modern else self._held(request, chain)
         session = held.session if held is not None else Session(self.gate)
-        visit = Visit(request, chain, session, held, modern)
+        visit = Visit(request, chain, token, session, held, modern)
         route = await self._judged(visit, message)
         relay = Relay(self._upstream, self._sessions, visit)
         if isinstance(route, Reply):
@@ -128,17 +128,17 @@ class Endpoint:
         wider = msgspec.structs.replace(decision.chain, scope=(self.scope,))
         return decision.tool in self.gate.guard.visible(wider, decision.server, [decision.tool])
 
-    async def _on_session(self, request: Request, chain: Chain) -> None:
+    async def _on_session(self, request: Request, chain: Chain, token: str) -> None:
         held = self._held(request, chain)
         if held is None:
             raise MessageError(INVALID_REQUEST, "no_session", "The header Mcp-Session-Id is missing.")
-        visit = Visit(request, chain, held.session, held, modern=False)
+        visit = Visit(request, chain, token, held.session, held, modern=False)
         if request.method == "GET":
             await Relay(self._upstream, self._sessions, visit).listen()
             return
         headers = {**passed_on(request.headers), SESSION: held.upstream_id}
         try:
-            headers.update(visit.introduction("DELETE"))
+            headers.update(await visit.introduction("DELETE"))
             response = await self._upstream.request("DELETE", headers)
         except HopwardError:
             # Whatever the chain stood on has ended, so the session ends here; the server's own goes idle.

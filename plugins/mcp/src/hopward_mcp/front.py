@@ -5,7 +5,7 @@
     GET                /healthz                                          public
 
 Every request, public or not, must name a host of ours, and an origin of ours if it names one (DNS rebinding).
-The caller's token is checked here and goes no further.
+The caller's token is checked here; further it goes to a remote authority only, never to a server.
 """
 
 import logging
@@ -93,7 +93,7 @@ class Front:
             endpoint.gate.note(fault.error, fault.message)
             await _unauthorized(request, endpoint, "invalid_token")
             return
-        await endpoint.serve(request, chain)
+        await endpoint.serve(request, chain, found[1])
 
     def _is_ours(self, headers: Mapping[str, str]) -> bool:
         origin = headers.get("origin")

@@ -5,6 +5,7 @@ import itertools
 import logging
 
 from hopward import Chain, Guard, HopwardError
+from hopward_mcp.authority import Authority
 from hopward_mcp.delivery import Courier
 from hopward_mcp.jsonrpc import Message, MessageError, Parser, error
 from hopward_mcp.methods import SERVER_REQUESTS
@@ -15,14 +16,20 @@ _log = logging.getLogger(__name__)
 
 
 class Gate:
-    """Guards one server. `turn` is shared by all gates of a process; made on the loop everything runs on."""
+    """Guards one server. `turn` is shared by all gates of a process; made on the loop everything runs on.
 
-    def __init__(self, guard: Guard, server: str, *, courier: Courier, turn: Turn) -> None:
+    So is `authority`, None where this process mints its credentials itself.
+    """
+
+    def __init__(
+        self, guard: Guard, server: str, *, courier: Courier, turn: Turn, authority: Authority | None = None
+    ) -> None:
         limits = guard.settings.proxy
         self.guard = guard
         self.server = server
         self.courier = courier
         self.turn = turn
+        self.authority = authority
         self.now = asyncio.get_running_loop().time
         self.max_bytes = limits.max_message_bytes
         self.call_timeout = limits.call_timeout_seconds

@@ -17,11 +17,12 @@ _MOST = 1024
 @dataclass(slots=True)
 class Pending:
     """A client's request between its arrival and its answer. `started` is event-loop time in seconds,
-    `token` the credential it was forwarded with."""
+    `subject_token` the access token it came with, if any, `token` the credential it was forwarded with."""
 
     message: Message
     chain: Chain
     started: float
+    subject_token: str = ""
     decision: Decision | None = None
     token: str = ""
     forwarded: bool = False

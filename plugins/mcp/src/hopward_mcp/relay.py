@@ -76,7 +76,8 @@ class Relay:
         """Open the session's stream of messages that answer nothing (GET), until either side leaves."""
         headers = {**passed_on(self._request.headers), "accept": STREAM_TYPE, **self._session_header()}
         try:
-            response = await self._upstream.request("GET", {**headers, **self._visit.introduction("GET")})
+            headers.update(await self._visit.introduction("GET"))
+            response = await self._upstream.request("GET", headers)
         except (aiohttp.ClientError, HopwardError):
             await self._request.answer(502)
             return
@@ -120,7 +121,7 @@ class Relay:
         headers = {
             **upstream(route.message, self._request.headers),
             **self._session_header(),
-            **(route.headers or self._visit.introduction(route.message.method or _ANSWER, route.key)),
+            **(route.headers or await self._visit.introduction(route.message.method or _ANSWER, route.key)),
         }
         return await self._upstream.request("POST", headers, route.body)
 
@@ -197,7 +198,7 @@ class Relay:
             return
         headers = {**passed_on(self._request.headers), "content-type": JSON_TYPE, **self._session_header()}
         with suppress(aiohttp.ClientError, HopwardError):
-            headers.update(self._visit.introduction(_ANSWER))
+            headers.update(await self._visit.introduction(_ANSWER))
             response = await self._upstream.request("POST", headers, reply.body)
             response.release()
 

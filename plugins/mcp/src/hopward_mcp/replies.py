@@ -19,8 +19,9 @@ def refusal(message: Message, decision: Decision | None) -> bytes:
 def no_credential(message: Message, decision: Decision | None) -> bytes:
     """The answer to a request that was permitted and yet not forwarded."""
     _, data = _told(decision)
-    sentence = f"No credential could be made. The call was not executed. Decision {data['id']}."
-    return _answer(message, sentence, {**data, "reason": "not_forwarded"})
+    sentence = "The call was permitted, but no credential could be obtained, so it was not executed."
+    sentence = f"{sentence} Decision {data['id']}."
+    return _answer(message, sentence, {**data, "reason": "no_credential"})
 
 
 def step_up(message: Message, decision: Decision) -> bytes:

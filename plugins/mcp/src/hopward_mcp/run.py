@@ -1,10 +1,12 @@
 """`hopward mcp run`: the stdio proxy in front of one server, for one task.
 
-Imports neither an MCP SDK nor anything of the HTTP side: a client waits for this process to start.
+Imports neither an MCP SDK nor anything of the HTTP side: a client waits for this process to start. Only where
+the authority is remote, it takes an HTTP client to ask it.
 """
 
 import asyncio
 import getpass
+import importlib
 import logging
 import os
 import signal
@@ -13,6 +15,7 @@ from pathlib import Path
 import click
 
 from hopward import Chain, ConfigError, Guard, HopwardError, StateError
+from hopward_mcp.authority import Authority
 from hopward_mcp.child import command
 from hopward_mcp.client_end import take_over
 from hopward_mcp.delivery import courier, in_process
@@ -70,12 +73,26 @@ def _end_on_signal() -> None:
 
 async def _pump(guard: Guard, server: str, chain: Chain) -> int:
     attached = courier(guard.settings, server, os.environ)
-    gate = Gate(guard, server, courier=attached, turn=Turn(guard, asyncio.get_running_loop()))
-    how = await Pump(gate, chain).run(command(guard.settings, server, attached, os.environ), *take_over())
+    turn = Turn(guard, asyncio.get_running_loop())
+    authority = _authority(guard)
+    try:
+        gate = Gate(guard, server, courier=attached, turn=turn, authority=authority)
+        how = await Pump(gate, chain).run(command(guard.settings, server, attached, os.environ), *take_over())
+    finally:
+        if authority is not None:
+            await authority.close()
     if not how:
         return 0
     click.echo(f"hopward: the server {how}", err=True)
     return 1
+
+
+def _authority(guard: Guard) -> Authority | None:
+    """The remote authority, if there is one; raises `ConfigError` where it could not be asked."""
+    if not guard.token_endpoint:
+        return None
+    authority: Authority = importlib.import_module("hopward_mcp.remote").TokenEndpoint(guard)
+    return authority
 
 
 def _workflow(guard: Guard, server: str, wanted: str) -> str:

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import socket
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import click
@@ -11,10 +12,12 @@ import uvicorn
 import uvloop
 
 from hopward import ConfigError, Guard
+from hopward_mcp.authority import Authority
 from hopward_mcp.delivery import courier
 from hopward_mcp.endpoint import Endpoint
 from hopward_mcp.front import Front
 from hopward_mcp.gate import Gate
+from hopward_mcp.remote import TokenEndpoint
 from hopward_mcp.turn import Turn
 from hopward_mcp.upstream import Upstream
 
@@ -38,26 +41,29 @@ def serve(ctx: click.Context, config: Path | None) -> None:
 
 
 async def _serve(config: Path) -> None:
-    guard = Guard.open(config)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        # uvicorn ends gracefully and then raises the signal again, which must not end us before we close.
-        signal.signal(number, _ignored)
-    try:
-        endpoints = open_endpoints(guard)
+    async with AsyncExitStack() as stack:
+        guard = Guard.open(config)
+        stack.callback(guard.close)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            # uvicorn ends gracefully and then raises the signal again, which must not end us before we close.
+            signal.signal(number, _ignored)
+        authority = TokenEndpoint(guard) if guard.token_endpoint else None
+        if authority is not None:
+            stack.push_async_callback(authority.close)
+        endpoints = open_endpoints(guard, authority)
+        for endpoint in endpoints:
+            stack.push_async_callback(endpoint.close)
         listening = _listen(guard.settings.proxy.listen)
         for endpoint in endpoints:
             click.echo(f"hopward: {endpoint.gate.server} is guarded at {endpoint.resource}", err=True)
-        try:
-            await uvicorn.Server(_config(Front(guard, endpoints))).serve(sockets=[listening])
-        finally:
-            for endpoint in endpoints:
-                await endpoint.close()
-    finally:
-        guard.close()
+        await uvicorn.Server(_config(Front(guard, endpoints))).serve(sockets=[listening])
 
 
-def open_endpoints(guard: Guard) -> list[Endpoint]:
-    """An endpoint for every server with a `url`; raises `ConfigError` when there is none."""
+def open_endpoints(guard: Guard, authority: Authority | None = None) -> list[Endpoint]:
+    """An endpoint for every server with a `url`; raises `ConfigError` when there is none.
+
+    `authority` is asked for credentials, where this process does not mint them.
+    """
     turn = Turn(guard, asyncio.get_running_loop())
     endpoints: list[Endpoint] = []
     for server, settings in guard.settings.servers.items():
@@ -68,7 +74,7 @@ def open_endpoints(guard: Guard) -> list[Endpoint]:
             click.echo(f"hopward: {server} has a `command`; use `hopward mcp run {server}` for it", err=True)
             continue
         attached = courier(guard.settings, server, os.environ)
-        gate = Gate(guard, server, courier=attached, turn=turn)
+        gate = Gate(guard, server, courier=attached, turn=turn, authority=authority)
         upstream = Upstream(settings.url, attached.headers, gate.max_bytes)
         endpoints.append(Endpoint(gate, upstream, guard.settings.proxy.public_url))
     if not endpoints:
@@ -87,7 +93,9 @@ def _listen(address: str) -> socket.socket:
     try:
         return socket.create_server((host, int(port)), family=family, backlog=_BACKLOG)
     except OSError as error:
-        raise ConfigError(f"proxy.listen: cannot listen on {address}: {error.strerror}.") from error
+        # Since Python 3.11 the text names the address a second time.
+        why = str(error.strerror).partition(" (while")[0]
+        raise ConfigError(f"proxy.listen: cannot listen on {address}: {why}.") from error
 
 
 def _config(front: Front) -> uvicorn.Config:

@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 
 from hopward import Chain
 from hopward_mcp.endings import Failure
@@ -29,10 +30,14 @@ class _Answer:
 
 @dataclass(slots=True)
 class Visit:
-    """A request, who makes it, and the session it belongs to: a held one, or one just for it."""
+    """A request, who makes it, and the session it belongs to: a held one, or one just for it.
+
+    `token` is the access token that presented the chain.
+    """
 
     request: Request
     chain: Chain
+    token: str = field(repr=False)
     session: Session
     held: HttpSession | None
     modern: bool
@@ -40,7 +45,7 @@ class Visit:
     async def from_client(self, message: Message) -> Route:
         """Where the caller's message goes."""
         answer = _Answer()
-        self.session.client.judge(message, self.chain, answer.deliver)
+        self.session.client.judge(message, self.chain, answer.deliver, self.token)
         return await answer.route()
 
     async def from_server(self, raw: bytes, key: int | None) -> Route:
@@ -55,7 +60,7 @@ class Visit:
         self.session.endings.fail(key, failure, answer.deliver)
         return await answer.route()
 
-    def introduction(self, method: str, key: int | None = None) -> Mapping[str, str]:
+    async def introduction(self, method: str, key: int | None = None) -> Mapping[str, str]:
         """The headers of a request that calls nothing, where the server wants a token on every request.
 
         `key` is the request they go with, if it waits for an answer. Raises `HopwardError` when there is no
@@ -64,7 +69,11 @@ class Visit:
         gate = self.session.gate
         if gate.courier.by != "authorization":
             return {}
-        token = gate.guard.introduce(self.chain, gate.server, method)
+        if gate.authority is None:
+            token = gate.guard.introduce(self.chain, gate.server, method)
+        else:
+            who = (self.chain, gate.server, method, self.token)
+            token = await gate.authority.token(partial(gate.guard.introduction_request, *who))
         pending = self.session.requests.get(key)
         if pending is not None:
             pending.token = token

@@ -200,7 +200,7 @@ def _hint(message: str, tools: Sequence[Tool]) -> str:
     if message.startswith("attribute"):
         return nearest(name, declared.union(*ATTRIBUTES.values()))
     if message.startswith("unrecognized action"):
-        return nearest(name, [*ACTIONS, *(tool.full_name for tool in tools)])
+        return nearest(name, [*ACTIONS, *(tool.full_name for tool in tools)], f'{ACTION}::"{{}}"')
     if message.startswith("unrecognized entity type"):
         return nearest(f"Hopward::{name}", [AGENT, SERVER, TOOL, ACTION])
     return ""

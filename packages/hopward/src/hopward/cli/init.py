@@ -43,7 +43,7 @@ def init(
         raise click.UsageError("A server needs --agent NAME, --server NAME, and -- COMMAND... or --url URL.")
     done = create(folder, new_server, new_agent)
     _write_schema(folder, done)
-    _report(done, folder, server)
+    _report(done, folder, server, over_http=bool(url))
 
 
 def _reader(name: str, owner: str, server: str) -> NewAgent:
@@ -67,7 +67,7 @@ def _write_schema(folder: Path, done: Made) -> None:
         done.made.append(write_schema(settings, schema))
 
 
-def _report(done: Made, folder: Path, server: str | None) -> None:
+def _report(done: Made, folder: Path, server: str | None, *, over_http: bool) -> None:
     for path in done.kept:
         tell(f"kept  {_shown(path, folder)}")
     for path in done.made:
@@ -76,7 +76,8 @@ def _report(done: Made, folder: Path, server: str | None) -> None:
     config = folder / FILE_NAME
     if server is not None:
         hint(f"Next: hopward mcp classify {server}, because a tool nobody has classified is refused.")
-        hint(f"Then start it with: hopward mcp run {server}")
+        start = "hopward authority serve, and hopward mcp serve" if over_http else f"hopward mcp run {server}"
+        hint(f"Then start it with: {start}")
     else:
         hint(f"Next: hopward doctor, after a look at {config}.")
 

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 
@@ -16,9 +16,10 @@ from hopward.cli.rows import show_chain, show_line, show_lines_header, show_row
 from hopward.cli.session import Session
 from hopward.errors import NotFoundError
 from hopward.ledger import RowFilter, SqliteLedger
-from hopward.record import Row
+from hopward.record import Row, RowKind
 
 _POLL_SECONDS = 0.2
+_KIND = click.Choice(get_args(RowKind))
 
 
 @click.group()
@@ -42,7 +43,7 @@ def log(session: Session, file: Path | None) -> None:
 @click.option("--agent", default="", help="Only rows of this agent.")
 @click.option("--server", default="", help="Only rows about this server.")
 @click.option("--tool", default="", help="Only rows about this tool.")
-@click.option("--kind", default="", help="Only rows of this kind, such as decision or revocation.")
+@click.option("--kind", type=_KIND, help="Only rows of this kind.")
 @click.option("--denied", is_flag=True, help="Only what was refused: decisions and callers turned away.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per row.")
 @pass_ledger
@@ -55,7 +56,8 @@ def tail(
     **columns: Any,
 ) -> None:
     """Show the last rows, the newest at the bottom."""
-    asked = RowFilter(verdict="deny" if denied else "", **columns)
+    given: dict[str, Any] = {name: value for name, value in columns.items() if value}
+    asked = RowFilter(verdict="deny" if denied else "", **given)
     last, _ = ledger.head()
     rows = list(ledger.rows(replace(asked, limit=lines)))[::-1] if lines else []
     show = show_json_row if as_json else show_line
@@ -116,8 +118,7 @@ def verify(ledger: SqliteLedger, as_json: bool) -> None:
         tell(f"The decision log verifies: {found.rows} rows, head {found.head_seq} {found.head_hash}")
         hint("Keep that head somewhere else; a later check against it shows a log that was rewritten whole.")
     else:
-        first = found.problems[0]
-        tell(f"The decision log does NOT verify. The first bad row is {first.seq}: {first.what}")
+        tell(f"The decision log does NOT verify. The first bad row is {found.problems[0].seq}.")
         show_table(["row", "what is wrong"], [(str(bad.seq), bad.what) for bad in found.problems])
         hint("Keep the file as it is: copy it before you do anything else. Someone or something changed it.")
     if not found.ok:

@@ -65,10 +65,8 @@ def check(session: Session, rewrite: bool, as_json: bool) -> None:
     unreachable = [tool.full_name for tool in loaded.tools if not engine.could_permit(tool)]
     current = schema_is_current(loaded.settings, engine.schema)
     if as_json:
-        policies = [
-            {"id": one.id, "effect": one.effect, "file": one.file, "line": one.line}
-            for one in engine.policies
-        ]
+        told = ("id", "effect", "file", "line", "reason", "control", "step_up")
+        policies = [{name: getattr(one, name) for name in told} for one in engine.policies]
         show_json(
             {
                 "policy_set": engine.policy_set,

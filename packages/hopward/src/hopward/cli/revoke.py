@@ -3,7 +3,7 @@
 import click
 
 from hopward.cli.guarded import pass_guard
-from hopward.cli.output import tell
+from hopward.cli.output import hint, tell
 from hopward.cli.person import local_user
 from hopward.model import RevocationKind
 from hopward.wiring import Guard
@@ -27,3 +27,5 @@ def revoke(guard: Guard, kind: RevocationKind, name: str, why: str, by: str | No
     """Make a task, agent, subject, token (its jti) or signing key (its kid) stop counting, now."""
     guard.revoke(kind, name, by=by if by is not None else local_user(), why=why)
     tell(f"Revoked {kind} {name}: {_MEANING[kind]}.")
+    if kind in ("agent", "subject"):
+        hint("A task opened from now on counts again, and hopward mcp run opens one for each session.")

@@ -25,8 +25,7 @@ def show_lines_header() -> None:
 
 def show_line(row: Row) -> None:
     """A row on one line, in columns that fit what usually stands in them."""
-    call = f"{row.server}/{row.tool}" if row.tool else row.server
-    cells = (str(row.seq), short(row.at), row.kind, row.verdict, row.agent, call, _reason(row))
+    cells = (str(row.seq), short(row.at), row.kind, row.verdict, row.agent, _call(row), _reason(row))
     line = Text()
     for cell, width in zip(cells, _WIDTHS, strict=True):
         line.append_text(styled(cell))
@@ -67,6 +66,13 @@ def show_chain(task: Task, rows: Sequence[Row]) -> None:
         else:
             decisions.get(row.decision, tree).add(_line(row))
     console().print(tree)
+
+
+def _call(row: Row) -> str:
+    """The call a row is about, or at least the server; of a revocation, what was revoked."""
+    if row.kind == "revocation":
+        return f"{_text(row.record, 'kind')} {_text(row.record, 'id')}"
+    return f"{row.server}/{row.tool}" if row.tool else row.server
 
 
 def _reason(row: Row) -> str:
