@@ -13,6 +13,7 @@ SOURCES = (
     ROOT / "packages" / "hopward" / "src",
     ROOT / "packages" / "authority" / "src",
     ROOT / "plugins" / "mcp" / "src",
+    ROOT / "plugins" / "langchain" / "src",
 )
 
 CALLS = frozenset(
