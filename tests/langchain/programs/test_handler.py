@@ -74,6 +74,28 @@ def test_another_handler_of_the_run_cannot_disarm_it(till: Till) -> None:
     assert till.paid == []
 
 
+class Failing(BaseCallbackHandler):
+    """A handler after ours that fails, so that LangChain neither runs the tool nor tells of its end."""
+
+    raise_error = True
+
+    def on_tool_start(self, *args: Any, **kwargs: Any) -> None:
+        raise ZeroDivisionError
+
+
+def test_a_call_that_another_handler_stops_is_settled_and_forgotten(till: Till) -> None:
+    handler, failing = till.hopward.handler(), Failing()
+    with till.task():
+        for _ in range(3):
+            with pytest.raises(ZeroDivisionError):
+                till.sync_tool().invoke({"amount": 5}, {"callbacks": [handler, failing]})
+    assert till.outcomes() == ["unknown"] * 3
+    with till.task():
+        till.sync_tool().invoke({"amount": 5}, {"callbacks": [handler]})
+    assert till.outcomes()[3:] == ["ok"]
+    assert handler._open == {}
+
+
 ERRORS = [NotImplementedError("no"), ValueError("s3cret"), KeyError("x"), RecursionError(), OSError(5, "io")]
 
 

@@ -5,18 +5,21 @@ import datetime
 import enum
 import uuid
 from decimal import Decimal
+from functools import partial
 from pathlib import PurePosixPath
 from typing import Any
 
 import pytest
 from langchain.agents import create_agent
 from langchain_core.callbacks import CallbackManagerForToolRun
-from langchain_core.tools import BaseTool, StructuredTool, Tool
+from langchain_core.documents import Document
+from langchain_core.retrievers import BaseRetriever
+from langchain_core.tools import BaseTool, StructuredTool, Tool, create_retriever_tool
 from pydantic import BaseModel, Field, SecretStr
 
 from langchain_hopward import AuthorizationDenied, Hopward
 
-from .annotated import injected
+from .annotated import injected, unresolvable
 from .till import USER, Till, calls, scripted
 
 
@@ -178,6 +181,43 @@ def test_what_the_program_injects_is_no_argument(till: Till) -> None:
         result = agent.invoke(USER)
     assert result["messages"][-2].content == "call_look_0 A 1 nobody None"
     assert logged(till) == {"lines": [{"sku": "A", "count": 1}]}
+
+
+def test_an_annotation_that_cannot_be_resolved_does_not_hide_the_others(till: Till) -> None:
+    schema = {"type": "object", "properties": {"where": {"type": "string"}}}
+    made = looking(till, unresolvable, args_schema=schema)
+    with till.task():
+        assert made.invoke({"where": "sea"}).startswith("sea ")
+    assert logged(till) == {"where": "sea"}
+
+
+class Looking:
+    """Something that can be called, and is no function."""
+
+    where: int = 0
+
+    def __call__(self, where: str, how: str = "well") -> str:
+        return f"{how} at {where}"
+
+
+@pytest.mark.parametrize("function", [Looking(), partial(Looking(), how="well")], ids=["object", "partial"])
+def test_whatever_can_be_called_is_guarded_like_a_function(till: Till, function: Any) -> None:
+    schema = {"type": "object", "properties": {"where": {"type": "string"}}}
+    made = looking(till, function, args_schema=schema)
+    with till.task():
+        assert made.invoke({"where": "sea"}) == "well at sea"
+    assert logged(till) == {"where": "sea", "how": "well"}
+
+
+def test_a_retriever_tool_is_guarded_with_its_query(till: Till) -> None:
+    class Found(BaseRetriever):
+        def _get_relevant_documents(self, query: str, **_: Any) -> list[Document]:
+            return [Document(page_content=f"about {query}")]
+
+    (look,) = till.hopward.install().protect([create_retriever_tool(Found(), "look", "look")])
+    with till.task():
+        assert look.invoke({"query": "lamps"}) == "about lamps"
+    assert logged(till) == {"query": "lamps"}
 
 
 def test_defaults_aliases_and_coercion_are_done_before_the_decision(till: Till) -> None:

@@ -78,6 +78,10 @@ class Enforcer:
             # Not from the error: what went wrong inside must not reach a model or a trace.
             raise refused(f"{self.server}/{tool}", "internal_error", _UNDECIDED) from None
 
+    def under_way(self, running: Running) -> bool:
+        """Whether a call has not been settled yet."""
+        return running.decision.id in self._running
+
     def end(self, running: Running, ended: Callable[[int], Outcome]) -> None:
         """Record what became of a call, unless that is done. Raises `LedgerError` when it cannot be."""
         running.credential.end()

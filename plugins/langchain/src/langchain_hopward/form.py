@@ -9,13 +9,12 @@ from decimal import Decimal
 from pathlib import PurePath
 from typing import Any, cast
 
-from langchain_core.tools import ToolException
 from pydantic import AnyUrl, BaseModel
 
 _WRITTEN = (uuid.UUID, PurePath, AnyUrl)
 
 
-class UnreadableError(ToolException):
+class UnreadableError(ValueError):
     """A value that JSON cannot carry, so nothing could be decided about it."""
 
 

@@ -98,9 +98,16 @@ class HopwardHandler(BaseCallbackHandler):
             raise self._enforcer.refuse(name, "arguments_unreadable", _BARE_TEXT)
         running = self._enforcer.begin(name, lambda: as_json(inputs))
         before = credential.running.get()
+        self._forget()
         self._open.setdefault(run_id, []).append((running, before))
         # The credential of a tool around this one is not this one's.
         credential.running.set(None)
+
+    def _forget(self) -> None:
+        """Drop what ended with its task: where a handler after this one fails, LangChain tells of no end."""
+        for run_id, opened in list(self._open.items()):
+            if not any(self._enforcer.under_way(running) for running, _ in opened):
+                self._open.pop(run_id, None)
 
     def _taken(self, run_id: UUID) -> list[tuple[Running, CallCredential | None]]:
         return list(reversed(self._open.pop(run_id, [])))

@@ -1,5 +1,6 @@
 """What a tool's function is about to be called with, as the arguments of a tool call."""
 
+import functools
 import inspect
 import typing
 from collections.abc import Callable, Mapping
@@ -25,11 +26,11 @@ class Parameters:
     """The parameters of one function, and which of them the program fills in rather than the model."""
 
     def __init__(self, function: Callable[..., Any], schema: Any = None, *, method: bool = False) -> None:
-        self.hints = _hints(function)
         try:
             signature = inspect.signature(function)
         except ValueError as error:
             raise TypeError(f"{error}; put it into a function of its own") from None
+        self.hints = _hints(function, {*signature.parameters, "return"})
         bare = [
             one.replace(annotation=self.hints.get(one.name, one.annotation))
             for one in signature.parameters.values()
@@ -75,12 +76,26 @@ class Parameters:
                     yield name
 
 
-def _hints(function: Callable[..., Any]) -> dict[str, Any]:
-    """Annotations resolved where the function was written: its guarded form lives elsewhere."""
+def _hints(function: Callable[..., Any], names: typing.Container[str]) -> dict[str, Any]:
+    """Annotations resolved where the function was written: its guarded form lives elsewhere.
+
+    One by one: one that cannot be resolved (imported for type checkers only) becomes Any and hides no other.
+    """
+    written: Any = inspect.unwrap(function.func if isinstance(function, functools.partial) else function)
+    if not hasattr(written, "__code__") and not inspect.ismethod(written):
+        written = type(written).__call__
+    found = {name: hint for name, hint in getattr(written, "__annotations__", {}).items() if name in names}
+    return {name: _resolved(hint, getattr(written, "__globals__", {})) for name, hint in found.items()}
+
+
+def _resolved(hint: Any, around: dict[str, Any]) -> Any:
+    def holder() -> None: ...
+
+    holder.__annotations__ = {"hint": hint}
     try:
-        return typing.get_type_hints(function, include_extras=True)
-    except (NameError, TypeError, AttributeError):
-        return dict(getattr(function, "__annotations__", {}))
+        return typing.get_type_hints(holder, globalns=around, include_extras=True)["hint"]
+    except (NameError, TypeError, AttributeError, SyntaxError):
+        return Any
 
 
 def _is_injected(hint: Any) -> bool:

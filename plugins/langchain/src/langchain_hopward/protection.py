@@ -137,8 +137,9 @@ class Protection:
 
     def _intact(self, tool: BaseTool) -> bool:
         """Whether the functions are still the guarded ones; if not, the handler decides as for any tool."""
-        functions = (getattr(tool, name, None) for name in ("func", "coroutine"))
-        return all(function is None or function in self._guarded for function in functions)
+        if not isinstance(tool, StructuredTool | Tool):
+            return True
+        return all(one is None or one in self._guarded for one in (tool.func, tool.coroutine))
 
 
 def _check(kind: type[BaseTool]) -> None:
