@@ -123,18 +123,22 @@ def scripted(*steps: AIMessage) -> Scripted:
 USER = {"messages": [("user", "go")]}
 
 
+def install(folder: Path) -> None:
+    """Make a folder the installation that a till needs."""
+    tools = [
+        TOOL.format(name=name, action=action, arguments=AMOUNT if name == "pay" else "{}")
+        for name, action in ACTIONS.items()
+    ]
+    (folder / "hopward.toml").write_text(CONFIG.format(tools="".join(tools)))
+    (folder / "policies").mkdir()
+    (folder / "policies" / "till.cedar").write_text(POLICY)
+    create(folder)
+
+
 class Till:
     """The tools, what they have done, and the guard of it all."""
 
     def __init__(self, folder: Path) -> None:
-        tools = [
-            TOOL.format(name=name, action=action, arguments=AMOUNT if name == "pay" else "{}")
-            for name, action in ACTIONS.items()
-        ]
-        (folder / "hopward.toml").write_text(CONFIG.format(tools="".join(tools)))
-        (folder / "policies").mkdir()
-        (folder / "policies" / "till.cedar").write_text(POLICY)
-        create(folder)
         self.clock = FixedClock()
         self.guard = Guard.open(folder / "hopward.toml", clock=self.clock)
         self.hopward = Hopward(self.guard)
