@@ -18,7 +18,7 @@ from hopward import Chain, ConfigError, Guard, HopwardError, StateError
 from hopward_mcp.authority import Authority
 from hopward_mcp.child import command
 from hopward_mcp.client_end import take_over
-from hopward_mcp.delivery import courier
+from hopward_mcp.delivery import Courier, courier
 from hopward_mcp.gate import Gate
 from hopward_mcp.stdio import Pump
 from hopward_mcp.turn import Turn
@@ -52,10 +52,11 @@ async def _serve(config: Path, server: str, workflow: str, subject: str) -> int:
     guard = Guard.open(config)
     try:
         workflow = _workflow(guard, server, workflow)
+        attached = courier(guard.settings, server, os.environ)
         task = guard.open_task(workflow, subject)
         click.echo(f"hopward: {server} is guarded; task {task.id} ({workflow})", err=True)
         try:
-            return await _pump(guard, server, guard.enter(task.id))
+            return await _pump(guard, server, guard.enter(task.id), attached)
         finally:
             _complete(guard, task.id)
     finally:
@@ -71,8 +72,7 @@ def _end_on_signal() -> None:
         asyncio.get_running_loop().add_signal_handler(number, lambda: task.cancelling() or task.cancel())
 
 
-async def _pump(guard: Guard, server: str, chain: Chain) -> int:
-    attached = courier(guard.settings, server, os.environ)
+async def _pump(guard: Guard, server: str, chain: Chain, attached: Courier) -> int:
     turn = Turn(guard, asyncio.get_running_loop())
     authority = _authority(guard)
     try:

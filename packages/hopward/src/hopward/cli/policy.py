@@ -77,7 +77,9 @@ def check(session: Session, rewrite: bool, as_json: bool) -> None:
             }
         )
         return
-    tell(f"{len(engine.policies)} policies fit the {len(loaded.tools)} classified tools. {engine.policy_set}")
+    policies = "1 policy fits" if len(engine.policies) == 1 else f"{len(engine.policies)} policies fit"
+    tools = "1 classified tool" if len(loaded.tools) == 1 else f"{len(loaded.tools)} classified tools"
+    tell(f"{policies} the {tools}. {engine.policy_set}")
     show_table(
         ["policy", "effect", "where", "reason"],
         [(one.id, one.effect, f"{one.file}:{one.line}", one.reason) for one in engine.policies],
