@@ -9,7 +9,7 @@ import msgspec
 
 from hopward.canonical import digest
 from hopward.chain import entered
-from hopward.claims import CallDetails
+from hopward.claims import CallDetails, is_agent
 from hopward.classification import Classifications, classified
 from hopward.clock import SECOND, Clock, SystemClock
 from hopward.config import read_settings
@@ -185,6 +185,8 @@ class Guard(_Guard):
             )
         if not subject.strip():
             raise StateError("A task needs a subject: the person or system it is done for.")
+        if is_agent(subject):
+            raise StateError(f"The subject of a task is never an agent, as {subject!r} would be.")
         agent = self.agent(settings.agent)
         if agent.state != "active":
             raise StateError(f"Agent {agent.id} is {agent.state}, so no task can be opened for it.")
