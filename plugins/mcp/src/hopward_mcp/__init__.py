@@ -5,8 +5,8 @@
                           commit per event-loop turn), gate (what a server's sessions share), results, replies
     a credential goes on  delivery; authority (the seam), remote (asks one in another process)
     over stdio            run -> stdio: client_end, lines, child
-    over HTTP             serve -> front -> endpoint -> relay: request, visit, headers, sse, http_sessions,
-                          departure, upstream
+    over HTTP             serve -> connection -> front -> endpoint -> relay: request, visit, headers, sse,
+                          http_sessions, departure, upstream
     on the command line   cli (loads the others only when they run)
 
 Nothing here decides: `hopward.Guard` does. The stdio side imports nothing of the HTTP side.
