@@ -45,6 +45,7 @@ def test_what_is_revoked_refuses_the_next_call(
 def test_a_task_opened_after_its_agent_was_revoked_may_call_again(desk: Shell, guard: Guard) -> None:
     printed = desk("revoke agent assistant --why 'a new key'")
     assert "A task opened from now on counts again" in printed.err
+    assert "hopward agent suspend assistant" in printed.err
     task = desk("task open --workflow tickets --json").json["id"]
     assert guard.authorize(CALL, guard.enter(task)).permitted
 

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from hopward.model import AgentState
+
 from .installation import RECORDING, hopward, install, opened, rows, started, stdio_server
 
 INITIALIZE = {
@@ -245,6 +247,21 @@ def test_what_cannot_be_run_is_refused_on_stderr_with_advice(
     assert out == b""
     assert told in err.decode()
     assert "Traceback" not in err.decode()
+
+
+@pytest.mark.parametrize("state", ["suspended", "retired"])
+def test_a_stopped_agent_gets_no_session(tmp_path: Path, state: AgentState) -> None:
+    config = install(tmp_path, stdio_server(tmp_path / "record"))
+    with opened(config) as guard:
+        guard.set_agent_state("assistant", state, by="ops", why="odd calls")
+    process = started(config, "mcp", "run", "desk")
+    out, err = process.communicate(timeout=30)
+    assert (process.returncode, out) == (1, b"")
+    assert f"Agent assistant is {state}, so no task can be opened for it." in err.decode()
+    assert "Traceback" not in err.decode()
+    assert not (tmp_path / "record").exists()
+    with opened(config) as guard:
+        assert guard.ledger.tasks() == []
 
 
 def test_a_server_that_cannot_be_started_is_told_and_its_task_completed(tmp_path: Path) -> None:

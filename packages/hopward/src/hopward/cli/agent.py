@@ -1,5 +1,6 @@
-"""`hopward agent`: register agents and show them."""
+"""`hopward agent`: register agents, show them, stop them."""
 
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -7,6 +8,7 @@ import msgspec
 
 from hopward.cli.guarded import pass_guard
 from hopward.cli.output import hint, show_fields, show_json, show_table, tell
+from hopward.cli.person import local_user
 from hopward.cli.session import Session
 from hopward.cli.wording import capability_lines, moment
 from hopward.model import ACTIONS, SENSITIVITIES, Agent
@@ -16,9 +18,16 @@ from hopward.wiring import Guard
 _ACTION = click.Choice(ACTIONS)
 
 
+def _accounted(verb: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that say who changes an agent's state, and why."""
+    by = click.option("--by", help="Who decides it.  [default: local:USER]")
+    why = click.option("--why", required=True, help="The reason; it stands in the decision log.")
+    return click.argument("name")(why(by(verb)))
+
+
 @click.group()
 def agent() -> None:
-    """Register agents and show them."""
+    """Register agents, show them, stop them."""
 
 
 @agent.command("add")
@@ -80,6 +89,34 @@ def show(guard: Guard, name: str, as_json: bool) -> None:
             *(("revoked", f"{moment(gone.at)} by {gone.by}: {gone.why}") for gone in revoked),
         ]
     )
+
+
+@agent.command("suspend")
+@_accounted
+@pass_guard
+def suspend(guard: Guard, name: str, why: str, by: str | None) -> None:
+    """Stop an agent until it is resumed: every call is refused, and it gets no task."""
+    guard.set_agent_state(name, "suspended", by=by if by is not None else local_user(), why=why)
+    tell(f"Suspended agent {name}: its next call is refused, and no task is opened for it.")
+    hint(f"hopward agent resume {name} lets it go on, in tasks that are still open too.")
+
+
+@agent.command("resume")
+@_accounted
+@pass_guard
+def resume(guard: Guard, name: str, why: str, by: str | None) -> None:
+    """Let a suspended agent go on."""
+    guard.set_agent_state(name, "active", by=by if by is not None else local_user(), why=why)
+    tell(f"Resumed agent {name}: it may go on in tasks that are still open, and be given new ones.")
+
+
+@agent.command("retire")
+@_accounted
+@pass_guard
+def retire(guard: Guard, name: str, why: str, by: str | None) -> None:
+    """Stop an agent for good: as suspended, and it can never be resumed."""
+    guard.set_agent_state(name, "retired", by=by if by is not None else local_user(), why=why)
+    tell(f"Retired agent {name} for good: its next call is refused, and no task is opened for it.")
 
 
 def _row(found: Agent) -> tuple[str, ...]:

@@ -29,3 +29,5 @@ def revoke(guard: Guard, kind: RevocationKind, name: str, why: str, by: str | No
     tell(f"Revoked {kind} {name}: {_MEANING[kind]}.")
     if kind in ("agent", "subject"):
         hint("A task opened from now on counts again, and hopward mcp run opens one for each session.")
+    if kind == "agent":
+        hint(f"To stop it until you say otherwise: hopward agent suspend {name}; for good: agent retire.")
