@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from hopward.cli.wording import moment
 from hopward.config import read_settings
 from hopward.jwk import SigningKey
 from hopward.model import ToolCall
@@ -138,3 +139,17 @@ def test_an_agent_is_stopped_with_a_reason_and_by_someone(desk: Shell) -> None:
         assert "--why" in desk.fails(f"agent {verb} assistant", status=2).err
         assert "no agent 'asistant'" in desk.fails(f"agent {verb} asistant --why x").err
     assert "already suspended" in desk.fails("agent suspend assistant --why x").err
+
+
+def test_list_shows_who_is_stopped_and_when_an_agent_was_last_revoked(desk: Shell, guard: Guard) -> None:
+    desk(ADD)
+    assert [agent["revoked"] for agent in desk("agent list --json").json_lines] == [None, None]
+    desk("revoke agent assistant --why 'key lost'")
+    desk("revoke agent assistant --why 'key lost again'")
+    desk("agent suspend triage --why 'odd calls'")
+    last = max(gone.at for gone in guard.ledger.revocations("agent", "assistant"))
+    assert [agent["revoked"] for agent in desk("agent list --json").json_lines] == [last, None]
+    header, assistant, triage = desk("agent list").out.splitlines()
+    assert header.split() == ["agent", "state", "revoked", "owner", "purpose"]
+    assert assistant[header.index("revoked") :].startswith(moment(last))
+    assert triage.split()[:3] == ["triage", "suspended", "bo@example.com"]

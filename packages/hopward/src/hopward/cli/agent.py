@@ -1,6 +1,7 @@
 """`hopward agent`: register agents, show them, stop them."""
 
 from collections.abc import Callable
+from itertools import starmap
 from typing import Any
 
 import click
@@ -10,7 +11,8 @@ from hopward.cli.guarded import pass_guard
 from hopward.cli.output import hint, show_fields, show_json, show_table, tell
 from hopward.cli.person import local_user
 from hopward.cli.session import Session
-from hopward.cli.wording import capability_lines, moment
+from hopward.cli.wording import capability_lines, last_revoked, moment
+from hopward.clock import Instant
 from hopward.model import ACTIONS, SENSITIVITIES, Agent
 from hopward.project import NewAgent, add_agent
 from hopward.wiring import Guard
@@ -54,13 +56,16 @@ def add(session: Session, name: str, owner: str, purpose: str, **ceiling: Any) -
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per agent.")
 @pass_guard
 def list_agents(guard: Guard, as_json: bool) -> None:
-    """List the registered agents."""
-    found = [guard.agent(name) for name in sorted(guard.settings.agents)]
+    """List the registered agents: their state, and when they were last revoked."""
+    found = [
+        (guard.agent(name), last_revoked(guard.ledger.revocations("agent", name)))
+        for name in sorted(guard.settings.agents)
+    ]
     if as_json:
-        for one in found:
-            show_json(one)
+        for one, revoked in found:
+            show_json({**msgspec.to_builtins(one), "revoked": revoked})
     elif found:
-        show_table(["agent", "state", "owner", "purpose"], map(_row, found))
+        show_table(["agent", "state", "revoked", "owner", "purpose"], starmap(_row, found))
     else:
         hint("No agents. hopward agent add registers one.")
 
@@ -119,5 +124,5 @@ def retire(guard: Guard, name: str, why: str, by: str | None) -> None:
     tell(f"Retired agent {name} for good: its next call is refused, and no task is opened for it.")
 
 
-def _row(found: Agent) -> tuple[str, ...]:
-    return (found.id, found.state, found.owner, found.purpose)
+def _row(found: Agent, revoked: Instant | None) -> tuple[str, ...]:
+    return (found.id, found.state, "" if revoked is None else moment(revoked), found.owner, found.purpose)
