@@ -315,3 +315,41 @@ def test_requests_from_a_file_are_answered_into_a_file(tmp_path: Path) -> None:
         )
     assert done.returncode == 0
     assert [json.loads(line)["id"] for line in sink.read_bytes().splitlines()] == [0, 1]
+
+
+LEAVES_BEHIND = """
+import subprocess
+code = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(1, flush=True); signal.pause()"
+left = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+left.stdout.readline()
+print(left.pid, file=open(sys.argv[1] + ".pid", "w"), flush=True)
+"""
+
+CLOSES_ITS_OUTPUT = """
+import signal
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+print(os.getpid(), file=open(sys.argv[1] + ".pid", "w"), flush=True)
+def handle(message):
+    answer(message["id"], {})
+    os.close(1)
+    signal.pause()
+"""
+
+
+@pytest.mark.parametrize(("does", "status"), [(LEAVES_BEHIND, 0), (CLOSES_ITS_OUTPUT, 1)])
+def test_nothing_a_server_has_started_outlives_the_session(tmp_path: Path, does: str, status: int) -> None:
+    script = tmp_path / "server.py"
+    script.write_text(RECORDING.read_text().replace('if __name__ == "__main__":', does + "if True:"))
+    settings = stdio_server(tmp_path / "record").replace(str(RECORDING), str(script))
+    client = Client(tmp_path, settings=settings)
+    client.ask(INITIALIZE)
+    process = os.pidfd_open(int((tmp_path / "record.pid").read_text()))
+    if status == 0:
+        client.end()
+    assert client.process.wait(30) == status
+    ended, _, _ = select.select([process], [], [], 10)
+    if not ended:
+        signal.pidfd_send_signal(process, signal.SIGKILL)
+    os.close(process)
+    client.process.communicate()
+    assert ended
