@@ -1,4 +1,4 @@
-"""The recording servers and the running front of the proxy's own tests, shared with these."""
+"""What the proxy's own tests and those of the LangChain plugin run, shared with these."""
 
 import importlib.util
 import sys
@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-_PROXIES = Path(__file__).parents[1] / "mcp" / "proxies"
+_TESTS = Path(__file__).parents[1]
+_SHARED = {"proxies": _TESTS / "mcp" / "proxies", "programs": _TESTS / "langchain" / "programs"}
 
 
 def _load(name: str, path: Path) -> None:
@@ -19,10 +20,13 @@ def _load(name: str, path: Path) -> None:
     spec.loader.exec_module(sys.modules[name])
 
 
-if "proxies" not in sys.modules:
-    _load("proxies", _PROXIES / "__init__.py")
+for _name, _folder in _SHARED.items():
+    if _name not in sys.modules:
+        _load(_name, _folder / "__init__.py")
 
 fronting = importlib.import_module("proxies.fronting")
+programs = importlib.import_module("programs.conftest")
+hooks, installed, till = programs.hooks, programs.installed, programs.till
 
 
 @pytest.fixture

@@ -599,6 +599,12 @@ def test_a_call_over_budget_gets_no_credential_and_says_which_budget() -> None:
     assert over.verdict.sentence == "The task has used up its budget of calls."
 
 
+def test_a_listing_leaves_out_what_the_task_does_not_grant() -> None:
+    bench = Bench()
+    bench.ledger.put_task(msgspec.structs.replace(TASK, capabilities=(READING,)), _draft("task"))
+    assert bench.guard.visible(bench.chain, "desk", ["read_ticket", "refund"]) == {"read_ticket"}
+
+
 def test_a_listing_leaves_out_what_no_policy_can_permit() -> None:
     bench = Bench(policy='permit (principal, action in Hopward::Action::"read", resource);')
     assert bench.guard.visible(bench.chain, "desk", ["read_ticket", "refund"]) == {"read_ticket"}

@@ -43,7 +43,7 @@ def identifier(keys: Keys, clock: FixedClock) -> Identifier:
     return Identifier(keyring=keys, issuer=ISSUER, clock=clock, size=3)
 
 
-def token(keys: Keys, **changes: Any) -> str:
+def token(keys: Keys, typ: str = "at+jwt", **changes: Any) -> str:
     content: dict[str, Any] = {
         "iss": ISSUER,
         "sub": "alice",
@@ -58,7 +58,7 @@ def token(keys: Keys, **changes: Any) -> str:
         "lineage": ["token:tok_0"],
     }
     content = {name: value for name, value in (content | changes).items() if value is not None}
-    return sign(content, keys.signing, "at+jwt")
+    return sign(content, keys.signing, typ)
 
 
 def test_a_genuine_token_presents_its_chain(identifier: Identifier, keys: Keys) -> None:
@@ -71,6 +71,15 @@ def test_a_genuine_token_presents_its_chain(identifier: Identifier, keys: Keys) 
     )
     assert (chain.token, chain.key, chain.lineage) == ("tok_1", keys.signing.kid, ("token:tok_0",))
     assert (chain.issued_at, chain.expires_at) == (NOON, NOON + 900 * SECOND)
+
+
+@pytest.mark.parametrize("typ", ["JWT", "client-authentication+jwt", "AT+JWT", "logout+jwt"])
+def test_a_signed_text_of_another_type_is_no_access_token(
+    identifier: Identifier, keys: Keys, typ: str
+) -> None:
+    with pytest.raises(TokenError) as refused:
+        identifier.identify(token(keys, typ), DESK)
+    assert refused.value.error == "wrong_type"
 
 
 def test_every_hop_of_a_chain_is_presented_in_order(identifier: Identifier, keys: Keys) -> None:

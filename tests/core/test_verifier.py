@@ -27,6 +27,15 @@ from hopward.wire import ExchangeForm
 
 ARGUMENTS: dict[str, Any] = {"ticket": 7, "amount": 20}
 CALL = ToolCall(server="desk", tool="refund", arguments=ARGUMENTS)
+DETAILS = {
+    "type": "hopward_tool_call",
+    "server": "desk",
+    "tool": "refund",
+    "arguments_digest": digest(ARGUMENTS),
+}
+NESTED: dict[str, Any] = {}
+for _ in range(5_000):
+    NESTED = {"in": NESTED}
 
 
 @pytest.fixture
@@ -45,7 +54,7 @@ def minted(place: Installation, call: ToolCall = CALL) -> str:
     return place.issuer.mint(credential, "dec_1", call)
 
 
-def forged(place: Installation, *, key: SigningKey | None = None, **changes: Any) -> str:
+def forged(place: Installation, *, key: SigningKey | None = None, typ: str = "at+jwt", **changes: Any) -> str:
     """Signed with the right key, as by an authority that errs, or with a given one."""
     content: dict[str, Any] = {
         "iss": ISSUER,
@@ -58,17 +67,10 @@ def forged(place: Installation, *, key: SigningKey | None = None, **changes: Any
         "scope": "desk/refund",
         "txn": "task_1",
         "act": {"sub": "agent:helper"},
-        "authorization_details": [
-            {
-                "type": "hopward_tool_call",
-                "server": "desk",
-                "tool": "refund",
-                "arguments_digest": digest(ARGUMENTS),
-            }
-        ],
+        "authorization_details": [DETAILS],
     }
     content = {name: value for name, value in (content | changes).items() if value is not None}
-    return sign(content, key or place.keyring.signing, "at+jwt")
+    return sign(content, key or place.keyring.signing, typ)
 
 
 def refusal(verifier: CredentialVerifier, token: str, tool: str = "refund", arguments: Any = None) -> str:
@@ -103,6 +105,7 @@ def test_a_credential_opens_its_call_once(place: Installation, desk: CredentialV
         {"ticket": 7, "amount": float("nan")},
         {"ticket": 7, "amount": {1, 2}},
         {"ticket": 7, "amount": "\ud800"},
+        NESTED,
     ],
 )
 def test_a_credential_for_other_arguments_is_refused_and_stays_unused(
@@ -163,6 +166,10 @@ def test_a_credential_of_another_server_opens_nothing_here(
         {"jti": None},
         {"cnf": {"jkt": "x"}},
         {"act": {"sub": "alice"}},
+        {"typ": "JWT"},
+        {"typ": "client-authentication+jwt"},
+        {"authorization_details": [DETAILS | {"tool": "delete"}]},
+        {"authorization_details": [DETAILS | {"server": "other"}]},
     ],
 )
 def test_an_authority_that_errs_does_not_open_the_server(
@@ -211,6 +218,10 @@ def test_a_rotated_key_is_fetched_when_it_is_first_seen(place: Installation) -> 
     assert refusal(desk, token) == "unknown_key"
     place.clock.advance(10 * SECOND)
     assert desk.verify(token, tool="refund", arguments=ARGUMENTS)
+    place.clock.advance(10 * SECOND)
+    assert refusal(desk, "x.y.z") == "malformed"
+    assert refusal(desk, forged(place, aud="urn:else")) == "wrong_audience"
+    place.clock.set(NOON + 10 * SECOND)
     for _ in range(5):
         assert refusal(desk, "x.y.z") == "malformed"
         assert refusal(desk, sign({}, place.keys["helper"], "at+jwt")) == "unknown_key"
@@ -224,6 +235,14 @@ def test_a_key_withdrawn_by_the_authority_stops_counting_within_minutes(place: I
     place.clock.advance(300 * SECOND)
     content = {"iat": NOON // SECOND + 300, "exp": NOON // SECOND + 360}
     assert refusal(desk, forged(place, key=leaked, **content)) == "unknown_key"
+
+
+def test_a_clock_set_back_does_not_put_off_the_next_look_at_the_keys(place: Installation) -> None:
+    desk = CredentialVerifier(ISSUER, DESK_UPSTREAM, place.issuer.jwks, clock=place.clock)
+    leaked = place.keyring.signing
+    place.keyring.drop(leaked.kid)
+    place.clock.advance(-SECOND)
+    assert refusal(desk, forged(place, key=leaked)) == "unknown_key"
 
 
 def test_a_fetch_that_fails_fails_the_call_at_hand(place: Installation) -> None:

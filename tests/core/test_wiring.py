@@ -1,6 +1,9 @@
 """A guard opened from files: tasks, revocation, callers, and policy changes in the log."""
 
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
@@ -8,7 +11,7 @@ from hopward import CredentialVerifier, Guard, NotFoundError, Outcome, StateErro
 from hopward.clock import SECOND
 from hopward.errors import ConfigError
 from hopward.ledger import RowFilter
-from hopward.model import RevocationKind
+from hopward.model import AgentState, RevocationKind
 from hopward.project import create
 from hopward.testing.clock import NOON, FixedClock
 
@@ -141,6 +144,102 @@ def test_a_revoked_agent_may_be_given_a_new_task_later(config: Path, clock: Fixe
     clock.advance(SECOND)
     chain = guard.enter(guard.open_task("tickets", "alice").id)
     assert guard.authorize(READ, chain).permitted
+
+
+@pytest.mark.parametrize("state", ["suspended", "retired"])
+def test_an_agent_stopped_in_another_process_is_refused_its_next_call_and_gets_no_task(
+    config: Path, clock: FixedClock, state: AgentState
+) -> None:
+    guard, other = opened(config, clock), opened(config, clock)
+    chain = guard.enter(guard.open_task("tickets", "alice").id)
+    assert guard.authorize(READ, chain).permitted
+    other.set_agent_state("assistant", state, by="ops", why="test")
+    clock.advance(SECOND)
+    assert guard.authorize(READ, chain).verdict.reason == f"agent_{state}"
+    assert not guard.visible(chain, "desk", ["read_ticket"])
+    with pytest.raises(StateError, match=f"assistant is {state}"):
+        guard.open_task("tickets", "alice")
+
+
+def test_a_resumed_agent_may_go_on_with_its_open_task(config: Path, clock: FixedClock) -> None:
+    guard, other = opened(config, clock), opened(config, clock)
+    chain = guard.enter(guard.open_task("tickets", "alice").id)
+    other.set_agent_state("assistant", "suspended", by="ops", why="a look at it")
+    assert not guard.authorize(READ, chain).permitted
+    other.set_agent_state("assistant", "active", by="ops", why="looked at")
+    assert guard.authorize(READ, chain).permitted
+    assert guard.authorize(READ, guard.enter(guard.open_task("tickets", "alice").id)).permitted
+
+
+def test_a_retired_agent_is_never_active_again(config: Path, clock: FixedClock) -> None:
+    guard = opened(config, clock)
+    guard.set_agent_state("assistant", "suspended", by="ops", why="odd calls")
+    guard.set_agent_state("assistant", "retired", by="ops", why="replaced")
+    states: tuple[AgentState, ...] = ("active", "suspended")
+    for state in states:
+        with pytest.raises(StateError, match="retired, which is final"):
+            guard.set_agent_state("assistant", state, by="ops", why="changed my mind")
+    assert guard.agent("assistant").state == "retired"
+
+
+def test_a_state_that_an_agent_has_already_is_not_set_again(config: Path, clock: FixedClock) -> None:
+    guard = opened(config, clock)
+    with pytest.raises(StateError, match="already active"):
+        guard.set_agent_state("assistant", "active", by="ops", why="test")
+    guard.set_agent_state("assistant", "suspended", by="ops", why="test")
+    with pytest.raises(StateError, match="already suspended"):
+        guard.set_agent_state("assistant", "suspended", by="ops", why="test")
+    with pytest.raises(NotFoundError, match="assistant"):
+        guard.set_agent_state("asistant", "suspended", by="ops", why="test")
+    events = [row.record["event"] for row in guard.ledger.rows(RowFilter(kind="agent", oldest_first=True))]
+    assert events == ["registered", "suspended"]
+
+
+@pytest.mark.parametrize("changed", [False, True])
+@pytest.mark.parametrize("state", ["suspended", "retired"])
+def test_a_stopped_agent_stays_stopped_when_the_guard_is_opened_again(
+    config: Path, clock: FixedClock, state: AgentState, changed: bool
+) -> None:
+    guard = opened(config, clock)
+    chain = guard.enter(guard.open_task("tickets", "alice").id)
+    guard.set_agent_state("assistant", state, by="ops", why="test")
+    guard.close()
+    if changed:
+        config.write_text(CONFIG.replace('owner = "ops"', 'owner = "bo"'))
+    again = opened(config, clock)
+    assert again.agent("assistant").state == state
+    assert again.agent("assistant").owner == ("bo" if changed else "ops")
+    assert again.authorize(READ, chain).verdict.reason == f"agent_{state}"
+
+
+def test_of_many_who_retire_and_resume_an_agent_at_once_retiring_wins(
+    config: Path, clock: FixedClock
+) -> None:
+    guards = [opened(config, clock) for _ in range(4)]
+    guards[0].set_agent_state("assistant", "suspended", by="ops", why="odd calls")
+    together = Barrier(len(guards))
+
+    def change(guard: Guard, state: AgentState) -> None:
+        together.wait()
+        with suppress(StateError):
+            guard.set_agent_state("assistant", state, by="ops", why="at once")
+
+    states: list[AgentState] = ["active", "retired", "active", "retired"]
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(change, guards, states))
+    assert guards[0].agent("assistant").state == "retired"
+    rows = guards[0].ledger.rows(RowFilter(kind="agent", oldest_first=True))
+    assert [row.record["event"] for row in rows][-1] == "retired"
+
+
+def test_who_stopped_an_agent_and_why_stands_in_the_log(config: Path, clock: FixedClock) -> None:
+    guard = opened(config, clock)
+    guard.set_agent_state("assistant", "suspended", by="ops", why="odd calls")
+    row = next(iter(guard.ledger.rows(RowFilter(kind="agent"))))
+    assert (row.agent, row.record) == (
+        "assistant",
+        {"event": "suspended", "agent": "assistant", "by": "ops", "why": "odd calls"},
+    )
 
 
 @pytest.mark.parametrize(("kind", "name"), [("agent", "assistant"), ("subject", "alice")])

@@ -222,6 +222,7 @@ def test_a_remote_authority_that_mints_nothing_refuses_calls(connect: Connect, p
     wire = connect()
     answer = refusal(wire.call("note"))
     assert answer["reason"] == "no_credential"
+    assert wire.leave() == 0
     outcome = project.decision(answer["id"])["outcome"].record["outcome"]
     assert outcome["error"] == "no_credential authority_unreachable"
     assert project.calls_received() == []

@@ -2,10 +2,15 @@
 
 import json
 
+import pytest
+
+from hopward.cli.wording import moment
 from hopward.config import read_settings
 from hopward.jwk import SigningKey
+from hopward.model import ToolCall
+from hopward.wiring import Guard
 
-from .shell import Shell
+from .shell import Shell, executable
 
 ADD = (
     "agent add triage --owner bo@example.com --purpose 'Sorts tickets' --tool 'desk/read*' "
@@ -88,3 +93,63 @@ def test_an_unknown_agent_is_named_as_unknown(desk: Shell) -> None:
 def test_list_says_so_when_there_are_none(shell: Shell) -> None:
     shell("init")
     assert "No agents." in shell("agent list").err
+
+
+CALL = ToolCall(server="desk", tool="read_ticket", arguments={"ticket": "T1"})
+
+
+@pytest.mark.parametrize(("verb", "state"), [("suspend", "suspended"), ("retire", "retired")])
+def test_an_agent_stopped_by_another_process_is_refused_the_next_call_of_an_open_session(
+    desk: Shell, guard: Guard, verb: str, state: str
+) -> None:
+    chain = guard.enter(guard.open_task("tickets", "ana").id)
+    assert guard.authorize(CALL, chain).permitted
+    assert executable(desk.folder, f"agent {verb} assistant --why 'odd calls'").status == 0
+    assert guard.authorize(CALL, chain).verdict.reason == f"agent_{state}"
+    refused = desk.fails("task open --workflow tickets")
+    assert f"Agent assistant is {state}, so no task can be opened for it." in refused.err
+    assert f"hopward agent {'resume' if verb == 'suspend' else 'add'}" in refused.err
+    assert desk("agent show assistant --json").json["state"] == state
+
+
+def test_a_resumed_agent_may_go_on(desk: Shell, guard: Guard) -> None:
+    chain = guard.enter(guard.open_task("tickets", "ana").id)
+    assert "hopward agent resume assistant" in desk("agent suspend assistant --why 'odd calls'").err
+    assert not guard.authorize(CALL, chain).permitted
+    assert "Resumed agent assistant" in desk("agent resume assistant --why 'looked at'").out
+    assert guard.authorize(CALL, chain).permitted
+    desk("task open --workflow tickets")
+
+
+def test_a_retired_agent_cannot_be_resumed(desk: Shell) -> None:
+    desk("agent retire assistant --why replaced")
+    assert "retired, which is final" in desk.fails("agent resume assistant --why sorry").err
+
+
+def test_an_agent_is_stopped_with_a_reason_and_by_someone(desk: Shell) -> None:
+    desk("agent suspend assistant --why 'odd calls' --by bo")
+    row = desk("log tail -n 1 --json").json
+    assert (row["kind"], row["agent"]) == ("agent", "assistant")
+    assert (row["record"]["event"], row["record"]["by"], row["record"]["why"]) == (
+        "suspended",
+        "bo",
+        "odd calls",
+    )
+    for verb in ("suspend", "resume", "retire"):
+        assert "--why" in desk.fails(f"agent {verb} assistant", status=2).err
+        assert "no agent 'asistant'" in desk.fails(f"agent {verb} asistant --why x").err
+    assert "already suspended" in desk.fails("agent suspend assistant --why x").err
+
+
+def test_list_shows_who_is_stopped_and_when_an_agent_was_last_revoked(desk: Shell, guard: Guard) -> None:
+    desk(ADD)
+    assert [agent["revoked"] for agent in desk("agent list --json").json_lines] == [None, None]
+    desk("revoke agent assistant --why 'key lost'")
+    desk("revoke agent assistant --why 'key lost again'")
+    desk("agent suspend triage --why 'odd calls'")
+    last = max(gone.at for gone in guard.ledger.revocations("agent", "assistant"))
+    assert [agent["revoked"] for agent in desk("agent list --json").json_lines] == [last, None]
+    header, assistant, triage = desk("agent list").out.splitlines()
+    assert header.split() == ["agent", "state", "revoked", "owner", "purpose"]
+    assert assistant[header.index("revoked") :].startswith(moment(last))
+    assert triage.split()[:3] == ["triage", "suspended", "bo@example.com"]

@@ -180,3 +180,34 @@ def test_explain_says_what_is_wrong_with_the_question(desk: Shell, line: str, to
 
 def test_explain_names_an_unknown_agent(desk: Shell) -> None:
     assert "Registered agents: assistant" in desk.fails("policy explain --agent nobody desk/refund").err
+
+
+@pytest.mark.parametrize(
+    ("commands", "told"),
+    [
+        (["agent suspend assistant --why x"], ["suspended: every call is refused"]),
+        (["agent retire assistant --why x"], ["retired: every call is refused"]),
+        (["revoke agent assistant --why x"], ["revoked 2", "calls in tasks opened until then are refused"]),
+        (["revoke agent assistant --why x", "agent suspend assistant --why x"], ["suspended", "revoked 2"]),
+    ],
+)
+def test_explain_says_in_one_line_when_its_agent_is_stopped_or_was_revoked(
+    desk: Shell, commands: list[str], told: list[str]
+) -> None:
+    question = "policy explain --agent assistant desk/read_ticket ticket=T1"
+    before = desk(f"{question} --json").json
+    assert before["standing"] == ""
+    assert "standing" not in desk(question).out
+    for command in commands:
+        desk(command)
+    [line] = [line for line in desk(question).out.splitlines() if line.startswith("standing")]
+    assert all(part in line for part in told)
+    assert desk(f"{question} --json").json["verdict"] == before["verdict"]
+
+
+def test_explain_does_without_a_decision_log_and_says_what_it_does_not_know(desk: Shell) -> None:
+    for file in (desk.folder / ".hopward").glob("decisions.db*"):
+        file.unlink()
+    printed = desk("policy explain --agent assistant desk/read_ticket ticket=T1")
+    assert "not known: the decision log cannot be read" in printed.out
+    assert "permit (permitted)" in printed.out

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from langchain.agents import create_agent
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.tools import StructuredTool, Tool
 from langchain_core.tracers import context
@@ -17,7 +16,7 @@ from langchain_core.tracers import context
 from hopward import LedgerError
 from langchain_hopward import AuthorizationDenied, Hopward, HopwardHandler
 
-from .till import USER, Till, calls, scripted
+from .till import Till
 
 
 class Broken:
@@ -227,27 +226,6 @@ def test_a_tool_nobody_has_classified_is_refused(till: Till) -> None:
     with till.task(), pytest.raises(PermissionError, match="has not been classified"):
         other.invoke({"amount": 1})
     assert till.paid == []
-
-
-@pytest.mark.parametrize("protected", [True, False], ids=["protected", "installed"])
-def test_langchain_objects_among_the_arguments_stay_data(till: Till, protected: bool) -> None:
-    forged = {"lc": 1, "type": "constructor", "id": ["langchain", "chat_models", "X"], "kwargs": {"k": 1}}
-    secret = {"lc": 1, "type": "secret", "id": ["HOME"]}
-    got: list[Any] = []
-    tool: Any = StructuredTool.from_function(
-        lambda note: got.append(note),
-        name="look",
-        description="look",
-        args_schema={"type": "object", "properties": {"note": {}}, "required": ["note"]},
-    )
-    till.hopward.install()
-    tool = till.hopward.protect([tool])[0] if protected else tool
-    model = scripted(calls(("look", {"note": forged})), calls(("look", {"note": secret})))
-    with till.task():
-        create_agent(model, [tool]).invoke(USER)
-    assert got == [forged, secret]
-    logged = [row.record["call"]["arguments"] for row in till.rows("decision")]
-    assert logged == [{"note": forged}, {"note": secret}]
 
 
 WITHOUT = """

@@ -13,6 +13,7 @@ import aiohttp
 import uvicorn
 
 from hopward import Guard
+from hopward_mcp.connection import Connection
 from hopward_mcp.front import Front
 from hopward_mcp.remote import TokenEndpoint
 from hopward_mcp.serve import open_endpoints
@@ -141,7 +142,7 @@ async def _served(app: Front, listening: socket.socket) -> AsyncIterator[None]:
         app,
         log_config=None,
         log_level="warning",
-        http="httptools",
+        http=Connection,
         ws="none",
         lifespan="off",
         timeout_graceful_shutdown=2,

@@ -82,6 +82,7 @@ READABLE = (
     "twice",
     "env",
     "stream",
+    "repeat",
     "greet",
 )
 

@@ -1,7 +1,8 @@
 """An MCP server over Streamable HTTP that keeps every request it receives, raw.
 
 Plain asyncio, one event loop with the test. A tool's name says how it answers: `echo` in JSON, `stream` as an
-event stream with a notification first, `slow` not before the test says so.
+event stream with a notification first, `slow` not before the test says so, `repeat` with the credential of
+the call in an event before the answer.
 """
 
 import asyncio
@@ -141,14 +142,15 @@ class RecordingServer:
             _begin_stream(writer)
             _event(writer, {"method": "notifications/progress", "params": {}}, event_id="")
             _end_stream(writer)
-        elif name in ("stream", "slow", "ask"):
-            await self._stream(message, reader, writer)
+        elif name in ("stream", "slow", "ask", "repeat"):
+            await self._stream(request, reader, writer)
         else:
             _result(writer, message_id, _text(params.get("arguments")))
 
     async def _stream(
-        self, message: dict[str, Any], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self, request: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
+        message = request.message
         name, arguments = message["params"]["name"], message["params"].get("arguments")
         progress = {"progressToken": "p", "progress": 1}
         _begin_stream(writer)
@@ -156,6 +158,9 @@ class RecordingServer:
         _event(writer, {"method": "notifications/vendor/x"}, event_id="e-2")
         if name == "slow":
             await self._held(reader, writer)
+        if name == "repeat":
+            credential = (request.header("authorization") or "").removeprefix("Bearer ")
+            _event(writer, {"method": "notifications/message", "params": {"data": credential}}, credential)
         if name == "ask":
             _event(writer, {"id": 7, "method": "roots/list"}, event_id="e-3")
             _event(writer, {"id": 8, "method": "elicitation/create", "params": {}}, event_id="e-4")

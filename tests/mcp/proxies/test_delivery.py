@@ -50,6 +50,21 @@ def test_an_api_key_comes_from_the_environment(tmp_path: Path) -> None:
     assert sender.secrets == ("s3cret-key",)
 
 
+@pytest.mark.parametrize(
+    ("value", "secrets"),
+    [
+        ("Bearer sk-0123456789", ("Bearer sk-0123456789", "sk-0123456789")),
+        ("ApiKey short", ("ApiKey short",)),
+        ("s3cret-key", ("s3cret-key",)),
+    ],
+)
+def test_a_key_is_a_secret_without_the_word_before_it_too(
+    tmp_path: Path, value: str, secrets: tuple[str, ...]
+) -> None:
+    brokered = '{ by = "header", name = "Authorization", environment = "KEY" }'
+    assert made(tmp_path, brokered, {"KEY": value}).secrets == secrets
+
+
 def test_an_api_key_comes_from_the_keyring_which_is_loaded_only_then(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -467,3 +467,11 @@ async def test_the_server_behind_oauth_gets_a_credential_that_opens_no_tool_with
     credential = (fronted.servers["desk"].received[0].header("authorization") or "").removeprefix("Bearer ")
     presented = fronted.guard.issuer.verify(credential)
     assert presented.scope == ("desk/method:initialize",)
+
+
+async def test_a_credential_in_an_event_reaches_no_agent_not_even_as_its_id(fronted: Fronted) -> None:
+    answered = await fronted.call(fronted.token(), "repeat", {"x": 1})
+    credential = (fronted.servers["desk"].calls[0].header("authorization") or "").removeprefix("Bearer ")
+    assert answered.body.count(b"[credential removed by Hopward]") == 2
+    assert credential.partition(".")[0].encode() not in answered.body
+    assert len(answered.events) == 3

@@ -96,3 +96,13 @@ def test_what_cannot_be_served_is_refused_with_advice(tmp_path: Path, port: int,
     assert process.returncode != 0
     assert told in err.decode()
     assert "Traceback" not in err.decode()
+
+
+async def test_a_process_that_serves_takes_no_head_without_end(tmp_path: Path) -> None:
+    port = free_port()
+    config = install(tmp_path, http_server("http://127.0.0.1:1/mcp"), proxy=proxy(port))
+    with serving(config):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET /healthz HTTP/1.1\r\n" + (b"X: " + b"a" * 1_000 + b"\r\n") * 66)
+        assert (await reader.read()).startswith(b"HTTP/1.1 400 ")
+        writer.close()

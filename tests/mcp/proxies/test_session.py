@@ -222,6 +222,38 @@ def test_a_credential_the_server_repeats_does_not_reach_the_client(conversation:
     )
 
 
+def test_a_credential_the_server_repeats_elsewhere_or_later_does_not_reach_the_client_either(
+    conversation: Conversation,
+) -> None:
+    conversation.call("echo")
+    received = conversation.to_server[0]
+    token = received["params"]["_meta"]["dev.hopward/credential"]
+    told = {"level": "debug", "data": received, token: 1}
+    conversation.server_says({"method": "notifications/message", "params": told})
+    conversation.server_says({"id": 1, "method": "roots/list", "params": {"because": received}})
+    conversation.server_answers(RESULT)
+    conversation.server_says({"method": "notifications/message", "params": told})
+    conversation.call("echo", message_id=2)
+    conversation.server_says(
+        {"id": conversation.to_server[-1]["id"], "error": {"code": 1, "message": f"used {token} before"}}
+    )
+    assert len(conversation.to_client) == 5
+    assert token.rpartition(".")[0] not in json.dumps(conversation.to_client)
+    assert conversation.to_client[-1]["error"]["message"] == "used [credential removed by Hopward] before"
+
+
+@pytest.mark.parametrize("code", ["text", None, 2**40, True, [1], 1.5])
+def test_the_log_takes_no_text_of_the_servers_for_an_error_code(
+    conversation: Conversation, code: Any
+) -> None:
+    conversation.call("echo")
+    conversation.server_says(
+        {"id": conversation.to_server[0]["id"], "error": {"code": code, "message": "told"}}
+    )
+    assert conversation.to_client[0]["error"] == {"code": code, "message": "told"}
+    assert rows(conversation.guard, "outcome")[0].record["outcome"]["error"] == "json-rpc ?"
+
+
 def test_the_server_answers_only_what_was_forwarded_and_only_once(conversation: Conversation) -> None:
     conversation.call("echo")
     conversation.server_answers(RESULT)

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from hopward.model import AgentState
+
 from .installation import RECORDING, hopward, install, opened, rows, started, stdio_server
 
 INITIALIZE = {
@@ -247,6 +249,21 @@ def test_what_cannot_be_run_is_refused_on_stderr_with_advice(
     assert "Traceback" not in err.decode()
 
 
+@pytest.mark.parametrize("state", ["suspended", "retired"])
+def test_a_stopped_agent_gets_no_session(tmp_path: Path, state: AgentState) -> None:
+    config = install(tmp_path, stdio_server(tmp_path / "record"))
+    with opened(config) as guard:
+        guard.set_agent_state("assistant", state, by="ops", why="odd calls")
+    process = started(config, "mcp", "run", "desk")
+    out, err = process.communicate(timeout=30)
+    assert (process.returncode, out) == (1, b"")
+    assert f"Agent assistant is {state}, so no task can be opened for it." in err.decode()
+    assert "Traceback" not in err.decode()
+    assert not (tmp_path / "record").exists()
+    with opened(config) as guard:
+        assert guard.ledger.tasks() == []
+
+
 def test_a_server_that_cannot_be_started_is_told_and_its_task_completed(tmp_path: Path) -> None:
     settings = stdio_server(tmp_path / "record").replace(sys.executable, "no-such-command")
     config = install(tmp_path, settings)
@@ -298,3 +315,41 @@ def test_requests_from_a_file_are_answered_into_a_file(tmp_path: Path) -> None:
         )
     assert done.returncode == 0
     assert [json.loads(line)["id"] for line in sink.read_bytes().splitlines()] == [0, 1]
+
+
+LEAVES_BEHIND = """
+import subprocess
+code = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(1, flush=True); signal.pause()"
+left = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+left.stdout.readline()
+print(left.pid, file=open(sys.argv[1] + ".pid", "w"), flush=True)
+"""
+
+CLOSES_ITS_OUTPUT = """
+import signal
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+print(os.getpid(), file=open(sys.argv[1] + ".pid", "w"), flush=True)
+def handle(message):
+    answer(message["id"], {})
+    os.close(1)
+    signal.pause()
+"""
+
+
+@pytest.mark.parametrize(("does", "status"), [(LEAVES_BEHIND, 0), (CLOSES_ITS_OUTPUT, 1)])
+def test_nothing_a_server_has_started_outlives_the_session(tmp_path: Path, does: str, status: int) -> None:
+    script = tmp_path / "server.py"
+    script.write_text(RECORDING.read_text().replace('if __name__ == "__main__":', does + "if True:"))
+    settings = stdio_server(tmp_path / "record").replace(str(RECORDING), str(script))
+    client = Client(tmp_path, settings=settings)
+    client.ask(INITIALIZE)
+    process = os.pidfd_open(int((tmp_path / "record.pid").read_text()))
+    if status == 0:
+        client.end()
+    assert client.process.wait(30) == status
+    ended, _, _ = select.select([process], [], [], 10)
+    if not ended:
+        signal.pidfd_send_signal(process, signal.SIGKILL)
+    os.close(process)
+    client.process.communicate()
+    assert ended

@@ -299,15 +299,18 @@ class Guard:
         verdict = engine.evaluate(call, tool, standing.agents[chain.actor], facts)
         if verdict.name != "permit":
             return replace(base, verdict=verdict)
-        if min(chain.expires_at, task.expires_at) - at < SECOND:
-            return replace(base, verdict=_deny("task_expired", "Less than a second is left of the task."))
         return replace(base, verdict=verdict, credential=self._exchanger.plan(call, chain, task, at))
 
     def _fallen(self, standing: Standing, chain: Chain, now: Instant) -> tuple[str, str] | None:
         strangers = [actor for actor in chain.actors if actor not in self._agents]
         if strangers or not chain.actors:
             return ("agent_unregistered", f"Agent {', '.join(strangers) or '(none)'} is not registered.")
-        return revocation.why_fallen(standing, chain, now)
+        fallen = revocation.why_fallen(standing, chain, now)
+        task = standing.task
+        if fallen is None and task and min(chain.expires_at, task.expires_at) - now < SECOND:
+            # Tokens count in whole seconds, so nothing could be minted any more.
+            return ("task_expired", "Less than a second is left of the task.")
+        return fallen
 
     def _reachable(
         self, chain: Chain, bounds: Iterable[tuple[Capability, ...]], server: str, name: str

@@ -115,7 +115,7 @@ def write(path: Path, document: Mapping[str, Any], *, new: bool = False, mode: i
 
 def _check_access(path: Path, found: os.stat_result, *, own: bool, private: bool) -> None:
     if own and found.st_uid not in (os.geteuid(), 0):
-        raise ConfigError(f"{path} belongs to another user.", advice=f"chown it, or move {path} away.")
+        raise ConfigError(f"{path} belongs to another user.", advice="Run this as that user, or chown it.")
     mode = stat.S_IMODE(found.st_mode)
     if private and mode & _PRIVATE:
         raise ConfigError(f"{path} can be read or changed by others.", advice=f"chmod go= {path}")

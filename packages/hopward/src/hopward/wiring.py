@@ -1,6 +1,7 @@
 """From `hopward.toml` to a working guard. The only place where the parts are put together."""
 
 import secrets
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -9,7 +10,7 @@ import msgspec
 
 from hopward.canonical import digest
 from hopward.chain import entered
-from hopward.claims import CallDetails
+from hopward.claims import CallDetails, is_agent
 from hopward.classification import Classifications, classified
 from hopward.clock import SECOND, Clock, SystemClock
 from hopward.config import read_settings
@@ -22,6 +23,7 @@ from hopward.keys import KeyRing
 from hopward.ledger import RowFilter, SqliteLedger
 from hopward.model import (
     Agent,
+    AgentState,
     Chain,
     Credential,
     Decision,
@@ -37,10 +39,15 @@ from hopward.published import PublishedKeys
 from hopward.record import Draft
 from hopward.redaction import Redaction
 from hopward.remote import RemoteAuthority, TokenRequest
-from hopward.settings import AuthoritySettings, Settings
+from hopward.settings import AgentSettings, AuthoritySettings, Settings
 
 _ROUNDS = 4
 """How often a credential is recorded again when standing changed meanwhile."""
+
+_AGENT_ROUNDS = 64
+"""Likewise an agent: more often, since tasks are opened all the time and stopping one must succeed."""
+
+_EVENTS: dict[AgentState, str] = {"active": "resumed", "suspended": "suspended", "retired": "retired"}
 
 
 def _policy_set_logged(ledger: SqliteLedger) -> str:
@@ -185,9 +192,12 @@ class Guard(_Guard):
             )
         if not subject.strip():
             raise StateError("A task needs a subject: the person or system it is done for.")
+        if is_agent(subject):
+            raise StateError(f"The subject of a task is never an agent, as {subject!r} would be.")
         agent = self.agent(settings.agent)
         if agent.state != "active":
-            raise StateError(f"Agent {agent.id} is {agent.state}, so no task can be opened for it.")
+            told = f"Agent {agent.id} is {agent.state}, so no task can be opened for it."
+            raise StateError(told, advice=_way_back(agent))
         now = self._clock.now()
         task = Task(
             id="task_" + secrets.token_hex(12),
@@ -242,6 +252,17 @@ class Guard(_Guard):
         if kind == "key":
             self._withdraw(name)
 
+    def set_agent_state(self, name: str, state: AgentState, *, by: str, why: str) -> None:
+        """Suspend an agent, let it go on (`active`), or retire it, which is final.
+
+        Unless it is active, every call of a chain with it is refused, in every process on the machine, and no
+        task is opened for it. Raises `NotFoundError` for an unknown agent, `StateError` where there is
+        nothing to change or the agent is retired.
+        """
+        self.agent(name)
+        record = {"event": _EVENTS[state], "agent": name, "by": by, "why": why}
+        self._put_agent(name, lambda known: _moved(name, known, state), lambda _: record)
+
     def agent(self, name: str) -> Agent:
         """One registered agent with its present state; raises `NotFoundError`."""
         if name not in self.settings.agents:
@@ -289,15 +310,57 @@ class Guard(_Guard):
     def _register(self) -> None:
         stored = {agent.id: agent for agent in self.ledger.agents()}
         for name, entry in self.settings.agents.items():
-            known = stored.get(name)
-            agent = Agent(
-                id=name,
-                owner=entry.owner,
-                purpose=entry.purpose,
-                state=known.state if known else "active",
-                ceiling=entry.ceiling,
-            )
-            if agent != known:
-                record = {"event": "registered", "agent": plain(agent)}
-                draft = Draft(kind="agent", at=self._clock.now(), record=record, agent=name)
-                self.ledger.put_agent(agent, draft)
+            if _entered(name, entry, stored.get(name)) != stored.get(name):
+                self._put_agent(
+                    name,
+                    lambda known, name=name, entry=entry: _entered(name, entry, known),
+                    lambda agent: {"event": "registered", "agent": plain(agent)},
+                )
+
+    def _put_agent(
+        self,
+        name: str,
+        change: Callable[[Agent | None], Agent],
+        record: Callable[[Agent], dict[str, Any]],
+    ) -> None:
+        """Store what `change` makes of the agent as it stands, so that no change made meanwhile is undone."""
+        for _ in range(_AGENT_ROUNDS):
+            now = self._clock.now()
+            # Only the standing of the one agent is asked for; there is no such task.
+            alone = Chain(task="", subject="", actors=(name,), issued_at=now, expires_at=now, scope=())
+            standing = self.ledger.standing(alone)
+            known = standing.agents.get(name)
+            agent = change(known)
+            if agent == known:
+                return
+            draft = Draft(kind="agent", at=now, record=record(agent), agent=name, epoch=standing.epoch)
+            if not self.ledger.put_agent(agent, draft).refused:
+                return
+        raise StateError(f"Agent {name} was not changed: standing changed meanwhile.", advice="Try again.")
+
+
+def _entered(name: str, entry: AgentSettings, known: Agent | None) -> Agent:
+    """The agent as configured, in the state it has: only a person changes that."""
+    return Agent(
+        id=name,
+        owner=entry.owner,
+        purpose=entry.purpose,
+        state=known.state if known else "active",
+        ceiling=entry.ceiling,
+    )
+
+
+def _moved(name: str, known: Agent | None, state: AgentState) -> Agent:
+    if known is None:
+        raise NotFoundError(f"There is no agent {name!r}.")
+    if known.state == state:
+        raise StateError(f"Agent {name} is already {state}.")
+    if known.state == "retired":
+        raise StateError(f"Agent {name} is retired, which is final.", advice=_way_back(known))
+    return msgspec.structs.replace(known, state=state)
+
+
+def _way_back(agent: Agent) -> str:
+    if agent.state == "suspended":
+        return f'hopward agent resume {agent.id} --why "..." lets it go on.'
+    return "hopward agent add registers another one, under a name of its own."

@@ -2,11 +2,12 @@
 
     a message comes in    jsonrpc (strict parse), methods (what each method means)
     and is judged         session: client_side, server_side, endings; pending (what is under way), turn (one
-                          commit per event-loop turn), gate (what a server's sessions share), results, replies
+                          commit per event-loop turn), gate (what a server's sessions share), results,
+                          concealment, replies
     a credential goes on  delivery; authority (the seam), remote (asks one in another process)
     over stdio            run -> stdio: client_end, lines, child
-    over HTTP             serve -> front -> endpoint -> relay: request, visit, headers, sse, http_sessions,
-                          departure, upstream
+    over HTTP             serve -> connection -> front -> endpoint -> relay: request, visit, headers, sse,
+                          http_sessions, departure, upstream
     on the command line   cli (loads the others only when they run)
 
 Nothing here decides: `hopward.Guard` does. The stdio side imports nothing of the HTTP side.

@@ -8,6 +8,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -22,6 +23,9 @@ _LEAVE = 1.5
 _TERMINATE = 1.0
 _LAST_WORDS = 0.5
 """Seconds to leave after stdin closed, to end after SIGTERM, and for output after the process has ended."""
+
+_LOOK_AGAIN = 0.02
+_NO_SIGNAL = 0
 
 STDOUT = 1
 
@@ -58,6 +62,7 @@ class Child(asyncio.SubprocessProtocol):
         self._on_full = on_full
         self._loop = asyncio.get_running_loop()
         self._gone = asyncio.Event()
+        self._left_nobody = False
         self._transport: asyncio.SubprocessTransport | None = None
         self._stdin: asyncio.WriteTransport | None = None
         self._stdout: asyncio.ReadTransport | None = None
@@ -97,32 +102,40 @@ class Child(asyncio.SubprocessProtocol):
             self._stdout.resume_reading()
 
     async def end(self, *, patient: bool) -> None:
-        """Close its stdin, then SIGTERM, then SIGKILL; `patient` gives it time to leave by itself."""
+        """Close its stdin, then SIGTERM, then SIGKILL; `patient` gives it time to leave by itself.
+
+        What it has started and left behind ends too.
+        """
         if self._stdin is not None:
             self._stdin.close()
-        if patient and await self._ended(_LEAVE):
-            return
-        self._signal(signal.SIGTERM)
-        if not await self._ended(_TERMINATE):
-            self._signal(signal.SIGKILL)
-            await self._ended(_TERMINATE)
+        if patient:
+            await self._said_all(_LEAVE)
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            if self._signal(number):
+                await self._emptied(_TERMINATE)
+        await self._said_all(_LAST_WORDS)
         if self._transport is not None:
             self._transport.close()
 
-    async def _ended(self, seconds: float) -> bool:
-        try:
+    async def _said_all(self, seconds: float) -> None:
+        with suppress(TimeoutError):
             await asyncio.wait_for(self._gone.wait(), seconds)
-        except TimeoutError:
-            return False
-        return True
 
-    def _signal(self, number: signal.Signals) -> None:
-        if self._transport is None or self._transport.get_returncode() is not None:
-            return
+    async def _emptied(self, seconds: float) -> None:
+        """Wait until nothing of the process group is left, for at most so long."""
+        until = self._loop.time() + seconds
+        while self._signal(_NO_SIGNAL) and self._loop.time() < until:
+            await asyncio.sleep(_LOOK_AGAIN)
+
+    def _signal(self, number: int) -> bool:
+        """Signal the process and all it has started; False if nobody is left to get it."""
+        if self._transport is None or self._left_nobody:
+            return False
         try:
             os.killpg(self._transport.get_pid(), number)
-        except ProcessLookupError:
-            return
+        except (ProcessLookupError, PermissionError):
+            return False
+        return True
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.SubprocessTransport", transport)
@@ -138,6 +151,8 @@ class Child(asyncio.SubprocessProtocol):
             self._loop.call_later(_LAST_WORDS, self._leave)
 
     def process_exited(self) -> None:
+        # Asked now: later its number may be another's.
+        self._left_nobody = not self._signal(_NO_SIGNAL)
         self._loop.call_later(_LAST_WORDS, self._leave)
 
     def connection_lost(self, exc: Exception | None) -> None:

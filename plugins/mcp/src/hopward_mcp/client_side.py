@@ -162,6 +162,7 @@ class ClientSide:
         pending.forwarded = True
         if not token:
             return Forward(dump(body), message, key)
+        self._gate.concealment.learn(token)
         body["params"] = courier.call_params(body["params"], token)
         return Forward(dump(body), message, key, courier.call_headers(token))
 

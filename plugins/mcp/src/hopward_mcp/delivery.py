@@ -15,6 +15,9 @@ from typing import Any
 
 from hopward import ConfigError, Settings
 
+_LEAST_KEY = 8
+"""Characters of a word that is taken for a key by itself."""
+
 CREDENTIAL_KEY = "dev.hopward/credential"
 
 
@@ -32,8 +35,10 @@ class Courier:
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """What must never reach a client, were the server to repeat it."""
-        return (*self.headers.values(), *self.environment.values())
+        """What must never reach a client, were the server to repeat it: also a key without its `Bearer`."""
+        whole = (*self.headers.values(), *self.environment.values())
+        bare = (value.rpartition(" ")[2] for value in whole)
+        return (*whole, *(word for word in bare if word not in whole and len(word) >= _LEAST_KEY))
 
     @property
     def per_call(self) -> bool:

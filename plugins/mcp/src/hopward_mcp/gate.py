@@ -6,6 +6,7 @@ import logging
 
 from hopward import Chain, Guard, HopwardError
 from hopward_mcp.authority import Authority
+from hopward_mcp.concealment import Concealment
 from hopward_mcp.delivery import Courier
 from hopward_mcp.jsonrpc import Message, MessageError, Parser, error
 from hopward_mcp.methods import SERVER_REQUESTS
@@ -30,6 +31,7 @@ class Gate:
         self.courier = courier
         self.turn = turn
         self.authority = authority
+        self.concealment = Concealment(courier.secrets)
         self.now = asyncio.get_running_loop().time
         self.max_bytes = limits.max_message_bytes
         self.call_timeout = limits.call_timeout_seconds

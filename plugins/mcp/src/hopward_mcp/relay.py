@@ -121,7 +121,7 @@ class Relay:
         headers = {
             **upstream(route.message, self._request.headers),
             **self._session_header(),
-            **(route.headers or await self._visit.introduction(route.message.method or _ANSWER, route.key)),
+            **(route.headers or await self._visit.introduction(route.message.method or _ANSWER)),
         }
         return await self._upstream.request("POST", headers, route.body)
 
@@ -183,14 +183,18 @@ class Relay:
         """Judge one event and pass on what may pass; keep-alives and bare ids pass as they are."""
         if not event.data:
             await self._request.stream(self._opened)
-            await self._request.write(written(event, event.data))
+            await self._write(event, event.data)
         elif event.name in ("", "message"):
             route = await self._visit.from_server(event.data, key)
             if isinstance(route, Forward):
                 await self._request.stream(self._opened)
-                await self._request.write(written(event, route.body))
+                await self._write(event, route.body)
             elif isinstance(route, Reply):
                 await self._back(route)
+
+    async def _write(self, event: Event, data: bytes | None) -> None:
+        # The fields of an event are the server's text as much as its data.
+        await self._request.write(self._visit.session.gate.concealment.concealed(written(event, data)))
 
     async def _back(self, reply: Reply) -> None:
         """Tell the server that its request was refused."""

@@ -10,7 +10,6 @@ from hopward_mcp.methods import LISTINGS, OWN_PREFIX, SUBSCRIPTION_KEY, is_liste
 
 _log = logging.getLogger(__name__)
 
-_REMOVED = b"[credential removed by Hopward]"
 _TASKS_EXTENSION = "io.modelcontextprotocol/tasks"
 
 Visible: TypeAlias = Callable[[Iterable[str]], frozenset[str]]
@@ -67,7 +66,9 @@ def outcome(body: Body, duration: int) -> Outcome:
     result = body.get("result")
     if result is None:
         code = cast("Body", body["error"]).get("code")
-        return Outcome(status="error", error=f"json-rpc {code}", duration=duration)
+        # The log takes no text of the server's.
+        known = type(code) is int and abs(code) < 2**31
+        return Outcome(status="error", error=f"json-rpc {code if known else '?'}", duration=duration)
     status = "tool_error" if result.get("isError") is True else "ok"
     return Outcome(status=status, result_digest=digest(result), duration=duration, size=len(dump(result)))
 
@@ -92,21 +93,3 @@ def with_subscription(content: Body, ids: Callable[[object], object | None]) -> 
     meta = cast("Body", meta)
     own = ids(meta[SUBSCRIPTION_KEY])
     return content if own is None else {**content, "_meta": {**meta, SUBSCRIPTION_KEY: own}}
-
-
-def holds(shown: bytes, secrets: Iterable[str]) -> bool:
-    """Whether a message repeats a credential."""
-    return any(secret and _spelled(secret) in shown for secret in secrets)
-
-
-def concealed(shown: bytes, secrets: Iterable[str]) -> bytes:
-    """A message without the credentials it repeats: against echoes, not against a server that tells."""
-    for secret in secrets:
-        if secret:
-            shown = shown.replace(_spelled(secret), _REMOVED)
-    return shown
-
-
-def _spelled(secret: str) -> bytes:
-    """A secret as it stands inside a JSON string of ours."""
-    return dump(secret)[1:-1]

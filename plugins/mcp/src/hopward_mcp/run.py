@@ -10,6 +10,7 @@ import importlib
 import logging
 import os
 import signal
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import click
@@ -49,17 +50,20 @@ def run(ctx: click.Context, server: str, workflow: str, subject: str, config: Pa
 
 async def _serve(config: Path, server: str, workflow: str, subject: str) -> int:
     _end_on_signal()
-    guard = Guard.open(config)
-    try:
+    async with AsyncExitStack() as stack:
+        guard = Guard.open(config)
+        stack.callback(guard.close)
         workflow = _workflow(guard, server, workflow)
+        attached = courier(guard.settings, server, os.environ)
+        authority = _authority(guard)
+        if authority is not None:
+            stack.push_async_callback(authority.close)
         task = guard.open_task(workflow, subject)
+        stack.callback(_complete, guard, task.id)
         click.echo(f"hopward: {server} is guarded; task {task.id} ({workflow})", err=True)
-        try:
-            return await _pump(guard, server, guard.enter(task.id))
-        finally:
-            _complete(guard, task.id)
-    finally:
-        guard.close()
+        turn = Turn(guard, asyncio.get_running_loop())
+        gate = Gate(guard, server, courier=attached, turn=turn, authority=authority)
+        return await _pump(gate, guard.enter(task.id))
 
 
 def _end_on_signal() -> None:
@@ -71,16 +75,9 @@ def _end_on_signal() -> None:
         asyncio.get_running_loop().add_signal_handler(number, lambda: task.cancelling() or task.cancel())
 
 
-async def _pump(guard: Guard, server: str, chain: Chain) -> int:
-    attached = courier(guard.settings, server, os.environ)
-    turn = Turn(guard, asyncio.get_running_loop())
-    authority = _authority(guard)
-    try:
-        gate = Gate(guard, server, courier=attached, turn=turn, authority=authority)
-        how = await Pump(gate, chain).run(command(guard.settings, server, attached, os.environ), *take_over())
-    finally:
-        if authority is not None:
-            await authority.close()
+async def _pump(gate: Gate, chain: Chain) -> int:
+    started = command(gate.guard.settings, gate.server, gate.courier, os.environ)
+    how = await Pump(gate, chain).run(started, *take_over())
     if not how:
         return 0
     click.echo(f"hopward: the server {how}", err=True)

@@ -13,6 +13,7 @@ import uvloop
 
 from hopward import ConfigError, Guard
 from hopward_mcp.authority import Authority
+from hopward_mcp.connection import Connection
 from hopward_mcp.delivery import courier
 from hopward_mcp.endpoint import Endpoint
 from hopward_mcp.front import Front
@@ -102,7 +103,7 @@ def _config(front: Front) -> uvicorn.Config:
     return uvicorn.Config(
         front,
         log_config=None,
-        http="httptools",
+        http=Connection,
         ws="none",
         lifespan="off",
         log_level="warning",

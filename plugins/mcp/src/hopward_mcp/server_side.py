@@ -14,9 +14,7 @@ from hopward_mcp.jsonrpc import METHOD_NOT_FOUND, REFUSED, Body, Message, Messag
 from hopward_mcp.methods import LISTINGS, SERVER_NOTIFICATIONS
 from hopward_mcp.pending import Asked, Pending, Requests
 from hopward_mcp.results import (
-    concealed,
     filtered,
-    holds,
     outcome,
     unasked_inputs,
     with_subscription,
@@ -36,7 +34,7 @@ class ServerSide:
         self._requests = requests
         self._asked = asked
         self._endings = endings
-        self._secrets = gate.courier.secrets
+        self._concealed = gate.concealment.concealed
 
     def judge(self, raw: bytes, deliver: Deliver, key: int | None = None) -> None:
         """Judge one message; `key` is the request whose stream it came on, where the transport knows it.
@@ -86,9 +84,9 @@ class ServerSide:
                 self._endings.fail(key, _asks_too_much(asked), deliver)
                 return LATER
             body["result"] = result
-        shown = dump(body)
-        if holds(shown, (pending.token, *self._secrets)):
-            shown = concealed(shown, (pending.token, *self._secrets))
+        whole = dump(body)
+        shown = self._concealed(whole)
+        if shown is not whole:
             body = self._gate.read_server(shown).body
         ended = outcome(body, self._endings.duration(pending)) if pending.decision else _UNRECORDED
         self._requests.close(key)
@@ -111,7 +109,7 @@ class ServerSide:
         key = next(self._gate.keys)
         self._asked.open(key, message)
         body = _with_params({**message.body, "id": key}, message, message.params)
-        return Forward(concealed(dump(body), self._secrets), message, key)
+        return Forward(self._concealed(dump(body)), message, key)
 
     def _notification(self, message: Message) -> Route:
         if message.method not in SERVER_NOTIFICATIONS:
@@ -123,7 +121,7 @@ class ServerSide:
                 return None
             params = {**params, "requestId": own}
         body = _with_params(message.body, message, params)
-        return Forward(concealed(dump(body), self._secrets), message)
+        return Forward(self._concealed(dump(body)), message)
 
     def _client_id(self, key: object) -> object | None:
         pending = self._requests.get(key)

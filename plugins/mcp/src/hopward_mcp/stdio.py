@@ -69,7 +69,7 @@ class Pump:
         unasked = self._how
         if not unasked:
             await self._drain()
-            await self._child.end(patient=not self._stopped.is_set())
+        await self._child.end(patient=not (unasked or self._stopped.is_set()))
         self._finish(f"The server {self._how or 'was stopped'}.")
         await self._client.close(_FLUSH)
         return unasked

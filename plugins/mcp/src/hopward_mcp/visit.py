@@ -60,11 +60,10 @@ class Visit:
         self.session.endings.fail(key, failure, answer.deliver)
         return await answer.route()
 
-    async def introduction(self, method: str, key: int | None = None) -> Mapping[str, str]:
+    async def introduction(self, method: str) -> Mapping[str, str]:
         """The headers of a request that calls nothing, where the server wants a token on every request.
 
-        `key` is the request they go with, if it waits for an answer. Raises `HopwardError` when there is no
-        token to be had.
+        Raises `HopwardError` when there is no token to be had.
         """
         gate = self.session.gate
         if gate.courier.by != "authorization":
@@ -74,9 +73,7 @@ class Visit:
         else:
             who = (self.chain, gate.server, method, self.token)
             token = await gate.authority.token(partial(gate.guard.introduction_request, *who))
-        pending = self.session.requests.get(key)
-        if pending is not None:
-            pending.token = token
+        gate.concealment.learn(token)
         return gate.courier.call_headers(token)
 
     def abandon(self, key: int, failure: Failure) -> None:

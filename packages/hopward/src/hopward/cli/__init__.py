@@ -26,7 +26,7 @@ _VERBS = {
         "Write hopward.toml, starter policies, keys and an empty decision log.",
     ),
     "task": ("hopward.cli.task:task", "Open, show, list and complete tasks; get a token for one."),
-    "agent": ("hopward.cli.agent:agent", "Register agents and show them."),
+    "agent": ("hopward.cli.agent:agent", "Register agents, show them, stop them."),
     "revoke": ("hopward.cli.revoke:revoke", "Make a task, agent, subject, token or key stop counting, now."),
     "log": ("hopward.cli.log:log", "Read, follow and verify the decision log."),
     "policy": ("hopward.cli.policy:policy", "Check, test and explain policies."),

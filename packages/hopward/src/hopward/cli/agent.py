@@ -1,5 +1,7 @@
-"""`hopward agent`: register agents and show them."""
+"""`hopward agent`: register agents, show them, stop them."""
 
+from collections.abc import Callable
+from itertools import starmap
 from typing import Any
 
 import click
@@ -7,8 +9,10 @@ import msgspec
 
 from hopward.cli.guarded import pass_guard
 from hopward.cli.output import hint, show_fields, show_json, show_table, tell
+from hopward.cli.person import local_user
 from hopward.cli.session import Session
-from hopward.cli.wording import capability_lines, moment
+from hopward.cli.wording import capability_lines, last_revoked, moment
+from hopward.clock import Instant
 from hopward.model import ACTIONS, SENSITIVITIES, Agent
 from hopward.project import NewAgent, add_agent
 from hopward.wiring import Guard
@@ -16,9 +20,16 @@ from hopward.wiring import Guard
 _ACTION = click.Choice(ACTIONS)
 
 
+def _accounted(verb: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that say who changes an agent's state, and why."""
+    by = click.option("--by", help="Who decides it.  [default: local:USER]")
+    why = click.option("--why", required=True, help="The reason; it stands in the decision log.")
+    return click.argument("name")(why(by(verb)))
+
+
 @click.group()
 def agent() -> None:
-    """Register agents and show them."""
+    """Register agents, show them, stop them."""
 
 
 @agent.command("add")
@@ -45,13 +56,16 @@ def add(session: Session, name: str, owner: str, purpose: str, **ceiling: Any) -
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per agent.")
 @pass_guard
 def list_agents(guard: Guard, as_json: bool) -> None:
-    """List the registered agents."""
-    found = [guard.agent(name) for name in sorted(guard.settings.agents)]
+    """List the registered agents: their state, and when they were last revoked."""
+    found = [
+        (guard.agent(name), last_revoked(guard.ledger.revocations("agent", name)))
+        for name in sorted(guard.settings.agents)
+    ]
     if as_json:
-        for one in found:
-            show_json(one)
+        for one, revoked in found:
+            show_json({**msgspec.to_builtins(one), "revoked": revoked})
     elif found:
-        show_table(["agent", "state", "owner", "purpose"], map(_row, found))
+        show_table(["agent", "state", "revoked", "owner", "purpose"], starmap(_row, found))
     else:
         hint("No agents. hopward agent add registers one.")
 
@@ -82,5 +96,33 @@ def show(guard: Guard, name: str, as_json: bool) -> None:
     )
 
 
-def _row(found: Agent) -> tuple[str, ...]:
-    return (found.id, found.state, found.owner, found.purpose)
+@agent.command("suspend")
+@_accounted
+@pass_guard
+def suspend(guard: Guard, name: str, why: str, by: str | None) -> None:
+    """Stop an agent until it is resumed: every call is refused, and it gets no task."""
+    guard.set_agent_state(name, "suspended", by=by if by is not None else local_user(), why=why)
+    tell(f"Suspended agent {name}: its next call is refused, and no task is opened for it.")
+    hint(f"hopward agent resume {name} lets it go on, in tasks that are still open too.")
+
+
+@agent.command("resume")
+@_accounted
+@pass_guard
+def resume(guard: Guard, name: str, why: str, by: str | None) -> None:
+    """Let a suspended agent go on."""
+    guard.set_agent_state(name, "active", by=by if by is not None else local_user(), why=why)
+    tell(f"Resumed agent {name}: it may go on in tasks that are still open, and be given new ones.")
+
+
+@agent.command("retire")
+@_accounted
+@pass_guard
+def retire(guard: Guard, name: str, why: str, by: str | None) -> None:
+    """Stop an agent for good: as suspended, and it can never be resumed."""
+    guard.set_agent_state(name, "retired", by=by if by is not None else local_user(), why=why)
+    tell(f"Retired agent {name} for good: its next call is refused, and no task is opened for it.")
+
+
+def _row(found: Agent, revoked: Instant | None) -> tuple[str, ...]:
+    return (found.id, found.state, "" if revoked is None else moment(revoked), found.owner, found.purpose)

@@ -54,12 +54,16 @@ def asked(words: Sequence[str], tools: Sequence[Tool], agent: Agent, moment: Mom
     return Question(call, tool, agent, moment, nearest(name, [known.full_name for known in tools]))
 
 
-def explained(engine: CedarEngine, question: Question) -> dict[str, Any]:
-    """The answer as plain JSON: classification, task, ceiling, what each policy does, and the verdict."""
+def explained(engine: CedarEngine, question: Question, standing: str) -> dict[str, Any]:
+    """The answer as plain JSON: classification, task, ceiling, what each policy does, and the verdict.
+
+    `standing` is what is said about the agent's own; the verdict does not go by it.
+    """
     call, tool, agent, moment = question.call, question.tool, question.agent, question.moment
     answer: dict[str, Any] = {
         "call": plain(call),
         "agent": agent.id,
+        "standing": standing,
         "task": moment.task.id if moment else "",
     }
     if moment is not None and moment.fallen is not None:
@@ -93,7 +97,7 @@ def show_explained(answer: dict[str, Any]) -> None:
     fields = [
         ("call", f"{call['server']}/{call['tool']} {json.dumps(call['arguments'], ensure_ascii=False)}")
     ]
-    fields.append(("agent", answer["agent"]))
+    fields += [("agent", answer["agent"]), ("standing", answer["standing"])]
     if tool is not None:
         labels = f"{tool['action']}, {tool['sensitivity']}, {tool['integrity']}, at {tool['destination']}"
         fields.append(("classified", labels))

@@ -13,9 +13,10 @@ from hopward.classification import classified
 from hopward.cli.explanation import Moment, asked, explained, show_explained
 from hopward.cli.output import hint, show_json, show_table, tell
 from hopward.cli.session import Session
+from hopward.cli.wording import standing_line
 from hopward.clock import SystemClock
 from hopward.config import read_settings
-from hopward.errors import NotFoundError
+from hopward.errors import LedgerError, NotFoundError
 from hopward.ledger import SqliteLedger
 from hopward.model import Agent, Tool
 from hopward.policies import load_engine, read_cases, run_cases
@@ -77,7 +78,9 @@ def check(session: Session, rewrite: bool, as_json: bool) -> None:
             }
         )
         return
-    tell(f"{len(engine.policies)} policies fit the {len(loaded.tools)} classified tools. {engine.policy_set}")
+    policies = "1 policy fits" if len(engine.policies) == 1 else f"{len(engine.policies)} policies fit"
+    tools = "1 classified tool" if len(loaded.tools) == 1 else f"{len(loaded.tools)} classified tools"
+    tell(f"{policies} the {tools}. {engine.policy_set}")
     show_table(
         ["policy", "effect", "where", "reason"],
         [(one.id, one.effect, f"{one.file}:{one.line}", one.reason) for one in engine.policies],
@@ -147,7 +150,8 @@ def explain(
     if found is None:
         known = ", ".join(sorted(loaded.settings.agents)) or "none"
         raise NotFoundError(f"There is no agent {name!r}.", advice=f"Registered agents: {known}")
-    answer = explained(loaded.engine, asked((tool, *arguments), loaded.tools, found, moment))
+    question = asked((tool, *arguments), loaded.tools, found, moment)
+    answer = explained(loaded.engine, question, _standing(loaded.settings, name))
     if as_json:
         show_json(answer)
     else:
@@ -160,3 +164,13 @@ def _moment(settings: Settings, task_id: str) -> Moment:
         task = ledger.task(task_id)
         chain = entered(task)
         return Moment(task, ledger.usage(task_id), why_fallen(ledger.standing(chain), chain, clock.now()))
+
+
+def _standing(settings: Settings, name: str) -> str:
+    """What keeps the agent from acting. Policies can be explained without a decision log, too."""
+    try:
+        with closing(SqliteLedger.open(settings.log_file, clock=SystemClock())) as ledger:
+            registered = next((one for one in ledger.agents() if one.id == name), None)
+            return standing_line(registered, ledger.revocations("agent", name)) if registered else ""
+    except LedgerError:
+        return "not known: the decision log cannot be read"

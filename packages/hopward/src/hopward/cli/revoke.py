@@ -5,7 +5,9 @@ import click
 from hopward.cli.guarded import pass_guard
 from hopward.cli.output import hint, tell
 from hopward.cli.person import local_user
+from hopward.ledger import RowFilter
 from hopward.model import RevocationKind
+from hopward.policy import nearest
 from hopward.wiring import Guard
 
 _MEANING = {
@@ -17,6 +19,10 @@ _MEANING = {
 }
 
 
+_MANY = 100_000
+"""How many tasks, the latest, are looked through for a subject."""
+
+
 @click.command()
 @click.argument("kind", type=click.Choice(["task", "agent", "subject", "token", "key"]))
 @click.argument("name", metavar="ID")
@@ -24,8 +30,39 @@ _MEANING = {
 @click.option("--by", help="Who revokes.  [default: local:USER]")
 @pass_guard
 def revoke(guard: Guard, kind: RevocationKind, name: str, why: str, by: str | None) -> None:
-    """Make a task, agent, subject, token (its jti) or signing key (its kid) stop counting, now."""
+    """Make a task, agent, subject, token (its jti) or signing key (its kid) stop counting, now.
+
+    Options come before an ID that begins with a hyphen: hopward revoke key --why TEXT -- -ID
+    """
     guard.revoke(kind, name, by=by if by is not None else local_user(), why=why)
     tell(f"Revoked {kind} {name}: {_MEANING[kind]}.")
+    _warn_of_unknown(guard, kind, name)
     if kind in ("agent", "subject"):
         hint("A task opened from now on counts again, and hopward mcp run opens one for each session.")
+    if kind == "agent":
+        hint(f"To stop it until you say otherwise: hopward agent suspend {name}; for good: agent retire.")
+
+
+def _warn_of_unknown(guard: Guard, kind: RevocationKind, name: str) -> None:
+    """Said after the fact: a name unknown here may be known elsewhere, so it is revoked all the same."""
+    if kind == "subject":
+        known, told = _subjects(guard), "No task here has that subject"
+    elif kind == "key":
+        known, told = _keys(guard), "No key known here has that kid"
+    else:
+        return
+    if name not in known:
+        near = nearest(name, sorted(known)) or "."
+        hint(f"{told}{near} It is revoked all the same; check the spelling of {name}.")
+
+
+def _subjects(guard: Guard) -> set[str]:
+    return {task.subject for task in guard.ledger.tasks(limit=_MANY)}
+
+
+def _keys(guard: Guard) -> set[str]:
+    """The keys that sign tokens: those published now, and those the log tells of."""
+    published = {str(key["kid"]) for key in guard.issuer.jwks()["keys"]}
+    rows = guard.ledger.rows(RowFilter(kind="key"))
+    named = (row.record.get(part) for row in rows for part in ("active", "retired", "withdrawn"))
+    return published | {kid for kid in named if isinstance(kid, str)}

@@ -5,7 +5,7 @@ from typing import TypeGuard
 
 from hopward.clock import SECOND, Instant, iso
 from hopward.constraint import describe
-from hopward.model import Capability
+from hopward.model import Agent, Capability, Revocation
 
 _LAST = 253_402_300_800 * SECOND
 """The first instant of the year 10000, which has no text."""
@@ -24,6 +24,21 @@ def moment(instant: Instant) -> str:
 def short(text: str) -> str:
     """The time of a log row, cut to the second."""
     return text[:19].replace("T", " ") + "Z"
+
+
+def last_revoked(revocations: Iterable[Revocation]) -> Instant | None:
+    """When something was revoked last, if it was."""
+    return max((revocation.at for revocation in revocations), default=None)
+
+
+def standing_line(agent: Agent, revocations: Iterable[Revocation]) -> str:
+    """What keeps an agent from acting, whatever the policies say; empty if nothing does."""
+    told = "" if agent.state == "active" else f"{agent.state}: every call is refused"
+    revoked = last_revoked(revocations)
+    if revoked is None:
+        return told
+    ended = f"revoked {moment(revoked)}: calls in tasks opened until then are refused"
+    return f"{told}; {ended}" if told else ended
 
 
 def capability_lines(capabilities: Iterable[Capability]) -> Iterator[str]:
