@@ -146,6 +146,16 @@ def test_protecting_twice_decides_once(till: Till) -> None:
     assert till.verdicts() == ["permit"]
 
 
+def test_a_guarded_copy_whose_function_was_replaced_can_be_protected_again(till: Till) -> None:
+    (pay,) = till.hopward.protect([till.sync_tool()])
+    assert isinstance(pay, StructuredTool)
+    pay.func = till.pay
+    (again,) = till.hopward.protect([pay])
+    with till.task(), pytest.raises(PermissionError):
+        again.invoke({"amount": 999})
+    assert till.paid == []
+
+
 def test_a_copy_of_a_guarded_copy_is_guarded_under_its_first_name(till: Till) -> None:
     (pay,) = till.hopward.install().protect([till.sync_tool()])
     renamed = pay.model_copy(update={"name": "look"})
@@ -298,10 +308,19 @@ class Early(BaseTool):
         return "run"
 
 
+class Batching(Early):
+    """The same for several at once."""
+
+    invoke = BaseTool.invoke
+
+    def batch(self, *args: Any, **kwargs: Any) -> Any:
+        return ["already done"]
+
+
 @pytest.mark.parametrize(
     "given",
-    [Early(), {"type": "web_search"}, "pay", 5, Tool(name="look", func=str, description="look")],
-    ids=["own invoke", "provider-side", "text", "number", "builtin"],
+    [Early(), Batching(), {"type": "web_search"}, "pay", 5, Tool(name="look", func=str, description="look")],
+    ids=["own invoke", "own batch", "provider-side", "text", "number", "builtin"],
 )
 def test_what_cannot_be_guarded_is_not_accepted(till: Till, given: Any) -> None:
     with pytest.raises(TypeError):

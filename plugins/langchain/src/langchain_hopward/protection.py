@@ -14,7 +14,7 @@ from langchain_core.tools import BaseTool, StructuredTool, Tool, tool
 from langchain_hopward.enforcer import Enforcer, Entry
 from langchain_hopward.parameters import Parameters
 
-_ENTRANCES = ("invoke", "ainvoke", "run", "arun")
+_ENTRANCES = ("invoke", "ainvoke", "run", "arun", "batch", "abatch", "stream", "astream")
 _KNOWN = ("langchain_core.", "langchain_hopward.")
 _PLAIN_RUN = (StructuredTool._run, Tool._run)  # pyright: ignore[reportPrivateUsage] - compared, not called
 _PLAIN_ARUN = (BaseTool._arun, StructuredTool._arun, Tool._arun)  # pyright: ignore[reportPrivateUsage]
@@ -37,7 +37,7 @@ class Protection:
             if not callable(original):
                 raise TypeError(f"{original!r} is no tool of this process, so it cannot be guarded here")
             original = tool(original)
-        if type(original) in self._copies:
+        if type(original) in self._copies and self._intact(original):
             return original
         _check(type(original))
         copy = original.model_copy(update=self._functions(original))
