@@ -114,6 +114,12 @@ def test_any_error_inside_is_a_refusal_that_tells_nothing(
     assert (caught.value.__cause__, caught.value.__suppress_context__) == (None, True)
 
 
+@pytest.mark.parametrize("serialized", [None, {}, {"name": None}, {"name": 5}], ids=str)
+def test_an_event_that_makes_no_sense_is_a_refusal(till: Till, serialized: Any) -> None:
+    with till.task(), pytest.raises(AuthorizationDenied):
+        till.hopward.handler().on_tool_start(serialized, "", run_id=uuid.uuid4(), inputs={})
+
+
 def test_a_log_that_cannot_be_written_refuses_everything(till: Till) -> None:
     (pay,) = till.hopward.install().protect([till.sync_tool()])
     scope = till.task()
