@@ -329,6 +329,19 @@ def test_a_disabled_subject_or_agent_cannot_exchange(place: Installation) -> Non
         place.clock.advance(SECOND)
 
 
+@pytest.mark.parametrize("stopped", ["helper", "other"])
+def test_every_agent_of_a_chain_must_count_when_its_token_is_exchanged(
+    place: Installation, stopped: str
+) -> None:
+    claims = opened(place, access(place, place.open_task()).token)
+    claims["act"] = {"sub": "agent:other", "act": {"sub": "agent:helper"}}
+    token = sign(claims | {"client_id": "other"}, place.keyring.signing, "at+jwt")
+    assert for_call(place, token).scope == ("desk/refund",)
+    place.put_agent(an_agent(stopped, state="suspended"))
+    with pytest.raises(ExchangeRefusedError, match=f"{stopped} is suspended"):
+        for_call(place, token)
+
+
 def test_a_new_actor_token_does_not_revive_what_was_issued_before_a_cutoff(place: Installation) -> None:
     """The chain to be is as old as the older of its two tokens."""
     task = place.open_task()

@@ -1,6 +1,7 @@
 """The keys of a proxy whose authority is another process: published ones, its own, and no other."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,19 @@ def test_a_key_is_published_before_anything_is_signed_with_it(ring: KeyRing, fol
     with pytest.raises(OSError, match="directory"):
         ring._replace(SigningKey.generate("ES256"), ())
     assert active not in PublishedKeys(folder, FixedClock()).verification_keys()
+
+
+def test_rotations_at_the_same_moment_take_turns_and_lose_no_key(
+    ring: KeyRing, folder: Path, clock: FixedClock
+) -> None:
+    rings = [KeyRing.open(folder, clock=clock) for _ in range(4)]
+    first = ring.signing.kid
+    with ThreadPoolExecutor(len(rings)) as threads:
+        made = list(threads.map(lambda one: [one.rotate(keep=60).kid for _ in range(5)], rings))
+    kids = {first, *(kid for each in made for kid in each)}
+    assert len(kids) == 21
+    assert set(ring.verification_keys()) == kids
+    assert published(folder) == ring.jwks()
 
 
 @pytest.mark.parametrize("stale", ["", "{", '{"keys": []}'])

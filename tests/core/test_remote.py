@@ -292,6 +292,7 @@ DETAIL = {
         {"client_id": None},
         {"exp": NOON // SECOND + 61},
         {"iat": NOON // SECOND - 1, "exp": NOON // SECOND + 60},
+        {"iat": NOON // SECOND + 4, "exp": NOON // SECOND + 61},
         {"exp": NOON // SECOND - 1, "iat": NOON // SECOND - 9},
         {"jti": None},
         {"cnf": {"jkt": "x"}},

@@ -1,14 +1,12 @@
 """A guard opened from files: tasks, revocation, callers, and policy changes in the log."""
 
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from collections.abc import Callable
 from pathlib import Path
-from threading import Barrier
 
 import pytest
 
 from hopward import CredentialVerifier, Guard, NotFoundError, Outcome, StateError, TokenError, ToolCall
-from hopward.clock import SECOND
+from hopward.clock import SECOND, Instant
 from hopward.errors import ConfigError
 from hopward.ledger import RowFilter
 from hopward.model import AgentState, RevocationKind
@@ -212,24 +210,52 @@ def test_a_stopped_agent_stays_stopped_when_the_guard_is_opened_again(
     assert again.authorize(READ, chain).verdict.reason == f"agent_{state}"
 
 
-def test_of_many_who_retire_and_resume_an_agent_at_once_retiring_wins(
+class Interrupted(FixedClock):
+    """A clock at whose n-th reading something else happens first, as another process would have it."""
+
+    def __init__(self, nth: int, event: Callable[[], None]) -> None:
+        super().__init__(NOON)
+        self.left, self._event = nth, event
+
+    def now(self) -> Instant:
+        self.left -= 1
+        if self.left == 0:
+            self._event()
+        return super().now()
+
+
+def test_an_agent_retired_while_another_process_resumes_it_stays_retired(
     config: Path, clock: FixedClock
 ) -> None:
-    guards = [opened(config, clock) for _ in range(4)]
-    guards[0].set_agent_state("assistant", "suspended", by="ops", why="odd calls")
-    together = Barrier(len(guards))
+    other = opened(config, clock)
+    other.set_agent_state("assistant", "suspended", by="ops", why="odd calls")
+    late = Interrupted(0, lambda: other.set_agent_state("assistant", "retired", by="ops", why="replaced"))
+    guard = opened(config, late)
+    late.left = 1
+    with pytest.raises(StateError, match="retired, which is final"):
+        guard.set_agent_state("assistant", "active", by="bo", why="looked at")
+    assert guard.agent("assistant").state == "retired"
 
-    def change(guard: Guard, state: AgentState) -> None:
-        together.wait()
-        with suppress(StateError):
-            guard.set_agent_state("assistant", state, by="ops", why="at once")
 
-    states: list[AgentState] = ["active", "retired", "active", "retired"]
-    with ThreadPoolExecutor() as pool:
-        list(pool.map(change, guards, states))
-    assert guards[0].agent("assistant").state == "retired"
-    rows = guards[0].ledger.rows(RowFilter(kind="agent", oldest_first=True))
-    assert [row.record["event"] for row in rows][-1] == "retired"
+def test_an_agent_suspended_while_its_changed_entry_is_registered_stays_suspended(
+    config: Path, clock: FixedClock
+) -> None:
+    other = opened(config, clock)
+    reading, interrupted = 0, True
+    while interrupted:
+        reading += 1
+        config.write_text(CONFIG.replace('owner = "ops"', f'owner = "owner {reading}"'))
+        late = Interrupted(
+            reading, lambda: other.set_agent_state("assistant", "suspended", by="ops", why="odd calls")
+        )
+        opened(config, late).close()
+        interrupted = late.left <= 0
+        agent = other.ledger.agent("assistant")
+        assert agent.owner == f"owner {reading}"
+        assert agent.state == ("suspended" if interrupted else "active")
+        if interrupted:
+            other.set_agent_state("assistant", "active", by="ops", why="looked at")
+    assert reading > 1
 
 
 def test_who_stopped_an_agent_and_why_stands_in_the_log(config: Path, clock: FixedClock) -> None:

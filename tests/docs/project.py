@@ -38,6 +38,8 @@ def support_desk(folder: Path) -> None:
         guard.complete_task(task.id)
         other = guard.open_task("support", "ines@desk.example")
         guard.revoke("task", other.id, by="local:ines", why="opened by mistake")
+        guard.set_agent_state("support-agent", "suspended", by="local:ines", why="odd refunds")
+        guard.set_agent_state("support-agent", "active", by="local:ines", why="it was the ticket")
 
 
 def _reject_a_policy(path: Path, guard: Guard, clock: FixedClock) -> None:

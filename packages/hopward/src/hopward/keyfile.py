@@ -1,11 +1,12 @@
 """Key files on disk: who may read and change them, how they are read, and how they are put in place."""
 
+import fcntl
 import json
 import os
 import secrets
 import stat
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -111,6 +112,17 @@ def write(path: Path, document: Mapping[str, Any], *, new: bool = False, mode: i
         with suppress(FileNotFoundError):
             os.unlink(temporary)
     _sync_folder(path.parent)
+
+
+@contextmanager
+def alone(folder: Path) -> Generator[None]:
+    """No other process that says the same changes the keys in a folder meanwhile."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _check_access(path: Path, found: os.stat_result, *, own: bool, private: bool) -> None:

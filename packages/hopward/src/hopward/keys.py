@@ -7,8 +7,7 @@
     agents/NAME.json     an agent's key, where one was made on this machine
 
 Private files are mode 0600 in folders of mode 0700; every file is replaced whole. A running process notices a
-rotation made by another at its next use of a key. Of two rotations at the very same moment the later one
-stands; what the other key had signed by then is refused.
+rotation made by another at its next use of a key. Rotations take turns.
 """
 
 import re
@@ -109,32 +108,35 @@ class KeyRing:
 
     def publish(self) -> None:
         """Bring `jwks.json` up to date, for the proxies that verify with it; raises `ConfigError`."""
-        self._publish(self.jwks())
+        with keyfile.alone(self._folder):
+            self._publish(self.jwks())
 
     def rotate(self, *, keep: int) -> SigningKey:
         """Sign with a new key from now on. The old one verifies for `keep` seconds more, and is then dropped.
 
         `keep` must be at least the longest life of a token it signed; its private part is gone at once.
         """
-        ring = self._fresh()
-        old = ring.active
-        until = self._clock.now() + keep * SECOND
-        retired = (Retired(old.verification(), old.public_jwk(), until), *self._serving(ring))
-        return self._replace(SigningKey.generate(old.algorithm), retired)
+        with keyfile.alone(self._folder):
+            ring = self._fresh()
+            old = ring.active
+            until = self._clock.now() + keep * SECOND
+            retired = (Retired(old.verification(), old.public_jwk(), until), *self._serving(ring))
+            return self._replace(SigningKey.generate(old.algorithm), retired)
 
     def drop(self, kid: str) -> bool:
         """Neither publish nor accept a key of the authority any more; a new one signs if it was the one that
         did. False if there is no such key here.
         """
-        ring = self._fresh()
-        kept = [entry for entry in self._serving(ring) if entry.key.kid != kid]
-        if kid == ring.active.kid:
-            self._replace(SigningKey.generate(ring.active.algorithm), kept)
-        elif len(kept) < len(ring.retired):
-            self._replace(ring.active, kept)
-        else:
-            return False
-        return True
+        with keyfile.alone(self._folder):
+            ring = self._fresh()
+            kept = [entry for entry in self._serving(ring) if entry.key.kid != kid]
+            if kid == ring.active.kid:
+                self._replace(SigningKey.generate(ring.active.algorithm), kept)
+            elif len(kept) < len(ring.retired):
+                self._replace(ring.active, kept)
+            else:
+                return False
+            return True
 
     def create_agent_key(self, name: str, algorithm: Algorithm) -> SigningKey:
         """Make a key for an agent on this machine; raises `ConfigError` if it has one."""
@@ -166,7 +168,6 @@ class KeyRing:
         """Published first: no proxy may meet a token whose key it cannot know yet."""
         self._publish(_public(active, retired))
         keyfile.write(self._folder / AUTHORITY, _document(active, retired))
-        self.publish()
         return self._fresh().active
 
     def _publish(self, document: dict[str, Any]) -> None:

@@ -28,8 +28,9 @@ class CredentialVerifier:
         claims = verifier.verify(token, tool="refund", arguments={"ticket": 7, "amount": 20})
 
     `jwks` is the authority's JWKS document, or a function that fetches it: called again when a token names
-    an unknown key, at most every 10 seconds, and once the keys are 5 minutes old, so that a key withdrawn by
-    the authority stops counting. What the function raises fails the call at hand.
+    an unknown key, at most every 10 seconds (the fetch at the start aside, so that a key rotated right after
+    it is found at once), and once the keys are 5 minutes old, so that a key withdrawn by the authority stops
+    counting. What the function raises fails the call at hand.
 
     Used `jti`s are remembered in this process until they expire; when there are too many of them to remember,
     further credentials are refused.
@@ -53,6 +54,7 @@ class CredentialVerifier:
         self._size = size
         self._keys = self._fetched()
         self._fetched_at = self._clock.now()
+        self._fetched_again_at: Instant | None = None
         self._used: set[str] = set()
         self._expiries: list[tuple[Instant, str]] = []
         self._forgotten: Instant = 0
@@ -78,20 +80,21 @@ class CredentialVerifier:
         return verified.claims
 
     def _verified(self, token: str, now: Instant) -> Verified:
-        self._refreshed(now, _STALE)
+        self._refreshed(now, for_unknown=False)
         try:
             return verify(token, self._keys, self._expected, now)
         except TokenError as error:
-            if error.error != "unknown_key" or not self._refreshed(now, _REFRESH):
+            if error.error != "unknown_key" or not self._refreshed(now, for_unknown=True):
                 raise
         return verify(token, self._keys, self._expected, now)
 
-    def _refreshed(self, now: Instant, age: int) -> bool:
+    def _refreshed(self, now: Instant, *, for_unknown: bool) -> bool:
         with self._lock:
+            last, age = (self._fetched_again_at, _REFRESH) if for_unknown else (self._fetched_at, _STALE)
             # A clock set back must not put the next look off.
-            if 0 <= now - self._fetched_at < age:
+            if last is not None and 0 <= now - last < age:
                 return False
-            self._fetched_at = now
+            self._fetched_at = self._fetched_again_at = now
         self._keys = self._fetched()
         return True
 

@@ -325,14 +325,14 @@ class Guard(_Guard):
     ) -> None:
         """Store what `change` makes of the agent as it stands, so that no change made meanwhile is undone."""
         for _ in range(_AGENT_ROUNDS):
-            now = self._clock.now()
             # Only the standing of the one agent is asked for; there is no such task.
-            alone = Chain(task="", subject="", actors=(name,), issued_at=now, expires_at=now, scope=())
+            alone = Chain(task="", subject="", actors=(name,), issued_at=0, expires_at=0, scope=())
             standing = self.ledger.standing(alone)
             known = standing.agents.get(name)
             agent = change(known)
             if agent == known:
                 return
+            now = self._clock.now()
             draft = Draft(kind="agent", at=now, record=record(agent), agent=name, epoch=standing.epoch)
             if not self.ledger.put_agent(agent, draft).refused:
                 return
