@@ -58,6 +58,14 @@ def test_a_session_gets_the_credential_of_its_call(authority: Authority) -> None
     assert token not in authority.log_text()
 
 
+def test_a_credential_does_not_outlive_the_session_token_it_was_got_with(authority: Authority) -> None:
+    token = session_token(authority, authority.open_task())
+    authority.clock.set(NOON + 50 * SECOND)
+    answer = asked(authority, token)
+    assert answer.status_code == 200, answer.text
+    assert authority.claims(answer.json()["access_token"])["exp"] == NOON // SECOND + 60
+
+
 def test_a_session_token_is_refused_from_anyone_but_the_proxy(authority: Authority) -> None:
     task = authority.open_task()
     for client in ("helper", "other"):
