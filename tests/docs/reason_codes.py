@@ -43,7 +43,7 @@ SPELLED: dict[str, tuple[str, ...]] = {
     'f"agent_{agent.state}"': tuple(f"agent_{s}" for s in get_args(AgentState) if s != "active"),
     'f"{revocation.kind}_revoked"': tuple(f"{kind}_revoked" for kind in get_args(RevocationKind)),
     'f"http_{status}"': ("http_STATUS",),
-    "f\"json-rpc {(code if known else '?')}\"": ("json-rpc CODE",),
+    'f"json-rpc {shown}"': ("json-rpc CODE",),
     'f"no_credential {failure.error}"': ("no_credential CODE",),
 }
 """Codes put together from parts, by the expression that does so (as `ast.unparse` writes it)."""

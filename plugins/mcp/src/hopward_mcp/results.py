@@ -67,8 +67,8 @@ def outcome(body: Body, duration: int) -> Outcome:
     if result is None:
         code = cast("Body", body["error"]).get("code")
         # The log takes no text of the server's.
-        known = type(code) is int and abs(code) < 2**31
-        return Outcome(status="error", error=f"json-rpc {code if known else '?'}", duration=duration)
+        shown = code if type(code) is int and abs(code) < 2**31 else "?"
+        return Outcome(status="error", error=f"json-rpc {shown}", duration=duration)
     status = "tool_error" if result.get("isError") is True else "ok"
     return Outcome(status=status, result_digest=digest(result), duration=duration, size=len(dump(result)))
 
