@@ -13,6 +13,7 @@ from typing import Literal
 
 import pytest
 
+from hopward.errors import LedgerError
 from hopward.ledger import SqliteLedger
 from hopward.ledger.store import Store
 from hopward.testing.clock import FixedClock
@@ -34,6 +35,21 @@ def test_only_the_owner_may_read_the_files_and_enter_the_folder(open_ledger: Ope
     modes = {entry.name: stat.S_IMODE(entry.stat().st_mode) for entry in path.parent.iterdir()}
     assert modes == {"log.db": 0o600, "log.db-wal": 0o600, "log.db-shm": 0o600}
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
+def test_a_log_that_everyone_may_change_is_not_opened(open_ledger: Open, path: Path) -> None:
+    """Tasks and revocations stand in it: who can change it can open tasks and take revocations back."""
+    open_ledger().close()
+    for place, mode in ((path, 0o602), (path, 0o666), (path.parent, 0o703), (path.parent, 0o777)):
+        before = place.stat().st_mode
+        place.chmod(mode)
+        with pytest.raises(LedgerError, match="can be changed by everyone") as refused:
+            open_ledger()
+        assert (refused.value.error, str(place) in refused.value.advice) == ("log_exposed", True)
+        place.chmod(before)
+    path.parent.chmod(0o1777)
+    path.chmod(0o664)
+    assert open_ledger().record([a_draft()])
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import importlib
 import os
 import secrets
 import sqlite3
+import stat
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,14 +49,18 @@ class Store:
     def prepare(self, *, create: bool) -> None:
         """See that the file exists, may be written, is ours, has the present schema and is in WAL mode.
 
-        Raises `LedgerError` where it is not so. Without `create` a missing file is an error, and an empty one
-        always is: a log that has vanished or was emptied must not come back without its revocations.
+        Raises `LedgerError` where it is not so, and where everyone could change the file, in which tasks and
+        revocations stand. Without `create` a missing file is an error, and an empty one always is: a log that
+        has vanished or was emptied must not come back without its revocations.
         """
         try:
             if create and not self.path.exists():
                 _create(self.path)
             if not self.path.is_file():
                 raise _missing(self.path)
+            for place in (self.path, self.path.parent):
+                if _anyone_may_change(os.stat(place).st_mode):
+                    raise _exposed(self.path, place)
             if not os.access(self.path, os.R_OK | os.W_OK, effective_ids=_EFFECTIVE_IDS):
                 raise _read_only(self.path)
         except OSError as error:
@@ -170,6 +175,21 @@ def _missing(path: Path) -> LedgerError:
         f"There is no decision log at {path}.",
         error="log_missing",
         advice="Run `hopward init` to make one, or restore it from a backup: it holds the revocations.",
+    )
+
+
+def _anyone_may_change(mode: int) -> bool:
+    """Whether everyone may write a file, or put another in its place in a folder (not with a sticky bit)."""
+    if os.name != "posix":
+        return False
+    return bool(mode & stat.S_IWOTH) and not (stat.S_ISDIR(mode) and mode & stat.S_ISVTX)
+
+
+def _exposed(path: Path, place: Path) -> LedgerError:
+    return LedgerError(
+        f"The decision log {path} can be changed by everyone on this machine.",
+        error="log_exposed",
+        advice=f"chmod o-w {place}, then run `hopward log verify`.",
     )
 
 
