@@ -148,6 +148,22 @@ def test_explain_answers_what_the_guard_would_decide(
     assert (said["name"], said["reason"]) == (decided.name, decided.reason)
 
 
+def test_explain_holds_another_agent_to_the_ceiling_of_the_tasks_own(desk: Shell) -> None:
+    path = desk.folder / "hopward.toml"
+    agent = path.read_text().partition("[agents.assistant]")[2].partition("[servers")[0]
+    narrow = agent.replace('"read", "pay"', '"read"')
+    path.write_text(
+        path.read_text().replace(
+            f"[agents.assistant]{agent}", f"[agents.assistant]{narrow}[agents.other]{agent}"
+        )
+    )
+    task = desk("task open --workflow tickets --json").json["id"]
+    found = desk(f"policy explain --task {task} --agent other desk/refund amount=20 --json").json
+    assert found["verdict"]["reason"] == "over_ceiling"
+    found = desk("policy explain --agent other desk/refund amount=20 --json").json
+    assert found["verdict"]["name"] == "permit"
+
+
 def test_explain_says_when_the_task_no_longer_counts(desk: Shell) -> None:
     task = desk("task open --workflow tickets --json").json["id"]
     desk(f"task complete {task}")

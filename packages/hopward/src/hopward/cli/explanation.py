@@ -21,11 +21,12 @@ _PLENTY = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """A task as it stands: what it has used, and why it no longer counts (empty if it does)."""
+    """A task as it stands: what it has used, why it no longer counts (None if it does), its own agent."""
 
     task: Task
     used: Usage
     fallen: tuple[str, str] | None
+    agent: Agent | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,9 @@ def explained(engine: CedarEngine, question: Question, standing: str) -> dict[st
         told = f"{call.name} is not classified{question.near}"
         return {**answer, "verdict": _deny(*(_fallen(moment) or ("tool_unclassified", told)))}
     found = engine.explain(call, tool, agent, _facts(agent, moment))
-    ceiling = capability.explain_any(agent.ceiling, call, tool)
+    # As the guard does: the task's own agent is in the chain too, and bounds what it hands on.
+    chain = (agent, *([moment.agent] if moment and moment.agent else []))
+    ceiling = next(filter(None, (capability.explain_any(one.ceiling, call, tool) for one in chain)), "")
     outside = capability.explain_any(moment.task.capabilities, call, tool) if moment else ""
     first = (
         _fallen(moment)

@@ -163,7 +163,8 @@ def _moment(settings: Settings, task_id: str) -> Moment:
     with closing(SqliteLedger.open(settings.log_file, clock=clock)) as ledger:
         task = ledger.task(task_id)
         chain = entered(task)
-        return Moment(task, ledger.usage(task_id), why_fallen(ledger.standing(chain), chain, clock.now()))
+        fallen = why_fallen(ledger.standing(chain), chain, clock.now())
+        return Moment(task, ledger.usage(task_id), fallen, _agents(settings).get(task.agent))
 
 
 def _standing(settings: Settings, name: str) -> str:
