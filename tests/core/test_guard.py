@@ -512,6 +512,23 @@ def test_a_listing_is_empty_once_the_task_has_ended() -> None:
     assert bench.guard.visible(bench.chain, "desk", ["read_ticket"]) == frozenset()
 
 
+class UnreadableLedger(MemoryLedger):
+    """Cannot be read any more."""
+
+    def standing(self, chain: Chain) -> Standing:
+        raise LedgerError("The log is gone.")
+
+
+def test_a_chain_stands_until_what_it_stands_on_has_ended_or_cannot_be_read() -> None:
+    bench = Bench()
+    assert bench.guard.stands(bench.chain)
+    assert not bench.guard.stands(msgspec.structs.replace(bench.chain, expires_at=NOON))
+    assert not bench.guard.stands(msgspec.structs.replace(bench.chain, actors=("stranger",)))
+    bench.ledger.set_task_state("task_1", "completed", _draft("task"))
+    assert not bench.guard.stands(bench.chain)
+    assert not Bench(ledger=UnreadableLedger(FixedClock())).guard.stands(bench.chain)
+
+
 def test_the_log_keeps_as_much_of_the_arguments_as_configured() -> None:
     for mode, kept in (("full", True), ("redacted", False), ("digest", False)):
         settings = LogSettings(arguments=mode, redact=("ticket",))  # type: ignore[arg-type]

@@ -131,8 +131,8 @@ async def front(
         for endpoint in endpoints:
             stack.push_async_callback(endpoint.close)
         app = Front(guard, endpoints)
-        client = await stack.enter_async_context(aiohttp.ClientSession())
         await stack.enter_async_context(_served(app, listening))
+        client = await stack.enter_async_context(aiohttp.ClientSession())
         yield Fronted(guard, app, base, servers, client)
 
 

@@ -83,6 +83,7 @@ READABLE = (
     "env",
     "stream",
     "repeat",
+    "resumable",
     "greet",
 )
 

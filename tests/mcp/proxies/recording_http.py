@@ -2,7 +2,7 @@
 
 Plain asyncio, one event loop with the test. A tool's name says how it answers: `echo` in JSON, `stream` as an
 event stream with a notification first, `slow` not before the test says so, `repeat` with the credential of
-the call in an event before the answer.
+the call in an event before the answer, `resumable` as a stream that ends before the answer.
 """
 
 import asyncio
@@ -32,10 +32,16 @@ class Received:
 
 @dataclass(slots=True)
 class RecordingServer:
-    """Use as `async with RecordingServer() as server`; `received` is everything, in order."""
+    """Use as `async with RecordingServer() as server`; `received` is everything, in order.
+
+    `statuses` is what a tool is answered with, `silent` the HTTP methods that get no answer at all, `late`
+    the messages that a session's stream brings when the test says so.
+    """
 
     received: list[Received] = field(default_factory=list)
     statuses: dict[str, int] = field(default_factory=dict)
+    silent: set[str] = field(default_factory=set)
+    late: list[dict[str, Any]] = field(default_factory=list)
     release: asyncio.Event = field(default_factory=asyncio.Event)
     broken: asyncio.Event = field(default_factory=asyncio.Event)
     sessions: int = 0
@@ -92,7 +98,9 @@ class RecordingServer:
     async def _answer(
         self, request: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        if request.method == "DELETE":
+        if request.method in self.silent:
+            await self._held(reader, writer)
+        elif request.method == "DELETE":
             _respond(writer, 204)
         elif request.method == "GET":
             await self._listen(reader, writer)
@@ -105,6 +113,8 @@ class RecordingServer:
         _begin_stream(writer)
         _event(writer, {"method": "notifications/tools/list_changed"}, event_id="g-1")
         await self._held(reader, writer)
+        for message in self.late:
+            _event(writer, message, event_id="g-2")
         _end_stream(writer)
 
     async def _result(
@@ -141,6 +151,10 @@ class RecordingServer:
         elif name == "broken":
             _begin_stream(writer)
             _event(writer, {"method": "notifications/progress", "params": {}}, event_id="")
+            _end_stream(writer)
+        elif name == "resumable":
+            _begin_stream(writer)
+            _event(writer, {"method": "notifications/progress", "params": {}}, event_id="r-1")
             _end_stream(writer)
         elif name in ("stream", "slow", "ask", "repeat"):
             await self._stream(request, reader, writer)

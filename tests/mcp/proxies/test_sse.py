@@ -38,6 +38,23 @@ def test_how_the_stream_is_cut_changes_nothing_about_the_events(cuts: list[int])
     assert found + events.feed(rest) == EVENTS
 
 
+@pytest.mark.parametrize("ending", [b"\n", b"\r\n", b"\r"])
+def test_an_event_is_complete_with_its_blank_line_however_lines_end(ending: bytes) -> None:
+    events = Events(1000)
+    assert events.feed(b"id: 1" + ending + b"data: a" + ending) == []
+    found = events.feed(ending)
+    assert found == [Event(b"a", "", "1")]
+    assert events.feed(b"data: b" + ending + ending) == [Event(b"b")]
+
+
+def test_a_line_feed_cut_from_its_carriage_return_ends_no_line() -> None:
+    events = Events(1000)
+    found = [
+        event for piece in (b"data: a\r", b"\n", b"data: b\r", b"\n\r", b"\n") for event in events.feed(piece)
+    ]
+    assert found == [Event(b"a\nb")]
+
+
 def test_an_event_over_the_limit_ends_the_stream() -> None:
     events = Events(100)
     events.feed(b"data: " + b"x" * 60)

@@ -184,6 +184,17 @@ class Guard:
         except Exception:  # noqa: BLE001 - named boundary: a listing that cannot be computed is empty
             return frozenset()
 
+    def stands(self, chain: Chain) -> bool:
+        """Whether a chain still counts, as of now: for what goes on without a call, such as an open stream.
+
+        Never instead of `authorize`. False where the log cannot be read.
+        """
+        try:
+            self._standing_task(chain, self._clock.now())
+        except HopwardError:
+            return False
+        return True
+
     def mint(self, decision: Decision, call: ToolCall) -> str:
         """The token for a permitted call, which must be the one decided on: its digest is compared.
 

@@ -138,14 +138,15 @@ class Endpoint:
             return
         headers = {**passed_on(request.headers), SESSION: held.upstream_id}
         try:
-            headers.update(await visit.introduction("DELETE"))
-            response = await self._upstream.request("DELETE", headers)
+            async with asyncio.timeout(self.gate.call_timeout):
+                headers.update(await visit.introduction("DELETE"))
+                response = await self._upstream.request("DELETE", headers)
         except HopwardError:
             # Whatever the chain stood on has ended, so the session ends here; the server's own goes idle.
             self._sessions.close(held)
             await request.answer(204)
             return
-        except aiohttp.ClientError:
+        except (aiohttp.ClientError, TimeoutError):
             await request.answer(502)
             return
         response.release()

@@ -5,6 +5,7 @@ that a stream can be resumed. Nothing else of the server's answer reaches the ca
 """
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from contextlib import suppress
 
@@ -31,6 +32,13 @@ _TAIL = 1.0
 """Seconds a server has to end its stream after the answer, so that the connection can be used again."""
 
 
+_log = logging.getLogger(__name__)
+
+
+class _OverError(Exception):
+    """The task, or whatever else the caller's stream stood on, has ended."""
+
+
 class Relay:
     """Carries one request of a caller to the server and brings back what may come back."""
 
@@ -41,6 +49,7 @@ class Relay:
         self._request = visit.request
         self._departure = Departure(visit.request, _PATIENCE)
         self._opened: Mapping[str, str] = {}
+        self._lasting = False
 
     async def notify(self, route: Forward) -> None:
         """Carry a notification or an answer of the caller; the server only acknowledges it."""
@@ -55,9 +64,9 @@ class Relay:
     async def call(self, route: Forward, key: int) -> None:
         """Carry a request and bring back its answer; it always ends, and its outcome is always recorded."""
         limit = self._visit.session.gate.call_timeout
-        endless = route.message.method in ENDLESS
+        self._lasting = route.message.method in ENDLESS
         try:
-            async with asyncio.timeout(None if endless else limit):
+            async with asyncio.timeout(None if self._lasting else limit):
                 await self._exchange(route, key)
         except HopwardError as error:
             await self._fail(key, failed(f"The request was not sent: {error.message}", error.error))
@@ -67,36 +76,47 @@ class Relay:
             await self._fail(key, timed_out(limit))
         except (StreamError, MessageError):
             await self._fail(key, MALFORMED)
+        except _OverError:
+            await self._fail(key, lost("What this stream stood on has ended."))
         except asyncio.CancelledError:
             self._visit.abandon(key, GONE)
             if not self._departure.gone:
                 raise
+        except Exception:  # noqa: BLE001 - per-message boundary: it ends, and that is its outcome
+            _log.exception("a request could not be carried")
+            await self._fail(key, lost("Hopward could not bring back the answer."))
 
     async def listen(self) -> None:
         """Open the session's stream of messages that answer nothing (GET), until either side leaves."""
-        headers = {**passed_on(self._request.headers), "accept": STREAM_TYPE, **self._session_header()}
+        self._lasting = True
         try:
+            with self._departure:
+                await self._listened()
+        except (aiohttp.ClientError, TimeoutError, HopwardError):
+            await self._request.answer(502)
+        except asyncio.CancelledError:
+            if not self._departure.gone:
+                raise
+
+    async def _listened(self) -> None:
+        async with asyncio.timeout(self._visit.session.gate.call_timeout):
+            headers = {**passed_on(self._request.headers), "accept": STREAM_TYPE, **self._session_header()}
             headers.update(await self._visit.introduction("GET"))
             response = await self._upstream.request("GET", headers)
-        except (aiohttp.ClientError, HopwardError):
-            await self._request.answer(502)
-            return
         try:
             if not _is_stream(response):
                 await self._request.answer(response.status if 400 <= response.status < 500 else 502)
                 return
-            with self._departure, suppress(aiohttp.ClientError, StreamError):
+            with suppress(aiohttp.ClientError, StreamError, _OverError):
                 await self._request.stream()
                 await self._until_answered(response, None)
+            self._departure.ignore()
             await self._request.write(b"", last=True)
-        except asyncio.CancelledError:
-            if not self._departure.gone:
-                raise
         finally:
             response.close()
 
     async def _exchange(self, route: Forward, key: int) -> None:
-        if not self._visit.modern:
+        if not (self._visit.modern or self._lasting):
             # In this era a caller that leaves has not given up: it may come back for the answer.
             await self._exchanged(route, key)
             return
@@ -157,9 +177,11 @@ class Relay:
         """Bring back an answer as a stream of messages, the last of which is the answer."""
         resumable = await self._until_answered(response, key)
         self._departure.ignore()
-        if self._visit.is_open(key) and not (resumable and self._visit.held is not None):
-            await self._fail(key, lost("The server ended its stream without an answer."))
-            return
+        if self._visit.is_open(key):
+            if not resumable or self._visit.held is None:
+                await self._fail(key, lost("The server ended its stream without an answer."))
+                return
+            self._visit.expire(key)
         await self._request.stream(self._opened)
         await self._request.write(b"", last=True)
         with suppress(aiohttp.ClientError, TimeoutError):
@@ -173,6 +195,8 @@ class Relay:
         events = Events(self._visit.session.gate.max_bytes)
         while chunk := await response.content.readany():
             for event in events.feed(chunk):
+                if self._lasting and not self._visit.stands():
+                    raise _OverError
                 resumable = resumable or bool(event.id)
                 await self._pass(event, key)
                 if key is not None and not self._visit.is_open(key):

@@ -22,23 +22,29 @@ class Events:
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
-        self._partial = b""
+        self._partial = bytearray()
+        self._after_cr = False
         self._size = 0
         self._clear()
 
     def feed(self, chunk: bytes) -> list[Event]:
         """The events that `chunk` completes; raises `StreamError`."""
-        lines = (self._partial + chunk).splitlines(keepends=True)
-        # A last CR may be half of a CRLF.
-        self._partial = lines.pop() if lines and not lines[-1].endswith(b"\n") else b""
-        self._size += len(chunk)
+        # A line feed after a carriage return ends no second line, also where the two were cut apart.
+        rest = chunk[1:] if self._after_cr and chunk.startswith(b"\n") else chunk
+        self._after_cr = chunk.endswith(b"\r")
         events: list[Event] = []
-        for line in lines:
-            event = self._line(line.rstrip(b"\r\n"))
+        for part in rest.splitlines(keepends=True):
+            self._size += len(part)
+            if self._size > self._max_bytes:
+                raise StreamError("an event is over the size limit")
+            self._partial += part
+            if not part.endswith((b"\r", b"\n")):
+                break
+            line = bytes(self._partial.rstrip(b"\r\n"))
+            self._partial.clear()
+            event = self._line(line)
             if event is not None:
                 events.append(event)
-        if self._size > self._max_bytes:
-            raise StreamError("an event is over the size limit")
         return events
 
     def _line(self, line: bytes) -> Event | None:
@@ -49,7 +55,7 @@ class Events:
         seen = self._seen
         event = Event(data, self._name, self._id, self._retry)
         self._clear()
-        self._size = len(self._partial)
+        self._size = 0
         return event if seen else None
 
     def _field(self, line: bytes) -> None:

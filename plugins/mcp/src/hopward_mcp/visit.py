@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from hopward import Chain
-from hopward_mcp.endings import Failure
+from hopward_mcp.endings import Failure, timed_out
 from hopward_mcp.http_sessions import HttpSession
 from hopward_mcp.jsonrpc import Message
 from hopward_mcp.request import Request
@@ -79,6 +79,17 @@ class Visit:
     def abandon(self, key: int, failure: Failure) -> None:
         """Record that a request ended without anybody waiting for its answer."""
         self.session.endings.fail(key, failure, to_nobody)
+
+    def expire(self, key: int) -> None:
+        """End a request at its time limit, unless its answer comes on another stream of the session."""
+        gate, pending = self.session.gate, self.session.requests.get(key)
+        if pending is not None:
+            when, failure = pending.started + gate.call_timeout, timed_out(gate.call_timeout)
+            asyncio.get_running_loop().call_at(when, self.abandon, key, failure)
+
+    def stands(self) -> bool:
+        """Whether the caller's chain still counts."""
+        return self.session.gate.guard.stands(self.chain)
 
     def is_open(self, key: int | None) -> bool:
         """Whether a request still waits for its answer."""
