@@ -127,3 +127,48 @@ def test_opening_a_log_of_the_present_schema_does_not_load_sqlite_utils(
         "sys.exit('sqlite_utils' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program, str(path)], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("mode", ["WAL", "DELETE"])
+def test_reading_a_copy_changes_no_byte_of_it_and_leaves_nothing_beside_it(
+    open_ledger: Open, path: Path, tmp_path: Path, mode: str
+) -> None:
+    with closing(open_ledger()) as ledger:
+        head = ledger.record([a_draft()])[0]
+    folder = tmp_path / "evidence"
+    folder.mkdir()
+    copy = folder / "copy.db"
+    copy.write_bytes(path.read_bytes())
+    with closing(sqlite3.connect(copy)) as connection:
+        connection.execute(f"PRAGMA journal_mode = {mode}")
+    copy.chmod(0o444)
+    before = copy.read_bytes(), copy.stat().st_mtime_ns
+    with closing(SqliteLedger.open_untouched(copy, clock=FixedClock())) as ledger:
+        assert ledger.head() == (1, head.hash)
+        assert ledger.verify().ok
+        assert ledger.row(1).decision == "dec_1"
+        for write in (lambda: ledger.record([a_draft()]), lambda: ledger.seen_once("jti", "x", 2**60)):
+            with pytest.raises(LedgerError, match="only to be read"):
+                write()
+    assert (copy.read_bytes(), copy.stat().st_mtime_ns) == before
+    assert list(folder.iterdir()) == [copy]
+
+
+def test_a_log_in_use_can_be_read_untouched_and_shows_what_is_written(open_ledger: Open, path: Path) -> None:
+    writing = open_ledger()
+    writing.record([a_draft()])
+    with closing(SqliteLedger.open_untouched(path, clock=FixedClock())) as reading:
+        assert reading.head()[0] == 1
+        writing.record([a_draft()])
+        assert reading.head()[0] == 2
+        assert reading.verify().ok
+
+
+def test_what_is_no_log_is_not_read_untouched(tmp_path: Path) -> None:
+    for content in (b"", b"x" * 5000):
+        (tmp_path / "x.db").write_bytes(content)
+        with pytest.raises(LedgerError):
+            SqliteLedger.open_untouched(tmp_path / "x.db", clock=FixedClock())
+    with pytest.raises(LedgerError):
+        SqliteLedger.open_untouched(tmp_path / "y.db", clock=FixedClock())
+    assert not (tmp_path / "y.db").exists()

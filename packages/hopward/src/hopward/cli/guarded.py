@@ -39,14 +39,19 @@ def _passing(verb: Callable[Concatenate[Guard, P], R], *, as_authority: bool) ->
 
 
 def pass_ledger(verb: Callable[Concatenate[SqliteLedger, P], R]) -> Callable[P, R]:
-    """Open the decision log alone, so that it can be read when policies or keys are broken."""
+    """Open the decision log alone, so that it can be read when policies or keys are broken.
+
+    One named with `--file` may be evidence: nothing about it changes.
+    """
 
     @functools.wraps(verb)
     def opened(*args: P.args, **kwargs: P.kwargs) -> R:
         ctx = click.get_current_context()
         session = ctx.ensure_object(Session)
-        file = session.log_file or read_settings(session.config).log_file
-        ledger = SqliteLedger.open(file, clock=SystemClock())
+        if session.log_file is not None:
+            ledger = SqliteLedger.open_untouched(session.log_file, clock=SystemClock())
+        else:
+            ledger = SqliteLedger.open(read_settings(session.config).log_file, clock=SystemClock())
         ctx.call_on_close(ledger.close)
         return verb(ledger, *args, **kwargs)
 

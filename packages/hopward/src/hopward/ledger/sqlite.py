@@ -6,7 +6,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 
 from hopward.clock import Clock, Instant
-from hopward.errors import NotFoundError
+from hopward.errors import LedgerError, NotFoundError
 from hopward.ledger import tables
 from hopward.ledger.failure import headless, ledger_error
 from hopward.ledger.reader import Reader
@@ -34,10 +34,12 @@ class SqliteLedger:
         """Use `SqliteLedger.open`, which prepares the store first."""
         self._store = store
         self._clock = clock
+        self._writing: Writer | None = None
         with ExitStack() as opened:
             try:
-                self._writer = Writer(store)
-                opened.callback(self._writer.close)
+                if not store.untouched:
+                    self._writing = Writer(store)
+                    opened.callback(self._writing.close)
                 self._reader = Reader(store)
             except sqlite3.Error as error:
                 raise ledger_error(error, store.path, "read") from error
@@ -63,9 +65,30 @@ class SqliteLedger:
         store.prepare(create=create)
         return cls(store, clock)
 
+    @classmethod
+    def open_untouched(
+        cls, path: Path, *, clock: Clock, busy_timeout: float = _BUSY_TIMEOUT
+    ) -> "SqliteLedger":
+        """Open a decision log, such as a copy kept as evidence, only to read it: no byte of it changes.
+
+        Whatever would write raises `LedgerError`. An older schema stays as it is.
+        """
+        store = Store(path.absolute(), "process", busy_timeout, untouched=True)
+        store.prepare(create=False)
+        return cls(store, clock)
+
+    @property
+    def _writer(self) -> Writer:
+        if self._writing is None:
+            raise LedgerError(
+                f"The decision log {self._store.path} has been opened only to be read.", error="log_read_only"
+            )
+        return self._writing
+
     def close(self) -> None:
         """Close the file; every later call but `verify`, which opens it by itself, raises `LedgerError`."""
-        self._writer.close()
+        if self._writing is not None:
+            self._writing.close()
         self._reader.close()
 
     def standing(self, chain: Chain) -> Standing:

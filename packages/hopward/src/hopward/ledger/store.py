@@ -25,15 +25,19 @@ _EFFECTIVE_IDS = os.access in os.supports_effective_ids
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """Where a decision log is and how to connect to it. `busy_timeout` is seconds to wait for a lock."""
+    """Where a decision log is and how to connect to it. `busy_timeout` is seconds to wait for a lock.
+
+    With `untouched`, nothing about the file ever changes: it may be evidence, or somebody else's.
+    """
 
     path: Path
     durability: Durability
     busy_timeout: float
+    untouched: bool = False
 
     def connect(self, *, write: bool = False) -> sqlite3.Connection:
         """A connection in autocommit mode; it only reads unless `write`."""
-        connection = _connected(self.path, self.busy_timeout)
+        connection = _connected(self.path, self.busy_timeout, self._access())
         try:
             connection.execute(f"PRAGMA query_only = {'OFF' if write else 'ON'}")
             if write:
@@ -58,19 +62,34 @@ class Store:
                 _create(self.path)
             if not self.path.is_file():
                 raise _missing(self.path)
-            for place in (self.path, self.path.parent):
-                if _anyone_may_change(os.stat(place).st_mode):
-                    raise _exposed(self.path, place)
-            if not os.access(self.path, os.R_OK | os.W_OK, effective_ids=_EFFECTIVE_IDS):
-                raise _read_only(self.path)
+            if not self.untouched:
+                self._check_access()
         except OSError as error:
             raise unreachable(error, self.path) from error
         try:
-            with closing(_connected(self.path, self.busy_timeout)) as connection:
+            with closing(_connected(self.path, self.busy_timeout, self._access())) as connection:
                 self._check_schema(connection)
-                _write_ahead(connection, self.path)
+                if not self.untouched:
+                    _write_ahead(connection, self.path)
         except sqlite3.Error as error:
             raise ledger_error(error, self.path, "read") from error
+
+    def _access(self) -> str:
+        """How SQLite opens the file. Without `mode` it would create an empty file in place of a missing one.
+
+        Even to read, it wants to create files beside a log in WAL mode, unless told that nobody writes: so it
+        is where there is no write-ahead log.
+        """
+        if not self.untouched:
+            return "mode=rw"
+        return "mode=ro" if os.path.exists(f"{self.path}-wal") else "mode=ro&immutable=1"
+
+    def _check_access(self) -> None:
+        for place in (self.path, self.path.parent):
+            if _anyone_may_change(os.stat(place).st_mode):
+                raise _exposed(self.path, place)
+        if not os.access(self.path, os.R_OK | os.W_OK, effective_ids=_EFFECTIVE_IDS):
+            raise _read_only(self.path)
 
     def _check_schema(self, connection: sqlite3.Connection) -> None:
         application = connection.execute("PRAGMA application_id").fetchone()[0]
@@ -83,7 +102,7 @@ class Store:
                 error="log_version",
                 advice="Upgrade Hopward to the version that wrote it.",
             )
-        if version < VERSION:
+        if version < VERSION and not self.untouched:
             _migrate(connection)
 
 
@@ -117,10 +136,9 @@ class Presence:
             )
 
 
-def _connected(path: Path, busy_timeout: float) -> sqlite3.Connection:
-    # mode=rw: SQLite would otherwise create an empty file in place of a missing one.
+def _connected(path: Path, busy_timeout: float, access: str = "mode=rw") -> sqlite3.Connection:
     return sqlite3.connect(
-        f"{path.as_uri()}?mode=rw",
+        f"{path.as_uri()}?{access}",
         uri=True,
         timeout=busy_timeout,
         isolation_level=None,
