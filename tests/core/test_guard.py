@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 import msgspec
 import pytest
 
-from hopward.canonical import JSON
+from hopward.canonical import JSON, digest
 from hopward.cedar import CedarEngine
 from hopward.chain import entered
 from hopward.classification import Classifications
@@ -537,6 +537,16 @@ def test_the_log_keeps_as_much_of_the_arguments_as_configured() -> None:
         record = bench.ledger.row(decision.id).record
         assert ("T-1" in str(record)) is kept
         assert record["call"]["digest"] == call_digest(READ_CALL)
+
+
+def test_a_redacted_argument_is_redacted_wherever_it_stands_and_however_it_is_cased() -> None:
+    bench = Bench(log=LogSettings(arguments="redacted", redact=("passWord",)))
+    hidden = {"password": "s3cret", "PASSWORD": ["s3cret"], "list": [{"Pa\uff53sword": {"deep": "s3cret"}}]}
+    call = ToolCall(server="desk", tool="read_ticket", arguments={"ticket": "T-1", **hidden})
+    kept = bench.ledger.row(bench.guard.authorize(call, bench.chain).id).record["call"]["arguments"]
+    assert "s3cret" not in str(kept)
+    assert kept["ticket"] == "T-1"
+    assert kept["password"] == {"redacted": digest("s3cret")}
 
 
 def test_a_call_that_json_cannot_carry_is_denied_not_raised() -> None:

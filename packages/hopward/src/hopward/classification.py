@@ -1,11 +1,10 @@
 """Which class of thing each tool does, as a person has accepted it; a tool without an entry is refused."""
 
-import unicodedata
 from collections.abc import Iterable, Mapping
 
 from hopward.constraint.location import is_straight
 from hopward.model import Tool
-from hopward.pattern import matches
+from hopward.pattern import folded, matches
 from hopward.settings import Classification, ServerSettings
 
 
@@ -42,13 +41,9 @@ def lookalike(arguments: Iterable[str], tool: Tool) -> str | None:
     A server may match names without regard to case, as Go's JSON does: it would then read `Amount`, which no
     policy has seen, as `amount`.
     """
-    declared = {_folded(name) for name in tool.arguments}
+    declared = {folded(name) for name in tool.arguments}
     strangers = (name for name in arguments if name not in tool.arguments)
-    return next((name for name in strangers if _folded(name) in declared), None)
-
-
-def _folded(name: str) -> str:
-    return unicodedata.normalize("NFKC", name).casefold()
+    return next((name for name in strangers if folded(name) in declared), None)
 
 
 def classified(servers: Mapping[str, ServerSettings]) -> tuple[Tool, ...]:

@@ -5,6 +5,7 @@ matches nothing; `check` says so. Matching compares code points: case counts, an
 `desk2/x`. Two patterns are nested or share no name, so sets of them have one smallest form.
 """
 
+import unicodedata
 from collections.abc import Iterable
 
 from hopward.order import maximal, meets
@@ -48,3 +49,8 @@ def normal(patterns: Iterable[str]) -> tuple[str, ...]:
 def meet(a: Iterable[str], b: Iterable[str]) -> tuple[str, ...]:
     """The patterns of the names that both sets match, in normal form."""
     return tuple(sorted(meets(a, b, within)))
+
+
+def folded(name: str) -> str:
+    """The name with compatibility forms and case taken away: two names that fold alike could be confused."""
+    return unicodedata.normalize("NFKC", name).casefold()

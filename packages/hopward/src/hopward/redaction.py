@@ -4,19 +4,21 @@ from typing import Any
 
 from hopward.canonical import JSON, digest
 from hopward.model import ToolCall
+from hopward.pattern import folded
 from hopward.settings import LogSettings
 
 
 class Redaction:
     """Applies `[log] arguments` and `redact` from `hopward.toml`.
 
-    `redacted` replaces the value of every argument named in `redact`, at any depth, by its digest, so that
-    equal values stay recognisable without being readable. The call's own digest always covers everything.
+    `redacted` replaces the value of every argument named in `redact`, at any depth and however it is cased,
+    by its digest, so that equal values stay recognisable without being readable. The call's own digest always
+    covers everything.
     """
 
     def __init__(self, settings: LogSettings) -> None:
         self._mode = settings.arguments
-        self._names = frozenset(settings.redact)
+        self._names = frozenset(map(folded, settings.redact))
 
     def arguments(self, call: ToolCall) -> Any:
         """The arguments as the log keeps them."""
@@ -29,7 +31,7 @@ class Redaction:
     def _redacted(self, value: JSON) -> Any:
         if isinstance(value, dict):
             return {
-                key: {"redacted": digest(inner)} if key in self._names else self._redacted(inner)
+                key: {"redacted": digest(inner)} if folded(key) in self._names else self._redacted(inner)
                 for key, inner in value.items()
             }
         if isinstance(value, list):

@@ -2,7 +2,6 @@
 
 import ipaddress
 import re
-import unicodedata
 from urllib.parse import SplitResult, urlsplit
 
 from hopward.pattern import check as check_pattern
@@ -17,11 +16,6 @@ METHOD_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*(?:/[A-Za-z0-9_]+)*")
 _PLACEHOLDER = re.compile(r"\b(?i:change[-_]?me)\b|<[A-Z][A-Z _-]*>")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _URI_FORBIDDEN = re.compile(r"[\x00-\x20\x7f\"<>\\^`{|}]|[^\x00-\x7f]")
-
-
-def folded(name: str) -> str:
-    """The name with compatibility forms and case taken away; two names that fold alike look alike."""
-    return unicodedata.normalize("NFKC", name).casefold()
 
 
 def is_placeholder(value: str) -> bool:

@@ -11,6 +11,7 @@ from hopward.config import forms
 from hopward.config.agents import agent_problems, workflow_problems
 from hopward.config.problem import KeyPath, Problem, Table, items, table, text
 from hopward.config.servers import server_problems
+from hopward.pattern import folded
 from hopward.settings import AuthoritySettings, ProxySettings
 
 _SECTIONS = ("servers", "agents", "workflows")
@@ -57,7 +58,7 @@ def _names(section: str, entries: Table) -> Iterator[Problem]:
         wrong = forms.wrong_name(name)
         if wrong:
             yield Problem((section, name), wrong)
-        first = seen.setdefault(forms.folded(name), name)
+        first = seen.setdefault(folded(name), name)
         if first != name:
             yield Problem((section, name), f'cannot be told apart from "{first}"; rename one of them')
 
