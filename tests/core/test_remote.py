@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from hopward import Guard
@@ -240,6 +241,12 @@ def test_only_what_was_decided_is_asked_for(split: Split) -> None:
     denied = split.proxy.authorize(ToolCall(server="desk", tool="refund"), chain)
     with pytest.raises(HopwardError, match="no permit"):
         split.proxy.credential_request(denied, ToolCall(server="desk", tool="refund"))
+    assert decision.credential is not None
+    for kind in ("token", "brokered"):
+        credential = msgspec.structs.replace(decision.credential, kind=kind)
+        altered = msgspec.structs.replace(decision, credential=credential)
+        with pytest.raises(ExchangeRefusedError, match="No authority is asked"):
+            split.proxy.credential_request(altered, CALL)
     split.clock.advance(60 * SECOND)
     with pytest.raises(ExchangeRefusedError, match="over"):
         split.proxy.credential_request(decision, CALL)

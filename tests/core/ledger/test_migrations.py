@@ -100,3 +100,11 @@ def test_an_old_log_has_the_same_schema_as_a_new_one_afterwards(old_log: Path, t
 def _schema(path: Path) -> list[tuple[str, ...]]:
     with closing(sqlite3.connect(path)) as connection:
         return connection.execute("SELECT type, name, sql FROM sqlite_master ORDER BY type, name").fetchall()
+
+
+def test_an_old_log_read_untouched_keeps_its_schema(old_log: Path) -> None:
+    before = old_log.read_bytes()
+    with closing(SqliteLedger.open_untouched(old_log, clock=FixedClock())) as ledger:
+        assert ledger.verify().problems == ()
+        assert ledger.row("dec_1").reason == "outside_task"
+    assert old_log.read_bytes() == before
