@@ -25,7 +25,7 @@ async def test_only_an_allow_list_of_headers_goes_upstream_and_never_the_callers
     fronted: Fronted,
 ) -> None:
     token = fronted.token()
-    message, headers = modern_call("echo")
+    message, headers = modern_call("echo", {"region": "eu"})
     extra = {
         "Cookie": "session=secret",
         "X-Forwarded-For": "6.6.6.6",
@@ -153,6 +153,70 @@ async def test_headers_that_repeat_the_body_must_be_there(fronted: Fronted, miss
     del headers[missing]
     answered = await fronted.post(fronted.token(), message, headers)
     assert (answered.status, answered.message["error"]["code"]) == (400, -32020)
+
+
+ARGUMENTS = {
+    "region": "eu",
+    "n": 42,
+    "f": 0.5,
+    "yes": True,
+    "no": None,
+    "in": {"city": "Köln"},
+    "list": ["x"],
+}
+
+
+@pytest.mark.parametrize(
+    ("value", "status"),
+    [
+        *((good, 200) for good in ("eu", "=?base64?ZXU=?=", "42", "42.0", "0.5", "5e-1", "true")),
+        ("=?base64?S8O2bG4=?=", 200),
+        *(
+            (bad, 400)
+            for bad in ("us", "EU", "", "43", "false", "True", "None", "null", "x", "1", "=?base64?!?=")
+        ),
+        *((bad, 400) for bad in ("Köln", "42 ", "eu, us", "+42", "1" * 500, "nan")),
+    ],
+)
+async def test_a_parameter_header_says_nothing_that_no_argument_says(
+    fronted: Fronted, value: str, status: int
+) -> None:
+    message, headers = modern_call("echo", ARGUMENTS)
+    head = {**headers, "Authorization": f"Bearer {fronted.token()}", "Content-Type": "application/json"}
+    head |= {"Host": fronted.base.removeprefix("http://"), "Connection": "close", "Mcp-Param-X": value}
+    body = json.dumps({"jsonrpc": "2.0", **message}).encode()
+    head["Content-Length"] = str(len(body))
+    lines = "".join(f"{name}: {content}\r\n" for name, content in head.items())
+    host, _, port = head["Host"].partition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(b"POST /desk/mcp HTTP/1.1\r\n" + lines.encode("latin-1") + b"\r\n" + body)
+    answer = await reader.read()
+    writer.close()
+    assert answer.split(b" ")[1] == str(status if value != "42 " else 200).encode()
+    assert (b"-32020" in answer) == (b" 400 " in answer)
+    assert len(fronted.servers["desk"].calls) == answer.count(b" 200 ")
+
+
+async def test_a_notification_carries_no_parameter_headers(fronted: Fronted) -> None:
+    message = {"method": "notifications/progress", "params": {"progressToken": 1}}
+    headers = {"MCP-Protocol-Version": MODERN, "Mcp-Method": message["method"], "Mcp-Param-X": "us"}
+    assert (await fronted.post(fronted.token(), message, headers)).status == 202
+    received = fronted.servers["desk"].received[0]
+    assert (received.header("mcp-method"), received.header("mcp-param-x")) == (message["method"], None)
+
+
+async def test_a_header_that_is_not_ascii_goes_no_further(fronted: Fronted) -> None:
+    message, headers = modern_call("echo")
+    await fronted.post(fronted.token(), message, headers | {"tracestate": "a=é", "traceparent": "00-1-2-01"})
+    received = fronted.servers["desk"].calls[0]
+    assert (received.header("tracestate"), received.header("traceparent")) == (None, "00-1-2-01")
+
+
+async def test_a_body_that_would_have_to_be_unpacked_is_refused(fronted: Fronted) -> None:
+    message, headers = modern_call("echo")
+    for encoding, status in (("gzip", 415), ("identity, gzip", 415), ("identity", 200)):
+        answered = await fronted.post(fronted.token(), message, headers | {"Content-Encoding": encoding})
+        assert answered.status == status, encoding
 
 
 async def test_a_name_in_the_base64_sentinel_agrees_with_the_name_it_stands_for(fronted: Fronted) -> None:

@@ -60,6 +60,10 @@ def test_a_duplicate_key_is_refused_at_every_depth(params: str) -> None:
         '{"nAmE":"a"}',
         '{"_META":{}}',
         '{"URI":"x"}',
+        '{"notifications":{"ResourceSubscriptions":["secret://1"]}}',
+        '{"notifications":{"resourcesubscriptions":["secret://1"],"toolsListChanged":true}}',
+        '{"ref":{"type":"ref/prompt","name":"a","URI":"b"}}',
+        '{"ref":{"TYPE":"ref/prompt","name":"a"}}',
     ],
 )
 def test_keys_of_a_client_that_differ_only_in_case_are_refused(params: str) -> None:
@@ -70,6 +74,19 @@ def test_keys_of_a_client_that_differ_only_in_case_are_refused(params: str) -> N
 def test_keys_in_a_servers_result_may_differ_in_case_because_results_are_data() -> None:
     raw = b'{"jsonrpc":"2.0","id":1,"result":{"name":1,"Name":2}}'
     assert dump(SERVER.parse(raw).body) == raw
+
+
+@pytest.mark.parametrize(
+    "key", ["Tools", "_Meta", "INPUTREQUESTS", "resourcetemplates", "iserror", "Prompts"]
+)
+def test_a_key_of_a_result_that_means_something_here_is_spelled_in_one_way(key: str) -> None:
+    fault = refused(f'{{"jsonrpc":"2.0","id":1,"result":{{"{key}":[]}}}}'.encode(), SERVER)
+    assert (fault.reason, fault.id) == ("case_variant_key", 1)
+
+
+def test_params_of_a_servers_message_are_spelled_in_one_way_too() -> None:
+    raw = b'{"jsonrpc":"2.0","method":"notifications/message","params":{"_META":{}}}'
+    assert refused(raw, SERVER).reason == "case_variant_key"
 
 
 @pytest.mark.parametrize("key", ["Method", "PARAMS", "jsonRPC", "Id", "Result"])

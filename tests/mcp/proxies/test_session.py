@@ -328,6 +328,23 @@ def test_input_the_server_may_not_ask_for_is_not_asked_in_a_result_either(conver
     assert "elicitation/create" in conversation.to_client[1]["error"]["message"]
 
 
+@pytest.mark.parametrize(
+    "ask",
+    [
+        {"method": "roots/list", "Method": "elicitation/create"},
+        {"METHOD": "roots/list"},
+        {"params": {}},
+        "roots/list",
+    ],
+)
+def test_an_input_request_that_could_be_read_as_another_is_not_asked(
+    conversation: Conversation, ask: Any
+) -> None:
+    conversation.call("echo")
+    conversation.server_answers({"resultType": "input_required", "inputRequests": {"a": ask}})
+    assert "may not" in conversation.to_client[0]["error"]["message"]
+
+
 def test_the_retry_after_input_is_authorized_again(conversation: Conversation) -> None:
     conversation.call("echo", message_id=1)
     conversation.server_answers({"resultType": "input_required", "requestState": "opaque"})

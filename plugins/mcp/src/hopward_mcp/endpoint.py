@@ -86,6 +86,9 @@ class Endpoint:
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != JSON_TYPE:
             await request.answer(415)
             return
+        if request.headers.get("content-encoding", "identity").lower() != "identity":
+            await request.answer(415, headers={"accept-encoding": "identity"})
+            return
         message = self.gate.read_client(await request.body(self.gate.max_bytes))
         agree(message, request.headers)
         modern = is_modern(request.headers)

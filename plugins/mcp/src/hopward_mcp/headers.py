@@ -3,7 +3,9 @@
 import base64
 import binascii
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from decimal import Decimal
+from typing import cast
 
 from hopward_mcp.jsonrpc import INVALID_REQUEST, Body, Message, MessageError
 from hopward_mcp.methods import NAME_PARAMS, VERSION_KEY
@@ -23,6 +25,7 @@ _PARAM = "mcp-param-"
 _ONCE = frozenset(
     {
         "authorization",
+        "content-encoding",
         "content-length",
         "content-type",
         "host",
@@ -34,6 +37,7 @@ _ONCE = frozenset(
 _PASSED = ("accept", "last-event-id", "traceparent", "tracestate", VERSION)
 
 _SENTINEL = re.compile(r"=\?base64\?(.*)\?=", re.DOTALL)
+_NUMBER = re.compile(r"-?[0-9]{1,400}(?:\.[0-9]{1,400})?(?:[eE][+-]?[0-9]{1,3})?")
 _PLAIN = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")
 
 
@@ -44,7 +48,7 @@ def read(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
         key = name.decode("latin-1").lower()
         if key in headers and (key in _ONCE or key.startswith("mcp-")):
             raise MessageError(INVALID_REQUEST, "duplicate_header", f"The header {key} may come only once.")
-        headers[key] = value.decode("latin-1").strip()
+        headers[key] = value.decode("latin-1").strip(" \t")
     return headers
 
 
@@ -78,6 +82,38 @@ def agree(message: Message, headers: Mapping[str, str]) -> None:
         name = message.params.get(param)
         if name is not None and decoded(headers.get(NAME)) != name:
             raise _mismatch(message, NAME)
+    if required:
+        _check_parameters(message, headers)
+
+
+def _check_parameters(message: Message, headers: Mapping[str, str]) -> None:
+    """A parameter header must repeat some argument: whether the right one, only the server can tell."""
+    named = {key: value for key, value in headers.items() if key.startswith(_PARAM)}
+    if not named:
+        return
+    texts: set[str] = set()
+    numbers: set[Decimal] = set()
+    for argument in _scalars(message.params.get("arguments")):
+        if isinstance(argument, bool):
+            texts.add("true" if argument else "false")
+        elif isinstance(argument, int | float):
+            numbers.add(Decimal(repr(argument)))
+        elif isinstance(argument, str):
+            texts.add(argument)
+    for key, value in named.items():
+        text = decoded(value) if value.isascii() else None
+        is_number = text is not None and _NUMBER.fullmatch(text) is not None
+        if text is None or not (text in texts or (is_number and Decimal(text) in numbers)):
+            raise _mismatch(message, key)
+
+
+def _scalars(value: object) -> Iterator[object]:
+    """The values of objects, however deep; what is in lists cannot be in a header."""
+    if isinstance(value, dict):
+        for inner in cast("Body", value).values():
+            yield from _scalars(inner)
+    elif not isinstance(value, list):
+        yield value
 
 
 def upstream(message: Message, headers: Mapping[str, str]) -> dict[str, str]:
@@ -91,15 +127,14 @@ def upstream(message: Message, headers: Mapping[str, str]) -> dict[str, str]:
     name = message.params.get(param) if param is not None else None
     if isinstance(name, str):
         passed[NAME] = encoded(name)
-    for key, value in headers.items():
-        if key.startswith(_PARAM):
-            passed[key] = value
+    if message.kind == "request":
+        passed |= {key: value for key, value in headers.items() if key.startswith(_PARAM)}
     return passed
 
 
 def passed_on(headers: Mapping[str, str]) -> dict[str, str]:
     """The caller's headers that go to the server with any request. Never its token, never a cookie."""
-    passed = {key: headers[key] for key in _PASSED if key in headers}
+    passed = {key: headers[key] for key in _PASSED if headers.get(key, "").isascii() and key in headers}
     passed.setdefault("accept", "application/json, text/event-stream")
     return passed
 

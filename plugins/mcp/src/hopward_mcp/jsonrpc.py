@@ -43,6 +43,20 @@ _PARAMS = {
         *("inputResponses", "requestState", "task", "argument", "context", "protocolVersion", "capabilities"),
     )
 }
+_NESTED = {
+    "ref": {"type": "type", "name": "name", "uri": "uri"},
+    "notifications": {"resourcesubscriptions": "resourceSubscriptions"},
+}
+"""Objects in the params whose members are looked at too."""
+
+_RESULT = {
+    key.casefold(): key
+    for key in (
+        *("_meta", "capabilities", "tools", "resources", "resourceTemplates", "prompts"),
+        *("inputRequests", "isError", "cacheScope"),
+    )
+}
+"""What the proxy reads, or leaves out, in a result."""
 
 
 class MessageError(Exception):
@@ -80,8 +94,8 @@ class Message:
 class Parser:
     """Parses messages of one direction.
 
-    `every_key` refuses keys that differ only in case at every depth (client to server); without it only in
-    the envelope, because results are data. `max_bytes` and `max_depth` bound a message.
+    `every_key` refuses keys that differ only in case at every depth (client to server); without it only where
+    a key has a meaning here, because results are data. `max_bytes` and `max_depth` bound a message.
     """
 
     def __init__(self, *, max_bytes: int, max_depth: int, every_key: bool) -> None:
@@ -110,7 +124,7 @@ class Parser:
             sentence = f"The message is nested more than {self._max_depth} levels deep."
             raise MessageError(INVALID_REQUEST, "too_deep", sentence, message_id)
         _check_spelling(body, _ENVELOPE, message_id)
-        return _message(body, message_id, every_key=self._every_key)
+        return _message(body, message_id)
 
     def _parsed(self, raw: bytes) -> object:
         if len(raw) > self._max_bytes:
@@ -195,7 +209,7 @@ def error(message_id: MessageId | None, code: int, sentence: str, data: Body | N
     return dump({"jsonrpc": "2.0", "id": message_id, "error": content})
 
 
-def _message(body: Body, message_id: MessageId | None, *, every_key: bool) -> Message:
+def _message(body: Body, message_id: MessageId | None) -> Message:
     if body.get("jsonrpc") != "2.0":
         raise MessageError(INVALID_REQUEST, "version", 'The member "jsonrpc" must be "2.0".', message_id)
     if "id" in body and message_id is None and not ("error" in body and body["id"] is None):
@@ -211,8 +225,11 @@ def _message(body: Body, message_id: MessageId | None, *, every_key: bool) -> Me
     if not isinstance(params, dict):
         raise MessageError(INVALID_REQUEST, "params", "The params must be an object.", message_id)
     params = cast("Body", params)
-    if every_key:
-        _check_spelling(params, _PARAMS, message_id)
+    _check_spelling(params, _PARAMS, message_id)
+    for name, members in _NESTED.items():
+        inner = params.get(name)
+        if isinstance(inner, dict):
+            _check_spelling(cast("Body", inner), members, message_id)
     if not isinstance(params.get("_meta", _NOTHING), dict):
         raise MessageError(INVALID_PARAMS, "meta", "The member _meta must be an object.", message_id)
     return Message("request" if "id" in body else "notification", message_id, method, params, body)
@@ -224,6 +241,8 @@ def _response(body: Body, message_id: MessageId | None) -> Message:
         raise MessageError(INVALID_REQUEST, "shape", sentence, message_id)
     if not isinstance(body["result"] if "result" in body else body["error"], dict):
         raise MessageError(INVALID_REQUEST, "shape", "A result or error must be an object.", message_id)
+    if "result" in body:
+        _check_spelling(body["result"], _RESULT, message_id)
     return Message("response", message_id, "", _NOTHING, body)
 
 

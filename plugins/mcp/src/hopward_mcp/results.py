@@ -56,9 +56,17 @@ def unasked_inputs(result: Body, allowed: frozenset[str]) -> list[str]:
         return []
     if not isinstance(requests, dict):
         return ["inputRequests"]
-    asked = cast("Body", requests).values()
-    methods = [str(cast("Body", entry).get("method")) if isinstance(entry, dict) else "?" for entry in asked]
+    methods = [_asked(entry) for entry in cast("Body", requests).values()]
     return [method for method in methods if method not in allowed]
+
+
+def _asked(entry: object) -> str:
+    """The method of an input request, if it is the only one that anybody could read."""
+    if not isinstance(entry, dict):
+        return "?"
+    entry = cast("Body", entry)
+    spelled = [key for key in entry if key.casefold() == "method"]
+    return str(entry["method"]) if spelled == ["method"] else "?"
 
 
 def outcome(body: Body, duration: int) -> Outcome:
