@@ -38,20 +38,7 @@ MACHINE = re.compile(
 )
 """A path of somebody's machine. `/home/you`, `/home/user` and `/home/alice` are examples for readers."""
 
-REGISTRY = re.compile(
-    "|".join(
-        re.escape(host)
-        for host in (
-            "pypi" + ".org",
-            "pythonhosted" + ".org",
-            "npmjs" + ".org",
-            "npmjs" + ".com",
-            "crates" + ".io",
-            "deb.debian" + ".org",
-            "proxy.golang" + ".org",
-        )
-    )
-)
+REGISTRY = re.compile(r"\b(?:pypi|pythonhosted|npmjs|crates|debian|golang|maven)\.(?:org|com|io)\b")
 
 WORDS = 4
 
