@@ -499,11 +499,13 @@ async def test_a_modern_subscription_is_a_stream_tagged_with_the_callers_id(fron
 
 
 @pytest.mark.parametrize(
-    "name", ["Authorization", "Mcp-Method", "Mcp-Name", "MCP-Protocol-Version", "Origin"]
+    "name",
+    ["Authorization", "Last-Event-ID", "Mcp-Method", "Mcp-Name", "MCP-Protocol-Version", "Origin"],
 )
 async def test_a_header_that_comes_twice_is_refused(fronted: Fronted, name: str) -> None:
     message, headers = modern_call("echo")
     headers |= {"Authorization": f"Bearer {fronted.token()}", "Origin": fronted.base}
+    headers |= {"Last-Event-ID": "1"}
     pairs = [*headers.items(), ("Content-Type", "application/json"), (name, headers[name])]
     body = json.dumps({"jsonrpc": "2.0", **message}).encode()
     url = f"{fronted.base}/desk/mcp"
@@ -539,3 +541,21 @@ async def test_a_credential_in_an_event_reaches_no_agent_not_even_as_its_id(fron
     assert answered.body.count(b"[credential removed by Hopward]") == 2
     assert credential.partition(".")[0].encode() not in answered.body
     assert len(answered.events) == 3
+
+
+@pytest.mark.parametrize("after", [" x", ",Bearer y", "\x80", "=x"])
+async def test_nothing_may_follow_a_bearer_token(fronted: Fronted, after: str) -> None:
+    message, headers = modern_call("echo")
+    head = {**headers, "Authorization": f"Bearer {fronted.token()}{after}"}
+    assert (await fronted.post("", message, head)).status == 401
+
+
+async def test_headers_of_the_legacy_era_must_agree_with_the_body_too(
+    fronted: Fronted,
+) -> None:
+    call = {"id": 1, "method": "tools/call", "params": {"name": "echo"}}
+    note = {"method": "notifications/initialized"}
+    for message, headers in ((call, {"Mcp-Name": "hidden"}), (note, {"Mcp-Method": "tools/call"})):
+        answered = await fronted.post(fronted.token(), message, headers)
+        assert (answered.status, answered.message["error"]["code"]) == (400, -32020)
+    assert fronted.servers["desk"].received == []

@@ -368,6 +368,37 @@ def test_a_cancellation_names_the_call_by_the_servers_id_and_is_the_outcome(
     assert [row.reason for row in rows(conversation.guard, "outcome")] == ["cancelled"]
 
 
+def test_a_call_cancelled_twice_has_one_outcome_and_is_given_up_once(conversation: Conversation) -> None:
+    conversation.call("echo", message_id=1)
+    for _ in range(2):
+        conversation.client_says({"method": "notifications/cancelled", "params": {"requestId": 1}})
+    assert len(conversation.to_server) == 2
+    assert [row.reason for row in rows(conversation.guard, "outcome")] == ["cancelled"]
+
+
+def test_a_cancelled_call_whose_server_is_lost_has_one_outcome_and_no_answer(
+    conversation: Conversation,
+) -> None:
+    conversation.call("echo", message_id=1)
+    conversation.client_says({"method": "notifications/cancelled", "params": {"requestId": 1}})
+    conversation.session.endings.fail_all(lost("The server is gone."), conversation.from_endings)
+    conversation.turn.flush()
+    assert conversation.to_client == []
+    assert [row.reason for row in rows(conversation.guard, "outcome")] == ["cancelled"]
+
+
+def test_a_refused_call_that_was_cancelled_before_gets_no_answer(conversation: Conversation) -> None:
+    read = conversation.gate.read_client
+    routes: list[Any] = []
+    for raw in (
+        b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"hidden"}}',
+        b'{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}',
+    ):
+        conversation.session.client.judge(read(raw), conversation.chain, routes.append)
+    conversation.turn.flush()
+    assert routes == [None, None]
+
+
 def test_a_cancellation_of_somebody_elses_request_goes_nowhere(conversation: Conversation) -> None:
     conversation.call("echo", message_id="mine")
     for other in (1, "1", None, [], conversation.to_server[0]["id"]):
@@ -462,3 +493,4 @@ def test_a_token_that_cannot_be_minted_forwards_nothing_and_is_the_outcome(
     assert "secret detail" not in json.dumps(conversation.to_client)
     conversation.turn.flush()
     assert [row.reason for row in rows(conversation.guard, "outcome")] == ["error"]
+    assert len(conversation.session.requests) == 0

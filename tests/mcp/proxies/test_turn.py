@@ -84,3 +84,29 @@ async def test_one_caller_that_fails_keeps_no_other_waiting(guard: Guard) -> Non
     turn.authorize(call("echo"), chain, answers.append)
     await next_turn()
     assert len(answers) == 1
+
+
+async def test_an_outcome_that_cannot_be_recorded_alone_is_told_as_such(guard: Guard) -> None:
+    _, turn, chain = await turned(guard)
+    decision = guard.decide([(call("hidden"), chain)])[0]
+    told: list[Any] = []
+    # A refused call has no outcome: neither in the group nor alone.
+    turn.settle(decision, Outcome(status="ok"), told.append)
+    turn.authorize(call("echo"), chain, told.append)
+    await next_turn()
+    assert told[0] is False
+    assert told[1].permitted
+
+
+async def test_a_guard_that_answers_too_few_calls_has_refused_the_rest(guard: Guard) -> None:
+    class Short(CountingGuard):
+        def decide(self, asked: Any, settled: Any = ()) -> list[Decision]:
+            return super().decide(asked, settled)[: 1 if len(asked) == 1 else -1]
+
+    chain = guard.enter(guard.open_task("tickets", "alice").id)
+    turn = Turn(Short(guard), asyncio.get_running_loop())  # type: ignore[arg-type]
+    told: list[Any] = []
+    for tool in ("echo", "hidden"):
+        turn.authorize(call(tool), chain, told.append)
+    await next_turn()
+    assert [decision.permitted for decision in told] == [True, False]
