@@ -4,7 +4,6 @@ import time
 from datetime import UTC, datetime
 from typing import Protocol
 
-MICROSECOND = 1
 SECOND = 1_000_000
 
 Instant = int

@@ -180,7 +180,8 @@ class Guard:
             if task is None or self._fallen(standing, chain, self._clock.now()):
                 return frozenset()
             bounds = (task.capabilities, *(standing.agents[actor].ceiling for actor in chain.actors))
-            return frozenset(n for n in names if self._reachable(chain, bounds, server, n))
+            engine = self._policies.current()
+            return frozenset(n for n in names if self._reachable(chain, bounds, engine, server, n))
         except Exception:  # noqa: BLE001 - named boundary: a listing that cannot be computed is empty
             return frozenset()
 
@@ -258,18 +259,8 @@ class Guard:
         self, credential: Credential, chain: Chain, call: ToolCall, epoch: int, decision: str = ""
     ) -> bool:
         """Whether the row of a credential is durable; False if standing has changed since that epoch."""
-        draft = Draft(
-            kind="credential",
-            at=self._clock.now(),
-            record={"credential": plain(credential)},
-            task=chain.task,
-            agent=chain.actor,
-            server=call.server,
-            tool=call.tool,
-            decision=decision,
-            epoch=epoch,
-        )
-        return not self._ledger.record([draft])[0].refused
+        draft = _credential_draft(credential, self._clock.now(), chain, call, decision)
+        return not self._ledger.record([replace(draft, epoch=epoch)])[0].refused
 
     def _evaluate(self, call: ToolCall, chain: Chain) -> _Evaluation:
         at = self._clock.now()
@@ -324,14 +315,14 @@ class Guard:
         return fallen
 
     def _reachable(
-        self, chain: Chain, bounds: Iterable[tuple[Capability, ...]], server: str, name: str
+        self, chain: Chain, bounds: Iterable[tuple[Capability, ...]], engine: Engine, server: str, name: str
     ) -> bool:
         tool = self._classifications.find(server, name)
         return (
             tool is not None
             and reaches(chain.scope, f"{server}/{name}")
             and all(capability.reaches(bound, tool) for bound in bounds)
-            and self._policies.current().could_permit(tool)
+            and engine.could_permit(tool)
         )
 
     def _again(self, evaluation: _Evaluation, receipt: Receipt, *, last: bool) -> _Evaluation:
@@ -355,31 +346,27 @@ class Guard:
         if evaluation.tool is not None and evaluation.facts is not None:
             record["classification"] = plain(evaluation.tool)
             record["facts"] = _facts_record(evaluation.facts)
-        columns: dict[str, Any] = {
-            "task": chain.task,
-            "agent": chain.actor if chain.actors else "",
-            "server": call.server,
-            "tool": call.tool,
-            "decision": decision_id,
-        }
         draft = Draft(
             kind="decision",
             at=evaluation.at,
             record=record,
             verdict=verdict.name,
             reason=verdict.reason,
-            **columns,
+            task=chain.task,
+            agent=chain.actor if chain.actors else "",
+            server=call.server,
+            tool=call.tool,
+            decision=decision_id,
         )
         credential = evaluation.credential
         if not permit or credential is None or evaluation.tool is None:
             return draft
-        minted = Draft(
-            kind="credential", at=evaluation.at, record={"credential": plain(credential)}, **columns
-        )
         writes = 0 if evaluation.tool.action == "read" else 1
         reserve = Reservation(chain.task, calls=1, writes=writes)
         # A remote authority's credential has its row once it is there, before the call goes out.
-        follow = () if credential.kind == "exchanged" else (minted,)
+        follow: tuple[Draft, ...] = ()
+        if credential.kind != "exchanged":
+            follow = (_credential_draft(credential, evaluation.at, chain, call, decision_id),)
         return replace(draft, epoch=evaluation.epoch, reserve=reserve, follow=follow)
 
     def _outcome_draft(self, decision: Decision, outcome: Outcome) -> Draft:
@@ -408,6 +395,21 @@ class Guard:
             chain=chain,
             recorded=False,
         )
+
+
+def _credential_draft(
+    credential: Credential, at: Instant, chain: Chain, call: ToolCall, decision: str
+) -> Draft:
+    return Draft(
+        kind="credential",
+        at=at,
+        record={"credential": plain(credential)},
+        task=chain.task,
+        agent=chain.actor,
+        server=call.server,
+        tool=call.tool,
+        decision=decision,
+    )
 
 
 def planned(decision: Decision, call: ToolCall) -> Credential:

@@ -81,6 +81,11 @@ def _served_here(authority: AuthoritySettings) -> bool:
     return authority.token_endpoint in (f"{authority.issuer}/token", f"http://{authority.listen}{path}/token")
 
 
+def _task_draft(task: Task) -> Draft:
+    record = {"event": "opened", "task": plain(task)}
+    return Draft(kind="task", at=task.opened_at, record=record, task=task.id, agent=task.agent)
+
+
 class Guard(_Guard):
     """The guard of one `hopward.toml`, with everything around it: tasks, revocation, callers, credentials.
 
@@ -211,7 +216,7 @@ class Guard(_Guard):
             expires_at=now + settings.expires_in * SECOND,
             state="open",
         )
-        self.ledger.put_task(task, self._task_draft(task, "opened"))
+        self.ledger.put_task(task, _task_draft(task))
         return task
 
     def task(self, task_id: str) -> Task:
@@ -302,10 +307,6 @@ class Guard(_Guard):
             raise StateError(f"Task {task_id} is already {task.state}.")
         draft = Draft(kind=kind, at=self._clock.now(), record=record, task=task.id, agent=task.agent)
         self.ledger.set_task_state(task.id, state, draft)
-
-    def _task_draft(self, task: Task, event: str) -> Draft:
-        record = {"event": event, "task": plain(task)}
-        return Draft(kind="task", at=task.opened_at, record=record, task=task.id, agent=task.agent)
 
     def _register(self) -> None:
         stored = {agent.id: agent for agent in self.ledger.agents()}
