@@ -9,7 +9,7 @@ from hopward.ledger import SqliteLedger
 from hopward.record import Draft, Receipt, Reservation
 from hopward.testing.samples import NOTE, a_draft, a_revocation
 
-SHARE = Reservation("task_1", calls=1, writes=0)
+SHARE = Reservation(("task_1",), calls=1, writes=0)
 
 
 def permit(number: int) -> Draft:

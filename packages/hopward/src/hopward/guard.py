@@ -362,7 +362,7 @@ class Guard:
         if not permit or credential is None or evaluation.tool is None:
             return draft
         writes = 0 if evaluation.tool.action == "read" else 1
-        reserve = Reservation(chain.task, calls=1, writes=writes)
+        reserve = Reservation((chain.task,), calls=1, writes=writes)
         # A remote authority's credential has its row once it is there, before the call goes out.
         follow: tuple[Draft, ...] = ()
         if credential.kind != "exchanged":

@@ -36,7 +36,8 @@ ArgumentType: TypeAlias = Literal["string", "integer", "decimal", "boolean", "st
 
 AgentState: TypeAlias = Literal["active", "suspended", "retired"]
 TaskState: TypeAlias = Literal["open", "completed", "revoked", "expired"]
-RevocationKind: TypeAlias = Literal["task", "agent", "subject", "token", "key"]
+HopState: TypeAlias = Literal["open", "completed"]
+RevocationKind: TypeAlias = Literal["task", "hop", "agent", "subject", "token", "key"]
 VerdictName: TypeAlias = Literal["permit", "deny", "step-up"]
 OutcomeStatus: TypeAlias = Literal["ok", "tool_error", "error", "cancelled", "unknown"]
 
@@ -102,17 +103,27 @@ class Budget(Value, frozen=True):
 
 
 class Agent(Value, frozen=True):
-    """A registered non-human identity. `ceiling` bounds every task it can ever be given."""
+    """A registered non-human identity.
+
+    `ceiling` bounds what it may ever call itself, `delegable` what it may ever hand on to another agent:
+    neither follows from the other.
+    """
 
     id: str
     owner: str
     purpose: str
     state: AgentState
     ceiling: tuple[Capability, ...]
+    delegable: tuple[Capability, ...] = ()
 
 
 class Task(Value, frozen=True):
-    """The just-in-time authority: who asked, which agent, what for, with what, until when."""
+    """The just-in-time authority: who asked, which agent, what for, with what, until when.
+
+    `capabilities` are what its agent may call itself; `delegable` are what it may hand on, whether or not it
+    may call that itself. `depth` is how many hops may follow one another, `fan_out` how many of its own
+    may be open at once.
+    """
 
     id: str
     subject: str
@@ -124,10 +135,60 @@ class Task(Value, frozen=True):
     opened_at: Instant
     expires_at: Instant
     state: TaskState
+    delegable: tuple[Capability, ...] = ()
+    depth: int = 0
+    fan_out: int = 0
+
+
+class Narrowing(Value, frozen=True):
+    """What a hop is to carry, as its delegator asks for it. Whatever lies beyond what the delegator may hand
+    on is cut off; a hop of which nothing is left is refused.
+
+    `capabilities`, `delegable`, `depth` and `fan_out` are as in `Task`, for the agent that gets the work.
+    `budget` is set aside for the hop and what follows from it, or, with `shared`, is the most it may take out
+    of the delegator's own. `expires_in` is seconds.
+    """
+
+    purpose: str
+    capabilities: tuple[Capability, ...]
+    budget: Budget
+    expires_in: int
+    shared: bool = False
+    delegable: tuple[Capability, ...] = ()
+    depth: int = 0
+    fan_out: int = 0
+
+
+class Hop(Value, frozen=True):
+    """One link of a delegation, as it was decided: from `delegator`, who acts until then, to `agent`.
+
+    `parent` is the hop before, empty where the task's own agent delegates. `parent_digest` is the digest of
+    that hop, or of the task, as it was opened, so that a hop fits no other chain. `key` is the RFC 7638
+    thumbprint of the key its holder proves possession of, empty where it never leaves the process.
+    The other fields are as in `Task` and `Narrowing`.
+    """
+
+    id: str
+    task: str
+    parent: str
+    parent_digest: str
+    delegator: str
+    agent: str
+    purpose: str
+    capabilities: tuple[Capability, ...]
+    delegable: tuple[Capability, ...]
+    depth: int
+    fan_out: int
+    budget: Budget
+    shared: bool
+    key: str
+    opened_at: Instant
+    expires_at: Instant
+    state: HopState
 
 
 class Usage(Value, frozen=True):
-    """How much of its budget a task has reserved so far."""
+    """How much of its budget a task or hop has reserved so far, with everything below it."""
 
     calls: int
     writes: int
@@ -136,6 +197,7 @@ class Usage(Value, frozen=True):
 class Chain(Value, frozen=True):
     """The task and the actors in order, as the guard has verified them: subject first, current actor last.
 
+    `hops` are the ids of the hops that lead from each actor to the next, so there is one less of them.
     `issued_at` is when this chain was established; revocations with a later cut-off kill it.
     `token` is the `jti` of the token that presented it, empty for a chain opened in this process.
     `scope` is what that token may reach; empty scope reaches nothing. `key` is the `kid` that signed it.
@@ -152,6 +214,7 @@ class Chain(Value, frozen=True):
     token: str = ""
     key: str = ""
     lineage: tuple[str, ...] = ()
+    hops: tuple[str, ...] = ()
 
     @property
     def actor(self) -> str:
@@ -199,6 +262,7 @@ class Credential(Value, frozen=True):
     issued_at: Instant
     expires_at: Instant
     lineage: tuple[str, ...] = ()
+    hops: tuple[str, ...] = ()
 
 
 class Decision(Value, frozen=True):
@@ -222,6 +286,13 @@ class Decision(Value, frozen=True):
     def permitted(self) -> bool:
         """True for a recorded permit, and for nothing else."""
         return self.recorded and self.verdict.name == "permit"
+
+
+class Delegation(Value, frozen=True):
+    """A decision about a hop, and the chain that the hop leads to: present exactly on a permit."""
+
+    decision: Decision
+    chain: Chain | None = None
 
 
 class Outcome(Value, frozen=True):

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from hopward.clock import Instant
-from hopward.model import Agent, Revocation, Task, Usage
+from hopward.model import Agent, Hop, Revocation, Task, Usage
 
 RowKind: TypeAlias = Literal[
-    "decision", "credential", "outcome", "task", "agent", "revocation", "policy", "key", "refusal"
+    "decision", "credential", "outcome", "task", "hop", "agent", "revocation", "policy", "key", "refusal"
 ]
 """What a row of the decision log tells. `refusal` is a caller or message turned away before any decision."""
 
@@ -24,24 +24,41 @@ class Facts:
     actors: tuple[str, ...]
     calls_left: int
     writes_left: int
+    purposes: tuple[str, ...] = ()
+    """Of each hop, in order: `purposes[0]` is what the first delegator handed work on for."""
+
+
+@dataclass(frozen=True, slots=True)
+class StandingHop:
+    """A hop of a chain as it stands now, and how much of its budget it has reserved."""
+
+    hop: Hop
+    usage: Usage
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What the ledger knows about a chain. `epoch` changes when any task, agent or revocation does."""
+    """What the ledger knows about a chain. `epoch` changes when any task, agent or revocation does.
+
+    `hops` are those the chain names, in its order; one that does not exist is left out.
+    """
 
     epoch: int
     task: Task | None
     usage: Usage
     agents: Mapping[str, Agent]
     revocations: tuple[Revocation, ...]
+    hops: tuple[StandingHop, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """A share of a task's budget, taken in the same transaction as the permit."""
+    """A share of a budget, taken in the same transaction as the permit.
 
-    task: str
+    `accounts` are the ids of the task and hops whose budgets it counts against: all of them, or none.
+    """
+
+    accounts: tuple[str, ...]
     calls: int
     writes: int
 
@@ -51,9 +68,11 @@ class Draft:
     """One row to append.
 
     The text fields are indexed columns and part of the hashed envelope. With `epoch` set, the row is
-    refused as `stale` when standing changed since it was read; with `reserve` set, it is refused as
-    `budget_calls` or `budget_writes` when the task's budget cannot take it. `follow` rows are written
-    right after this one, in the same transaction, only if this one was written.
+    refused as `stale` when standing changed since it was read, or when one of `hops` is no longer open; with
+    `reserve` set, it is refused as `budget_calls` or `budget_writes` when a budget cannot take it. `opens` is
+    a hop that comes to be with this row; the row is refused as `fan_out` where its delegator has as many open
+    as it may have. `follow` rows are written right after this one, in the same transaction, only if this one
+    was written.
     """
 
     kind: RowKind
@@ -67,8 +86,14 @@ class Draft:
     reason: str = ""
     decision: str = ""
     epoch: int | None = None
+    hops: tuple[str, ...] = ()
     reserve: Reservation | None = None
+    opens: Hop | None = None
     follow: tuple["Draft", ...] = ()
+
+
+Refused: TypeAlias = Literal["", "stale", "budget_calls", "budget_writes", "fan_out"]
+"""Why a draft was not written; empty if it was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +102,7 @@ class Receipt:
 
     seq: int
     hash: str
-    refused: Literal["", "stale", "budget_calls", "budget_writes"] = ""
+    refused: Refused = ""
 
 
 @dataclass(frozen=True, slots=True)

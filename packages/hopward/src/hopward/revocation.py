@@ -1,6 +1,7 @@
 """Whether anything a chain stands on has fallen. The one rule the guard and the authority both ask."""
 
 from collections.abc import Iterable
+from itertools import pairwise
 
 import msgspec
 
@@ -21,14 +22,16 @@ _TASK_ENDED = {
 def why_fallen(standing: Standing, chain: Chain, now: Instant) -> Fallen | None:
     """Why a chain no longer counts, or None.
 
-    The task must be open, unexpired and the one the chain claims; every actor registered and active; nothing
-    in the chain or its lineage revoked. All cut-offs are looked at, so the latest one wins. A chain is as old
+    The task must be open, unexpired and the one the chain claims; every actor registered and active; every
+    hop open, unexpired and leading from the actor before to the next; nothing in the chain or its lineage
+    revoked. All cut-offs are looked at, so the latest one wins. A chain is as old
     as its task: tokens got for it later, or dated later by a clock that was ahead, do not outlive a cut-off.
     """
     return (
         _task_fallen(standing.task, chain, now)
         or (("chain_expired", "The caller's token has expired.") if chain.expires_at <= now else None)
         or _actors_fallen(standing, chain)
+        or _hops_fallen(standing, chain, now)
         or why_revoked(standing.revocations, _as_old_as(standing.task, chain))
     )
 
@@ -56,6 +59,7 @@ def why_revoked(revocations: Iterable[Revocation], chain: Chain) -> Fallen | Non
 
 _SENTENCES = {
     "task": "The task has been revoked.",
+    "hop": "A hop of the chain has been revoked.",
     "agent": "An agent of the chain has been revoked; what it held before that no longer counts.",
     "subject": "The subject's authority has been revoked; what was opened before that no longer counts.",
     "token": "The caller's token, or one it was exchanged from, has been revoked.",
@@ -88,9 +92,29 @@ def _actors_fallen(standing: Standing, chain: Chain) -> Fallen | None:
     return next((why for why in fallen if why is not None), None)
 
 
+def _hops_fallen(standing: Standing, chain: Chain, now: Instant) -> Fallen | None:
+    """Why the hops are not those of the chain, one after the other, or no longer count."""
+    hops = [one.hop for one in standing.hops]
+    if tuple(hop.id for hop in hops) != chain.hops:
+        return ("hop_unknown", "There is no such hop.")
+    if len(chain.actors) != 1 + len(hops):
+        return ("chain_broken", "There is not one hop between each agent of the chain and the next.")
+    above = ""
+    for hop, (delegator, agent) in zip(hops, pairwise(chain.actors), strict=True):
+        if (hop.task, hop.parent, hop.delegator, hop.agent) != (chain.task, above, delegator, agent):
+            return ("chain_broken", "A hop belongs to another chain.")
+        if hop.state != "open":
+            return ("hop_completed", f"The work handed to agent {agent} is completed.")
+        if hop.expires_at <= now:
+            return ("hop_expired", f"The time agent {agent} had for the work is over.")
+        above = hop.id
+    return None
+
+
 def _covers(revocation: Revocation, chain: Chain) -> bool:
     named = {
         "task": revocation.id == chain.task,
+        "hop": revocation.id in chain.hops,
         "agent": revocation.id in chain.actors,
         "subject": revocation.id == chain.subject,
     }

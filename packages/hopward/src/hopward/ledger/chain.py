@@ -14,6 +14,7 @@ from typing import TypeAlias
 from hopward.canonical import compact
 from hopward.clock import iso
 from hopward.errors import LedgerError
+from hopward.model import Hop
 from hopward.record import Draft, Reservation
 
 GENESIS = "0" * 64
@@ -31,6 +32,8 @@ class Entry:
     epoch: int | None
     reserve: Reservation | None
     follow: tuple[Columns, ...]
+    hops: tuple[str, ...] = ()
+    opens: Hop | None = None
 
 
 def row_hash(previous: str, seq: int, columns: Columns) -> str:
@@ -59,11 +62,11 @@ def entry(draft: Draft) -> Entry:
     if reserve is not None and (reserve.calls < 0 or reserve.writes < 0):
         raise _invalid(draft, "it reserves less than nothing")
     follow = tuple(columns for child in draft.follow for columns in _following(child))
-    return Entry(_columns(draft), draft.epoch, reserve, follow)
+    return Entry(_columns(draft), draft.epoch, reserve, follow, draft.hops, draft.opens)
 
 
 def _following(draft: Draft) -> list[Columns]:
-    if draft.epoch is not None or draft.reserve is not None:
+    if draft.epoch is not None or draft.hops or draft.reserve is not None or draft.opens is not None:
         raise _invalid(draft, "a row that follows another has no condition of its own")
     return [_columns(draft), *(columns for child in draft.follow for columns in _following(child))]
 

@@ -74,7 +74,17 @@ def standing(database: Database) -> None:
     database.conn.execute("PRAGMA user_version = 2")
 
 
-_AFTER = {1: "standing"}
+@_steps()
+def hops(database: Database) -> None:
+    """Version 3: hops, which have budgets of their own beside those of tasks."""
+    hops = {"id": str, "task": str, "parent": str, "state": str, "expires_at": int, "body": str}
+    database.table("hops").create(hops, pk="id", not_null=hops)
+    database.table("hops").create_index(["task", "parent"])
+    database.conn.execute("ALTER TABLE usage RENAME COLUMN task TO account")
+    database.conn.execute("PRAGMA user_version = 3")
+
+
+_AFTER = {1: "standing", 2: "hops"}
 """Schema version -> the step that would leave it."""
 
 # INSERT OR REPLACE deletes without firing delete triggers, so overwriting a row needs a trigger of its own.

@@ -9,6 +9,7 @@ from typing import TypeAlias, TypeVar
 
 from hopward.ledger import tables
 from hopward.ledger.failure import headless, ledger_error
+from hopward.ledger.hops import standing as standing_hops
 from hopward.ledger.store import Store
 from hopward.model import Agent, Chain, Revocation, Task, Usage
 from hopward.record import Standing
@@ -16,12 +17,12 @@ from hopward.record import Standing
 _T = TypeVar("_T")
 
 _NOW = """SELECT head.epoch, usage.calls, usage.writes
-    FROM head LEFT JOIN usage ON usage.task = ? WHERE head.id = 1"""
+    FROM head LEFT JOIN usage ON usage.account = ? WHERE head.id = 1"""
 
 _MOST_CHAINS = 4096
 """Chains whose standing is kept; beyond that, all are forgotten and read again."""
 
-_Key: TypeAlias = tuple[str, str, tuple[str, ...], str, str, tuple[str, ...]]
+_Key: TypeAlias = tuple[str, str, tuple[str, ...], str, str, tuple[str, ...], tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,18 +55,28 @@ class Reader:
     def standing(self, chain: Chain) -> Standing:
         """What stands behind a chain, as of now and in every process.
 
-        One small query a call: the epoch says whether what is kept about the chain still holds.
+        One small query a call, and two for each hop: the epoch says whether what is kept about the chain
+        still holds. Hops begin and end without a new epoch, so they are read each time.
         """
-        key: _Key = (chain.task, chain.subject, chain.actors, chain.token, chain.key, chain.lineage)
+        key: _Key = (
+            chain.task,
+            chain.subject,
+            chain.actors,
+            chain.token,
+            chain.key,
+            chain.lineage,
+            chain.hops,
+        )
         with self._lock:
             try:
                 epoch, usage = self._now(chain.task)
                 known = self._known.get(key) if epoch == self._epoch else None
                 if known is None:
                     epoch, usage, known = self._learn(key, chain)
+                hops = standing_hops(self._connection, chain.hops) if chain.hops else ()
             except sqlite3.Error as error:
                 raise ledger_error(error, self._path, "read") from error
-        return Standing(epoch, known.task, usage, known.agents, known.revocations)
+        return Standing(epoch, known.task, usage, known.agents, known.revocations, hops)
 
     def close(self) -> None:
         """Close the connection."""
@@ -99,6 +110,7 @@ def _look_up(connection: sqlite3.Connection, chain: Chain) -> _Known:
     named = [("task", chain.task), *(("agent", actor) for actor in agents), ("subject", chain.subject)]
     # A chain opened in this process was presented by no token and signed by no key.
     named += [(kind, name) for kind, name in (("token", chain.token), ("key", chain.key)) if name]
+    named += [("hop", name) for name in chain.hops]
     named += [(kind, name) for kind, _, name in (entry.partition(":") for entry in chain.lineage)]
     return _Known(
         task=tables.find_task(connection, chain.task),

@@ -4,7 +4,8 @@
 |---|---|
 | log | the rows, append-only |
 | head | one row: number, hash and count of the log's rows, and the epoch of everything below |
-| tasks, usage | tasks, and how much of its budget each has reserved |
+| tasks, hops | tasks, and the hops of their chains |
+| usage | how much of its budget each task and each hop has reserved |
 | agents, revocations | registered agents; what has stopped counting, and from when |
 | used | digests of values that may be presented once, until they expire |
 """
@@ -12,7 +13,7 @@
 APPLICATION = 0x486F7077
 """`PRAGMA application_id` of a decision log: "Hopw"."""
 
-VERSION = 2
+VERSION = 3
 """`PRAGMA user_version` this code reads and writes; `hopward.ledger.migrations` leads there."""
 
 FREQUENT = "('decision', 'credential', 'outcome')"

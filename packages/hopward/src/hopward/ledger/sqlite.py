@@ -7,7 +7,8 @@ from pathlib import Path
 
 from hopward.clock import Clock, Instant
 from hopward.errors import LedgerError, NotFoundError
-from hopward.ledger import tables
+from hopward.ledger import hops, tables
+from hopward.ledger.chain import entry
 from hopward.ledger.failure import headless, ledger_error
 from hopward.ledger.reader import Reader
 from hopward.ledger.rows import RowFilter, stream
@@ -15,7 +16,7 @@ from hopward.ledger.store import Durability, Store
 from hopward.ledger.transaction import Tail
 from hopward.ledger.verification import Progress, Verification, verify
 from hopward.ledger.writer import Writer
-from hopward.model import Agent, Chain, Revocation, RevocationKind, Task, TaskState, Usage
+from hopward.model import Agent, Chain, Hop, Revocation, RevocationKind, Task, TaskState, Usage
 from hopward.record import Draft, Receipt, Row, Standing
 
 _BUSY_TIMEOUT = 5.0
@@ -92,7 +93,7 @@ class SqliteLedger:
         self._reader.close()
 
     def standing(self, chain: Chain) -> Standing:
-        """Task, usage, registered actors and matching revocations of a chain, as of now in any process."""
+        """Task, hops, usage, actors and matching revocations of a chain, as of now in any process."""
         return self._reader.standing(chain)
 
     def record(self, drafts: Sequence[Draft]) -> list[Receipt]:
@@ -112,6 +113,26 @@ class SqliteLedger:
         return self._writer.change(
             draft, lambda connection: tables.set_task_state(connection, task_id, state)
         )
+
+    def complete_hop(self, hop_id: str, draft: Draft) -> Receipt:
+        """End a hop and append its row; a split budget's rest goes back to where it was set aside.
+
+        Raises `NotFoundError`, and `StateError` if it has ended before.
+        """
+
+        def work(connection: sqlite3.Connection, tail: Tail) -> Receipt:
+            hops.complete(connection, hop_id)
+            return tail.append(entry(draft))
+
+        return self._writer.run(work)
+
+    def hop(self, hop_id: str) -> Hop:
+        """The hop as stored; raises `NotFoundError`."""
+        return self._reader.read(lambda connection: hops.get_hop(connection, hop_id))
+
+    def hops(self, task_id: str) -> list[Hop]:
+        """The hops of a task, in the order they were opened."""
+        return self._reader.read(lambda connection: hops.list_hops(connection, task_id))
 
     def put_agent(self, agent: Agent, draft: Draft) -> Receipt:
         """Store an agent, new or changed, and append its row."""
@@ -144,9 +165,9 @@ class SqliteLedger:
         """Tasks as stored, the latest opened first; only those in `state` if one is given."""
         return self._reader.read(lambda connection: tables.list_tasks(connection, state, limit))
 
-    def usage(self, task_id: str) -> Usage:
-        """How much of its budget a task has reserved."""
-        return self._reader.read(lambda connection: tables.usage(connection, task_id))
+    def usage(self, account: str) -> Usage:
+        """How much of its budget a task or hop has reserved, with everything below it."""
+        return self._reader.read(lambda connection: tables.usage(connection, account))
 
     def agent(self, agent_id: str) -> Agent:
         """The agent as stored; raises `NotFoundError`."""

@@ -1,10 +1,11 @@
-"""Tasks, agents, revocations and used values as rows beside the log.
+"""Tasks, budgets, agents, revocations and used values as rows beside the log (hops: `hopward.ledger.hops`).
 
 Values are stored as compact JSON plus the columns queries need. Every function works inside the transaction
 of its caller and lets `sqlite3.Error` pass.
 """
 
 import sqlite3
+from collections.abc import Iterable
 from hashlib import sha256
 from typing import TypeVar
 
@@ -13,10 +14,10 @@ import msgspec
 from hopward.canonical import compact
 from hopward.clock import Instant
 from hopward.errors import LedgerCorruptError, NotFoundError, StateError
-from hopward.model import Agent, Revocation, Task, TaskState, Usage, Value, plain
+from hopward.model import Agent, Budget, Hop, Revocation, Task, TaskState, Usage, Value, plain
 from hopward.record import Reservation
 
-_V = TypeVar("_V", Task, Agent, Revocation)
+_V = TypeVar("_V", Task, Hop, Agent, Revocation)
 
 _tasks = msgspec.json.Decoder(Task)
 _agents = msgspec.json.Decoder(Agent)
@@ -25,11 +26,13 @@ _revocations = msgspec.json.Decoder(Revocation)
 _PUT_TASK = """INSERT INTO tasks (id, state, opened_at, body) VALUES (?, ?, ?, ?)
     ON CONFLICT (id) DO UPDATE
     SET state = excluded.state, opened_at = excluded.opened_at, body = excluded.body"""
-_PUT_BUDGET = """INSERT INTO usage (task, calls, writes, most_calls, most_writes) VALUES (?, 0, 0, ?, ?)
-    ON CONFLICT (task) DO UPDATE SET most_calls = excluded.most_calls, most_writes = excluded.most_writes"""
+_PUT_BUDGET = """INSERT INTO usage (account, calls, writes, most_calls, most_writes) VALUES (?, 0, 0, ?, ?)
+    ON CONFLICT (account) DO UPDATE
+    SET most_calls = excluded.most_calls, most_writes = excluded.most_writes"""
 _PUT_AGENT = "INSERT INTO agents (id, body) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET body = excluded.body"
 _RESERVE = """UPDATE usage SET calls = calls + ?, writes = writes + ?
-    WHERE task = ? AND calls + ? <= most_calls AND writes + ? <= most_writes"""
+    WHERE account = ? AND calls + ? <= most_calls AND writes + ? <= most_writes"""
+_UNRESERVE = "UPDATE usage SET calls = calls - ?, writes = writes - ? WHERE account = ?"
 _FORGOTTEN = "SELECT max(expires_at) FROM used WHERE kind = '' OR expires_at <= ?"
 _FORGET = """INSERT INTO used (kind, digest, expires_at) VALUES ('', '', ?)
     ON CONFLICT (kind, digest) DO UPDATE SET expires_at = excluded.expires_at"""
@@ -41,8 +44,8 @@ def put_task(connection: sqlite3.Connection, task: Task) -> None:
     stored = find_task(connection, task.id)
     if stored is not None:
         require_open(stored)
-    connection.execute(_PUT_TASK, (task.id, task.state, task.opened_at, _body(task)))
-    connection.execute(_PUT_BUDGET, (task.id, task.budget.calls, task.budget.writes))
+    connection.execute(_PUT_TASK, (task.id, task.state, task.opened_at, body(task)))
+    put_budget(connection, task.id, task.budget)
 
 
 def set_task_state(connection: sqlite3.Connection, task_id: str, state: TaskState) -> None:
@@ -50,7 +53,7 @@ def set_task_state(connection: sqlite3.Connection, task_id: str, state: TaskStat
     task = get_task(connection, task_id)
     require_open(task)
     ended = msgspec.structs.replace(task, state=state)
-    connection.execute("UPDATE tasks SET state = ?, body = ? WHERE id = ?", (state, _body(ended), task_id))
+    connection.execute("UPDATE tasks SET state = ?, body = ? WHERE id = ?", (state, body(ended), task_id))
 
 
 def require_open(task: Task) -> None:
@@ -62,7 +65,7 @@ def require_open(task: Task) -> None:
 def find_task(connection: sqlite3.Connection, task_id: str) -> Task | None:
     """The task as stored, or None."""
     row = connection.execute("SELECT body FROM tasks WHERE id = ?", (task_id,)).fetchone()
-    return None if row is None else _decoded(_tasks, row[0])
+    return None if row is None else decoded(_tasks, row[0])
 
 
 def get_task(connection: sqlite3.Connection, task_id: str) -> Task:
@@ -77,41 +80,57 @@ def list_tasks(connection: sqlite3.Connection, state: TaskState | None, limit: i
     """Tasks, the latest opened first; only those in `state` if one is given."""
     where = "" if state is None else "WHERE state = :state"
     query = f"SELECT body FROM tasks {where} ORDER BY opened_at DESC, id LIMIT :limit"  # noqa: S608 - constants
-    return [_decoded(_tasks, row[0]) for row in connection.execute(query, {"state": state, "limit": limit})]
+    return [decoded(_tasks, row[0]) for row in connection.execute(query, {"state": state, "limit": limit})]
 
 
-def usage(connection: sqlite3.Connection, task_id: str) -> Usage:
-    """What a task has reserved; nothing for a task that does not exist."""
-    row = connection.execute("SELECT calls, writes FROM usage WHERE task = ?", (task_id,)).fetchone()
+def put_budget(connection: sqlite3.Connection, account: str, budget: Budget) -> None:
+    """Give a task or hop a budget, or change it. What it has used stays counted."""
+    connection.execute(_PUT_BUDGET, (account, budget.calls, budget.writes))
+
+
+def usage(connection: sqlite3.Connection, account: str) -> Usage:
+    """What a task or hop has reserved; nothing for one that does not exist."""
+    row = connection.execute("SELECT calls, writes FROM usage WHERE account = ?", (account,)).fetchone()
     return Usage(calls=0, writes=0) if row is None else Usage(calls=row[0], writes=row[1])
 
 
 def reserve(connection: sqlite3.Connection, share: Reservation) -> bool:
-    """Take a share of a task's budget, whole or not at all. A task that does not exist has none."""
+    """Take a share out of every account it counts against, or out of none; a missing one is empty."""
     calls, writes = share.calls, share.writes
-    return connection.execute(_RESERVE, (calls, writes, share.task, calls, writes)).rowcount == 1
+    for done, account in enumerate(share.accounts):
+        if connection.execute(_RESERVE, (calls, writes, account, calls, writes)).rowcount != 1:
+            give_back(connection, share.accounts[:done], calls, writes)
+            return False
+    return True
+
+
+def give_back(connection: sqlite3.Connection, accounts: Iterable[str], calls: int, writes: int) -> None:
+    """Take back a reservation."""
+    connection.executemany(_UNRESERVE, [(calls, writes, account) for account in accounts])
 
 
 def calls_exhausted(connection: sqlite3.Connection, share: Reservation) -> bool:
-    """Why a share was refused: its calls do not fit (or there is no such task), else its writes."""
-    query = "SELECT 1 FROM usage WHERE task = ? AND calls + ? <= most_calls"
-    return connection.execute(query, (share.task, share.calls)).fetchone() is None
+    """Why a share was refused: its calls do not fit (or an account is missing), else its writes."""
+    query = "SELECT 1 FROM usage WHERE account = ? AND calls + ? <= most_calls"
+    return any(
+        connection.execute(query, (account, share.calls)).fetchone() is None for account in share.accounts
+    )
 
 
 def put_agent(connection: sqlite3.Connection, agent: Agent) -> None:
     """Store an agent, new or changed."""
-    connection.execute(_PUT_AGENT, (agent.id, _body(agent)))
+    connection.execute(_PUT_AGENT, (agent.id, body(agent)))
 
 
 def find_agent(connection: sqlite3.Connection, agent_id: str) -> Agent | None:
     """The agent as stored, or None."""
     row = connection.execute("SELECT body FROM agents WHERE id = ?", (agent_id,)).fetchone()
-    return None if row is None else _decoded(_agents, row[0])
+    return None if row is None else decoded(_agents, row[0])
 
 
 def list_agents(connection: sqlite3.Connection) -> list[Agent]:
     """Every agent, by id."""
-    return [_decoded(_agents, row[0]) for row in connection.execute("SELECT body FROM agents ORDER BY id")]
+    return [decoded(_agents, row[0]) for row in connection.execute("SELECT body FROM agents ORDER BY id")]
 
 
 def add_revocation(connection: sqlite3.Connection, revocation: Revocation) -> None:
@@ -123,13 +142,13 @@ def add_revocation(connection: sqlite3.Connection, revocation: Revocation) -> No
     if latest is not None and latest > revocation.at:
         revocation = msgspec.structs.replace(revocation, at=latest)
     query = "INSERT INTO revocations (kind, id, body) VALUES (?, ?, ?)"
-    connection.execute(query, (revocation.kind, revocation.id, _body(revocation)))
+    connection.execute(query, (revocation.kind, revocation.id, body(revocation)))
 
 
 def list_revocations(connection: sqlite3.Connection, kind: str, identity: str) -> tuple[Revocation, ...]:
     """Every revocation of one thing, in the order they were made."""
     query = "SELECT body FROM revocations WHERE kind = ? AND id = ? ORDER BY number"
-    return tuple(_decoded(_revocations, row[0]) for row in connection.execute(query, (kind, identity)))
+    return tuple(decoded(_revocations, row[0]) for row in connection.execute(query, (kind, identity)))
 
 
 def use_once(
@@ -150,12 +169,14 @@ def use_once(
     return connection.execute(_USE, (kind, digest, expires_at)).rowcount == 1
 
 
-def _body(value: Value) -> str:
+def body(value: Value) -> str:
+    """A value as it is stored."""
     return compact(plain(value)).decode()
 
 
-def _decoded(decoder: msgspec.json.Decoder[_V], body: str) -> _V:
+def decoded(decoder: msgspec.json.Decoder[_V], text: str) -> _V:
+    """A stored value; raises `LedgerCorruptError` if it is none."""
     try:
-        return decoder.decode(body)
+        return decoder.decode(text)
     except (msgspec.MsgspecError, TypeError) as error:
         raise LedgerCorruptError(f"A value stored in the decision log cannot be read: {error}.") from error

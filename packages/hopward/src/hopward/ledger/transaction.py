@@ -3,13 +3,12 @@
 import sqlite3
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
-from typing import Literal
 
 from hopward.errors import LedgerCorruptError
-from hopward.ledger import tables
+from hopward.ledger import hops, tables
 from hopward.ledger.chain import Columns, Entry, row_hash
 from hopward.ledger.failure import KEEP
-from hopward.record import Receipt
+from hopward.record import Receipt, Refused
 
 _HEAD = "SELECT epoch, seq, count, hash FROM head WHERE id = 1"
 _SET_HEAD = "UPDATE head SET epoch = ?, seq = ?, count = ?, hash = ? WHERE id = 1"
@@ -35,10 +34,12 @@ class Tail:
         self._changed = False
 
     def append(self, entry: Entry) -> Receipt:
-        """Write an entry and what follows it, unless its epoch is over or its budget is used up."""
+        """Write an entry and what comes with it, unless what it stands on is over or a budget is used up."""
         refused = self._refusal(entry)
         if refused:
             return Receipt(0, "", refused)
+        if entry.opens is not None:
+            hops.put_hop(self._connection, entry.opens)
         receipt = self._insert(entry.columns)
         for columns in entry.follow:
             self._insert(columns)
@@ -54,9 +55,13 @@ class Tail:
         if self._changed:
             self._connection.execute(_SET_HEAD, (self._epoch, self._seq, self._count, self._hash))
 
-    def _refusal(self, entry: Entry) -> Literal["", "stale", "budget_calls", "budget_writes"]:
+    def _refusal(self, entry: Entry) -> Refused:
         if entry.epoch is not None and entry.epoch != self._epoch:
             return "stale"
+        if entry.hops and not hops.all_open(self._connection, entry.hops):
+            return "stale"
+        if entry.opens is not None and hops.fan_out_reached(self._connection, entry.opens):
+            return "fan_out"
         share = entry.reserve
         if share is None or tables.reserve(self._connection, share):
             return ""

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from threading import RLock
-from typing import Literal
 
 import msgspec
 
@@ -13,8 +12,8 @@ from hopward.ledger.chain import GENESIS, Columns, Entry, entry, row_hash
 from hopward.ledger.rows import decoded
 from hopward.ledger.tables import require_open
 from hopward.ledger.verification import Progress, verify_rows
-from hopward.model import Agent, Chain, Revocation, RevocationKind, Task, TaskState, Usage
-from hopward.record import Draft, Receipt, Reservation, Row, Standing
+from hopward.model import Agent, Budget, Chain, Hop, Revocation, RevocationKind, Task, TaskState, Usage
+from hopward.record import Draft, Receipt, Refused, Reservation, Row, Standing, StandingHop
 
 
 class MemoryLedger:
@@ -26,6 +25,7 @@ class MemoryLedger:
         self._epoch = 1
         self._rows: list[tuple[Columns, str]] = []
         self._tasks: dict[str, Task] = {}
+        self._hops: dict[str, Hop] = {}
         self._usage: dict[str, Usage] = {}
         self._agents: dict[str, Agent] = {}
         self._revocations: list[Revocation] = []
@@ -44,6 +44,9 @@ class MemoryLedger:
                 usage=self.usage(chain.task),
                 agents={actor: self._agents[actor] for actor in chain.actors if actor in self._agents},
                 revocations=tuple(one for one in self._revocations if _touches(one, chain)),
+                hops=tuple(
+                    StandingHop(self._hops[one], self.usage(one)) for one in chain.hops if one in self._hops
+                ),
             )
 
     def record(self, drafts: Sequence[Draft]) -> list[Receipt]:
@@ -72,6 +75,32 @@ class MemoryLedger:
             self._tasks[task_id] = msgspec.structs.replace(task, state=state)
 
         return self._change(draft, apply)
+
+    def complete_hop(self, hop_id: str, draft: Draft) -> Receipt:
+        """As `SqliteLedger.complete_hop`."""
+        done = entry(draft)
+        with self._lock:
+            hop = self.hop(hop_id)
+            if hop.state != "open":
+                raise StateError(f"Hop {hop_id} is {hop.state}; an ended hop is never changed.")
+            self._hops[hop_id] = msgspec.structs.replace(hop, state="completed")
+            if not hop.shared:
+                used, set_aside = self.usage(hop_id), hop.budget
+                left = (set_aside.calls - used.calls, set_aside.writes - used.writes)
+                for account in self._payers(hop):
+                    self._add(account, -left[0], -left[1])
+            return self._append(done)
+
+    def hop(self, hop_id: str) -> Hop:
+        """As `SqliteLedger.hop`."""
+        hop = self._hops.get(hop_id)
+        if hop is None:
+            raise NotFoundError(f"There is no hop {hop_id}.")
+        return hop
+
+    def hops(self, task_id: str) -> list[Hop]:
+        """As `SqliteLedger.hops`."""
+        return [hop for hop in self._hops.values() if hop.task == task_id]
 
     def put_agent(self, agent: Agent, draft: Draft) -> Receipt:
         """As `SqliteLedger.put_agent`."""
@@ -106,9 +135,9 @@ class MemoryLedger:
         found = [task for task in self._tasks.values() if state is None or task.state == state]
         return sorted(found, key=lambda task: (-task.opened_at, task.id))[:limit]
 
-    def usage(self, task_id: str) -> Usage:
+    def usage(self, account: str) -> Usage:
         """As `SqliteLedger.usage`."""
-        return self._usage.get(task_id, Usage(calls=0, writes=0))
+        return self._usage.get(account, Usage(calls=0, writes=0))
 
     def agent(self, agent_id: str) -> Agent:
         """As `SqliteLedger.agent`."""
@@ -167,15 +196,43 @@ class MemoryLedger:
             return receipt
 
     def _append(self, one: Entry) -> Receipt:
-        if one.epoch is not None and one.epoch != self._epoch:
-            return Receipt(0, "", "stale")
-        refused = self._reserve(one.reserve) if one.reserve else ""
+        refused = self._refusal(one)
         if refused:
             return Receipt(0, "", refused)
+        if one.opens is not None:
+            self._hops[one.opens.id] = one.opens
         receipt = self._insert(one.columns)
         for columns in one.follow:
             self._insert(columns)
         return receipt
+
+    def _refusal(self, one: Entry) -> Refused:
+        if one.epoch is not None and one.epoch != self._epoch:
+            return "stale"
+        if any(hop not in self._hops or self._hops[hop].state != "open" for hop in one.hops):
+            return "stale"
+        if one.opens is not None and self._fan_out_reached(one.opens):
+            return "fan_out"
+        return self._reserve(one.reserve) if one.reserve else ""
+
+    def _fan_out_reached(self, hop: Hop) -> bool:
+        above = self._hops.get(hop.parent) if hop.parent else self._tasks.get(hop.task)
+        siblings = [
+            other
+            for other in self._hops.values()
+            if (other.task, other.parent, other.state) == (hop.task, hop.parent, "open")
+            and other.expires_at > hop.opened_at
+        ]
+        return above is None or len(siblings) >= above.fan_out
+
+    def _payers(self, hop: Hop) -> list[str]:
+        accounts: list[str] = []
+        while hop.parent:
+            hop = self._hops[hop.parent]
+            accounts.append(hop.id)
+            if not hop.shared:
+                return accounts
+        return [*accounts, hop.task]
 
     def _insert(self, columns: Columns) -> Receipt:
         seq, previous = self.head()
@@ -183,14 +240,24 @@ class MemoryLedger:
         self._rows.append((columns, digest))
         return Receipt(seq + 1, digest)
 
-    def _reserve(self, share: Reservation) -> Literal["", "budget_calls", "budget_writes"]:
-        task, used = self._tasks.get(share.task), self.usage(share.task)
-        if task is None or used.calls + share.calls > task.budget.calls:
+    def _reserve(self, share: Reservation) -> Refused:
+        calls, writes = share.calls, share.writes
+        pairs = [(self._budget(account), self.usage(account)) for account in share.accounts]
+        if any(budget is None or used.calls + calls > budget.calls for budget, used in pairs):
             return "budget_calls"
-        if used.writes + share.writes > task.budget.writes:
+        if any(budget is None or used.writes + writes > budget.writes for budget, used in pairs):
             return "budget_writes"
-        self._usage[share.task] = Usage(calls=used.calls + share.calls, writes=used.writes + share.writes)
+        for account in share.accounts:
+            self._add(account, calls, writes)
         return ""
+
+    def _budget(self, account: str) -> Budget | None:
+        found = self._tasks.get(account) or self._hops.get(account)
+        return found.budget if found else None
+
+    def _add(self, account: str, calls: int, writes: int) -> None:
+        used = self.usage(account)
+        self._usage[account] = Usage(calls=used.calls + calls, writes=used.writes + writes)
 
     def _row(self, seq: int) -> Row:
         columns, digest = self._rows[seq - 1]
@@ -200,6 +267,7 @@ class MemoryLedger:
 def _touches(revocation: Revocation, chain: Chain) -> bool:
     named: dict[RevocationKind, tuple[str, ...]] = {
         "task": (chain.task,),
+        "hop": chain.hops,
         "agent": chain.actors,
         "subject": (chain.subject,),
         "token": (chain.token,) if chain.token else (),

@@ -34,7 +34,7 @@ class ChangeConformance(LedgerOpening):
 
     def test_an_open_task_can_be_narrowed_and_keeps_its_usage(self, ledger: CompleteLedger) -> None:
         ledger.put_task(a_task(), NOTE)
-        share = Reservation("task_1", calls=2, writes=0)
+        share = Reservation(("task_1",), calls=2, writes=0)
         ledger.record([a_draft(reserve=share)])
         narrowed = a_task(budget=Budget(calls=3, writes=0))
         ledger.put_task(narrowed, NOTE)

@@ -52,7 +52,7 @@ class StandingConformance(LedgerOpening):
     def test_rows_alone_do_not_begin_an_epoch(self, ledger: CompleteLedger) -> None:
         ledger.put_task(a_task(), NOTE)
         epoch = ledger.standing(a_chain()).epoch
-        ledger.record([a_draft(reserve=Reservation("task_1", calls=1, writes=0))])
+        ledger.record([a_draft(reserve=Reservation(("task_1",), calls=1, writes=0))])
         ledger.seen_once("jti", "a", NOON + SECOND)
         assert ledger.standing(a_chain()).epoch == epoch
 
