@@ -13,8 +13,8 @@ VAGUE = {"utils", "util", "helpers", "helper", "common", "manager", "managers", 
 
 BOUNDARIES = {
     "hopward.cli:Verbs.invoke": "a command tells of a bug instead of showing a traceback",
-    "hopward.guard:Guard.authorize": "what cannot be decided is denied",
-    "hopward.guard:Guard._evaluate": "whatever fails while deciding is a deny",
+    "hopward.evaluation:Evaluator.evaluate": "whatever fails while deciding is a deny",
+    "hopward.guard:Guard._surely": "what cannot be decided is denied",
     "hopward.guard:Guard.visible": "a listing that cannot be computed is empty",
     "hopward_mcp.client_side:ClientSide.judge": "a message that cannot be judged is refused",
     "hopward_mcp.client_side:ClientSide._onward": "a call that cannot be forwarded is answered and recorded",

@@ -13,7 +13,8 @@ from hopward.classification import Classifications
 from hopward.clock import SECOND, Instant
 from hopward.constraint import Range
 from hopward.errors import ChainError, ExchangeRefusedError, HopwardError, LedgerError
-from hopward.guard import Guard, call_digest
+from hopward.evaluation import Sources, call_digest
+from hopward.guard import Guard
 from hopward.model import (
     Agent,
     Budget,
@@ -32,6 +33,7 @@ from hopward.redaction import Redaction
 from hopward.settings import LogSettings
 from hopward.testing.clock import NOON, FixedClock
 from hopward.testing.ledger import MemoryLedger
+from hopward.testing.samples import a_hop
 
 READ = Tool(
     server="desk",
@@ -82,7 +84,14 @@ REFUNDS = Capability(
     destinations=("payments",),
     constraints={"amount": (Range(minimum=0, maximum=50),)},
 )
-AGENT = Agent(id="assistant", owner="ops", purpose="tickets", state="active", ceiling=(EVERYTHING,))
+AGENT = Agent(
+    id="assistant",
+    owner="ops",
+    purpose="tickets",
+    state="active",
+    ceiling=(EVERYTHING,),
+    delegable=(EVERYTHING,),
+)
 TASK = Task(
     id="task_1",
     subject="alice",
@@ -94,6 +103,9 @@ TASK = Task(
     opened_at=NOON,
     expires_at=NOON + 600 * SECOND,
     state="open",
+    delegable=(EVERYTHING,),
+    depth=2,
+    fan_out=2,
 )
 READ_CALL = ToolCall(server="desk", tool="read_ticket", arguments={"ticket": "T-1"})
 
@@ -184,18 +196,27 @@ class Bench:
 
     def __post_init__(self) -> None:
         tools = (READ, REFUND, TICKETS, FORBIDDEN)
-        self.guard = Guard(
+        sources = Sources(
             ledger=self.ledger,
             policies=Policies(self.policy, tools),
             classifications=Classifications(tools),
             exchanger=self.exchange,
             agents=self.agents,
             redaction=Redaction(self.log),
-            clock=self.clock,
         )
+        self.guard = Guard(sources, self.clock)
         self.ledger.put_agent(AGENT, _draft("agent"))
         self.ledger.put_task(TASK, _draft("task"))
         self.chain = entered(TASK)
+
+    def handed_on(self, **changes: object) -> Chain:
+        """The chain assistant -> helper, by a hop that carries everything unless it is changed."""
+        fields = {"delegator": "assistant", "agent": "helper", "capabilities": (EVERYTHING,)}
+        hop = a_hop(budget=Budget(calls=5, writes=5), **(fields | changes))
+        self.ledger.record([replace(_draft("hop"), opens=hop)])
+        return msgspec.structs.replace(
+            self.chain, actors=("assistant", "helper"), hops=(hop.id,), scope=("desk/*",)
+        )
 
     def rows(self, kind: str) -> list[dict[str, object]]:
         return [msgspec.to_builtins(row) for row in self.ledger.rows() if row.kind == kind]
@@ -320,16 +341,26 @@ def test_an_agents_ceiling_holds_although_the_task_grants_more() -> None:
     assert decision.verdict.reason == "over_ceiling"
 
 
-@pytest.mark.parametrize("narrow", ["assistant", "helper"])
-def test_no_actor_of_a_chain_gets_beyond_the_ceiling_of_any_other(narrow: str) -> None:
+@pytest.mark.parametrize(
+    ("narrow", "expected"),
+    [
+        ({"helper": {"ceiling": (READING,)}}, "over_ceiling"),
+        ({"assistant": {"delegable": (READING,)}}, "over_delegable"),
+        ({"task": {"delegable": (READING,)}}, "outside_delegable"),
+        ({"hop": {"capabilities": (READING,)}}, "outside_hop"),
+    ],
+)
+def test_a_handed_on_call_lies_within_every_link_and_every_agent(
+    narrow: dict[str, dict[str, object]], expected: str
+) -> None:
     bench = Bench(agents=frozenset({"assistant", "helper"}))
     for name in ("assistant", "helper"):
-        ceiling = (READING,) if name == narrow else (EVERYTHING,)
-        bench.ledger.put_agent(msgspec.structs.replace(AGENT, id=name, ceiling=ceiling), _draft("agent"))
-    chain = msgspec.structs.replace(bench.chain, actors=("assistant", "helper"))
+        changes = narrow.get(name, {})
+        bench.ledger.put_agent(msgspec.structs.replace(AGENT, id=name, **changes), _draft("agent"))
+    bench.ledger.put_task(msgspec.structs.replace(TASK, **narrow.get("task", {})), _draft("task"))
+    chain = bench.handed_on(**narrow.get("hop", {}))
     decision = bench.guard.authorize(refund(10), chain)
-    assert decision.verdict.reason == "over_ceiling"
-    assert narrow in decision.verdict.sentence
+    assert decision.verdict.reason == expected
     assert bench.guard.visible(chain, "desk", ["read_ticket", "refund"]) == {"read_ticket"}
     assert bench.guard.authorize(READ_CALL, chain).permitted
 
@@ -589,7 +620,7 @@ def test_a_decision_row_says_who_asked_what_was_known_and_why() -> None:
 @pytest.mark.parametrize(
     "condition",
     [
-        "context.calls_left == 4 && context.writes_left == 1",
+        "context.calls_left == 4 && context.writes_left == 4",
         'context.subject == "alice" && context.task == "task_1"',
         'context.purpose == "answer a ticket" && context.workflow == "tickets"',
         'context.depth == 1 && context.actors.containsAll(["assistant", "helper"])',
@@ -602,7 +633,7 @@ def test_policies_see_the_task_its_budget_and_the_actors_as_they_are(condition: 
     bench = Bench(policy=pays + reads, agents=frozenset({"assistant", "helper"}))
     helper = msgspec.structs.replace(AGENT, id="helper", owner="the helpers")
     bench.ledger.put_agent(helper, _draft("agent"))
-    chain = msgspec.structs.replace(bench.chain, actors=("assistant", "helper"))
+    chain = bench.handed_on()
     assert bench.guard.authorize(refund(1), chain).permitted
     assert bench.guard.authorize(READ_CALL, chain).permitted
 

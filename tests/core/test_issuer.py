@@ -1,6 +1,7 @@
 """The issuer over a real key ring and a real decision log: every token it mints, and every one it refuses."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +26,14 @@ from hopward.testing.clock import NOON
 from hopward.testing.installation import (
     DESK,
     DESK_UPSTREAM,
+    EVERYTHING,
     FILES,
     FILES_UPSTREAM,
     ISSUER,
     Installation,
     an_installation,
 )
-from hopward.testing.samples import an_agent
+from hopward.testing.samples import NOTE, a_hop, an_agent
 from hopward.wire import ExchangeForm
 
 CALL = ToolCall(server="desk", tool="refund", arguments={"ticket": 7, "amount": 20})
@@ -333,9 +335,13 @@ def test_a_disabled_subject_or_agent_cannot_exchange(place: Installation) -> Non
 def test_every_agent_of_a_chain_must_count_when_its_token_is_exchanged(
     place: Installation, stopped: str
 ) -> None:
-    claims = opened(place, access(place, place.open_task()).token)
+    task = place.open_task()
+    hop = a_hop("hop_" + "1" * 24, task=task.id, capabilities=(EVERYTHING,))
+    place.ledger.record([replace(NOTE, opens=hop)])
+    claims = opened(place, access(place, task).token)
     claims["act"] = {"sub": "agent:other", "act": {"sub": "agent:helper"}}
-    token = sign(claims | {"client_id": "other"}, place.keyring.signing, "at+jwt")
+    claims |= {"client_id": "other", "hops": [hop.id]}
+    token = sign(claims, place.keyring.signing, "at+jwt")
     assert for_call(place, token).scope == ("desk/refund",)
     place.put_agent(an_agent(stopped, state="suspended"))
     with pytest.raises(ExchangeRefusedError, match=f"{stopped} is suspended"):

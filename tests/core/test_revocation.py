@@ -3,14 +3,15 @@
 from itertools import product
 from typing import Any
 
+import msgspec
 import pytest
 
 from hopward.clock import SECOND
 from hopward.model import Agent, Revocation, RevocationKind, Usage
-from hopward.record import Standing
+from hopward.record import Standing, StandingHop
 from hopward.revocation import why_agent_fallen, why_fallen, why_revoked
 from hopward.testing.clock import NOON
-from hopward.testing.samples import a_chain, a_task, an_agent
+from hopward.testing.samples import a_chain, a_task, an_agent, hops_along
 
 NOW = NOON + SECOND
 CHAIN = a_chain(token="tok_c", key="kid_c", lineage=("token:tok_p", "key:kid_p"))
@@ -29,6 +30,13 @@ def standing(**changes: Any) -> Standing:
         "revocations": (),
     }
     return Standing(**(fields | changes))
+
+
+def along(*actors: str) -> tuple[Any, tuple[StandingHop, ...]]:
+    """The chain of these agents, and its hops as they stand."""
+    hops = hops_along(*actors)
+    found = tuple(StandingHop(hop, Usage(calls=0, writes=0)) for hop in hops)
+    return a_chain(actors=actors, hops=tuple(hop.id for hop in hops)), found
 
 
 def reason(found: Standing, chain: Any = CHAIN, now: int = NOW) -> str:
@@ -68,17 +76,74 @@ def test_a_chain_of_another_subject_or_agent_is_not_the_tasks() -> None:
     assert reason(standing(agents=agents), a_chain(actors=("other",))) == "wrong_agent"
     assert reason(standing(agents=agents), a_chain(actors=("other", "helper"))) == "wrong_agent"
     assert reason(standing(agents=agents), a_chain(actors=())) == "wrong_agent"
-    assert reason(standing(agents=agents), a_chain(actors=("helper", "other"))) == ""
+    chain, hops = along("helper", "other")
+    assert reason(standing(agents=agents, hops=hops), chain) == ""
 
 
 @pytest.mark.parametrize("state", ["suspended", "retired"])
 def test_every_actor_must_be_active(state: str) -> None:
     for actors in (("helper",), ("helper", "other"), ("helper", "third", "other")):
         agents: dict[str, Agent] = {name: an_agent(name) for name in actors}
-        assert reason(standing(agents=agents), a_chain(actors=actors)) == ""
+        chain, hops = along(*actors)
+        assert reason(standing(agents=agents, hops=hops), chain) == ""
         for name in actors:
-            found = standing(agents=agents | {name: an_agent(name, state=state)})
-            assert reason(found, a_chain(actors=actors)) == f"agent_{state}"
+            found = standing(agents=agents | {name: an_agent(name, state=state)}, hops=hops)
+            assert reason(found, chain) == f"agent_{state}"
+
+
+def test_a_chain_needs_exactly_one_hop_between_each_agent_and_the_next() -> None:
+    agents = {name: an_agent(name) for name in ("helper", "other", "third")}
+    chain, hops = along("helper", "other", "third")
+    replace = msgspec.structs.replace
+    assert reason(standing(agents=agents, hops=hops), chain) == ""
+    assert reason(standing(agents=agents), replace(chain, hops=())) == "chain_broken"
+    assert reason(standing(agents=agents, hops=hops[:1]), replace(chain, hops=("hop_1",))) == "chain_broken"
+    assert reason(standing(agents=agents, hops=hops[:1]), chain) == "hop_unknown"
+    assert reason(standing(agents=agents, hops=hops[::-1]), chain) == "hop_unknown"
+    swapped = replace(chain, hops=("hop_2", "hop_1"))
+    assert reason(standing(agents=agents, hops=hops[::-1]), swapped) == "chain_broken"
+    longer = replace(chain, actors=("helper",))
+    assert reason(standing(agents=agents, hops=hops), longer) == "chain_broken"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"task": "task_2"},
+        {"parent": "hop_9"},
+        {"delegator": "third"},
+        {"agent": "third"},
+    ],
+)
+def test_a_hop_of_another_chain_fells_the_chain_it_is_spliced_into(changes: dict[str, Any]) -> None:
+    agents = {name: an_agent(name) for name in ("helper", "other")}
+    chain, (one,) = along("helper", "other")
+    spliced = StandingHop(msgspec.structs.replace(one.hop, **changes), one.usage)
+    assert reason(standing(agents=agents, hops=(spliced,)), chain) == "chain_broken"
+
+
+@pytest.mark.parametrize("position", [0, 1])
+@pytest.mark.parametrize(
+    ("changes", "expected"), [({"state": "completed"}, "hop_completed"), ({"expires_at": NOW}, "hop_expired")]
+)
+def test_any_hop_that_is_over_fells_everything_below_it(
+    position: int, changes: dict[str, Any], expected: str
+) -> None:
+    agents = {name: an_agent(name) for name in ("helper", "other", "third")}
+    chain, hops = along("helper", "other", "third")
+    over = list(hops)
+    over[position] = StandingHop(msgspec.structs.replace(hops[position].hop, **changes), hops[position].usage)
+    assert reason(standing(agents=agents, hops=tuple(over)), chain) == expected
+
+
+def test_a_revoked_hop_fells_its_own_chain_and_no_other() -> None:
+    agents = {name: an_agent(name) for name in ("helper", "other", "third")}
+    chain, hops = along("helper", "other", "third")
+    for name in ("hop_1", "hop_2"):
+        found = standing(agents=agents, hops=hops, revocations=(revoked("hop", name),))
+        assert reason(found, chain) == "hop_revoked"
+    found = standing(agents=agents, hops=hops[:1], revocations=(revoked("hop", "hop_2"),))
+    assert reason(found, msgspec.structs.replace(chain, actors=("helper", "other"), hops=("hop_1",))) == ""
 
 
 def test_every_actor_must_be_registered_under_its_own_name() -> None:
@@ -120,11 +185,10 @@ def test_a_revoked_token_or_key_fells_its_chain_whenever_that_was(kind: Revocati
 
 def test_any_actor_of_a_chain_can_be_revoked() -> None:
     agents = {"helper": an_agent(), "other": an_agent("other")}
-    chain = a_chain(actors=("helper", "other"))
+    chain, hops = along("helper", "other")
     for name in ("helper", "other"):
-        assert (
-            reason(standing(agents=agents, revocations=(revoked("agent", name),)), chain) == "agent_revoked"
-        )
+        found = standing(agents=agents, hops=hops, revocations=(revoked("agent", name),))
+        assert reason(found, chain) == "agent_revoked"
 
 
 def test_a_revocation_of_something_else_fells_nothing() -> None:

@@ -6,7 +6,7 @@ with that server (`initialize`, `tools/list`, ...), which calls nothing.
 
 from collections.abc import Iterable
 
-from hopward.model import Chain, Task
+from hopward.model import Capability, Chain, Task
 from hopward.pattern import matches
 
 METHOD = "method:"
@@ -20,13 +20,18 @@ def reaches(scope: Iterable[str], name: str) -> bool:
 
 def entered(task: Task) -> Chain:
     """The chain of a task's own agent, opened in this process: subject, then that agent."""
-    tools = {tool for granted in task.capabilities for tool in granted.tools}
-    methods = {f"{tool.partition('/')[0]}/{METHOD}*" for tool in tools if "/" in tool}
     return Chain(
         task=task.id,
         subject=task.subject,
         actors=(task.agent,),
         issued_at=task.opened_at,
         expires_at=task.expires_at,
-        scope=tuple(sorted(tools | methods)),
+        scope=scope_of(task.capabilities),
     )
+
+
+def scope_of(capabilities: Iterable[Capability]) -> tuple[str, ...]:
+    """What capabilities reach: their tools, and the protocol with every server they have tools at."""
+    tools = {tool for granted in capabilities for tool in granted.tools}
+    methods = {f"{tool.partition('/')[0]}/{METHOD}*" for tool in tools if "/" in tool}
+    return tuple(sorted(tools | methods))

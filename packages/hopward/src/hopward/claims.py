@@ -27,6 +27,7 @@ _PLAIN_SCOPE = re.compile(r"[\x21\x23\x24\x26-\x5B\x5D-\x7E]+")
 _ESCAPE = re.compile(r"%([0-9A-F]{2})")
 _DIGEST = re.compile(r"sha-256:[0-9a-f]{64}")
 _CALL_MEMBERS = {"server", "tool", "arguments_digest"}
+_HOP = re.compile(r"hop_[0-9a-f]{24}")
 _LINEAGE = re.compile(r"(?:token|key):\S+")
 
 
@@ -41,8 +42,8 @@ class Presented(Value, frozen=True):
     """A verified token in the model's words.
 
     `token` is its `jti`, `client` its `client_id`, `key` the `kid` that signed it. `actors` are agent ids,
-    the current actor last. `lineage` names what it was exchanged from, as in `Chain`. `bound` is true if it
-    carries `cnf`, so belongs to a key.
+    the current actor last, `hops` the ids of the hops that led there. `lineage` names what it was exchanged
+    from, as in `Chain`. `bound` is true if it carries `cnf`, so belongs to a key.
     """
 
     token: str
@@ -58,6 +59,7 @@ class Presented(Value, frozen=True):
     scope: tuple[str, ...] = ()
     task: str = ""
     lineage: tuple[str, ...] = ()
+    hops: tuple[str, ...] = ()
     bound: bool = False
 
     @property
@@ -175,6 +177,7 @@ def read(claims: Mapping[str, Any], kid: str) -> Presented:
         scope=scope_names(_text(claims, "scope")) if "scope" in claims else (),
         task=_text(claims, "txn") if "txn" in claims else "",
         lineage=_lineage(claims["lineage"]) if "lineage" in claims else (),
+        hops=_hops(claims["hops"]) if "hops" in claims else (),
         bound="cnf" in claims,
     )
 
@@ -198,6 +201,8 @@ def write(credential: Credential, issuer: str, client: str) -> Content:
         content["act"] = act(credential.actors)
     if credential.lineage:
         content["lineage"] = list(credential.lineage)
+    if credential.hops:
+        content["hops"] = list(credential.hops)
     return content
 
 
@@ -213,6 +218,7 @@ def chain_of(presented: Presented) -> Chain:
         token=presented.token,
         key=presented.key,
         lineage=presented.lineage,
+        hops=presented.hops,
     )
 
 
@@ -265,6 +271,13 @@ def _lineage(value: object) -> tuple[str, ...]:
     entries = cast("list[object]", value) if isinstance(value, list) else [None]
     if not all(isinstance(entry, str) and _LINEAGE.fullmatch(entry) for entry in entries):
         raise TokenError("The token's lineage does not name tokens and keys.", error="bad_claim")
+    return tuple(cast("list[str]", entries))
+
+
+def _hops(value: object) -> tuple[str, ...]:
+    entries = cast("list[object]", value) if isinstance(value, list) else [None]
+    if not entries or not all(isinstance(entry, str) and _HOP.fullmatch(entry) for entry in entries):
+        raise TokenError("The token's hops are not ids of hops.", error="bad_claim")
     return tuple(cast("list[str]", entries))
 
 

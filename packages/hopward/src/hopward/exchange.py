@@ -27,7 +27,7 @@ from hopward import pattern
 from hopward.claims import CallDetails, Party, Presented, is_agent, principal
 from hopward.clock import Instant, from_seconds, to_seconds
 from hopward.errors import ConfigError, ExchangeRefusedError
-from hopward.model import Value
+from hopward.model import MOST_ACTORS, Value
 from hopward.settings import Settings
 
 PROXY = "hopward-proxy"
@@ -63,7 +63,7 @@ class Limits(Value, frozen=True):
     issuer: str
     token_seconds: int = 900
     credential_seconds: int = 60
-    actors: int = 8
+    actors: int = MOST_ACTORS
 
 
 class ExchangeRequest(Value, frozen=True):
@@ -89,6 +89,7 @@ class Grant(Value, frozen=True):
     issued_at: Instant
     expires_at: Instant
     lineage: tuple[str, ...]
+    hops: tuple[str, ...] = ()
     call: CallDetails | None = None
 
 
@@ -159,6 +160,7 @@ def check(request: ExchangeRequest, targets: Mapping[str, Target], now: Instant,
         issued_at=now,
         expires_at=_expiry(request, target, now, limits),
         lineage=_lineage(request),
+        hops=request.subject.hops,
         call=_call(request, target),
     )
 

@@ -320,6 +320,7 @@ class Issuer:
             scope=chain.scope,
             task=chain.task,
             lineage=chain.lineage,
+            hops=chain.hops,
         )
 
     def _exchanged(self, request: ExchangeRequest, book: Book) -> _Prepared:
@@ -330,7 +331,7 @@ class Issuer:
             raise ExchangeRefusedError(fallen[1])
         credential = _credential(grant)
         draft = _draft(credential, request.client.id, epoch)
-        draft = replace(draft, server=grant.target.server, agent=grant.actors[-1])
+        draft = replace(draft, server=grant.target.server, agent=grant.actors[-1], hops=grant.hops)
         content = claims.write(credential, self.issuer, request.client.id)
         if grant.call is not None:
             draft = replace(draft, tool=grant.call.tool, decision=grant.call.decision)
@@ -411,6 +412,7 @@ def _credential(grant: Grant) -> Credential:
         issued_at=grant.issued_at,
         expires_at=grant.expires_at,
         lineage=grant.lineage,
+        hops=grant.hops,
     )
 
 

@@ -41,6 +41,9 @@ RevocationKind: TypeAlias = Literal["task", "hop", "agent", "subject", "token", 
 VerdictName: TypeAlias = Literal["permit", "deny", "step-up"]
 OutcomeStatus: TypeAlias = Literal["ok", "tool_error", "error", "cancelled", "unknown"]
 
+MOST_ACTORS = 8
+"""Agents in one chain."""
+
 SENSITIVITIES: tuple[Sensitivity, ...] = ("public", "internal", "confidential", "restricted")
 ACTIONS: tuple[Action, ...] = ("read", "write", "execute", "delete", "send", "pay")
 

@@ -32,8 +32,13 @@ def why_fallen(standing: Standing, chain: Chain, now: Instant) -> Fallen | None:
         or (("chain_expired", "The caller's token has expired.") if chain.expires_at <= now else None)
         or _actors_fallen(standing, chain)
         or _hops_fallen(standing, chain, now)
-        or why_revoked(standing.revocations, _as_old_as(standing.task, chain))
+        or why_cut_off(standing, chain)
     )
+
+
+def why_cut_off(standing: Standing, chain: Chain) -> Fallen | None:
+    """Which revocation covers a chain that is as old as its task, or None."""
+    return why_revoked(standing.revocations, _as_old_as(standing.task, chain))
 
 
 def why_agent_fallen(agent: Agent | None, name: str) -> Fallen | None:

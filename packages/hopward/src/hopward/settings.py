@@ -93,22 +93,33 @@ class ServerSettings(Value, frozen=True):
 
 
 class AgentSettings(Value, frozen=True):
-    """`[agents.NAME]`: a registered agent. `key` is its public JWK, for authenticating at the authority."""
+    """`[agents.NAME]`: a registered agent. `ceiling` bounds what it may ever call, `delegable` what it may
+    ever hand on to another agent. `key` is its public JWK, for authenticating at the authority.
+    """
 
     owner: str
     purpose: str
     ceiling: tuple[Capability, ...]
+    delegable: tuple[Capability, ...] = ()
     key: dict[str, Any] = {}
 
 
 class WorkflowSettings(Value, frozen=True):
-    """`[workflows.NAME]`: what a task of this kind may do. `expires_in` is seconds."""
+    """`[workflows.NAME]`: what a task of this kind may do. `expires_in` is seconds.
+
+    `capabilities` are what the task's agent may call itself, `delegable` what it may hand on: none, unless
+    they are written down. `depth` is how many hops may follow one another, `fan_out` how many of one agent
+    may be open at once.
+    """
 
     agent: str
     purpose: str
     expires_in: int
     budget: Budget
     capabilities: tuple[Capability, ...]
+    delegable: tuple[Capability, ...] = ()
+    depth: int = 0
+    fan_out: int = 0
 
 
 class Settings(Value, frozen=True):

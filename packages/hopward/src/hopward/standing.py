@@ -23,11 +23,12 @@ class Standings(Protocol):
 def of_token(presented: Presented, book: Standings, now: Instant) -> revocation.Fallen | None:
     """Why a token minted here no longer counts, or None.
 
-    A task token stands on the agent that must act, an agent's own token on that agent alone.
+    A task token, or that of a hop, stands on the agent that must act as well, an agent's own token on that
+    agent alone.
     """
     chain = chain_of(presented)
-    if not chain.actors:
-        chain = msgspec.structs.replace(chain, actors=(presented.client,))
+    if not chain.actors or presented.may_act is not None:
+        chain = msgspec.structs.replace(chain, actors=(*chain.actors, presented.client))
     found = book.standing(chain)
     if presented.task:
         return revocation.why_fallen(found, chain, now)
@@ -51,6 +52,7 @@ def of_exchange(
         expires_at=grant.expires_at,
         scope=grant.scope,
         lineage=grant.lineage,
+        hops=grant.hops,
     )
     found = book.standing(chain)
     return found.epoch, revocation.why_fallen(found, chain, now)

@@ -15,6 +15,7 @@ from hopward.classification import Classifications, classified
 from hopward.clock import SECOND, Clock, SystemClock
 from hopward.config import read_settings
 from hopward.errors import ChainError, ConfigError, NotFoundError, StateError
+from hopward.evaluation import Sources
 from hopward.guard import UNSETTLED, planned
 from hopward.guard import Guard as _Guard
 from hopward.identity import Identifier
@@ -27,6 +28,7 @@ from hopward.model import (
     Chain,
     Credential,
     Decision,
+    Hop,
     Revocation,
     RevocationKind,
     Task,
@@ -118,15 +120,15 @@ class Guard(_Guard):
         ledger = SqliteLedger.open(settings.log_file, durability=settings.log.durability, clock=clock)
         issuer = Issuer(settings=settings, keyring=keyring, clock=clock)
         logged = LoggedPolicies(policies, ledger, clock, _policy_set_logged(ledger))
-        guard = cls(
+        sources = Sources(
             ledger=ledger,
             policies=logged,
             classifications=Classifications(tools),
             exchanger=issuer,
             agents=frozenset(settings.agents),
             redaction=Redaction(settings.log),
-            clock=clock,
         )
+        guard = cls(sources, clock)
         guard.settings, guard.tools, guard.ledger = settings, tools, ledger
         guard.issuer, guard.policies = issuer, policies
         guard.signs = isinstance(keyring, KeyRing)
@@ -179,8 +181,8 @@ class Guard(_Guard):
         token, credential = self._remote.received(request, status, body)
         call, chain = ToolCall(server=request.call.server, tool=request.call.tool), request.chain
         for _ in range(_ROUNDS):
-            _, epoch = self._standing_task(chain, self._clock.now())
-            if self._recorded(credential, chain, call, epoch, request.call.decision):
+            _, standing = self._evaluator.standing_task(chain)
+            if self._recorded(credential, chain, call, standing.epoch, request.call.decision):
                 return token
         raise ChainError(UNSETTLED, error="standing_unsettled")
 
@@ -215,6 +217,9 @@ class Guard(_Guard):
             opened_at=now,
             expires_at=now + settings.expires_in * SECOND,
             state="open",
+            delegable=settings.delegable,
+            depth=settings.depth,
+            fan_out=settings.fan_out,
         )
         self.ledger.put_task(task, _task_draft(task))
         return task
@@ -237,8 +242,12 @@ class Guard(_Guard):
         """End a task: its next call is refused. Raises `StateError` when it has ended already."""
         self._end_task(task_id, "completed", kind="task", record={"event": "completed"})
 
+    def hop(self, hop_id: str) -> Hop:
+        """One hop; raises `NotFoundError`."""
+        return self.ledger.hop(hop_id)
+
     def revoke(self, kind: RevocationKind, name: str, *, by: str, why: str) -> None:
-        """Make a task, agent, subject, token (`jti`) or signing key (`kid`) stop counting from now on.
+        """Make a task, hop, agent, subject, token (`jti`) or signing key (`kid`) stop counting from now on.
 
         Everything issued under it until now is refused at its next call, in every process on the machine. A
         signing key of this installation is withdrawn from the JWKS as well; raises `StateError` if it is
@@ -252,7 +261,10 @@ class Guard(_Guard):
             self.agent(name)
         now = self._clock.now()
         revoked = Revocation(kind=kind, id=name, at=now, by=by, why=why)
-        draft = Draft(kind="revocation", at=now, record=record, agent=name if kind == "agent" else "")
+        task = self.hop(name).task if kind == "hop" else ""
+        draft = Draft(
+            kind="revocation", at=now, record=record, task=task, agent=name if kind == "agent" else ""
+        )
         self.ledger.revoke(revoked, draft)
         if kind == "key":
             self._withdraw(name)
@@ -348,6 +360,7 @@ def _entered(name: str, entry: AgentSettings, known: Agent | None) -> Agent:
         purpose=entry.purpose,
         state=known.state if known else "active",
         ceiling=entry.ceiling,
+        delegable=entry.delegable,
     )
 
 

@@ -12,6 +12,7 @@ from hopward.wiring import Guard
 
 _MEANING = {
     "task": "its next call is refused",
+    "hop": "the work handed on by it, and all that was handed on from there, is refused its next call",
     "agent": "every call in a chain with it is refused, for tasks opened until now",
     "subject": "every call on its behalf is refused, for tasks opened until now",
     "token": "a call that presents it, or one exchanged from it, is refused",
@@ -24,13 +25,13 @@ _MANY = 100_000
 
 
 @click.command()
-@click.argument("kind", type=click.Choice(["task", "agent", "subject", "token", "key"]))
+@click.argument("kind", type=click.Choice(["task", "hop", "agent", "subject", "token", "key"]))
 @click.argument("name", metavar="ID")
 @click.option("--why", required=True, help="The reason; it stands in the decision log.")
 @click.option("--by", help="Who revokes.  [default: local:USER]")
 @pass_guard
 def revoke(guard: Guard, kind: RevocationKind, name: str, why: str, by: str | None) -> None:
-    """Make a task, agent, subject, token (its jti) or signing key (its kid) stop counting, now.
+    """Make a task, hop, agent, subject, token (its jti) or signing key (its kid) stop counting, now.
 
     Options come before an ID that begins with a hyphen: hopward revoke key --why TEXT -- -ID
     """

@@ -12,11 +12,14 @@ from hopward.constraint.arguments import check_key
 from hopward.errors import TokenError
 from hopward.exchange import PROXY
 from hopward.jwk import VerificationKey, thumbprint
-from hopward.model import Capability
+from hopward.model import MOST_ACTORS, Capability
 
 DAY = 24 * 60 * 60
 LONGEST_TASK = 31 * DAY
 """Seconds; authority that is needed for longer is not just in time."""
+
+LARGEST_FAN_OUT = 1_000
+"""Hops of one agent that are open at once."""
 
 LARGEST_BUDGET = 1_000_000_000
 """Calls; whoever needs more does not want a budget."""
@@ -30,6 +33,7 @@ def agent_problems(document: Table) -> Iterator[Problem]:
         if name == PROXY:
             yield Problem(path, "is the name of the proxy itself; choose another")
         yield from _capabilities((*path, "ceiling"), agent.get("ceiling"), servers)
+        yield from _capabilities((*path, "delegable"), agent.get("delegable"), servers)
         if "key" in agent:
             yield from _key((*path, "key"), f'agent "{name}"', table(agent["key"]), holders)
     for path, name, server in tables(document, "servers"):
@@ -49,6 +53,20 @@ def workflow_problems(document: Table) -> Iterator[Problem]:
         if seconds is not None and not 1 <= seconds <= LONGEST_TASK:
             yield Problem((*path, "expires_in"), f"must be 1 to {LONGEST_TASK} seconds (31 days)")
         yield from _budget((*path, "budget"), table(workflow.get("budget")))
+        yield from _handing_on(path, workflow, servers)
+
+
+def _handing_on(path: KeyPath, workflow: Table, servers: Table) -> Iterator[Problem]:
+    """What may be handed on, how deep and how wide: all of it or nothing."""
+    yield from _capabilities((*path, "delegable"), workflow.get("delegable"), servers)
+    for key, most in (("depth", MOST_ACTORS - 1), ("fan_out", LARGEST_FAN_OUT)):
+        number = _whole(workflow.get(key))
+        if number is not None and not 1 <= number <= most:
+            yield Problem((*path, key), f"must be 1 to {most}")
+        if key in workflow and "delegable" not in workflow:
+            yield Problem((*path, key), "has no effect without delegable: nothing may be handed on")
+        if key not in workflow and "delegable" in workflow:
+            yield Problem((*path, key), "missing; delegable needs it")
 
 
 def _budget(path: KeyPath, budget: Table) -> Iterator[Problem]:

@@ -53,7 +53,13 @@ def some_settings(root: Path, keys: dict[str, SigningKey]) -> Settings:
         log=LogSettings(),
         proxy=ProxySettings(public_url=PROXY_URL),
         agents={
-            name: AgentSettings(owner="ops", purpose="help", ceiling=(EVERYTHING,), key=key.public_jwk())
+            name: AgentSettings(
+                owner="ops",
+                purpose="help",
+                ceiling=(EVERYTHING,),
+                delegable=(EVERYTHING,),
+                key=key.public_jwk(),
+            )
             for name, key in keys.items()
         },
         servers={
@@ -100,6 +106,9 @@ class Installation:
             opened_at=now,
             expires_at=now + seconds * SECOND,
             state="open",
+            delegable=(EVERYTHING,),
+            depth=2,
+            fan_out=2,
         )
         self.ledger.put_task(task, NOTE)
         return task
@@ -130,7 +139,14 @@ def an_installation(root: Path) -> Installation:
     KeyRing.create(settings.state / "keys", "ES256")
     installation = _opened(settings, FixedClock(), keys)
     for name in keys:
-        agent = Agent(id=name, owner="ops", purpose="help", state="active", ceiling=(EVERYTHING,))
+        agent = Agent(
+            id=name,
+            owner="ops",
+            purpose="help",
+            state="active",
+            ceiling=(EVERYTHING,),
+            delegable=(EVERYTHING,),
+        )
         installation.put_agent(agent)
     return installation
 

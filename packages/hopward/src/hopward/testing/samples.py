@@ -1,9 +1,10 @@
 """Values that belong together, for tests: alice has opened task_1 for the agent helper."""
 
+from itertools import pairwise
 from typing import Any
 
 from hopward.clock import SECOND
-from hopward.model import Agent, Budget, Capability, Chain, Revocation, RevocationKind, Task
+from hopward.model import Agent, Budget, Capability, Chain, Hop, Revocation, RevocationKind, Task
 from hopward.record import Draft
 from hopward.testing.clock import NOON
 
@@ -51,6 +52,47 @@ def a_chain(**changes: Any) -> Chain:
         "scope": ("desk/*",),
     }
     return Chain(**(fields | changes))
+
+
+def a_hop(hop_id: str = "hop_1", **changes: Any) -> Hop:
+    """An open hop of `a_task` from `helper` to `other`, three calls of which none may write."""
+    readable = Capability(
+        tools=("desk/read_ticket",), actions=("read",), sensitivity="internal", destinations=("internal",)
+    )
+    fields: dict[str, Any] = {
+        "id": hop_id,
+        "task": "task_1",
+        "parent": "",
+        "parent_digest": "",
+        "delegator": "helper",
+        "agent": "other",
+        "purpose": "read ticket 7",
+        "capabilities": (readable,),
+        "delegable": (),
+        "depth": 0,
+        "fan_out": 0,
+        "budget": Budget(calls=3, writes=0),
+        "shared": False,
+        "key": "",
+        "opened_at": NOON,
+        "expires_at": NOON + 600 * SECOND,
+        "state": "open",
+    }
+    return Hop(**(fields | changes))
+
+
+def hops_along(*actors: str, **changes: Any) -> tuple[Hop, ...]:
+    """The hops `hop_1`, `hop_2` ... of `a_task` that lead from each of these agents to the next."""
+    return tuple(
+        a_hop(
+            f"hop_{number}",
+            parent=f"hop_{number - 1}" if number > 1 else "",
+            delegator=delegator,
+            agent=agent,
+            **changes,
+        )
+        for number, (delegator, agent) in enumerate(pairwise(actors), 1)
+    )
 
 
 def a_revocation(kind: RevocationKind, identity: str) -> Revocation:

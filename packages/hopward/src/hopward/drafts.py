@@ -1,0 +1,168 @@
+"""The rows of the decision log that the guard writes, from what it has evaluated."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from hopward.clock import Instant
+from hopward.delegation import Handing
+from hopward.errors import HopwardError
+from hopward.model import Chain, Credential, Decision, Hop, Outcome, Tool, ToolCall, Verdict, plain
+from hopward.record import Draft, Facts, Reservation
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One call a chain wants to make."""
+
+    call: ToolCall
+    chain: Chain
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """A verdict before it is logged, with all that its row will say and stand on.
+
+    `about` is what was asked for, as its row tells it. `share` is what a permit takes out of which budgets,
+    `epoch` the standing it holds for, `hop` what a permitted delegation opens.
+    """
+
+    asked: Asked | Handing
+    server: str
+    tool: str
+    digest: str
+    about: dict[str, Any]
+    verdict: Verdict
+    at: Instant
+    epoch: int = 0
+    classification: Tool | None = None
+    facts: Facts | None = None
+    share: Reservation | None = None
+    credential: Credential | None = None
+    hop: Hop | None = None
+
+    @property
+    def chain(self) -> Chain:
+        """The chain that asks."""
+        return self.asked.chain
+
+    @property
+    def permits(self) -> bool:
+        """Whether it is a permit, once it is logged."""
+        return self.verdict.name == "permit" and self.share is not None
+
+
+def decision_of(decision_id: str, evaluation: Evaluation) -> Decision:
+    """The decision an evaluation has become once its row is durable."""
+    return Decision(
+        id=decision_id,
+        at=evaluation.at,
+        verdict=evaluation.verdict,
+        call_digest=evaluation.digest,
+        server=evaluation.server,
+        tool=evaluation.tool,
+        chain=evaluation.chain,
+        credential=evaluation.credential,
+    )
+
+
+def decision_draft(decision_id: str, evaluation: Evaluation) -> Draft:
+    """The row of a decision; of a permit, with what it holds on to and what follows from it."""
+    chain, verdict = evaluation.chain, evaluation.verdict
+    record: dict[str, Any] = {**evaluation.about, "chain": plain(chain), "verdict": plain(verdict)}
+    if evaluation.classification is not None:
+        record["classification"] = plain(evaluation.classification)
+    if evaluation.facts is not None:
+        record["facts"] = _facts_record(evaluation.facts)
+    permit = evaluation.permits
+    return Draft(
+        kind="decision",
+        at=evaluation.at,
+        record=record,
+        verdict=verdict.name,
+        reason=verdict.reason,
+        task=chain.task,
+        agent=chain.actor if chain.actors else "",
+        server=evaluation.server,
+        tool=evaluation.tool,
+        decision=decision_id,
+        epoch=evaluation.epoch if permit else None,
+        hops=chain.hops if permit else (),
+        reserve=evaluation.share if permit else None,
+        opens=evaluation.hop if permit else None,
+        follow=_following(decision_id, evaluation) if permit else (),
+    )
+
+
+def _following(decision_id: str, evaluation: Evaluation) -> tuple[Draft, ...]:
+    if evaluation.hop is not None:
+        return (hop_draft("opened", evaluation.hop, evaluation.at, decision_id),)
+    credential, asked = evaluation.credential, evaluation.asked
+    # A remote authority's credential has its row once it is there, before the call goes out.
+    if credential is None or credential.kind == "exchanged" or isinstance(asked, Handing):
+        return ()
+    return (credential_draft(credential, evaluation.at, evaluation.chain, asked.call, decision_id),)
+
+
+def hop_draft(event: str, hop: Hop, at: Instant, decision: str = "") -> Draft:
+    """The row of a hop that begins or ends."""
+    record = {"event": event, "hop": plain(hop)}
+    return Draft(kind="hop", at=at, record=record, task=hop.task, agent=hop.agent, decision=decision)
+
+
+def credential_draft(
+    credential: Credential, at: Instant, chain: Chain, call: ToolCall, decision: str
+) -> Draft:
+    """The row of a credential, which stands before the credential is minted."""
+    return Draft(
+        kind="credential",
+        at=at,
+        record={"credential": plain(credential)},
+        task=chain.task,
+        agent=chain.actor,
+        server=call.server,
+        tool=call.tool,
+        decision=decision,
+    )
+
+
+def outcome_draft(decision: Decision, outcome: Outcome, at: Instant) -> Draft:
+    """The row of what became of a permit; raises `HopwardError` where there was none."""
+    if not decision.permitted:
+        raise HopwardError(f"decision {decision.id} is no permit", error="not_permitted")
+    return Draft(
+        kind="outcome",
+        at=at,
+        record={"outcome": plain(outcome)},
+        task=decision.chain.task,
+        agent=decision.chain.actor,
+        server=decision.server,
+        tool=decision.tool,
+        decision=decision.id,
+        reason=outcome.status,
+    )
+
+
+def refusal_draft(server: str, reason: str, sentence: str, chain: Chain | None, at: Instant) -> Draft:
+    """The row of a caller or message turned away before any decision."""
+    record: dict[str, Any] = {"sentence": sentence}
+    if chain is not None:
+        record["chain"] = plain(chain)
+    return Draft(
+        kind="refusal",
+        at=at,
+        record=record,
+        server=server,
+        reason=reason,
+        verdict="deny",
+        task=chain.task if chain else "",
+        agent=chain.actor if chain else "",
+    )
+
+
+def _facts_record(facts: Facts) -> dict[str, Any]:
+    return {
+        "purpose": facts.purpose,
+        "workflow": facts.workflow,
+        "calls_left": facts.calls_left,
+        "writes_left": facts.writes_left,
+    }

@@ -1,0 +1,195 @@
+"""From what is asked to a verdict: standing, bounds, facts and policy, in this order. Nothing is logged here.
+
+Whatever goes wrong on the way is a deny: this module is one of the named boundaries that may catch every
+exception.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from hopward import delegation, revocation
+from hopward.bounds import accounts, facts_of, outside, reachable
+from hopward.canonical import digest
+from hopward.classification import Classifications
+from hopward.clock import SECOND, Clock, Instant
+from hopward.delegation import Handing
+from hopward.drafts import Asked, Evaluation
+from hopward.errors import ChainError, HopwardError
+from hopward.model import Chain, Hop, Task, ToolCall, Verdict, plain
+from hopward.ports import Engine, Exchanger, Ledger, Policies
+from hopward.record import Reservation, Standing
+from hopward.redaction import Redaction
+
+DELEGATE = "delegate:"
+"""What a delegation is named by, before the receiving agent, where a tool would stand."""
+
+INTERNAL = "The call could not be authorized because of an internal error."
+UNKNOWN_TASK = ("task_unknown", "There is no such task.")
+_UNDECIDED = Verdict(name="deny", reason="undecided", sentence="No decision was reached.")
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """What an evaluation asks. `agents` are the ids of the configured ones."""
+
+    ledger: Ledger
+    policies: Policies
+    classifications: Classifications
+    exchanger: Exchanger
+    agents: frozenset[str]
+    redaction: Redaction
+
+
+class Evaluator:
+    """Evaluates calls and delegations as of now. Safe to share between threads; holds no state of its own."""
+
+    def __init__(self, sources: Sources, clock: Clock) -> None:
+        self._ledger = sources.ledger
+        self._policies = sources.policies
+        self._classifications = sources.classifications
+        self._exchanger = sources.exchanger
+        self._agents = sources.agents
+        self._redaction = sources.redaction
+        self._clock = clock
+
+    def evaluate(self, asked: Asked | Handing) -> Evaluation:
+        """The verdict on one call or delegation. Never raises."""
+        at = self._clock.now()
+        try:
+            return self._call(asked, at) if isinstance(asked, Asked) else self._handing(asked, at)
+        except HopwardError as error:
+            verdict = deny(error.error, f"The call could not be authorized: {error.message}")
+        except Exception as error:  # noqa: BLE001 - named boundary: what fails while deciding is a deny
+            verdict = deny("internal_error", INTERNAL, (type(error).__name__,))
+        return self._denied(asked, at, verdict)
+
+    def standing_task(self, chain: Chain) -> tuple[Task, Standing]:
+        """The task of a chain that has not fallen, and all it stands on; raises `ChainError`."""
+        standing = self._ledger.standing(chain)
+        fallen = self._fallen(standing, chain, self._clock.now())
+        if fallen is not None or standing.task is None:
+            reason, sentence = fallen or UNKNOWN_TASK
+            raise ChainError(sentence, error=reason)
+        return standing.task, standing
+
+    def visible(self, chain: Chain, server: str, names: Iterable[str]) -> frozenset[str]:
+        """Which of a server's tools could be permitted, as far as can be seen without arguments.
+
+        Raises `ChainError` for a chain that has fallen.
+        """
+        task, standing = self.standing_task(chain)
+        engine = self._engine
+        found = ((name, self._classifications.find(server, name)) for name in names)
+        return frozenset(
+            name
+            for name, tool in found
+            if tool is not None
+            and reachable(f"{server}/{name}", tool, chain, task, standing)
+            and engine.could_permit(tool)
+        )
+
+    @property
+    def _engine(self) -> Engine:
+        return self._policies.current()
+
+    def _call(self, asked: Asked, at: Instant) -> Evaluation:
+        call, chain = asked.call, asked.chain
+        standing = self._ledger.standing(chain)
+        digested = call_digest(call)
+        about = {"call": {"arguments": self._redaction.arguments(call), "digest": digested}}
+        base = Evaluation(
+            asked, call.server, call.tool, digested, about, _UNDECIDED, at, epoch=standing.epoch
+        )
+        fallen, task = self._fallen(standing, chain, at), standing.task
+        if fallen is not None or task is None:
+            return replace(base, verdict=deny(*(fallen or UNKNOWN_TASK)))
+        tool = self._classifications.find(call.server, call.tool)
+        if tool is None:
+            sentence = f"{call.name} has not been classified by the operator, so it may not be called."
+            return replace(base, verdict=deny("tool_unclassified", sentence))
+        facts = facts_of(task, chain, standing)
+        base = replace(base, classification=tool, facts=facts)
+        refusal = outside(call, tool, chain, task, standing)
+        if refusal is not None:
+            return replace(base, verdict=deny(*refusal))
+        verdict = self._engine.evaluate(call, tool, standing.agents[chain.actor], facts)
+        if verdict.name != "permit":
+            return replace(base, verdict=verdict)
+        writes = 0 if tool.action == "read" else 1
+        share = Reservation(accounts(task, standing), calls=1, writes=writes)
+        credential = self._exchanger.plan(call, chain, task, at)
+        return replace(base, verdict=verdict, share=share, credential=credential)
+
+    def _handing(self, asked: Handing, at: Instant) -> Evaluation:
+        chain = asked.chain
+        # Looked up with the receiver, judged without: the receiver is not in the chain yet.
+        standing = self._ledger.standing(delegation.together(chain, asked.to))
+        base = replace(_handing_base(asked, at), epoch=standing.epoch)
+        fallen, task = self._fallen(standing, chain, at), standing.task
+        if fallen is None and asked.to not in self._agents:
+            fallen = _unregistered([asked.to])
+        if fallen is not None or task is None:
+            return replace(base, verdict=deny(*(fallen or UNKNOWN_TASK)))
+        facts = facts_of(task, chain, standing)
+        base = replace(base, facts=facts)
+        hop = delegation.unfit(asked, task, standing) or delegation.narrowed(asked, task, standing, at)
+        if not isinstance(hop, Hop):
+            return replace(base, verdict=deny(*hop))
+        delegator, receiver = standing.agents[chain.actor], standing.agents[asked.to]
+        verdict = self._engine.evaluate_hop(hop, delegator, receiver, facts)
+        if verdict.name != "permit":
+            return replace(base, verdict=verdict)
+        # Handing on is a call of the delegator's own; what is set aside for the hop comes out of the same.
+        calls, writes = (0, 0) if hop.shared else (hop.budget.calls, hop.budget.writes)
+        share = Reservation(accounts(task, standing), calls=1 + calls, writes=writes)
+        return replace(base, verdict=verdict, share=share, hop=hop)
+
+    def _denied(self, asked: Asked | Handing, at: Instant, verdict: Verdict) -> Evaluation:
+        if isinstance(asked, Handing):
+            about: dict[str, Any] = {"delegation": {"agent": _carried(asked.to)}}
+            return Evaluation(asked, "", DELEGATE + _carried(asked.to), "", about, verdict, at)
+        call, digested = asked.call, ""
+        try:
+            digested, kept = call_digest(call), self._redaction.arguments(call)
+        except (ValueError, TypeError, RecursionError):
+            # The log cannot carry such arguments; the row must stand all the same, beside those of others.
+            call, digested, kept = ToolCall(server=_carried(call.server), tool=_carried(call.tool)), "", {}
+        about = {"call": {"arguments": kept, "digest": digested}}
+        return Evaluation(asked, call.server, call.tool, digested, about, verdict, at)
+
+    def _fallen(self, standing: Standing, chain: Chain, now: Instant) -> tuple[str, str] | None:
+        strangers = [actor for actor in chain.actors if actor not in self._agents]
+        if strangers or not chain.actors:
+            return _unregistered(strangers)
+        fallen = revocation.why_fallen(standing, chain, now)
+        task = standing.task
+        if fallen is None and task and min(chain.expires_at, task.expires_at) - now < SECOND:
+            # Tokens count in whole seconds, so nothing could be minted any more.
+            return ("task_expired", "Less than a second is left of the task.")
+        return fallen
+
+
+def deny(reason: str, sentence: str, errors: tuple[str, ...] = ()) -> Verdict:
+    """A verdict that refuses."""
+    return Verdict(name="deny", reason=reason, sentence=sentence, errors=errors)
+
+
+def call_digest(call: ToolCall) -> str:
+    """The digest a decision is bound to: server, tool and arguments in canonical JSON."""
+    return digest({"server": call.server, "tool": call.tool, "arguments": call.arguments})
+
+
+def _handing_base(asked: Handing, at: Instant) -> Evaluation:
+    wish = {"agent": asked.to, "asked": plain(asked.asked), "key": asked.key}
+    digested = digest(wish)
+    about = {"delegation": {**wish, "digest": digested}}
+    return Evaluation(asked, "", DELEGATE + asked.to, digested, about, _UNDECIDED, at)
+
+
+def _unregistered(names: list[str]) -> tuple[str, str]:
+    return ("agent_unregistered", f"Agent {', '.join(names) or '(none)'} is not registered.")
+
+
+def _carried(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")

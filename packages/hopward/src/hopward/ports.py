@@ -1,0 +1,65 @@
+"""What the guard asks of others, one small protocol each: policy, the decision log, the exchange."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from hopward.clock import Instant
+from hopward.model import Agent, Chain, Credential, Hop, Task, Tool, ToolCall, Verdict
+from hopward.record import Draft, Facts, Receipt, Standing
+
+
+class Engine(Protocol):
+    """The policy engine in force: immutable, so a reload never changes a decision under way."""
+
+    @property
+    def policy_set(self) -> str:
+        """Digest of policies and schema."""
+        ...
+
+    def evaluate(self, call: ToolCall, tool: Tool, agent: Agent, facts: Facts) -> Verdict:
+        """Permit, deny or step-up, with the policies that decided."""
+        ...
+
+    def evaluate_hop(self, hop: Hop, delegator: Agent, receiver: Agent, facts: Facts) -> Verdict:
+        """The same about handing on what the hop would carry."""
+        ...
+
+    def could_permit(self, tool: Tool) -> bool:
+        """False only if no call of this tool can be permitted, whatever the facts."""
+        ...
+
+
+class Policies(Protocol):
+    """Where the engine in force comes from; `current` may reload."""
+
+    def current(self) -> Engine:
+        """The engine to decide with now."""
+        ...
+
+
+class Ledger(Protocol):
+    """The decision log and what stands in it."""
+
+    def standing(self, chain: Chain) -> Standing:
+        """Everything known about a chain, as of now, in every process on the machine."""
+        ...
+
+    def record(self, drafts: Sequence[Draft]) -> list[Receipt]:
+        """Append drafts in one durable transaction; raises `LedgerError` when it cannot."""
+        ...
+
+    def complete_hop(self, hop_id: str, draft: Draft) -> Receipt:
+        """End a hop and append its row; raises `NotFoundError`, and `StateError` if it has ended before."""
+        ...
+
+
+class Exchanger(Protocol):
+    """Plans and mints the credential of one call (RFC 8693)."""
+
+    def plan(self, call: ToolCall, chain: Chain, task: Task, now: Instant) -> Credential:
+        """What would be minted; raises `ExchangeRefusedError` where an exchange would be refused."""
+        ...
+
+    def mint(self, credential: Credential, decision: str, call: ToolCall) -> str:
+        """The token itself; empty where an API key is brokered instead."""
+        ...
