@@ -26,7 +26,18 @@ from hopward.errors import (
     StateError,
     TokenError,
 )
-from hopward.model import Capability, Chain, Credential, Decision, Outcome, Task, ToolCall, Verdict
+from hopward.model import (
+    Capability,
+    Chain,
+    Credential,
+    Decision,
+    Delegation,
+    Narrowing,
+    Outcome,
+    Task,
+    ToolCall,
+    Verdict,
+)
 from hopward.remote import TokenRequest
 from hopward.settings import Settings
 from hopward.verifier import CredentialVerifier
@@ -43,10 +54,12 @@ __all__ = [
     "Credential",
     "CredentialVerifier",
     "Decision",
+    "Delegation",
     "ExchangeRefusedError",
     "Guard",
     "HopwardError",
     "LedgerError",
+    "Narrowing",
     "NotFoundError",
     "Outcome",
     "PolicyError",

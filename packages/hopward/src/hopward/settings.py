@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any, Literal
 
-from hopward.model import Action, ArgumentType, Budget, Capability, Integrity, Sensitivity, Value
+from hopward.model import Action, ArgumentType, Budget, Capability, Integrity, Narrowing, Sensitivity, Value
 
 
 class LogSettings(Value, frozen=True):
@@ -67,6 +67,42 @@ class Delivery(Value, frozen=True):
     keyring: str = ""
 
 
+class HopSettings(Value, frozen=True):
+    """`[servers.NAME.hops.HOP]`: one way in which an agent of this program hands work to another.
+
+    `agent` gets the work. It gets it by a call of `tool` (told apart from other calls of that tool by the
+    arguments in `when`), by running as the graph node `node`, or, with both, as the node that the call of the
+    tool leads to. The rest is what the hop carries at most, as in `Narrowing`; `expires_in` is seconds.
+    """
+
+    agent: str
+    purpose: str
+    capabilities: tuple[Capability, ...]
+    budget: Budget
+    expires_in: int
+    tool: str = ""
+    when: dict[str, str] = {}
+    node: str = ""
+    shared: bool = False
+    delegable: tuple[Capability, ...] = ()
+    depth: int = 0
+    fan_out: int = 0
+
+    @property
+    def narrowing(self) -> Narrowing:
+        """What is asked for when work is handed over this way."""
+        return Narrowing(
+            purpose=self.purpose,
+            capabilities=self.capabilities,
+            budget=self.budget,
+            expires_in=self.expires_in,
+            shared=self.shared,
+            delegable=self.delegable,
+            depth=self.depth,
+            fan_out=self.fan_out,
+        )
+
+
 class ServerSettings(Value, frozen=True):
     """`[servers.NAME]`: one upstream MCP server, by `command` (stdio) or `url` (Streamable HTTP), or the
     tools of a program itself (`in_process`); exactly one of the three.
@@ -88,6 +124,7 @@ class ServerSettings(Value, frozen=True):
     server_requests: tuple[str, ...] = ()
     key: dict[str, Any] = {}
     tools: dict[str, Classification] = {}
+    hops: dict[str, HopSettings] = {}
     mcp_resources: dict[str, Classification] = {}
     prompts: dict[str, Classification] = {}
 
