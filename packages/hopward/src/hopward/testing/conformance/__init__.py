@@ -10,6 +10,7 @@ its own tests must show them.
 
 from hopward.testing.conformance.changes import ChangeConformance
 from hopward.testing.conformance.conditions import ConditionConformance
+from hopward.testing.conformance.hops import HopConformance
 from hopward.testing.conformance.opening import CompleteLedger
 from hopward.testing.conformance.rows import RowConformance
 from hopward.testing.conformance.single_use import SingleUseConformance
@@ -19,6 +20,11 @@ __all__ = ["CompleteLedger", "LedgerConformance"]
 
 
 class LedgerConformance(
-    RowConformance, ConditionConformance, StandingConformance, ChangeConformance, SingleUseConformance
+    RowConformance,
+    ConditionConformance,
+    StandingConformance,
+    ChangeConformance,
+    HopConformance,
+    SingleUseConformance,
 ):
     """The whole suite. Override `open_ledger` to give an empty ledger that reads the given clock."""
