@@ -512,8 +512,9 @@ def unsliced(text: str, tool: Tool, agent: Agent, given: Facts) -> tuple[str, se
                 "parents": [{"type": "Hopward::Server", "id": one.server}],
             }
         )
-    context: dict[str, Any] = {name: getattr(given, name) for name in Facts.__slots__}
-    context |= {"arguments": {}, "depth": len(given.actors) - 1}
+    context: dict[str, Any] = {name: getattr(given, name) for name in Facts.__slots__ if name != "purposes"}
+    context |= {"arguments": {}, "depth": len(given.actors) - 1, "path": " > ".join(given.actors)}
+    context |= {"hops": [], "hop_purpose": given.purpose}
     request = {
         "principal": {"type": "Hopward::Agent", "id": agent.id},
         "action": {"type": "Hopward::Action", "id": tool.full_name},

@@ -18,7 +18,8 @@ AGENT = "Hopward::Agent"
 ACTION = "Hopward::Action"
 TOOL = "Hopward::Tool"
 SERVER = "Hopward::Server"
-"""The Cedar types of the schema (`hopward.cedarschema`)."""
+DELEGATE = "delegate"
+"""The Cedar types of the schema (`hopward.cedarschema`), and the id of the action of handing on."""
 
 Effect: TypeAlias = Literal["permit", "forbid"]
 Names: TypeAlias = "frozenset[tuple[str, str]] | None"
@@ -43,12 +44,22 @@ ATTRIBUTES: Mapping[str, frozenset[str]] = {
             "workflow",
             "depth",
             "actors",
+            "path",
+            "hop_purpose",
+            "hops",
             "calls_left",
             "writes_left",
         }
     ),
 }
-"""What a policy can ask of the variables of a request, the schema's attributes."""
+"""What a policy about calls can ask of the variables of a request, the schema's attributes."""
+
+HOP_ATTRIBUTES: Mapping[str, frozenset[str]] = {
+    "principal": ATTRIBUTES["principal"],
+    "resource": ATTRIBUTES["principal"],
+    "context": ATTRIBUTES["context"] - {"arguments"} | {"handed"},
+}
+"""Likewise for a policy about handing on."""
 
 _LABELS: Mapping[str, tuple[str, ...]] = {
     "action": ACTIONS,
@@ -149,6 +160,11 @@ def may_apply(policy: Policy, tool: Tool) -> bool:
     )
 
 
+def delegates(policy: Policy) -> bool:
+    """Whether the policy says of itself that it is about handing on: it names that action."""
+    return policy.actions is not None and (ACTION, DELEGATE) in policy.actions
+
+
 def may_act(policy: Policy, agent: str) -> bool:
     """False only if no call of this agent can lie in the policy's scope."""
     return policy.agents is None or (AGENT, agent) in policy.agents
@@ -158,6 +174,8 @@ def faults(policy: Policy, tools: Sequence[Tool]) -> Iterator[tuple[str, str]]:
     """What Cedar's validator lets pass although the policy cannot mean it: (name at fault, problem)."""
     for kind, name in (policy.agents or frozenset()) | (policy.resources or frozenset()):
         yield from _unknown(kind, name, tools)
+    if delegates(policy) and len(policy.actions or ()) > 1:
+        yield DELEGATE, "it is about calls and about handing on; write one policy for each"
     match policy.form["action"]:
         case {"op": "==", "entity": {"id": name}} if name in ACTIONS:
             yield name, f'no call has the action {name!r} itself: write `action in {ACTION}::"{name}"`'
@@ -170,9 +188,10 @@ def faults(policy: Policy, tools: Sequence[Tool]) -> Iterator[tuple[str, str]]:
                 if not compared:
                     yield name, f'{kind}::"{name}" may only stand beside == and !=, or right of `in`'
             case _Asked(of, attribute):
-                yield from _never_there(of, attribute, (tool for tool in tools if may_apply(policy, tool)))
+                yield from _never_there(policy, of, attribute, tools)
             case _Label(attribute, value) if value not in _LABELS[attribute]:
-                yield value, f"resource.{attribute} is never {value!r}{nearest(value, _LABELS[attribute])}"
+                whose = "context.handed" if delegates(policy) else "resource"
+                yield value, f"{whose}.{attribute} is never {value!r}{nearest(value, _LABELS[attribute])}"
             case _:
                 pass
 
@@ -230,6 +249,12 @@ def _nodes(conditions: Sequence[_Form]) -> Iterator[_Literal | _Asked | _Label]:
                 case (("==" | "!="), {"left": left, "right": right}):
                     yield from _labels(left, right)
                     yield from _labels(right, left)
+                case "contains", {
+                    "left": {".": {"left": of, "attr": "actions"}},
+                    "right": {"Value": str(value)},
+                }:
+                    if of == _HANDED:
+                        yield _Label("action", value)
                 case _:
                     pass
             if operator != "Value":
@@ -248,10 +273,15 @@ def _children(operator: str, operand: Any) -> Iterator[tuple[_Form, bool]]:
             yield cast("_Form", part), operator == "Set" or (operator, place) in _IDENTITY_COUNTS
 
 
+_HANDED: _Form = {".": {"left": {"Var": "context"}, "attr": "handed"}}
+_LABELLED = ({"Var": "resource"}, _HANDED)
+"""What has labels: the tool that is called, and what is handed on."""
+
+
 def _labels(left: _Form, right: _Form) -> Iterator[_Label]:
     match left, right:
-        case {".": {"left": {"Var": "resource"}, "attr": attribute}}, {"Value": str(value)} if (
-            attribute in _LABELS
+        case {".": {"left": of, "attr": attribute}}, {"Value": str(value)} if (
+            attribute in _LABELS and of in _LABELLED
         ):
             yield _Label(attribute, value)
         case _:
@@ -279,12 +309,13 @@ def _unknown(kind: str, name: str, tools: Sequence[Tool]) -> Iterator[tuple[str,
         yield name, f"there is no {what} called {name!r}{nearest(name, known)}"
 
 
-def _never_there(of: str, attribute: str, asked: Iterable[Tool]) -> Iterator[tuple[str, str]]:
+def _never_there(policy: Policy, of: str, attribute: str, tools: Iterable[Tool]) -> Iterator[tuple[str, str]]:
     if of != "context.arguments":
-        if attribute not in ATTRIBUTES[of]:
-            yield attribute, f"{of} never has {attribute!r}{nearest(attribute, ATTRIBUTES[of])}"
+        attributes = (HOP_ATTRIBUTES if delegates(policy) else ATTRIBUTES)[of]
+        if attribute not in attributes:
+            yield attribute, f"{of} never has {attribute!r}{nearest(attribute, attributes)}"
         return
-    declared = [tool.arguments for tool in asked]
+    declared = [tool.arguments for tool in tools if may_apply(policy, tool)]
     if declared and not any(attribute in arguments for arguments in declared):
         told = f"no tool this policy can be about declares an argument {attribute!r}"
         yield attribute, told + nearest(attribute, {name for arguments in declared for name in arguments})

@@ -9,7 +9,7 @@ objects, never as text.
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -17,10 +17,10 @@ import cedarpy
 from cedarpy import AuthzResult, Decision, Entities, PolicySet, Schema
 
 from hopward.canonical import digest
-from hopward.cedar.reading import read_policies, read_schema
-from hopward.cedar.schema import IllTyped, context_arguments, schema_text
-from hopward.model import Agent, Tool, ToolCall, Verdict
-from hopward.policy import ACTION, AGENT, SERVER, TOOL, Policy, may_act, may_apply
+from hopward.cedar.reading import Schemas, holds_for_hops, read_policies, read_schema
+from hopward.cedar.schema import IllTyped, context_arguments, handed, schema_text
+from hopward.model import Agent, Hop, Tool, ToolCall, Verdict
+from hopward.policy import ACTION, AGENT, DELEGATE, SERVER, TOOL, Policy, may_act, may_apply
 from hopward.record import Facts
 
 _MOST_ENTITIES = 4096
@@ -64,6 +64,14 @@ class _View:
 
 
 @dataclass(frozen=True, slots=True)
+class _HopView:
+    """What is held about handing on."""
+
+    schema: Schema
+    policies: tuple[Policy, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class _Answer:
     decision: Decision
     matched: tuple[Policy, ...]
@@ -84,8 +92,12 @@ class CedarEngine:
 
     def __init__(self, policy_text_by_file: Mapping[str, str], tools: Sequence[Tool]) -> None:
         self.tools = tuple(tools)
-        self.schema = schema_text(self.tools)
-        self.policies = read_policies(policy_text_by_file, self.tools, read_schema(self.schema))
+        self.schema = schema_text(self.tools, hops=True)
+        schemas = Schemas(read_schema(schema_text(self.tools)), read_schema(schema_text([], hops=True)))
+        self.policies = read_policies(policy_text_by_file, self.tools, schemas)
+        self._about_hops = _HopView(
+            schemas.hops, tuple(one for one in self.policies if holds_for_hops(one, schemas.hops))
+        )
         self.policy_set = digest({"files": dict(policy_text_by_file), "schema": self.schema})
         self._known = {tool.full_name: tool for tool in self.tools}
         # What follows only remembers: an entry lost or made twice by two threads is the same entry.
@@ -105,7 +117,27 @@ class CedarEngine:
             told = f"Argument {request.argument!r} must be {request.expected}; it is {request.found}."
             return self._deny("argument_type", told)
         view = self._view(tool)
-        answer = self._ask(request, self._slice(view, agent), view, agent)
+
+        def ask(approved: bool) -> _Answer:
+            return self._ask(request, self._slice(view, agent, approved=approved), view, agent)
+
+        return self._judged(ask, call.name)
+
+    def evaluate_hop(self, hop: Hop, delegator: Agent, receiver: Agent, facts: Facts) -> Verdict:
+        """Permit, deny or step-up for handing on what `hop` would carry. No input makes it raise."""
+        request = _hop_request(hop, delegator, receiver, facts)
+        schema, policies = self._about_hops.schema, self._about_hops.policies
+        asked = tuple(policy for policy in policies if may_act(policy, delegator.id))
+
+        def ask(approved: bool) -> _Answer:
+            put = _sliced(tuple(policy for policy in asked if not (approved and policy.step_up)))
+            return _asked(request, put, lambda: _loaded(_agents(delegator, receiver), schema), schema)
+
+        return self._judged(ask, f"handing work to {receiver.id}")
+
+    def _judged(self, ask: Callable[[bool], _Answer], what: str) -> Verdict:
+        """The verdict on what `ask` puts to the policies; with True, without those an approval lifts."""
+        answer = ask(False)
         if answer.errors:
             return self._unevaluated(answer)
         if answer.permits:
@@ -113,19 +145,16 @@ class CedarEngine:
             sentence = f"Permitted by policy {', '.join(ids)}."
             return self._verdict("permit", "permitted", sentence, ids)
         if not answer.matched:
-            return self._deny("no_policy", f"No policy permits {call.name} in these circumstances.")
-        return self._refused(answer, request, view, agent)
+            return self._deny("no_policy", f"No policy permits {what} in these circumstances.")
+        return self._refused(answer, ask, what)
 
-    def _refused(self, answer: _Answer, request: "_Request", view: _View, agent: Agent) -> Verdict:
+    def _refused(self, answer: _Answer, ask: Callable[[bool], _Answer], what: str) -> Verdict:
         hard = [policy for policy in answer.matched if not policy.step_up]
         if hard:
             sentence = f"Forbidden by policy {_because(hard)}"
             return self._deny("forbidden", sentence, _ids(answer.matched))
-        approved = self._ask(request, self._slice(view, agent, approved=True), view, agent)
-        if not approved.permits:
-            return self._deny(
-                "no_policy", f"No policy permits {view.tool.full_name}, with approval or without."
-            )
+        if not ask(True).permits:
+            return self._deny("no_policy", f"No policy permits {what}, with approval or without.")
         groups = " and ".join(sorted({policy.step_up for policy in answer.matched}))
         sentence = f"Needs approval by {groups} first, says policy {_because(answer.matched)}"
         return self._verdict("step-up", "approval_required", sentence, _ids(answer.matched))
@@ -172,16 +201,7 @@ class CedarEngine:
         return found
 
     def _ask(self, request: "_Request", policies: _Slice, view: _View, agent: Agent) -> _Answer:
-        try:
-            entities = self._entities_of(view, agent)
-            # cedarpy types its dicts without parameters, here and for `Entities`.
-            result = cedarpy.is_authorized(  # pyright: ignore[reportUnknownMemberType]
-                request, policies.handle, entities, view.schema
-            )
-        except ValueError as error:
-            # Text that UTF-8 cannot carry, in the name of an agent.
-            return _Answer(Decision.NoDecision, (), (_MISFIT,), (str(error),))
-        return _answer(result, policies)
+        return _asked(request, policies, lambda: self._entities_of(view, agent), view.schema)
 
     def _entities_of(self, view: _View, agent: Agent) -> Entities:
         key = (view.tool.full_name, agent.id, agent.owner, agent.purpose)
@@ -189,9 +209,7 @@ class CedarEngine:
         if found is None:
             if len(self._entities) >= _MOST_ENTITIES:
                 self._entities.clear()
-            found = Entities.from_json_str(  # pyright: ignore[reportUnknownMemberType]
-                json.dumps(_entities(view.tool, agent)), view.schema
-            )
+            found = _loaded(_entities(view.tool, agent), view.schema)
             self._entities[key] = found
         return found
 
@@ -217,26 +235,62 @@ class CedarEngine:
 _Request: TypeAlias = dict[str, Any]
 
 
+def _asked(request: _Request, policies: _Slice, entities: Callable[[], Entities], schema: Schema) -> _Answer:
+    try:
+        # cedarpy types its dicts without parameters, here and for `Entities`.
+        result = cedarpy.is_authorized(  # pyright: ignore[reportUnknownMemberType]
+            request, policies.handle, entities(), schema
+        )
+    except ValueError as error:
+        # Text that UTF-8 cannot carry, in the name of an agent.
+        return _Answer(Decision.NoDecision, (), (_MISFIT,), (str(error),))
+    return _answer(result, policies)
+
+
+def _loaded(entities: list[dict[str, Any]], schema: Schema) -> Entities:
+    return Entities.from_json_str(json.dumps(entities), schema)  # pyright: ignore[reportUnknownMemberType]
+
+
 def _request(call: ToolCall, tool: Tool, agent: Agent, facts: Facts) -> _Request | IllTyped:
     arguments = context_arguments(tool, call.arguments)
     if isinstance(arguments, IllTyped):
         return arguments
-    context = {
-        "arguments": arguments,
+    return {
+        "principal": {"type": AGENT, "id": agent.id},
+        "action": {"type": ACTION, "id": tool.full_name},
+        "resource": {"type": TOOL, "id": tool.full_name},
+        "context": json.dumps({"arguments": arguments, **_circumstances(facts)}),
+    }
+
+
+def _hop_request(hop: Hop, delegator: Agent, receiver: Agent, facts: Facts) -> _Request:
+    return {
+        "principal": {"type": AGENT, "id": delegator.id},
+        "action": {"type": ACTION, "id": DELEGATE},
+        "resource": {"type": AGENT, "id": receiver.id},
+        "context": json.dumps({"handed": handed(hop), **_circumstances(facts)}),
+    }
+
+
+def _circumstances(facts: Facts) -> dict[str, Any]:
+    """What every request is told of the task and the whole chain."""
+    return {
         "subject": facts.subject,
         "task": facts.task,
         "purpose": facts.purpose,
         "workflow": facts.workflow,
         "depth": len(facts.actors) - 1,
         "actors": facts.actors,
+        "path": " > ".join(facts.actors),
+        "hop_purpose": facts.purposes[-1] if facts.purposes else facts.purpose,
+        "hops": [
+            {"position": position, "agent": agent, "purpose": purpose}
+            for position, (agent, purpose) in enumerate(
+                zip(facts.actors[1:], facts.purposes, strict=False), 1
+            )
+        ],
         "calls_left": facts.calls_left,
         "writes_left": facts.writes_left,
-    }
-    return {
-        "principal": {"type": AGENT, "id": agent.id},
-        "action": {"type": ACTION, "id": tool.full_name},
-        "resource": {"type": TOOL, "id": tool.full_name},
-        "context": json.dumps(context),
     }
 
 
@@ -250,11 +304,21 @@ def _entities(tool: Tool, agent: Agent) -> list[dict[str, Any]]:
         "integrity": tool.integrity,
         "destination": tool.destination,
     }
-    known_of_agent = {"owner": agent.owner, "purpose": agent.purpose}
     return [
-        {"uid": {"type": AGENT, "id": agent.id}, "attrs": known_of_agent, "parents": []},
+        *_agents(agent),
         {"uid": server, "attrs": {}, "parents": []},
         {"uid": {"type": TOOL, "id": tool.full_name}, "attrs": labels, "parents": [server]},
+    ]
+
+
+def _agents(*agents: Agent) -> list[dict[str, Any]]:
+    return [
+        {
+            "uid": {"type": AGENT, "id": agent.id},
+            "attrs": {"owner": agent.owner, "purpose": agent.purpose},
+            "parents": [],
+        }
+        for agent in agents
     ]
 
 

@@ -20,9 +20,12 @@ from hopward.policy import (
     ACTION,
     AGENT,
     ATTRIBUTES,
+    DELEGATE,
+    HOP_ATTRIBUTES,
     SERVER,
     TOOL,
     Policy,
+    delegates,
     faults,
     nearest,
     read_policy,
@@ -46,8 +49,16 @@ def read_schema(text: str) -> Schema:
         raise ConfigError(f"Cedar refuses the schema of the classified tools: {error}") from None
 
 
+@dataclass(frozen=True, slots=True)
+class Schemas:
+    """What policies are validated against: those about calls, and those about handing on."""
+
+    calls: Schema
+    hops: Schema
+
+
 def read_policies(
-    text_by_file: Mapping[str, str], tools: Sequence[Tool], schema: Schema
+    text_by_file: Mapping[str, str], tools: Sequence[Tool], schemas: Schemas
 ) -> tuple[Policy, ...]:
     """The policies of all files, in the order of file names and places.
 
@@ -58,7 +69,7 @@ def read_policies(
     problems: list[str] = []
     for name in sorted(text_by_file):
         file = _File(name, text_by_file[name], tuple(statements(text_by_file[name])))
-        found, wrong = _read_file(file, tools, schema)
+        found, wrong = _read_file(file, tools, schemas)
         policies += found
         problems += wrong
     problems += _repeated(policies)
@@ -69,7 +80,7 @@ def read_policies(
     return tuple(policies)
 
 
-def _read_file(file: _File, tools: Sequence[Tool], schema: Schema) -> tuple[list[Policy], list[str]]:
+def _read_file(file: _File, tools: Sequence[Tool], schemas: Schemas) -> tuple[list[Policy], list[str]]:
     try:
         forms = _forms(file.text)
         if [[form] for form in forms] != [_forms(statement.text) for statement in file.written]:
@@ -87,7 +98,8 @@ def _read_file(file: _File, tools: Sequence[Tool], schema: Schema) -> tuple[list
         for name, message in faults(policy, tools):
             line = statement.line_of([name])
             problems.append((line, _problem(policy, line, message)))
-    problems += _invalid(file, policies, tools, schema)
+    for schema, about_hops in ((schemas.calls, False), (schemas.hops, True)):
+        problems += _invalid(file, _Held(policies, about_hops), tools, schema)
     return policies, [problem for _, problem in sorted(problems)]
 
 
@@ -161,9 +173,30 @@ _UNASKED = "unable to guarantee safety of access to optional attribute"
 _NOWHERE = "unable to find an applicable action given the policy scope constraints"
 
 
-def _invalid(
-    file: _File, policies: Sequence[Policy], tools: Sequence[Tool], schema: Schema
-) -> Iterator[tuple[int, str]]:
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """The policies of a file, and which of them a schema is for."""
+
+    policies: Sequence[Policy]
+    about_hops: bool
+
+    def concerns(self, number: int) -> bool:
+        """Whether the schema is for that policy."""
+        return delegates(self.policies[number]) == self.about_hops
+
+
+def holds_for_hops(policy: Policy, schema: Schema) -> bool:
+    """Whether a policy is put to delegations: it names that action, or forbids without naming any.
+
+    A `forbid` that asks about a tool, so makes no sense of a delegation, is not. A `permit` has to name it.
+    """
+    if policy.effect == "permit" or policy.actions is not None:
+        return delegates(policy)
+    # cedarpy types its dicts without parameters.
+    return cedarpy.validate_policies(policy.text, schema).validation_passed  # pyright: ignore[reportUnknownMemberType]
+
+
+def _invalid(file: _File, held: _Held, tools: Sequence[Tool], schema: Schema) -> Iterator[tuple[int, str]]:
     """What Cedar's strict validation finds in a file, once per policy and message."""
     # cedarpy types its dicts without parameters.
     result = cedarpy.validate_policies(file.text, schema)  # pyright: ignore[reportUnknownMemberType]
@@ -172,11 +205,13 @@ def _invalid(
         number = int(error.policy_id.removeprefix("policy"))
         message = _WHERE.sub("", _PREFIX.sub("", error.error))
         told.setdefault(number, {})[message] = None
+    refused = not result.validation_passed and not told
+    told = {number: messages for number, messages in told.items() if held.concerns(number)}
     for number in sorted(told):
         for message in _worth_telling(list(told[number])):
             line = file.written[number].line_of(names_in(message))
-            yield line, _problem(policies[number], line, message + _hint(message, tools))
-    if not result.validation_passed and not told:
+            yield line, _problem(held.policies[number], line, message + _hint(message, tools))
+    if refused:
         yield 1, f"{file.name}:1: Cedar's validator refuses this file and does not say why"
 
 
@@ -198,9 +233,9 @@ def _hint(message: str, tools: Sequence[Tool]) -> str:
     if message.startswith("attribute") and name in declared:
         return f"; not every tool in question declares it: ask `context.arguments has {name}` first"
     if message.startswith("attribute"):
-        return nearest(name, declared.union(*ATTRIBUTES.values()))
+        return nearest(name, declared.union(*ATTRIBUTES.values(), *HOP_ATTRIBUTES.values()))
     if message.startswith("unrecognized action"):
-        return nearest(name, [*ACTIONS, *(tool.full_name for tool in tools)], f'{ACTION}::"{{}}"')
+        return nearest(name, [*ACTIONS, DELEGATE, *(tool.full_name for tool in tools)], f'{ACTION}::"{{}}"')
     if message.startswith("unrecognized entity type"):
         return nearest(f"Hopward::{name}", [AGENT, SERVER, TOOL, ACTION])
     return ""

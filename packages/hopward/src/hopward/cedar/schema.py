@@ -15,8 +15,9 @@ from math import isfinite
 from typing import Any
 
 from hopward.canonical import JSON
+from hopward.clock import SECOND
 from hopward.errors import ConfigError
-from hopward.model import ACTIONS, ArgumentType, Tool
+from hopward.model import ACTIONS, SENSITIVITIES, ArgumentType, Hop, Tool
 
 _HEAD = """\
 // What Hopward's policies can speak of. Generated from the classified tools: edit hopward.toml, not this.
@@ -53,10 +54,34 @@ namespace Hopward {{
       workflow: String,      // which the task was opened from; "" for none
       depth: Long,           // hops between the task's own agent (0) and the agent acting now
       actors: Set<String>,   // every agent of the chain, in no order
-      calls_left: Long,      // of the task's budget, before this call
+      path: String,          // the same in order: "supervisor > researcher"
+      hop_purpose: String,   // what the agent acting now was handed work for; at depth 0 the task's purpose
+      hops: Set<{{position: Long, agent: String, purpose: String}}>,  // position 1 received the first hop
+      calls_left: Long,      // of the budget that counts, before this call
       writes_left: Long,     // likewise, of calls that do more than read
     }},
   }};
+"""
+
+_DELEGATE = """
+  // Handing work on: principal is who hands it on, resource the agent that gets it.
+  action "delegate" appliesTo {
+    principal: Agent,
+    resource: Agent,
+    context: {
+      handed: {                // what the hop would carry, cut down to what may be handed on
+        purpose: String,
+        tools: Set<String>, actions: Set<String>, destinations: Set<String>,
+        sensitivity: String,   // the highest label it may touch
+        calls: Long, writes: Long, shared: Bool, seconds: Long,
+        delegable: Bool,       // whether the agent may hand on any of it again
+        depth: Long,
+      },
+      subject: String, task: String, purpose: String, workflow: String, depth: Long, actors: Set<String>,
+      path: String, hop_purpose: String, hops: Set<{position: Long, agent: String, purpose: String}>,
+      calls_left: Long, writes_left: Long,
+    },
+  };
 """
 
 _TOOL = """\
@@ -66,6 +91,7 @@ _TOOL = """\
     context: {{
       arguments: {{{arguments}}},
       subject: String, task: String, purpose: String, workflow: String, depth: Long, actors: Set<String>,
+      path: String, hop_purpose: String, hops: Set<{{position: Long, agent: String, purpose: String}}>,
       calls_left: Long, writes_left: Long,
     }},
   }};
@@ -83,8 +109,11 @@ _ESCAPES = frozenset({"__entity", "__extn", "__expr"})
 """Keys that Cedar reads as an escape in JSON, whatever the schema says."""
 
 
-def schema_text(tools: Iterable[Tool]) -> str:
+def schema_text(tools: Iterable[Tool], *, hops: bool = False) -> str:
     """The schema, in Cedar's own syntax, in an order that depends on the names alone.
+
+    With `hops`, the action of handing on is part of it. Policies about calls are held against the schema
+    without it: one that names no action would otherwise have to make sense of a delegation as well.
 
     Raises `ConfigError` naming every tool that Cedar cannot speak of: one whose name another tool has as
     well, names with lone surrogates, arguments with the name of a Cedar escape.
@@ -99,9 +128,32 @@ def schema_text(tools: Iterable[Tool]) -> str:
     ]
     if problems:
         raise ConfigError("The classified tools cannot be put into a Cedar schema.", problems=tuple(problems))
-    head = _HEAD.format(classes=", ".join(map(quote, ACTIONS)))
+    head = _HEAD.format(classes=", ".join(map(quote, ACTIONS))) + (_DELEGATE if hops else "")
     title = "\n  // One action per classified tool. Every argument is optional: ask `has` first.\n"
     return head + (title if ordered else "") + "\n".join(map(_action, ordered)) + "}\n"
+
+
+def handed(hop: Hop) -> dict[str, Any]:
+    """What a hop would carry, as `context.handed` tells it."""
+    carried = (*hop.capabilities, *hop.delegable)
+    labels = [one.sensitivity for one in carried]
+    return {
+        "purpose": hop.purpose,
+        "tools": _distinct(tool for one in carried for tool in one.tools),
+        "actions": _distinct(action for one in carried for action in one.actions),
+        "destinations": _distinct(place for one in carried for place in one.destinations),
+        "sensitivity": max(labels, key=SENSITIVITIES.index),
+        "calls": hop.budget.calls,
+        "writes": hop.budget.writes,
+        "shared": hop.shared,
+        "seconds": (hop.expires_at - hop.opened_at) // SECOND,
+        "delegable": bool(hop.delegable),
+        "depth": hop.depth,
+    }
+
+
+def _distinct(names: Iterable[str]) -> list[str]:
+    return sorted(set(names))
 
 
 def quote(name: str) -> str:
