@@ -15,6 +15,7 @@ from langchain_core.tracers import context
 
 from hopward import LedgerError
 from langchain_hopward import AuthorizationDenied, Hopward, HopwardHandler
+from langchain_hopward.place import Place
 
 from .till import Till
 
@@ -34,7 +35,7 @@ class Broken:
 def in_a_task_of_a_broken_guard(till: Till, error: BaseException) -> Iterator[Hopward]:
     broken = Hopward(Broken(till, error))  # pyright: ignore[reportArgumentType] - that is the point
     with till.task() as task:
-        broken._enforcer.chain.set(till.guard.enter(task.id))
+        broken._enforcer.place.set(Place(till.guard.enter(task.id)))
         yield broken
 
 

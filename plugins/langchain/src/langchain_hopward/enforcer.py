@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager, suppress
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -12,26 +12,41 @@ from hopward import Chain, Decision, Guard, HopwardError, LedgerError, Outcome, 
 from langchain_hopward import credential, outcome
 from langchain_hopward.credential import CallCredential
 from langchain_hopward.denial import AuthorizationDenied, refused, withheld
+from langchain_hopward.edge import Edge, Edges
 from langchain_hopward.form import UnreadableError
+from langchain_hopward.handoff import Handoffs
+from langchain_hopward.place import Place, PlaceVariable
 from langchain_hopward.stream import announce
 
 _NO_TASK = "It was called outside any task, so on nobody's behalf."
+_LOST = "It was called where it cannot be told which agent calls."
+_NOBODY = "No agent is registered for what it hands the work to."
 _UNDECIDED = "It could not be authorized because of an internal error."
 
 
 @dataclass(slots=True)
 class Running:
-    """A permitted call under way. Settled exactly once."""
+    """A permitted call under way. Settled exactly once.
+
+    `chain` is what the work is done with: of a call that hands it on, the other agent's.
+    """
 
     decision: Decision
     credential: CallCredential
     begun: int
+    edge: Edge | None
+    chain: Chain
     result: Any = field(default=None, repr=False)
 
     @property
     def duration(self) -> int:
         """Microseconds so far."""
         return (time.perf_counter_ns() - self.begun) // 1000
+
+    @property
+    def comes_later(self) -> bool:
+        """Whether the work that the call hands on is done after it, in a graph node."""
+        return self.edge is not None and bool(self.edge.node) and bool(self.edge.tool)
 
 
 @dataclass(slots=True)
@@ -63,20 +78,28 @@ class Enforcer:
     def __init__(self, guard: Guard, server: str) -> None:
         self.guard = guard
         self.server = server
-        self.chain: ContextVar[Chain | None] = ContextVar("hopward_chain", default=None)
+        self.place: PlaceVariable = ContextVar("hopward_place", default=None)
         self.entry: ContextVar[Entry | None] = ContextVar("hopward_entry", default=None)
+        self.edges = Edges(guard.settings.servers[server].hops)
+        self.handoffs: Handoffs[Running] = Handoffs(guard)
         self._running: dict[str, Running] = {}
 
     def begin(self, tool: str, arguments: Callable[[], dict[str, Any]]) -> Running:
         """Authorize one call. Raises `AuthorizationDenied` unless it is permitted, and nothing else."""
-        try:
+        with self._refusing(tool):
             return self._begun(tool, arguments)
-        except AuthorizationDenied as denial:
-            announce(denial.tool, "deny", denial.reason, denial.decision)
-            raise
-        except Exception:  # noqa: BLE001 - what cannot be decided is refused
-            # Not from the error: what went wrong inside must not reach a model or a trace.
-            raise refused(f"{self.server}/{tool}", "internal_error", _UNDECIDED) from None
+
+    def enter_node(self, edge: Edge, place: Place) -> Running:
+        """Take up a hand-over as a graph node: one that a call has decided, or else one that is decided now.
+
+        Raises `AuthorizationDenied` alone.
+        """
+        what = f"node:{edge.node}"
+        with self._refusing(what):
+            if not place.entered:
+                raise self.refuse(what, "context_lost", _LOST)
+            taken = self.handoffs.take(place.chain.task, edge.node)
+            return taken or self._delegated(edge, place.chain, what)
 
     def under_way(self, running: Running) -> bool:
         """Whether a call has not been settled yet."""
@@ -85,16 +108,22 @@ class Enforcer:
     def end(self, running: Running, ended: Callable[[int], Outcome]) -> None:
         """Record what became of a call, unless that is done. Raises `LedgerError` when it cannot be."""
         running.credential.end()
-        if self._running.pop(running.decision.id, None) is not None:
-            self.guard.settle(running.decision, ended(running.duration))
+        if self._running.pop(running.decision.id, None) is None:
+            if running.comes_later:
+                # The call has long been settled; now the node that did its work is over.
+                self.handoffs.leave(running.chain)
+            return
+        came = ended(running.duration)
+        if running.edge is not None:
+            self._handed_over(running, running.edge, came)
+        self.guard.settle(running.decision, came)
 
     def finish(self, running: Running, result: Any) -> None:
         """Record that a call has returned. Raises `AuthorizationDenied`: then the result is withheld."""
-        decision = running.decision
         try:
             self.end(running, lambda duration: outcome.finished(result, duration))
         except Exception:  # noqa: BLE001 - what cannot be recorded is withheld
-            raise withheld(f"{decision.server}/{decision.tool}", decision.id) from None
+            raise withheld(self._name(running.decision.tool), running.decision.id) from None
 
     def break_off(self, running: Running, error: BaseException) -> None:
         """Record that a call has ended with an exception, which goes on: there is no result to withhold."""
@@ -107,11 +136,13 @@ class Enforcer:
             if running.decision.chain.task == task:
                 with suppress(HopwardError):
                     self.end(running, lambda duration: Outcome(status="unknown", duration=duration))
+        self.handoffs.forget(task)
 
     @contextmanager
     def body(self, tool: str, arguments: Callable[[], dict[str, Any]]) -> Generator[Running]:
         """Around the body of a guarded tool, which leaves its result in `Running.result`."""
         running = self.begin(tool, arguments)
+        place = self._inside(running)
         token = credential.running.set(running.credential)
         try:
             yield running
@@ -124,34 +155,93 @@ class Enforcer:
             # A coroutine may be closed in another context than its own; there is nothing to take back there.
             with suppress(ValueError):
                 credential.running.reset(token)
+            if place is not None:
+                with suppress(ValueError):
+                    self.place.reset(place)
 
     def visible(self, names: Iterable[str]) -> frozenset[str]:
         """Which of these tools the chain of this context could be permitted to call."""
-        chain = self.chain.get()
-        return self.guard.visible(chain, self.server, names) if chain else frozenset()
+        place = self.place.get()
+        if place is None or not place.entered:
+            return frozenset()
+        wanted = list(names)
+        handing = {name for name in wanted if self.edges.hands_on(name)}
+        return self.guard.visible(place.chain, self.server, wanted) | handing
 
     def refuse(self, tool: str, reason: str, sentence: str) -> AuthorizationDenied:
         """Record that a call was turned away before any decision; the denial to raise."""
+        place = self.place.get()
         with suppress(LedgerError):
-            self.guard.refuse(self.server, reason, f"{tool}: {sentence}", self.chain.get())
-        return refused(f"{self.server}/{tool}", reason, sentence)
+            self.guard.refuse(self.server, reason, f"{tool}: {sentence}", place.chain if place else None)
+        return refused(self._name(tool), reason, sentence)
+
+    @contextmanager
+    def _refusing(self, tool: str) -> Generator[None]:
+        try:
+            yield
+        except AuthorizationDenied as denial:
+            announce(denial.tool, "deny", denial.reason, denial.decision)
+            raise
+        except Exception:  # noqa: BLE001 - what cannot be decided is refused
+            # Not from the error: what went wrong inside must not reach a model or a trace.
+            raise refused(self._name(tool), "internal_error", _UNDECIDED) from None
 
     def _begun(self, tool: str, arguments: Callable[[], dict[str, Any]]) -> Running:
         # What is called from here on has not been entered yet.
         self.entry.set(None)
-        chain = self.chain.get()
-        if chain is None:
+        place = self.place.get()
+        if place is None:
             raise self.refuse(tool, "no_task", _NO_TASK)
+        if not place.entered:
+            raise self.refuse(tool, "context_lost", _LOST)
         try:
+            if self.edges.hands_on(tool):
+                return self._handed_on(tool, arguments, place.chain)
             call = ToolCall(server=self.server, tool=tool, arguments=arguments())
         except (UnreadableError, RecursionError) as error:
             sentence = f"Its arguments could not be read, so nothing could be decided: {error}."
             raise self.refuse(tool, "arguments_unreadable", sentence) from None
-        decision = self.guard.authorize(call, chain)
+        decision = self.guard.authorize(call, place.chain)
         verdict = decision.verdict
         if not decision.permitted:
             raise refused(call.name, verdict.reason, verdict.sentence, decision.id)
         announce(call.name, verdict.name, verdict.reason, decision.id)
         minted = CallCredential(lambda: self.guard.mint(decision, call))
-        running = self._running[decision.id] = Running(decision, minted, time.perf_counter_ns())
+        return self._started(Running(decision, minted, time.perf_counter_ns(), None, place.chain))
+
+    def _handed_on(self, tool: str, arguments: Callable[[], dict[str, Any]], chain: Chain) -> Running:
+        edge = self.edges.of_call(tool, arguments)
+        if edge is None:
+            raise self.refuse(tool, "hop_unconfigured", _NOBODY)
+        return self._delegated(edge, chain, tool)
+
+    def _delegated(self, edge: Edge, chain: Chain, what: str) -> Running:
+        delegation = self.guard.delegate(chain, edge.agent, edge.narrowing)
+        decision, verdict = delegation.decision, delegation.decision.verdict
+        if delegation.chain is None:
+            raise refused(self._name(what), verdict.reason, verdict.sentence, decision.id)
+        announce(self._name(what), verdict.name, verdict.reason, decision.id)
+        # Handing on is no call at a server, so there is no credential for it.
+        nothing = CallCredential(lambda: self.guard.mint(decision, ToolCall(server=self.server, tool=what)))
+        return self._started(Running(decision, nothing, time.perf_counter_ns(), edge, delegation.chain))
+
+    def _started(self, running: Running) -> Running:
+        self._running[running.decision.id] = running
         return running
+
+    def _inside(self, running: Running) -> Token[Place | None] | None:
+        """Go over to the agent that the work of this call was handed to, unless it runs after the call."""
+        place = self.place.get()
+        if running.edge is None or running.comes_later or place is None:
+            return None
+        return self.place.set(Place(running.chain, place.below))
+
+    def _handed_over(self, running: Running, edge: Edge, came: Outcome) -> None:
+        """The call that handed work on is over; unless the work itself comes after it, so is the hop."""
+        if running.comes_later and came.status == "ok":
+            self.handoffs.promise(edge.node, running)
+        else:
+            self.handoffs.leave(running.chain)
+
+    def _name(self, tool: str) -> str:
+        return f"{self.server}/{tool}"

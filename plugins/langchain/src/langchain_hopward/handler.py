@@ -1,5 +1,8 @@
 """The callback handler: sees every tool call of every run, and stops those that are not permitted."""
 
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -10,11 +13,14 @@ from langchain_hopward.credential import CallCredential
 from langchain_hopward.denial import AuthorizationDenied
 from langchain_hopward.enforcer import Enforcer, Running
 from langchain_hopward.form import as_json
+from langchain_hopward.place import Handover, Place
+from langchain_hopward.tree import Tree
 
 _BARE_TEXT = (
     "It was called with a bare text, and which argument that is cannot be seen from outside. "
     "Protect the tool (Hopward.protect), or call it with named arguments."
 )
+_LOST = "It was called where it cannot be told which agent calls."
 _INTERNAL = "It could not be authorized because of an internal error."
 
 
@@ -26,16 +32,21 @@ class HopwardHandler(BaseCallbackHandler):
     it knows from an id that the guarded tool has made up and put where only this library looks; names,
     metadata and tags play no part.
 
-    `raise_error`, `run_inline` and `ignore_agent` are read-only, and so is the handler: with any of them
-    turned around, LangChain would log a refusal and run the tool.
+    `raise_error`, `run_inline` and the switches are read-only, and so is the handler: with any of them turned
+    around, LangChain would log a refusal and run the tool.
+
+    A call that hands work on, of a tool nobody has protected, is decided here as well. What runs below it
+    acts as the other agent: LangChain tells which runs those are, and the context must say the same.
     """
 
     def __init__(self, enforcer: Enforcer) -> None:
         object.__setattr__(self, "_enforcer", enforcer)
-        object.__setattr__(self, "_open", dict[UUID, list[tuple[Running, CallCredential | None]]]())
+        object.__setattr__(self, "_open", dict[UUID, list[_Opened]]())
+        object.__setattr__(self, "_tree", Tree())
 
     _enforcer: Enforcer
-    _open: dict[UUID, list[tuple[Running, CallCredential | None]]]
+    _open: dict[UUID, list["_Opened"]]
+    _tree: Tree
 
     # LangChain declares the first two as plain attributes; here they must not be assignable.
     @property
@@ -53,6 +64,11 @@ class HopwardHandler(BaseCallbackHandler):
         """False: this is LangChain's switch for tool events."""
         return False
 
+    @property
+    def ignore_chain(self) -> bool:
+        """False: graph nodes are runs of this kind."""
+        return False
+
     def __setattr__(self, name: str, value: Any) -> None:
         raise AttributeError(f"HopwardHandler.{name} is read-only")
 
@@ -65,32 +81,59 @@ class HopwardHandler(BaseCallbackHandler):
         input_str: str,
         *,
         run_id: UUID,
+        parent_run_id: UUID | None = None,
         inputs: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         """Return if the call may go on; raises `AuthorizationDenied`, whatever happens."""
-        try:
-            self._start(serialized, run_id, inputs)
-        except AuthorizationDenied:
-            raise
-        except Exception:  # noqa: BLE001 - what cannot be decided is refused
-            message = f"A tool was not executed: {_INTERNAL}"
-            raise AuthorizationDenied(message, reason="internal_error") from None
+        with _refusing("A tool was not executed"):
+            self._start(serialized["name"], run_id, parent_run_id, inputs)
 
     def on_tool_end(self, output: Any, *, run_id: UUID, **kwargs: Any) -> None:
         """Record the outcome; raises `AuthorizationDenied` where it cannot be: the result is withheld."""
-        for running, before in self._taken(run_id):
-            credential.running.set(before)
-            self._enforcer.finish(running, output)
+        for opened in self._taken(run_id):
+            self._enforcer.finish(opened.running, output)
 
     def on_tool_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
         """Record that the tool ended with an exception."""
-        for running, before in self._taken(run_id):
-            credential.running.set(before)
-            self._enforcer.break_off(running, error)
+        for opened in self._taken(run_id):
+            self._enforcer.break_off(opened.running, error)
 
-    def _start(self, serialized: dict[str, Any], run_id: UUID, inputs: dict[str, Any] | None) -> None:
-        name: str = serialized["name"]
+    def on_chain_start(
+        self,
+        serialized: dict[str, Any],
+        inputs: Any,
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """A run below a hand-over, or a graph node that takes one up; raises `AuthorizationDenied`."""
+        if not self._enforcer.edges.any:
+            return
+        with _refusing("A graph node was not run"):
+            self._grow(run_id, parent_run_id)
+            node = _node_of(kwargs)
+            if node:
+                self._enter_node(node, run_id)
+
+    def on_chain_end(self, outputs: Any, *, run_id: UUID, **kwargs: Any) -> None:
+        """A run is over; if it was a node that took a hand-over up, so is its hop."""
+        for opened in self._taken(run_id):
+            self._enforcer.finish(opened.running, None)
+
+    def on_chain_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
+        """As `on_chain_end`."""
+        for opened in self._taken(run_id):
+            self._enforcer.break_off(opened.running, error)
+
+    def _start(
+        self, name: str, run_id: UUID, parent_run_id: UUID | None, inputs: dict[str, Any] | None
+    ) -> None:
+        above = self._grow(run_id, parent_run_id)
+        place = self._enforcer.place.get()
+        if above is not None and (place is None or place.below is not above):
+            raise self._enforcer.refuse(name, "context_lost", _LOST)
         entry = self._enforcer.entry.get()
         if entry is not None and entry.meets(run_id, name):
             return
@@ -99,15 +142,76 @@ class HopwardHandler(BaseCallbackHandler):
         running = self._enforcer.begin(name, lambda: as_json(inputs))
         before = credential.running.get()
         self._forget()
-        self._open.setdefault(run_id, []).append((running, before))
+        handover = None
+        if running.edge is not None and not running.comes_later:
+            handover = self._hand_over(run_id, running)
+        self._open.setdefault(run_id, []).append(_Opened(running, before, place, handover))
         # The credential of a tool around this one is not this one's.
         credential.running.set(None)
+
+    def _grow(self, run_id: UUID, parent_run_id: UUID | None) -> Handover | None:
+        """Note a run; the first one in a hand-over's own context goes over to the other agent."""
+        above = self._tree.grow(run_id, parent_run_id)
+        place = self._enforcer.place.get()
+        if above is not None and place is not None and place.below is above and not place.entered:
+            self._enforcer.place.set(Place(place.chain, above))
+        return above
+
+    def _enter_node(self, node: str, run_id: UUID) -> None:
+        edge, place = self._enforcer.edges.of_node(node), self._enforcer.place.get()
+        if edge is None or place is None or place.chain.actor == edge.agent:
+            return
+        running = self._enforcer.enter_node(edge, place)
+        handover = self._hand_over(run_id, running)
+        self._open.setdefault(run_id, []).append(_Opened(running, credential.running.get(), place, handover))
+
+    def _hand_over(self, run_id: UUID, running: Running) -> Handover:
+        """Leave the delegator's authority here; the first run below gets the other agent's."""
+        handover = Handover(run_id, running.chain)
+        self._tree.open(handover)
+        self._enforcer.place.set(Place(running.chain, handover, entered=False))
+        return handover
 
     def _forget(self) -> None:
         """Drop what ended with its task: where a handler after this one fails, LangChain tells of no end."""
         for run_id, opened in list(self._open.items()):
-            if not any(self._enforcer.under_way(running) for running, _ in opened):
+            if not any(self._enforcer.under_way(one.running) for one in opened):
                 self._open.pop(run_id, None)
 
-    def _taken(self, run_id: UUID) -> list[tuple[Running, CallCredential | None]]:
-        return list(reversed(self._open.pop(run_id, [])))
+    def _taken(self, run_id: UUID) -> list["_Opened"]:
+        """What this run has opened, last first, the context put back to what it was before."""
+        found = list(reversed(self._open.pop(run_id, [])))
+        self._tree.shrink(run_id)
+        for opened in found:
+            credential.running.set(opened.before)
+            if opened.handover is not None:
+                self._tree.close(opened.handover)
+                self._enforcer.place.set(opened.place)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """What a run has begun, and how its context was before."""
+
+    running: Running
+    before: CallCredential | None
+    place: Place | None
+    handover: Handover | None
+
+
+def _node_of(event: dict[str, Any]) -> str:
+    """The graph node whose own run this is, empty for any other run."""
+    node, name = (event.get("metadata") or {}).get("langgraph_node"), event.get("name")
+    steps = (tag for tag in event.get("tags") or () if tag.startswith("graph:step:"))
+    return str(node) if node and node == name and next(steps, "") else ""
+
+
+@contextmanager
+def _refusing(what: str) -> Generator[None]:
+    try:
+        yield
+    except AuthorizationDenied:
+        raise
+    except Exception:  # noqa: BLE001 - what cannot be decided is refused
+        raise AuthorizationDenied(f"{what}: {_INTERNAL}", reason="internal_error") from None

@@ -4,8 +4,9 @@ from contextlib import suppress
 from contextvars import Token
 from types import TracebackType
 
-from hopward import Chain, StateError, Task
+from hopward import StateError, Task
 from langchain_hopward.enforcer import Enforcer
+from langchain_hopward.place import Place
 
 
 class TaskScope:
@@ -19,7 +20,7 @@ class TaskScope:
         self._workflow = workflow
         self._subject = subject
         self._task: Task | None = None
-        self._token: Token[Chain | None] | None = None
+        self._token: Token[Place | None] | None = None
 
     def __enter__(self) -> Task:
         """The task. Raises `NotFoundError` for an unknown workflow, `StateError` if none can be opened."""
@@ -27,7 +28,7 @@ class TaskScope:
             raise StateError("This task has been entered before; make a new one.")
         guard = self._enforcer.guard
         self._task = task = guard.open_task(self._workflow, self._subject)
-        self._token = self._enforcer.chain.set(guard.enter(task.id))
+        self._token = self._enforcer.place.set(Place(guard.enter(task.id)))
         return task
 
     def __exit__(
@@ -48,7 +49,7 @@ class TaskScope:
         finally:
             # Entered in another context, it is left there: the task is over, so the chain reaches nothing.
             with suppress(ValueError):
-                self._enforcer.chain.reset(token)
+                self._enforcer.place.reset(token)
 
     async def __aenter__(self) -> Task:
         """As `__enter__`."""

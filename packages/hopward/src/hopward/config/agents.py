@@ -32,8 +32,8 @@ def agent_problems(document: Table) -> Iterator[Problem]:
     for path, name, agent in tables(document, "agents"):
         if name == PROXY:
             yield Problem(path, "is the name of the proxy itself; choose another")
-        yield from _capabilities((*path, "ceiling"), agent.get("ceiling"), servers)
-        yield from _capabilities((*path, "delegable"), agent.get("delegable"), servers)
+        yield from capability_problems((*path, "ceiling"), agent.get("ceiling"), servers)
+        yield from capability_problems((*path, "delegable"), agent.get("delegable"), servers)
         if "key" in agent:
             yield from _key((*path, "key"), f'agent "{name}"', table(agent["key"]), holders)
     for path, name, server in tables(document, "servers"):
@@ -45,20 +45,25 @@ def workflow_problems(document: Table) -> Iterator[Problem]:
     """Every rule broken by a workflow's settings."""
     servers, agents = table(document.get("servers")), table(document.get("agents"))
     for path, _, workflow in tables(document, "workflows"):
-        yield from _capabilities((*path, "capabilities"), workflow.get("capabilities"), servers)
+        yield from capability_problems((*path, "capabilities"), workflow.get("capabilities"), servers)
         agent = text(workflow.get("agent"))
         if agent.strip() and agent not in agents:
             yield Problem((*path, "agent"), f"there is no [agents.{agent}]")
-        seconds = _whole(workflow.get("expires_in"))
-        if seconds is not None and not 1 <= seconds <= LONGEST_TASK:
-            yield Problem((*path, "expires_in"), f"must be 1 to {LONGEST_TASK} seconds (31 days)")
-        yield from _budget((*path, "budget"), table(workflow.get("budget")))
-        yield from _handing_on(path, workflow, servers)
+        yield from duration_problems((*path, "expires_in"), workflow.get("expires_in"))
+        yield from budget_problems((*path, "budget"), table(workflow.get("budget")))
+        yield from delegable_problems(path, workflow, servers)
 
 
-def _handing_on(path: KeyPath, workflow: Table, servers: Table) -> Iterator[Problem]:
-    """What may be handed on, how deep and how wide: all of it or nothing."""
-    yield from _capabilities((*path, "delegable"), workflow.get("delegable"), servers)
+def duration_problems(path: KeyPath, value: object) -> Iterator[Problem]:
+    """What is wrong with the seconds that a task or hop lives at most."""
+    seconds = _whole(value)
+    if seconds is not None and not 1 <= seconds <= LONGEST_TASK:
+        yield Problem(path, f"must be 1 to {LONGEST_TASK} seconds (31 days)")
+
+
+def delegable_problems(path: KeyPath, workflow: Table, servers: Table) -> Iterator[Problem]:
+    """What is wrong with what may be handed on, how deep and how wide: all of it or nothing."""
+    yield from capability_problems((*path, "delegable"), workflow.get("delegable"), servers)
     for key, most in (("depth", MOST_ACTORS - 1), ("fan_out", LARGEST_FAN_OUT)):
         number = _whole(workflow.get(key))
         if number is not None and not 1 <= number <= most:
@@ -69,7 +74,8 @@ def _handing_on(path: KeyPath, workflow: Table, servers: Table) -> Iterator[Prob
             yield Problem((*path, key), "missing; delegable needs it")
 
 
-def _budget(path: KeyPath, budget: Table) -> Iterator[Problem]:
+def budget_problems(path: KeyPath, budget: Table) -> Iterator[Problem]:
+    """What is wrong with a budget."""
     calls, writes = _whole(budget.get("calls")), _whole(budget.get("writes"))
     if calls is not None and not 1 <= calls <= LARGEST_BUDGET:
         yield Problem((*path, "calls"), f"must be 1 to {LARGEST_BUDGET}")
@@ -79,7 +85,8 @@ def _budget(path: KeyPath, budget: Table) -> Iterator[Problem]:
         yield Problem((*path, "writes"), "is more than calls, of which writes are a part")
 
 
-def _capabilities(path: KeyPath, value: object, servers: Table) -> Iterator[Problem]:
+def capability_problems(path: KeyPath, value: object, servers: Table) -> Iterator[Problem]:
+    """What is wrong with a list of capabilities."""
     if value == []:
         yield Problem(path, "is empty: nothing at all could be done")
     for index, entry in enumerate(items(value)):

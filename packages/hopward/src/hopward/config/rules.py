@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from hopward.config import forms
 from hopward.config.agents import agent_problems, workflow_problems
+from hopward.config.hops import hop_problems
 from hopward.config.problem import KeyPath, Problem, Table, items, table, text
 from hopward.config.servers import server_problems
 from hopward.pattern import folded
@@ -36,6 +37,7 @@ def broken_rules(document: Table) -> Iterator[Problem]:
     yield from server_problems(document)
     yield from agent_problems(document)
     yield from workflow_problems(document)
+    yield from hop_problems(document)
 
 
 def _unfilled(value: object, path: KeyPath) -> Iterator[Problem]:

@@ -32,6 +32,8 @@ def server_problems(document: Table) -> Iterator[Problem]:
             yield Problem((*path, "in_process"), told)
         yield from _resource(path, name, server, public, resources)
         yield from _classified(path, server)
+        if "hops" in server and "in_process" not in server:
+            yield Problem((*path, "hops"), "needs in_process = true: the program hands the work on")
         workflow = server.get("workflow")
         if isinstance(workflow, str) and workflow.strip() and workflow not in workflows:
             yield Problem((*path, "workflow"), f"there is no [workflows.{workflow}]")

@@ -1,0 +1,79 @@
+"""Hand-overs that outlive the call that decided them: the other agent runs afterwards, as a graph node."""
+
+from contextlib import suppress
+from threading import Lock
+from typing import Generic, Protocol, TypeVar
+
+from hopward import Chain, Guard, HopwardError
+
+
+class Promised(Protocol):
+    """A call that has handed work on, and the chain the work is done with."""
+
+    @property
+    def chain(self) -> Chain: ...
+
+
+P = TypeVar("P", bound=Promised)
+
+
+class Handoffs(Generic[P]):
+    """Work that waits for its node, that is under way in one, or that others still go on from.
+
+    A hop ends when its node has, and nothing that was handed on from it waits or runs any more.
+    """
+
+    def __init__(self, guard: Guard) -> None:
+        self._guard = guard
+        self._lock = Lock()
+        self._waiting: dict[tuple[str, str], list[P]] = {}
+        self._active: list[Chain] = []
+        self._left: list[Chain] = []
+
+    def promise(self, node: str, work: P) -> None:
+        """A call has decided that its work goes on in that node."""
+        with self._lock:
+            self._waiting.setdefault((work.chain.task, node), []).append(work)
+
+    def take(self, task: str, node: str) -> P | None:
+        """What has waited longest for this node of this task, or None."""
+        with self._lock:
+            waiting = self._waiting.get((task, node))
+            if not waiting:
+                return None
+            work = waiting.pop(0)
+            self._active.append(work.chain)
+            return work
+
+    def leave(self, chain: Chain) -> None:
+        """The work of a chain is done; its hop ends as soon as nothing goes on from it."""
+        with self._lock:
+            if chain in self._active:
+                self._active.remove(chain)
+            self._left.append(chain)
+            over = self._over()
+        for one in over:
+            # With its task, or by somebody's command, it may have ended already.
+            with suppress(HopwardError):
+                self._guard.complete_hop(one)
+
+    def forget(self, task: str) -> None:
+        """The task is over, and all of its hops with it."""
+        with self._lock:
+            self._waiting = {key: works for key, works in self._waiting.items() if key[0] != task}
+            self._active = [chain for chain in self._active if chain.task != task]
+            self._left = [chain for chain in self._left if chain.task != task]
+
+    def _over(self) -> list[Chain]:
+        waiting = [work.chain for several in self._waiting.values() for work in several]
+        over: list[Chain] = []
+        for chain in sorted(self._left, key=lambda one: len(one.hops), reverse=True):
+            held = [one for one in self._left if one is not chain and one not in over]
+            if not any(_goes_on(other, chain) for other in (*waiting, *self._active, *held)):
+                over.append(chain)
+        self._left = [chain for chain in self._left if chain not in over]
+        return over
+
+
+def _goes_on(other: Chain, chain: Chain) -> bool:
+    return len(other.hops) > len(chain.hops) and other.hops[: len(chain.hops)] == chain.hops
