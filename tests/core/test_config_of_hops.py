@@ -102,8 +102,8 @@ def test_what_is_handed_on_and_how_is_read_as_written(tmp_path: Path) -> None:
         ("expires_in = 60\n", "expires_in = 0\n", "must be 1 to"),
         ('purpose = "Pay one claim"\n', "", "purpose"),
         (
-            'tools = ["app/pay"], actions = ["pay"], sensitivity = "public", destinations = ["bank"] }]\nbudget',
-            'tools = ["ap/pay"], actions = ["pay"], sensitivity = "public", destinations = ["bank"] }]\nbudget',
+            'claim"\ncapabilities = [{ tools = ["app/pay"]',
+            'claim"\ncapabilities = [{ tools = ["ap/pay"]',
             "there is no [servers.ap]",
         ),
         ("in_process = true\n", 'command = ["x"]\n', "needs in_process = true"),

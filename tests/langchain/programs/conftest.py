@@ -1,12 +1,14 @@
-"""A till per test, and LangChain's process-wide hooks as they were before."""
+"""A till or an office per test, and LangChain's process-wide hooks as they were before."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from langchain_core.tracers import context
 
+from . import office as offices
+from .office import ASKED, Office
 from .till import Till, install
 
 
@@ -32,3 +34,26 @@ def till(installed: Path, tmp_path: Path) -> Iterator[Till]:
     made = Till(tmp_path)
     yield made
     made.guard.close()
+
+
+@pytest.fixture
+def open_office(tmp_path: Path) -> Iterator[Callable[[str], Office]]:
+    """Offices with the given hops."""
+    opened: list[Office] = []
+
+    def made(hops: str) -> Office:
+        folder = tmp_path / f"office{len(opened)}"
+        folder.mkdir()
+        offices.install(folder, hops)
+        opened.append(Office(folder))
+        return opened[-1]
+
+    yield made
+    for office in opened:
+        office.close()
+
+
+@pytest.fixture
+def office(open_office: Callable[[str], Office]) -> Office:
+    """An office whose agents are asked by the tools `ask_payer` and `ask_researcher`."""
+    return open_office(ASKED)

@@ -202,9 +202,11 @@ class _Opened:
 
 def _node_of(event: dict[str, Any]) -> str:
     """The graph node whose own run this is, empty for any other run."""
-    node, name = (event.get("metadata") or {}).get("langgraph_node"), event.get("name")
-    steps = (tag for tag in event.get("tags") or () if tag.startswith("graph:step:"))
-    return str(node) if node and node == name and next(steps, "") else ""
+    metadata: dict[str, Any] = event.get("metadata") or {}
+    tags: list[str] = event.get("tags") or []
+    node, name = metadata.get("langgraph_node"), event.get("name")
+    own = bool(node) and node == name and any(tag.startswith("graph:step:") for tag in tags)
+    return str(node) if own else ""
 
 
 @contextmanager
