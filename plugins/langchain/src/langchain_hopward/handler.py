@@ -13,7 +13,7 @@ from langchain_hopward.credential import CallCredential
 from langchain_hopward.denial import AuthorizationDenied
 from langchain_hopward.enforcer import Enforcer, Running
 from langchain_hopward.form import as_json
-from langchain_hopward.place import Handover, Place
+from langchain_hopward.place import Handover, Place, settled
 from langchain_hopward.tree import Tree
 
 _BARE_TEXT = (
@@ -152,7 +152,10 @@ class HopwardHandler(BaseCallbackHandler):
     def _grow(self, run_id: UUID, parent_run_id: UUID | None) -> Handover | None:
         """Note a run; the first one in a hand-over's own context goes over to the other agent."""
         above = self._tree.grow(run_id, parent_run_id)
-        place = self._enforcer.place.get()
+        found = self._enforcer.place.get()
+        place = settled(found, parent_run_id)
+        if place is not found:
+            self._enforcer.place.set(place)
         if above is not None and place is not None and place.below is above and not place.entered:
             self._enforcer.place.set(Place(place.chain, above))
         return above
@@ -167,7 +170,7 @@ class HopwardHandler(BaseCallbackHandler):
 
     def _hand_over(self, run_id: UUID, running: Running) -> Handover:
         """Leave the delegator's authority here; the first run below gets the other agent's."""
-        handover = Handover(run_id, running.chain)
+        handover = Handover(run_id, running.chain, self._enforcer.place.get())
         self._tree.open(handover)
         self._enforcer.place.set(Place(running.chain, handover, entered=False))
         return handover

@@ -16,17 +16,21 @@ class Tree:
 
     def open(self, handover: Handover) -> None:
         """From now on, the runs that start below this one belong to it."""
+        handover.runs.add(handover.run)
         self._below[handover.run] = handover
 
     def close(self, handover: Handover) -> None:
-        """It has ended: no run belongs to it any more."""
-        for run in [run for run, found in list(self._below.items()) if found is handover]:
-            self._below.pop(run, None)
+        """It has ended: no run that starts from now on belongs to it."""
+        handover.ended = True
+        for run in list(handover.runs):
+            if self._below.get(run) is handover:
+                self._below.pop(run, None)
 
     def grow(self, run: UUID, parent: UUID | None) -> Handover | None:
         """A run has started; the innermost hand-over it lies below, or None."""
         found = self._below.get(parent) if parent is not None else None
         if found is not None:
+            found.runs.add(run)
             self._below.setdefault(run, found)
         return found
 
