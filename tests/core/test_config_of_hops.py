@@ -106,7 +106,7 @@ def test_what_is_handed_on_and_how_is_read_as_written(tmp_path: Path) -> None:
             'claim"\ncapabilities = [{ tools = ["ap/pay"]',
             "there is no [servers.ap]",
         ),
-        ("in_process = true\n", 'command = ["x"]\n', "needs in_process = true"),
+        ("in_process = true\n", 'command = ["x"]\n', "needs in_process = true: it is about a program"),
     ],
 )
 def test_a_broken_rule_of_handing_on_is_named(tmp_path: Path, old: str, new: str, told: str) -> None:

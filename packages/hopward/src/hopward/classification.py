@@ -47,10 +47,16 @@ def lookalike(arguments: Iterable[str], tool: Tool) -> str | None:
 
 
 def classified(servers: Mapping[str, ServerSettings]) -> tuple[Tool, ...]:
-    """Every classified tool, MCP resource (`resource:`) and prompt (`prompt:`) of a configuration."""
+    """Every classified tool of a configuration, MCP resource (`resource:`), prompt, model and retriever."""
     tools: list[Tool] = []
     for server, settings in servers.items():
-        groups = (("", settings.tools), ("resource:", settings.mcp_resources), ("prompt:", settings.prompts))
+        groups = (
+            ("", settings.tools),
+            ("resource:", settings.mcp_resources),
+            ("prompt:", settings.prompts),
+            ("model:", settings.models),
+            ("retriever:", settings.retrievers),
+        )
         for prefix, group in groups:
             tools += [_tool(server, prefix + name, entry) for name, entry in group.items()]
     return tuple(tools)

@@ -51,8 +51,9 @@ ACTIONS: tuple[Action, ...] = ("read", "write", "execute", "delete", "send", "pa
 class ToolCall(Value, frozen=True):
     """What is attempted: a tool at a server, with the arguments exactly as they will be forwarded.
 
-    `tool` is the MCP tool's name; reading an MCP resource is `resource:` and its URI, fetching a prompt
-    is `prompt:` and its name, so that one grammar of capabilities and policies covers all three.
+    `tool` is the MCP tool's name; reading an MCP resource is `resource:` and its URI, fetching a prompt is
+    `prompt:` and its name; asking a model or a retriever of a program is `model:` or `retriever:` and its
+    name. So one grammar of capabilities and policies covers all of them.
     """
 
     server: str

@@ -109,7 +109,8 @@ class ServerSettings(Value, frozen=True):
 
     `resource` is its resource indicator, the only audience its credentials carry. `workflow` names the
     task a stdio session, or a program that names none, opens. `server_requests` lists the requests the
-    server may send to the client.
+    server may send to the client. `hops` are the ways in which a program hands work from agent to agent.
+    With any entry in `models` or `retrievers`, the model calls or retrievals of the program are decided too.
     `key` is the server's public JWK, for asking the authority about its credentials (RFC 7662).
     """
 
@@ -127,6 +128,8 @@ class ServerSettings(Value, frozen=True):
     hops: dict[str, HopSettings] = {}
     mcp_resources: dict[str, Classification] = {}
     prompts: dict[str, Classification] = {}
+    models: dict[str, Classification] = {}
+    retrievers: dict[str, Classification] = {}
 
 
 class AgentSettings(Value, frozen=True):

@@ -80,7 +80,9 @@ class Enforcer:
         self.server = server
         self.place: PlaceVariable = ContextVar("hopward_place", default=None)
         self.entry: ContextVar[Entry | None] = ContextVar("hopward_entry", default=None)
-        self.edges = Edges(guard.settings.servers[server].hops)
+        settings = guard.settings.servers[server]
+        self.edges = Edges(settings.hops)
+        self.decides = frozenset(kind for kind in ("models", "retrievers") if getattr(settings, kind))
         self.handoffs: Handoffs[Running] = Handoffs(guard)
         self._running: dict[str, Running] = {}
 

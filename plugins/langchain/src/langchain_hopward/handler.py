@@ -1,18 +1,20 @@
 """The callback handler: sees every tool call of every run, and stops those that are not permitted."""
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.messages import BaseMessage
 
 from langchain_hopward import credential
 from langchain_hopward.credential import CallCredential
 from langchain_hopward.denial import AuthorizationDenied
 from langchain_hopward.enforcer import Enforcer, Running
 from langchain_hopward.form import as_json
+from langchain_hopward.inference import model_call, retrieval
 from langchain_hopward.place import Handover, Place, settled
 from langchain_hopward.tree import Tree
 
@@ -69,6 +71,21 @@ class HopwardHandler(BaseCallbackHandler):
         """False: graph nodes are runs of this kind."""
         return False
 
+    @property
+    def ignore_llm(self) -> bool:
+        """False: the switch for text models."""
+        return False
+
+    @property
+    def ignore_chat_model(self) -> bool:
+        """False: the switch for chat models."""
+        return False
+
+    @property
+    def ignore_retriever(self) -> bool:
+        """False: the switch for retrievers."""
+        return False
+
     def __setattr__(self, name: str, value: Any) -> None:
         raise AttributeError(f"HopwardHandler.{name} is read-only")
 
@@ -91,13 +108,11 @@ class HopwardHandler(BaseCallbackHandler):
 
     def on_tool_end(self, output: Any, *, run_id: UUID, **kwargs: Any) -> None:
         """Record the outcome; raises `AuthorizationDenied` where it cannot be: the result is withheld."""
-        for opened in self._taken(run_id):
-            self._enforcer.finish(opened.running, output)
+        self._end(run_id, output)
 
     def on_tool_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
         """Record that the tool ended with an exception."""
-        for opened in self._taken(run_id):
-            self._enforcer.break_off(opened.running, error)
+        self._fail(run_id, error)
 
     def on_chain_start(
         self,
@@ -119,21 +134,103 @@ class HopwardHandler(BaseCallbackHandler):
 
     def on_chain_end(self, outputs: Any, *, run_id: UUID, **kwargs: Any) -> None:
         """A run is over; if it was a node that took a hand-over up, so is its hop."""
-        for opened in self._taken(run_id):
-            self._enforcer.finish(opened.running, None)
+        self._end(run_id, None)
 
     def on_chain_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
         """As `on_chain_end`."""
+        self._fail(run_id, error)
+
+    def on_chat_model_start(
+        self,
+        serialized: dict[str, Any],
+        messages: list[list[BaseMessage]],
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Return if the model may be asked; raises `AuthorizationDenied`, whatever happens."""
+        with _refusing("A model was not asked"):
+            self._infer("models", lambda: model_call(serialized, kwargs), run_id, parent_run_id)
+
+    def on_llm_start(
+        self,
+        serialized: dict[str, Any],
+        prompts: list[str],
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """As `on_chat_model_start`."""
+        with _refusing("A model was not asked"):
+            self._infer("models", lambda: model_call(serialized, kwargs), run_id, parent_run_id)
+
+    def on_retriever_start(
+        self,
+        serialized: dict[str, Any],
+        query: str,
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Return if the retriever may be asked; raises `AuthorizationDenied`, whatever happens."""
+        with _refusing("A retriever was not asked"):
+            self._infer("retrievers", lambda: retrieval(serialized, query), run_id, parent_run_id)
+
+    def on_llm_end(self, response: Any, *, run_id: UUID, **kwargs: Any) -> None:
+        """Record that a model has answered; raises `AuthorizationDenied` where it cannot be."""
+        self._end(run_id, None)
+
+    def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
+        """Record that a model call ended with an exception."""
+        self._fail(run_id, error)
+
+    def on_retriever_end(self, documents: Any, *, run_id: UUID, **kwargs: Any) -> None:
+        """Record that a retriever has answered; raises `AuthorizationDenied` where it cannot be."""
+        self._end(run_id, None)
+
+    def on_retriever_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
+        """Record that a retrieval ended with an exception."""
+        self._fail(run_id, error)
+
+    def _infer(
+        self,
+        kind: str,
+        call: Callable[[], tuple[str, dict[str, Any]]],
+        run_id: UUID,
+        parent_run_id: UUID | None,
+    ) -> None:
+        """Decide a call of a model or retriever, where the configuration names any."""
+        above = self._grow(run_id, parent_run_id)
+        if kind not in self._enforcer.decides:
+            return
+        name, arguments = call()
+        self._in_place(name, above)
+        place, before = self._enforcer.place.get(), credential.running.get()
+        running = self._enforcer.begin(name, lambda: arguments)
+        self._open.setdefault(run_id, []).append(_Opened(running, before, place, None))
+
+    def _in_place(self, name: str, above: Handover | None) -> None:
+        """Refuse a call that LangChain places below a hand-over while its context is elsewhere."""
+        place = self._enforcer.place.get()
+        if above is not None and (place is None or place.below is not above):
+            raise self._enforcer.refuse(name, "context_lost", _LOST)
+
+    def _end(self, run_id: UUID, output: Any) -> None:
+        for opened in self._taken(run_id):
+            self._enforcer.finish(opened.running, output)
+
+    def _fail(self, run_id: UUID, error: BaseException) -> None:
         for opened in self._taken(run_id):
             self._enforcer.break_off(opened.running, error)
 
     def _start(
         self, name: str, run_id: UUID, parent_run_id: UUID | None, inputs: dict[str, Any] | None
     ) -> None:
-        above = self._grow(run_id, parent_run_id)
+        self._in_place(name, self._grow(run_id, parent_run_id))
         place = self._enforcer.place.get()
-        if above is not None and (place is None or place.below is not above):
-            raise self._enforcer.refuse(name, "context_lost", _LOST)
         entry = self._enforcer.entry.get()
         if entry is not None and entry.meets(run_id, name):
             return

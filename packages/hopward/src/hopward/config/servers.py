@@ -10,6 +10,7 @@ _NEEDS_URL = ("authorization", "header")
 _NEEDS_COMMAND = ("variable",)
 _TRANSPORTS = {"command": "command", "url": "url", "in_process": "in_process = true"}
 _NOT_IN_PROCESS = ("server_requests", "mcp_resources", "prompts")
+_OF_PROGRAMS = ("hops", "models", "retrievers")
 _BROKERED = ("header", "variable")
 _OWN_HEADERS = frozenset(
     {"accept", "connection", "content-length", "content-type", "host", "te", "transfer-encoding", "upgrade"}
@@ -32,8 +33,9 @@ def server_problems(document: Table) -> Iterator[Problem]:
             yield Problem((*path, "in_process"), told)
         yield from _resource(path, name, server, public, resources)
         yield from _classified(path, server)
-        if "hops" in server and "in_process" not in server:
-            yield Problem((*path, "hops"), "needs in_process = true: the program hands the work on")
+        for key in _OF_PROGRAMS:
+            if key in server and "in_process" not in server:
+                yield Problem((*path, key), "needs in_process = true: it is about a program")
         workflow = server.get("workflow")
         if isinstance(workflow, str) and workflow.strip() and workflow not in workflows:
             yield Problem((*path, "workflow"), f"there is no [workflows.{workflow}]")
@@ -150,7 +152,7 @@ def _classified(path: KeyPath, server: Table) -> Iterator[Problem]:
         if not forms.TOOL_NAME.fullmatch(tool):
             yield Problem((*path, "tools", tool), "a tool's name is 1 to 128 of A-Z a-z 0-9 _ . / -")
         yield from _arguments((*path, "tools", tool), table(entry))
-    for section in ("mcp_resources", "prompts"):
+    for section in ("mcp_resources", "prompts", "models", "retrievers"):
         for key, entry in table(server.get(section)).items():
             wrong = forms.wrong_pattern(key)
             if wrong:

@@ -1,0 +1,121 @@
+"""Models and retrievers are hops too, where the configuration names any."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from langchain.agents import create_agent
+from langchain_core.callbacks import CallbackManagerForRetrieverRun
+from langchain_core.documents import Document
+from langchain_core.language_models import FakeListLLM
+from langchain_core.retrievers import BaseRetriever
+
+from langchain_hopward import AuthorizationDenied
+
+from .office import LOOKING, USER, Office, asked, calls, scripted
+
+ENTRY = """
+[servers.app.{kind}."{name}"]
+action = "read"
+sensitivity = "internal"
+integrity = "untrusted"
+destination = "archive"
+"""
+GRANTED = LOOKING.replace('"app/look"', '"app/look", "app/model:Scripted", "app/retriever:Shelf"')
+
+
+class Shelf(BaseRetriever):
+    """Finds the query itself."""
+
+    def _get_relevant_documents(
+        self, query: str, *, run_manager: CallbackManagerForRetrieverRun
+    ) -> list[Document]:
+        return [Document(page_content=query)]
+
+
+class Vault(Shelf):
+    """An index nobody may ask."""
+
+
+def entries(**named: str) -> str:
+    return "".join(ENTRY.format(kind=kind, name=name) for kind, name in named.items())
+
+
+@pytest.fixture
+def library(open_office: Callable[[str], Office], monkeypatch: pytest.MonkeyPatch) -> Office:
+    """An office where the boss may ask the model `Scripted` and the retriever `Shelf`."""
+    from . import office as offices
+
+    monkeypatch.setattr(offices, "CONFIG", offices.CONFIG.replace(LOOKING, GRANTED))
+    more = ENTRY.format(kind="models", name="Other") + ENTRY.format(kind="retrievers", name="Vault")
+    made = open_office(asked("payer") + entries(models="Scripted", retrievers="Shelf") + more)
+    made.hopward.install()
+    return made
+
+
+@pytest.mark.parametrize("later", [False, True], ids=["invoke", "ainvoke"])
+def test_a_model_is_asked_only_where_the_chain_may(library: Office, later: bool) -> None:
+    agent = create_agent(scripted(calls(("look", {}))), library.tools())
+    with library.task():
+        asyncio.run(agent.ainvoke(USER)) if later else agent.invoke(USER)
+    assert library.story() == [
+        ("boss", "model:Scripted", "permit"),
+        ("boss", "look", "permit"),
+        ("boss", "model:Scripted", "permit"),
+    ]
+    row = library.rows("decision")[0]
+    assert row.record["call"]["arguments"] == {"model": "Scripted", "provider": "scripted"}
+    assert "go" not in str(row.record["call"])
+
+
+def test_an_agent_can_be_barred_from_a_model_that_its_delegator_may_ask(library: Office) -> None:
+    barred = create_agent(scripted(calls(("pay", {"amount": 5}))), library.tools())
+    hand = library.hopward.protect([library.tool("ask_payer", lambda: barred.invoke(USER))])
+    boss = create_agent(scripted(calls(("ask_payer", {}))), hand)
+    with library.task():
+        result = boss.invoke(USER)
+    assert ("boss>payer", "model:Scripted", "outside_hop") in library.story()
+    assert library.paid == []
+    assert "model:Scripted was not executed" in result["messages"][-2].content
+
+
+def test_a_model_nobody_classified_is_refused_once_any_is(library: Office) -> None:
+    with library.task(), pytest.raises(AuthorizationDenied) as denied:
+        FakeListLLM(responses=["x"]).invoke("hello")
+    assert denied.value.reason == "tool_unclassified"
+    with pytest.raises(AuthorizationDenied) as denied:
+        scripted().invoke("hello")
+    assert denied.value.reason == "no_task"
+
+
+@pytest.mark.parametrize("later", [False, True], ids=["invoke", "ainvoke"])
+def test_a_retriever_is_asked_only_where_the_chain_may(library: Office, later: bool) -> None:
+    def ask(retriever: Any) -> Any:
+        return asyncio.run(retriever.ainvoke("lamps")) if later else retriever.invoke("lamps")
+
+    with library.task():
+        assert ask(Shelf())[0].page_content == "lamps"
+        with pytest.raises(AuthorizationDenied):
+            ask(Vault())
+    assert library.story() == [
+        ("boss", "retriever:Shelf", "permit"),
+        ("boss", "retriever:Vault", "outside_task"),
+    ]
+    assert [row.record["outcome"]["status"] for row in library.rows("outcome")] == ["ok"]
+
+
+def test_without_an_entry_models_and_retrievers_are_nobodys_business(office: Office) -> None:
+    office.hopward.install()
+    assert Shelf().invoke("x")
+    assert scripted().invoke("hello")
+    assert office.story() == []
+    assert office.turned_away() == []
+
+
+def test_the_name_of_a_run_does_not_make_a_model_or_retriever_another_one(library: Office) -> None:
+    named: Any = {"run_name": "Shelf", "metadata": {"ls_model_name": "Scripted"}}
+    with library.task():
+        for forbidden in (Vault(), FakeListLLM(responses=["x"])):
+            with pytest.raises(AuthorizationDenied):
+                forbidden.invoke("lamps", named)
