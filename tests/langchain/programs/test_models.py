@@ -22,7 +22,7 @@ sensitivity = "internal"
 integrity = "untrusted"
 destination = "archive"
 """
-GRANTED = LOOKING.replace('"app/look"', '"app/look", "app/model:Scripted", "app/retriever:Shelf"')
+GRANTED = LOOKING.replace('"app/look"', '"app/look", "app/model:Scripted", "app/retriever:shelf"')
 
 
 class Shelf(BaseRetriever):
@@ -44,12 +44,12 @@ def entries(**named: str) -> str:
 
 @pytest.fixture
 def library(open_office: Callable[[str], Office], monkeypatch: pytest.MonkeyPatch) -> Office:
-    """An office where the boss may ask the model `Scripted` and the retriever `Shelf`."""
+    """An office where the boss may ask the model `Scripted` and the retriever `shelf`."""
     from . import office as offices
 
     monkeypatch.setattr(offices, "CONFIG", offices.CONFIG.replace(LOOKING, GRANTED))
-    more = ENTRY.format(kind="models", name="Other") + ENTRY.format(kind="retrievers", name="Vault")
-    made = open_office(asked("payer") + entries(models="Scripted", retrievers="Shelf") + more)
+    more = ENTRY.format(kind="models", name="Other") + ENTRY.format(kind="retrievers", name="vault")
+    made = open_office(asked("payer") + entries(models="Scripted", retrievers="shelf") + more)
     made.hopward.install()
     return made
 
@@ -65,7 +65,7 @@ def test_a_model_is_asked_only_where_the_chain_may(library: Office, later: bool)
         ("boss", "model:Scripted", "permit"),
     ]
     row = library.rows("decision")[0]
-    assert row.record["call"]["arguments"] == {"model": "Scripted", "provider": "scripted"}
+    assert row.record["call"]["arguments"] == {"model": "Scripted"}
     assert "go" not in str(row.record["call"])
 
 
@@ -99,8 +99,8 @@ def test_a_retriever_is_asked_only_where_the_chain_may(library: Office, later: b
         with pytest.raises(AuthorizationDenied):
             ask(Vault())
     assert library.story() == [
-        ("boss", "retriever:Shelf", "permit"),
-        ("boss", "retriever:Vault", "outside_task"),
+        ("boss", "retriever:shelf", "permit"),
+        ("boss", "retriever:vault", "outside_task"),
     ]
     assert [row.record["outcome"]["status"] for row in library.rows("outcome")] == ["ok"]
 
@@ -114,7 +114,10 @@ def test_without_an_entry_models_and_retrievers_are_nobodys_business(office: Off
 
 
 def test_the_name_of_a_run_does_not_make_a_model_or_retriever_another_one(library: Office) -> None:
-    named: Any = {"run_name": "Shelf", "metadata": {"ls_model_name": "Scripted"}}
+    named: Any = {
+        "run_name": "Shelf",
+        "metadata": {"ls_model_name": "Scripted", "ls_retriever_name": "shelf"},
+    }
     with library.task():
         for forbidden in (Vault(), FakeListLLM(responses=["x"])):
             with pytest.raises(AuthorizationDenied):

@@ -177,7 +177,7 @@ class HopwardHandler(BaseCallbackHandler):
     ) -> None:
         """Return if the retriever may be asked; raises `AuthorizationDenied`, whatever happens."""
         with _refusing("A retriever was not asked"):
-            self._infer("retrievers", lambda: retrieval(serialized, query), run_id, parent_run_id)
+            self._infer("retrievers", lambda: retrieval(query, kwargs), run_id, parent_run_id)
 
     def on_llm_end(self, response: Any, *, run_id: UUID, **kwargs: Any) -> None:
         """Record that a model has answered; raises `AuthorizationDenied` where it cannot be."""

@@ -13,22 +13,24 @@ def model_call(serialized: Mapping[str, Any] | None, event: Mapping[str, Any]) -
     The name is what the call sends to the provider; of a model that sends none, that of its class.
     """
     parameters: Mapping[str, Any] = event.get("invocation_params") or {}
-    metadata: Mapping[str, Any] = event.get("metadata") or {}
     said = (parameters.get(key) for key in _SAID)
-    name = next((str(one) for one in said if one), "") or str(metadata.get("ls_model_name") or "")
-    name = name or _class_name(serialized)
-    provider = str(metadata.get("ls_provider") or "")
-    return f"model:{name}", {"model": name, **({"provider": provider} if provider else {})}
+    name = next((str(one) for one in said if one), "") or _class_name(serialized)
+    return f"model:{name}", {"model": name}
 
 
-def retrieval(serialized: Mapping[str, Any] | None, query: str) -> tuple[str, dict[str, Any]]:
-    """`retriever:NAME`, by the name of its class, and the arguments that are decided on."""
-    name = _class_name(serialized)
+def retrieval(query: str, event: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """`retriever:NAME` and the arguments that are decided on.
+
+    The name is what LangChain derives from the class: that of `VaultRetriever` is `vault`. The name of a run
+    plays no part, it is anybody's choice.
+    """
+    metadata: Mapping[str, Any] = event.get("metadata") or {}
+    name = str(metadata.get("ls_retriever_name") or "unknown")
     return f"retriever:{name}", {"retriever": name, "query": query}
 
 
 def _class_name(serialized: Mapping[str, Any] | None) -> str:
-    """The name of the class, which is not the name of a run: that one is anybody's choice."""
+    """The name of the class, which is not the name of a run."""
     written = serialized or {}
     path: Any = written.get("id") or ["unknown"]
     return str(written.get("name") or path[-1])
