@@ -12,7 +12,7 @@ LAYERS = (
     {"errors", "clock", "canonical", "base64url", "order"},
     {"constraint", "pattern", "strictjson"},
     {"model"},
-    {"settings", "record", "jwk", "claims"},
+    {"settings", "record", "jwk", "claims", "handover"},
     {
         "capability",
         "chain",

@@ -10,7 +10,6 @@ from hopward.claims import (
     CallDetails,
     Party,
     act,
-    chain_of,
     details,
     is_agent,
     principal,
@@ -52,7 +51,7 @@ def test_claims_are_read_in_the_models_words() -> None:
         None,
         False,
     )
-    chain = chain_of(presented)
+    chain = presented.chain
     assert (chain.actor, chain.token, chain.key, chain.lineage) == (
         "helper",
         "tok_1",

@@ -11,7 +11,7 @@ import pytest
 
 from hopward.canonical import digest
 from hopward.chain import entered
-from hopward.claims import CallDetails, chain_of
+from hopward.claims import CallDetails
 from hopward.clock import SECOND, Instant
 from hopward.errors import ConfigError, ExchangeRefusedError, LedgerError, StateError, TokenError
 from hopward.exchange import Client
@@ -517,7 +517,7 @@ def test_minting_in_process_and_over_http_give_the_same_claims(place: Installati
     task = place.open_task()
     held = access(place, task)
     over_http = opened(place, for_call(place, held.token).token)
-    chain = chain_of(place.issuer.verify(held.token))
+    chain = place.issuer.verify(held.token).chain
     credential = place.issuer.plan(CALL, chain, task, place.clock.now())
     in_process = opened(place, place.issuer.mint(credential, "dec_1", CALL))
     assert in_process.pop("jti") != over_http.pop("jti")

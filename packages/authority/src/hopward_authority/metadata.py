@@ -33,7 +33,7 @@ def metadata(issuer: str) -> dict[str, Any]:
         # Required, and never empty (RFC 8414 section 2 and 3.2); there is no authorization endpoint to ask.
         "response_types_supported": ["none"],
         "grant_types_supported": [CLIENT_CREDENTIALS, TOKEN_EXCHANGE],
-        "authorization_details_types_supported": ["hopward_tool_call"],
+        "authorization_details_types_supported": ["hopward_tool_call", "hopward_delegation"],
         **{
             f"{endpoint}_endpoint_{name}": values
             for endpoint in ("token", "revocation", "introspection")

@@ -23,6 +23,7 @@ from hopward import (
     Guard,
     HopwardError,
     LedgerError,
+    StateError,
     TokenError,
     form_fields,
     read_exchange,
@@ -38,6 +39,7 @@ _ALLOWED = {
     "revocation": _AUTHENTICATION | {"token", "token_type_hint"},
     "introspection": _AUTHENTICATION | {"token", "token_type_hint"},
 }
+_NOT_NOW = ("temporarily_unavailable", "server_error")
 _LONGEST_SENTENCE = 300
 _UNUSABLE = re.compile(r"[^\x20\x21\x23-\x5B\x5D-\x7E]")
 
@@ -111,7 +113,7 @@ class OAuthServer(AuthorizationServer):
     def refused(self, form: Form, error: str, sentence: str, status: int = 400) -> Answer:
         """A refusal, recorded."""
         self._record(form, error, sentence)
-        return _answer(503 if error == "temporarily_unavailable" else status, error, sentence)
+        return _answer(503 if error in _NOT_NOW else status, error, sentence)
 
     def create_oauth2_request(self, request: FormRequest) -> FormRequest:
         """Authlib's hook: requests come read."""
@@ -194,15 +196,17 @@ class AgentGrant(_Grant):
 
 
 class ExchangeGrant(_Grant):
-    """Token exchange (RFC 8693)."""
+    """Token exchange (RFC 8693), for something to call or for an agent to hand work on to."""
 
     GRANT_TYPE = TOKEN_EXCHANGE
 
     def answer(self) -> dict[str, Any]:
         """The exchanged token."""
-        form = read_exchange(self.form.pairs)
-        client = self.guard.issuer.clients[self.form.client]
-        return self.guard.issuer.exchange(form, client, self.guard.ledger).answer()
+        form, issuer, ledger = read_exchange(self.form.pairs), self.guard.issuer, self.guard.ledger
+        client = issuer.clients[self.form.client]
+        if form.hands_on:
+            return issuer.hand_on(form, client, ledger, self.guard).answer()
+        return issuer.exchange(form, client, ledger).answer()
 
 
 class _TokenEndpoint(TokenEndpoint):
@@ -229,7 +233,11 @@ class _TokenEndpoint(TokenEndpoint):
 
 
 class Revocation(_TokenEndpoint):
-    """RFC 7009: the token and everything exchanged from it stop counting. No token at all is no error."""
+    """RFC 7009: the token and everything exchanged from it stop counting. No token at all is no error.
+
+    A hop has one token. The agent that holds it and the agent that handed it on may revoke it, and that ends
+    the hop: what was set aside for it and not used is the delegator's again.
+    """
 
     ENDPOINT_NAME = "revocation"
 
@@ -239,17 +247,21 @@ class Revocation(_TokenEndpoint):
             presented = self.guard.issuer.verify(token)
         except TokenError:
             return {}
-        if presented.client != client:
+        if client not in presented.holders:
             raise InvalidGrantError("The token was issued to another client.")
         # Once is enough; each revocation makes every decision under way look at standing again.
         if not self.guard.ledger.revocations("token", presented.token):
-            why = "revoked by the client it was issued to"
+            own = client == presented.client
+            why = f"revoked by the {'client it was issued to' if own else 'agent that handed the work on'}"
             self.guard.revoke("token", presented.token, by=client, why=why)
+        if presented.of_hop:
+            with suppress(StateError):
+                self.guard.complete_hop(presented.chain)
         return {}
 
 
 class Introspection(_TokenEndpoint):
-    """RFC 7662: told to the client a token was issued to and to its audience, to nobody else."""
+    """RFC 7662: told to the client a token was issued to, to its audience, and to whoever handed it on."""
 
     ENDPOINT_NAME = "introspection"
 

@@ -71,6 +71,7 @@ class Presented(Value, frozen=True):
             "txn": self.task,
             "act": act(self.actors) if self.actors else {},
             "may_act": may,
+            "hops": list(self.hops),
         }
         return {
             "iss": self.issuer,
@@ -88,6 +89,32 @@ class Presented(Value, frozen=True):
         """The lineage of whatever is exchanged from this token; one opened in this process has no `jti`."""
         own = [f"token:{self.token}"] if self.token else []
         return (*own, *([f"key:{self.key}"] if self.key else []), *self.lineage)
+
+    @property
+    def chain(self) -> Chain:
+        """The chain that it presents."""
+        return Chain(
+            task=self.task,
+            subject=self.subject,
+            actors=self.actors,
+            issued_at=self.issued_at,
+            expires_at=self.expires_at,
+            scope=self.scope,
+            token=self.token,
+            key=self.key,
+            lineage=self.lineage,
+            hops=self.hops,
+        )
+
+    @property
+    def of_hop(self) -> bool:
+        """Whether this is the token of a hop: what an agent was handed, before it acts with it."""
+        return self.may_act is not None and bool(self.hops)
+
+    @property
+    def holders(self) -> tuple[str, ...]:
+        """The clients that may end this token and ask about it: its own, and the agent that handed it on."""
+        return (self.client, self.actors[-1]) if self.of_hop and self.actors else (self.client,)
 
 
 class CallDetails(Value, frozen=True):
@@ -115,6 +142,11 @@ class CallDetails(Value, frozen=True):
 def principal(agent: str) -> str:
     """What a token calls an agent: `agent:ID`."""
     return _AGENT + agent
+
+
+def agent(subject: str) -> str:
+    """The id of the agent that a `sub` names."""
+    return subject.removeprefix(_AGENT)
 
 
 def is_agent(subject: str) -> bool:
@@ -177,9 +209,14 @@ def read(claims: Mapping[str, Any], kid: str) -> Presented:
         scope=scope_names(_text(claims, "scope")) if "scope" in claims else (),
         task=_text(claims, "txn") if "txn" in claims else "",
         lineage=_lineage(claims["lineage"]) if "lineage" in claims else (),
-        hops=_hops(claims["hops"]) if "hops" in claims else (),
+        hops=hops(claims),
         bound="cnf" in claims,
     )
+
+
+def hops(claims: Mapping[str, Any]) -> tuple[str, ...]:
+    """The ids of hops that a token names, in the order of its chain; raises `TokenError`."""
+    return _hop_ids(claims["hops"]) if "hops" in claims else ()
 
 
 def write(credential: Credential, issuer: str, client: str) -> Content:
@@ -204,22 +241,6 @@ def write(credential: Credential, issuer: str, client: str) -> Content:
     if credential.hops:
         content["hops"] = list(credential.hops)
     return content
-
-
-def chain_of(presented: Presented) -> Chain:
-    """The chain a token presents."""
-    return Chain(
-        task=presented.task,
-        subject=presented.subject,
-        actors=presented.actors,
-        issued_at=presented.issued_at,
-        expires_at=presented.expires_at,
-        scope=presented.scope,
-        token=presented.token,
-        key=presented.key,
-        lineage=presented.lineage,
-        hops=presented.hops,
-    )
 
 
 def _spelled(name: str) -> str:
@@ -274,7 +295,7 @@ def _lineage(value: object) -> tuple[str, ...]:
     return tuple(cast("list[str]", entries))
 
 
-def _hops(value: object) -> tuple[str, ...]:
+def _hop_ids(value: object) -> tuple[str, ...]:
     entries = cast("list[object]", value) if isinstance(value, list) else [None]
     if not entries or not all(isinstance(entry, str) and _HOP.fullmatch(entry) for entry in entries):
         raise TokenError("The token's hops are not ids of hops.", error="bad_claim")

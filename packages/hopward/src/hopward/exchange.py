@@ -17,17 +17,20 @@ over HTTP and the proxy in its own process both go through it. Its twelve checks
     10  the result names every token and key it was exchanged from
     11  a token bound to a key (`cnf`) is refused, since the binding could not be kept
     12  no parameter occurs twice (`hopward.wire`, where parameters are read)
+
+Where the target is another agent, `handed_on` makes the same checks and leads to the chain that asks; what a
+hop may carry instead of 6, and how long instead of 7, the guard decides (`hopward.delegation`).
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Literal
 
 from hopward import pattern
 from hopward.claims import CallDetails, Party, Presented, is_agent, principal
 from hopward.clock import Instant, from_seconds, to_seconds
 from hopward.errors import ConfigError, ExchangeRefusedError
-from hopward.model import MOST_ACTORS, Value
+from hopward.model import MOST_ACTORS, Chain, Narrowing, Value
 from hopward.settings import Settings
 
 PROXY = "hopward-proxy"
@@ -75,6 +78,7 @@ class ExchangeRequest(Value, frozen=True):
     actor: Presented | None = None
     scope: tuple[str, ...] = ()
     call: CallDetails | None = None
+    delegation: Narrowing | None = None
 
 
 class Grant(Value, frozen=True):
@@ -112,7 +116,7 @@ def targets_of(settings: Settings) -> dict[str, Target]:
             Target(resource=entry.resource, server=server, kind="upstream"),
         ):
             resource = target.resource
-            if not _RESOURCE.fullmatch(resource):
+            if not _RESOURCE.fullmatch(resource) or is_agent(resource.lower()):
                 raise ConfigError(f"{resource!r} of server {server} is no resource indicator (RFC 8707).")
             owner = f"the {target.kind} of server {server}"
             if alike.setdefault(_folded(resource), owner) != owner:
@@ -165,6 +169,34 @@ def check(request: ExchangeRequest, targets: Mapping[str, Target], now: Instant,
     )
 
 
+def handed_on(request: ExchangeRequest, agents: Collection[str], now: Instant, limits: Limits) -> Chain:
+    """The chain that asks to hand work on to the agent that is the target, as old as the older of its tokens.
+
+    It lives as long as the subject token: the actor token only proves who hands on. `agents` are the ids of
+    the registered ones. Raises `ExchangeRefusedError` with the OAuth error code.
+    """
+    _check_receiver(request, agents)
+    _check_tokens(request, limits)
+    _check_addressed(request, limits)
+    actors = _actors(request, limits)
+    if request.scope:
+        sentence = "What is handed on is asked for by authorization_details, not by scope."
+        raise _refused("invalid_scope", sentence)
+    inputs = _inputs(request)
+    if min(to_seconds(token.expires_at) for token in inputs) <= to_seconds(now):
+        raise _refused("invalid_request", "A token has expired, or will within a second.")
+    return Chain(
+        task=request.subject.task,
+        subject=request.subject.subject,
+        actors=actors,
+        issued_at=min(token.issued_at for token in inputs),
+        expires_at=request.subject.expires_at,
+        scope=request.subject.scope,
+        lineage=_lineage(request),
+        hops=request.subject.hops,
+    )
+
+
 def _folded(resource: str) -> str:
     return resource.rstrip("/").lower()
 
@@ -182,6 +214,18 @@ def _target(request: ExchangeRequest, targets: Mapping[str, Target]) -> Target:
     return target
 
 
+def _check_receiver(request: ExchangeRequest, agents: Collection[str]) -> None:
+    """Checks 1 and 8 where work is handed on, and that the request says what."""
+    if request.client.role == "server":
+        raise _refused("unauthorized_client", "This client may not exchange tokens.")
+    if request.client.role != "agent":
+        raise _refused("invalid_target", "Only an agent hands on work to an agent.")
+    if request.target not in map(principal, agents):
+        raise _refused("invalid_target", "There is no such agent.")
+    if request.delegation is None or request.call is not None:
+        raise _refused("invalid_request", "The authorization_details do not say what is handed on.")
+
+
 def _check_tokens(request: ExchangeRequest, limits: Limits) -> None:
     """Checks 2 and 11, and that the subject token is a task's and the actor token an agent's."""
     subject, actor = request.subject, request.actor
@@ -192,7 +236,8 @@ def _check_tokens(request: ExchangeRequest, limits: Limits) -> None:
             raise _refused("invalid_request", "A token is bound to a key, which an exchange would undo.")
     if not subject.task or is_agent(subject.subject):
         raise _refused("invalid_request", "The subject_token is not the token of a task.")
-    if actor and (actor.task or actor.actors or actor.may_act or actor.scope or not is_agent(actor.subject)):
+    carries = actor and (actor.task or actor.actors or actor.may_act or actor.scope or actor.hops)
+    if actor and (carries or not is_agent(actor.subject)):
         raise _refused("invalid_request", "The actor_token is not the token of an agent.")
 
 
@@ -254,6 +299,8 @@ def _scope(request: ExchangeRequest, target: Target) -> tuple[str, ...]:
 def _call(request: ExchangeRequest, target: Target) -> CallDetails | None:
     """A credential for an upstream server is for one call, and says so; no other token is."""
     call = request.call
+    if request.delegation is not None:
+        raise _refused("invalid_authorization_details", "Only an agent is handed work.")
     if target.kind == "endpoint":
         if call is not None:
             raise _refused("invalid_authorization_details", "A token for the proxy is not for one call.")
@@ -268,8 +315,7 @@ def _call(request: ExchangeRequest, target: Target) -> CallDetails | None:
 def _expiry(request: ExchangeRequest, target: Target, now: Instant, limits: Limits) -> Instant:
     """Check 7, in whole seconds as tokens have them; and that both tokens are current, of check 2."""
     life = limits.token_seconds if target.kind == "endpoint" else limits.credential_seconds
-    inputs = [request.subject.expires_at, *([request.actor.expires_at] if request.actor else [])]
-    ends = min(to_seconds(now) + life, *map(to_seconds, inputs))
+    ends = min(to_seconds(now) + life, *(to_seconds(token.expires_at) for token in _inputs(request)))
     if ends <= to_seconds(now):
         raise _refused("invalid_request", "A token has expired, or will within a second.")
     return from_seconds(ends)
@@ -277,8 +323,11 @@ def _expiry(request: ExchangeRequest, target: Target, now: Instant, limits: Limi
 
 def _lineage(request: ExchangeRequest) -> tuple[str, ...]:
     """Check 10."""
-    tokens = (request.subject, *([request.actor] if request.actor else []))
-    return tuple(dict.fromkeys(name for token in tokens for name in token.ancestry))
+    return tuple(dict.fromkeys(name for token in _inputs(request) for name in token.ancestry))
+
+
+def _inputs(request: ExchangeRequest) -> tuple[Presented, ...]:
+    return (request.subject, *([request.actor] if request.actor else []))
 
 
 def _refused(error: str, sentence: str) -> ExchangeRefusedError:

@@ -72,7 +72,7 @@ class Identifier:
             raise TokenError("The token is not about a task.", error="wrong_type")
         if presented.bound:
             raise TokenError("The token is bound to a key, which cannot be checked here.", error="bad_claim")
-        return _Known(claims.chain_of(presented), presented.audience)
+        return _Known(presented.chain, presented.audience)
 
     def _remember(self, mark: bytes, known: _Known) -> None:
         with self._lock:

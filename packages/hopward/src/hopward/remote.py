@@ -72,8 +72,9 @@ class RemoteAuthority:
     ) -> TokenRequest:
         """The request for a planned credential.
 
-        `subject_token` is the access token that presented the chain. A chain opened in this process has none,
-        and is spoken for by a token of the proxy's own; no other chain ever is. Raises `HopwardError` where
+        `subject_token` is the access token that presented the chain. A chain that no token has presented (its
+        task was opened here, or it came as signed links) is spoken for by a token of the proxy's own; no
+        other chain ever is. Raises `HopwardError` where
         the two do not go together or the plan is over, `ConfigError` without the proxy's key.
         """
         if credential.kind != "exchanged":
@@ -129,6 +130,7 @@ def _members(presented: Presented, request: TokenRequest, now: Instant) -> dict[
         "subject": presented.subject == planned.subject,
         "chain of actors": presented.actors == planned.actors and presented.may_act is None,
         "task": presented.task == planned.task,
+        "chain of hops": presented.hops == planned.hops,
         "client": presented.client == PROXY,
         "scope": presented.scope == claims.scope_names(planned.scope),
         "lifetime": presented.expires_at <= min(latest, request.chain.expires_at),

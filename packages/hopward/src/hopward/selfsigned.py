@@ -1,12 +1,14 @@
 """The subject token of a session that no token has opened: a JWT the proxy signs with its own key.
 
 Its type is `self_signed` of draft-ietf-oauth-transaction-tokens (iss, sub, aud = the authority, iat, exp). It
-names a task, and says nothing about what may be done in it: that, the authority looks up. It lives for a
-minute at most, counts once, and only where the proxy itself presents it.
+names a task, and the hops that lead to the agent that acts, and says nothing about what may be done there:
+that, the authority looks up. It lives for a minute at most, counts once, and only where the proxy itself
+presents it.
 """
 
 import secrets
 
+from hopward import claims
 from hopward.clock import Clock, Instant, from_seconds, to_seconds
 from hopward.errors import TokenError
 from hopward.exchange import PROXY
@@ -32,6 +34,7 @@ class Session(Value, frozen=True):
     issued_at: Instant
     expires_at: Instant
     key: str
+    hops: tuple[str, ...] = ()
 
     @property
     def chain(self) -> Chain:
@@ -43,21 +46,26 @@ class Session(Value, frozen=True):
             issued_at=self.issued_at,
             expires_at=self.expires_at,
             scope=(),
+            hops=self.hops,
         )
 
 
 def write(chain: Chain, issuer: str, key: SigningKey, clock: Clock) -> str:
-    """A fresh token for a chain opened in this process. `issuer` is the authority's, `key` the proxy's."""
+    """A fresh token for a chain that no token presented. `issuer` is the authority's, `key` the proxy's."""
     now = to_seconds(clock.now())
-    content = {
+    # Whether the chain is over already, the authority says.
+    ends = max(now + 1, min(now + LONGEST, to_seconds(chain.expires_at)))
+    content: claims.Content = {
         "iss": PROXY,
         "sub": chain.subject,
         "aud": issuer,
         "txn": chain.task,
         "iat": now,
-        "exp": now + LONGEST,
+        "exp": ends,
         "jti": secrets.token_hex(16),
     }
+    if chain.hops:
+        content["hops"] = list(chain.hops)
     return sign(content, key, TYPE)
 
 
@@ -65,7 +73,7 @@ def read(token: str, key: VerificationKey, issuer: str, now: Instant) -> Session
     """What a token says that the proxy has signed for this authority; raises `TokenError`."""
     expected = Expected(types=(TYPE,), issuer=PROXY, audience=issuer, skew=_SKEW)
     content = verify(token, {key.kid: key}, expected, now).claims
-    if content.keys() != {"iss", "sub", "aud", "txn", "iat", "exp", "jti"}:
+    if content.keys() - {"hops"} != {"iss", "sub", "aud", "txn", "iat", "exp", "jti"}:
         raise TokenError("A session token says less or more than it must.", error="bad_claim")
     if content["exp"] - content["iat"] > LONGEST:
         raise TokenError(f"A session token lives for at most {LONGEST} s.", error="bad_claim")
@@ -78,4 +86,5 @@ def read(token: str, key: VerificationKey, issuer: str, now: Instant) -> Session
         issued_at=from_seconds(content["iat"]),
         expires_at=from_seconds(content["exp"]),
         key=key.kid,
+        hops=claims.hops(content),
     )

@@ -5,7 +5,7 @@ from typing import Protocol
 import msgspec
 
 from hopward import revocation
-from hopward.claims import Presented, chain_of
+from hopward.claims import Presented
 from hopward.clock import Instant
 from hopward.exchange import ExchangeRequest, Grant
 from hopward.model import Chain
@@ -26,7 +26,7 @@ def of_token(presented: Presented, book: Standings, now: Instant) -> revocation.
     A task token, or that of a hop, stands on the agent that must act as well, an agent's own token on that
     agent alone.
     """
-    chain = chain_of(presented)
+    chain = presented.chain
     if not chain.actors or presented.may_act is not None:
         chain = msgspec.structs.replace(chain, actors=(*chain.actors, presented.client))
     found = book.standing(chain)

@@ -4,16 +4,17 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
-from hopward.claims import CallDetails, details, scope_names, scope_text
+from hopward import handover
+from hopward.claims import CallDetails, details, is_agent, scope_names, scope_text
 from hopward.errors import ExchangeRefusedError, TokenError
-from hopward.model import Value
+from hopward.model import Narrowing, Value
 from hopward.strictjson import parse
 
 TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"  # noqa: S105 - a name, no secret
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 ACCESS_TOKEN_TYPE = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105 - a name, no secret
 SELF_SIGNED_TYPE = "urn:ietf:params:oauth:token-type:self_signed"
-_JWT_TYPE = "urn:ietf:params:oauth:token-type:jwt"
+JWT_TYPE = "urn:ietf:params:oauth:token-type:jwt"
 
 AUTHENTICATION = frozenset({"client_id", "client_assertion", "client_assertion_type"})
 """The parameters a client authenticates with (RFC 7521 section 4.2)."""
@@ -35,7 +36,8 @@ _EXCHANGE = AUTHENTICATION | {
 class ExchangeForm(Value, frozen=True):
     """An exchange as asked for, nothing in it verified. `actor_token` is empty where none was sent.
 
-    `subject_token_type` is the type of access tokens, or `SELF_SIGNED_TYPE`.
+    `subject_token_type` is the type of access tokens, or `SELF_SIGNED_TYPE`. `target` is a resource
+    indicator, or `agent:NAME` where work is handed on; `call` goes with the one, `delegation` with the other.
     """
 
     subject_token: str
@@ -44,6 +46,12 @@ class ExchangeForm(Value, frozen=True):
     actor_token: str = ""
     scope: tuple[str, ...] = ()
     call: CallDetails | None = None
+    delegation: Narrowing | None = None
+
+    @property
+    def hands_on(self) -> bool:
+        """Whether work is handed on to an agent, rather than a server called."""
+        return is_agent(self.target)
 
 
 class Exchanged(Value, frozen=True):
@@ -74,25 +82,35 @@ def fields(pairs: Iterable[tuple[str, str]], allowed: frozenset[str]) -> dict[st
 
 
 def read_request(pairs: Iterable[tuple[str, str]]) -> ExchangeForm:
-    """The parameters of an exchange (RFC 8693 section 2.1); raises `ExchangeRefusedError`."""
+    """The parameters of an exchange (RFC 8693 section 2.1); raises `ExchangeRefusedError`.
+
+    An agent is named by `audience`, the logical name of a party both sides know. A `resource` is the address
+    of something that is called (RFC 8707), which no agent is here.
+    """
     form = fields(pairs, _EXCHANGE)
     kind = _kind(form, "subject_token", SELF_SIGNED_TYPE)
     _kind(form, "actor_token")
     if "subject_token" not in form:
         raise ExchangeRefusedError("The subject_token is missing.")
-    if form.get("requested_token_type", ACCESS_TOKEN_TYPE) != ACCESS_TOKEN_TYPE:
-        raise ExchangeRefusedError("Only access tokens are issued here.")
-    targets = [form[name] for name in ("resource", "audience") if name in form]
-    if len(targets) != 1:
-        raise ExchangeRefusedError("An exchange has exactly one target.", error="invalid_target")
+    target = _target(form)
+    issued = issued_type(target)
+    if form.get("requested_token_type", issued) != issued:
+        raise ExchangeRefusedError("Tokens of that type are not issued for this target.")
+    text, to_agent = form.get("authorization_details", ""), is_agent(target)
     return ExchangeForm(
         subject_token=form["subject_token"],
         subject_token_type=kind,
         actor_token=form.get("actor_token", ""),
-        target=targets[0],
+        target=target,
         scope=_scope(form),
-        call=_call(form["authorization_details"]) if "authorization_details" in form else None,
+        call=_call(text) if text and not to_agent else None,
+        delegation=handover.read(text) if text and to_agent else None,
     )
+
+
+def issued_type(target: str) -> str:
+    """The `issued_token_type` for a target: what is handed to an agent opens nothing by itself."""
+    return JWT_TYPE if is_agent(target) else ACCESS_TOKEN_TYPE
 
 
 def build_request(form: ExchangeForm, assertion: str) -> dict[str, str]:
@@ -103,8 +121,8 @@ def build_request(form: ExchangeForm, assertion: str) -> dict[str, str]:
         "client_assertion": assertion,
         "subject_token": form.subject_token,
         "subject_token_type": form.subject_token_type,
-        "requested_token_type": ACCESS_TOKEN_TYPE,
-        "resource": form.target,
+        "requested_token_type": issued_type(form.target),
+        "audience" if form.hands_on else "resource": form.target,
     }
     if form.actor_token:
         parameters |= {"actor_token": form.actor_token, "actor_token_type": ACCESS_TOKEN_TYPE}
@@ -112,6 +130,9 @@ def build_request(form: ExchangeForm, assertion: str) -> dict[str, str]:
         parameters["scope"] = scope_text(form.scope)
     if form.call:
         parameters["authorization_details"] = json.dumps(form.call.parameter(), separators=(",", ":"))
+    if form.delegation:
+        details = handover.asked(form.delegation)
+        parameters["authorization_details"] = json.dumps(details, separators=(",", ":"))
     return parameters
 
 
@@ -141,7 +162,7 @@ def read_response(status: int, body: bytes, form: ExchangeForm) -> Exchanged:
         or type(expires_in) is not int
         or expires_in <= 0
         or str(answer.get("token_type")).lower() != "bearer"
-        or answer.get("issued_token_type") not in (ACCESS_TOKEN_TYPE, _JWT_TYPE)
+        or answer.get("issued_token_type") not in (ACCESS_TOKEN_TYPE, JWT_TYPE)
         or answer.get("scope", scope_text(form.scope)) != scope_text(form.scope)
     ):
         raise _unreadable()
@@ -153,11 +174,20 @@ def _kind(form: Mapping[str, str], name: str, *also: str) -> str:
     if (name in form) != (f"{name}_type" in form):
         raise ExchangeRefusedError(f"{name} and {name}_type go together.")
     kind = form.get(f"{name}_type", ACCESS_TOKEN_TYPE)
-    if kind in (ACCESS_TOKEN_TYPE, _JWT_TYPE):
+    if kind in (ACCESS_TOKEN_TYPE, JWT_TYPE):
         return ACCESS_TOKEN_TYPE
     if kind not in also:
         raise ExchangeRefusedError(f"The {name}_type is not supported.")
     return kind
+
+
+def _target(form: Mapping[str, str]) -> str:
+    targets = [form[name] for name in ("resource", "audience") if name in form]
+    if len(targets) != 1:
+        raise ExchangeRefusedError("An exchange has exactly one target.", error="invalid_target")
+    if "resource" in form and is_agent(form["resource"]):
+        raise ExchangeRefusedError("An agent is named by the audience.", error="invalid_target")
+    return targets[0]
 
 
 def _scope(form: Mapping[str, str]) -> tuple[str, ...]:

@@ -1,116 +1,46 @@
-"""The issuer: mints task tokens, agent tokens, access tokens for the proxy, and credentials for single calls.
+"""Every token that one installation mints, and what is said about them afterwards."""
 
-The authority calls it over HTTP, the proxy in its own process; `hopward.exchange.check` decides for both.
-A token is signed only after the row that names it is durable.
-"""
-
-import secrets
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
 
 import msgspec
 
-from hopward import claims, pattern, revocation, selfsigned, standing
+from hopward import claims, delegation, pattern, revocation, selfsigned, standing
 from hopward.canonical import digest
 from hopward.chain import entered
 from hopward.claims import CallDetails, Presented
 from hopward.clock import Clock, Instant, from_seconds, to_seconds
-from hopward.errors import ExchangeRefusedError, StateError, TokenError
+from hopward.errors import ExchangeRefusedError, HopwardError, StateError, TokenError
 from hopward.exchange import (
     PROXY,
     Client,
     ExchangeRequest,
-    Grant,
     Limits,
     check,
     clients_of,
     endpoint,
+    handed_on,
     targets_of,
 )
-from hopward.jose import Expected, sign, verify
-from hopward.jwk import SigningKey, VerificationKey
-from hopward.model import Chain, Credential, Task, ToolCall, plain
-from hopward.record import Draft, Receipt
+from hopward.issuer.handing import Delegator, handed
+from hopward.issuer.minting import (
+    Book,
+    Issued,
+    Keys,
+    Prepared,
+    call_claims,
+    credential_of,
+    credential_row,
+    for_authority,
+    issue,
+)
+from hopward.jose import Expected, Verified, sign, verify
+from hopward.jwk import VerificationKey, thumbprint
+from hopward.model import Chain, Credential, Task, ToolCall
+from hopward.record import Draft
 from hopward.settings import Settings
 from hopward.wire import SELF_SIGNED_TYPE, ExchangeForm, exchange_members
-
-_ROUNDS = 4
-"""How often an exchange is checked again when standing changed between check and commit."""
-
-
-class Keys(Protocol):
-    """The keys an issuer needs: `hopward.keys.KeyRing`, or `PublishedKeys` where the authority is remote."""
-
-    @property
-    def signing(self) -> SigningKey:
-        """The key that signs now."""
-        ...
-
-    @property
-    def proxy_key(self) -> VerificationKey:
-        """The proxy's own key, public part."""
-        ...
-
-    def verification_keys(self) -> Mapping[str, VerificationKey]:
-        """By `kid`, every key whose tokens may still be good."""
-        ...
-
-    def jwks(self) -> dict[str, Any]:
-        """The JWKS document, the key that signs now first."""
-        ...
-
-    def rotate(self, *, keep: int) -> SigningKey:
-        """Sign with a new key; the old one verifies for `keep` seconds more."""
-        ...
-
-    def drop(self, kid: str) -> bool:
-        """Neither publish nor accept a key any more, nor sign with it; False if there is no such key."""
-        ...
-
-
-class Book(standing.Standings, Protocol):
-    """What the issuer needs of the ledger."""
-
-    def record(self, drafts: Sequence[Draft]) -> list[Receipt]:
-        """Append drafts durably."""
-        ...
-
-    def seen_once(self, kind: str, value: str, expires_at: Instant) -> bool:
-        """True the first time a value is presented as this kind, in any process."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Issued:
-    """A token fresh from the key, and what may be said about it. `expires_in` is seconds.
-
-    `more` is what an exchange answers besides (RFC 8693, RFC 9396).
-    """
-
-    token: str
-    id: str
-    scope: tuple[str, ...]
-    expires_in: int
-    more: Mapping[str, Any] = field(default_factory=dict[str, Any])
-
-    def answer(self) -> dict[str, Any]:
-        """The token response (RFC 6749 section 5.1)."""
-        scope = {"scope": claims.scope_text(self.scope)} if self.scope else {}
-        return {
-            "access_token": self.token,
-            "token_type": "Bearer",
-            "expires_in": self.expires_in,
-            **scope,
-            **self.more,
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class _Prepared:
-    credential: Credential
-    content: claims.Content
-    draft: Draft
 
 
 class Issuer:
@@ -171,8 +101,7 @@ class Issuer:
 
     def verify(self, token: str) -> Presented:
         """A token minted here, genuine and unexpired; raises `TokenError`. Standing is not looked at."""
-        expected = Expected(types=(claims.TYPE,), issuer=self.issuer, audience=None)
-        verified = verify(token, self._keys.verification_keys(), expected, self.clock.now())
+        verified = self._verified(token)
         return claims.read(verified.claims, verified.kid)
 
     def plan(self, call: ToolCall, chain: Chain, task: Task, now: Instant) -> Credential:
@@ -190,7 +119,7 @@ class Issuer:
             scope=(call.name,),
             call=CallDetails(server=call.server, tool=call.tool, arguments_digest=digest(call.arguments)),
         )
-        credential = _credential(check(request, self.targets, now, self._limits))
+        credential = credential_of(check(request, self.targets, now, self._limits))
         delivery = server.credential
         if delivery.by in ("header", "variable"):
             source = (
@@ -225,7 +154,7 @@ class Issuer:
             arguments_digest=digest(call.arguments),
             decision=decision,
         )
-        content = claims.write(credential, self.issuer, PROXY) | _call_claims(details)
+        content = claims.write(credential, self.issuer, PROXY) | call_claims(details)
         return sign(content, self._keys.signing, claims.TYPE)
 
     def exchange(self, form: ExchangeForm, client: Client, book: Book) -> Issued:
@@ -233,23 +162,37 @@ class Issuer:
 
         Raises `ExchangeRefusedError` with the OAuth error code, `LedgerError` if it cannot be recorded.
         """
-        request = ExchangeRequest(
-            client=client,
-            subject=self._subject(form, client, book),
-            actor=self._opened(form.actor_token) if form.actor_token else None,
-            target=form.target,
-            scope=form.scope,
-            call=form.call,
-        )
-        issued = self._issue(lambda: self._exchanged(request, book), book)
+        request = self._request(form, client, book)
+        issued = issue(lambda: self._exchanged(request, book), self._keys, book)
         return replace(issued, more=exchange_members(form))
+
+    def hand_on(self, form: ExchangeForm, client: Client, book: Book, guard: Delegator) -> Issued:
+        """The token of a hop, for the agent that the form names, if the guard permits the hop.
+
+        Where it is permitted and no token comes of it, the hop is ended again. Raises `ExchangeRefusedError`
+        with the OAuth error code, `LedgerError` if it cannot be recorded.
+        """
+        request = self._request(form, client, book)
+        chain = handed_on(request, self._settings.agents, self.clock.now(), self._limits)
+        fallen = revocation.why_fallen(book.standing(chain), chain, self.clock.now())
+        if fallen is not None or request.delegation is None:
+            raise ExchangeRefusedError(fallen[1] if fallen else "Nothing is handed on.")
+        agent = claims.agent(form.target)
+        key = self._settings.agents[agent].key
+        permitted = handed(guard.delegate(chain, agent, request.delegation, thumbprint(key) if key else ""))
+        try:
+            return issue(lambda: permitted.prepared(self.issuer, book, self.clock.now()), self._keys, book)
+        except HopwardError:
+            with suppress(HopwardError):
+                guard.complete_hop(permitted.chain)
+            raise
 
     def agent_token(self, agent: str, book: Book) -> Issued:
         """An agent's own token, to be its `actor_token`: it says who acts, and carries no authority.
 
         Raises `ExchangeRefusedError` unless the agent is registered and active.
         """
-        return self._issue(lambda: self._identified(agent, book), book)
+        return issue(lambda: self._identified(agent, book), self._keys, book)
 
     def task_token(self, task: Task, book: Book) -> Issued:
         """The token of a task, for its agent to exchange: it says what, for whom, and who must act.
@@ -258,7 +201,7 @@ class Issuer:
         """
         if claims.is_agent(task.subject):
             raise StateError("The subject of a task is never an agent.")
-        return self._issue(lambda: self._entrusted(task, book), book)
+        return issue(lambda: self._entrusted(task, book), self._keys, book)
 
     def introspect(self, token: str, client: Client, book: Book) -> dict[str, Any]:
         """What an authenticated client may know about a token (RFC 7662): about its own, and those for it.
@@ -266,13 +209,29 @@ class Issuer:
         `{"active": False}` and nothing else about any other token, and about one that no longer counts.
         """
         try:
-            presented = self.verify(token)
+            verified = self._verified(token)
+            presented = claims.read(verified.claims, verified.kid)
         except TokenError:
             return {"active": False}
-        concerned = presented.client == client.id or presented.audience in client.audiences
+        concerned = client.id in presented.holders or presented.audience in client.audiences
         if not concerned or standing.of_token(presented, book, self.clock.now()) is not None:
             return {"active": False}
-        return {"active": True, "token_type": "Bearer", **presented.described}
+        return {"active": True, "token_type": "Bearer", **presented.described, **_details(verified)}
+
+    def _verified(self, token: str) -> Verified:
+        expected = Expected(types=(claims.TYPE,), issuer=self.issuer, audience=None)
+        return verify(token, self._keys.verification_keys(), expected, self.clock.now())
+
+    def _request(self, form: ExchangeForm, client: Client, book: Book) -> ExchangeRequest:
+        return ExchangeRequest(
+            client=client,
+            subject=self._subject(form, client, book),
+            actor=self._opened(form.actor_token) if form.actor_token else None,
+            target=form.target,
+            scope=form.scope,
+            call=form.call,
+            delegation=form.delegation,
+        )
 
     def _subject(self, form: ExchangeForm, client: Client, book: Book) -> Presented:
         if form.subject_token_type != SELF_SIGNED_TYPE:
@@ -288,14 +247,16 @@ class Issuer:
         return self._entered(session, form.target, book)
 
     def _entered(self, session: selfsigned.Session, resource: str, book: Book) -> Presented:
-        """The chain that a session of the proxy speaks for: its task's own, entered by the task's agent."""
-        task = book.standing(session.chain).task
-        if task is None:
-            raise ExchangeRefusedError("There is no such task.")
+        """The chain that a session of the proxy speaks for: its task's own, and on along its hops."""
+        found = book.standing(session.chain)
+        task = found.task
+        if task is None or len(found.hops) != len(session.hops):
+            raise ExchangeRefusedError("There is no such hop." if task else "There is no such task.")
         target = self.targets.get(resource)
-        chain = msgspec.structs.replace(
-            entered(task), subject=session.subject, token=session.id, key=session.key
-        )
+        chain = entered(task)
+        for one in found.hops:
+            chain = delegation.extended(chain, one.hop)
+        chain = msgspec.structs.replace(chain, subject=session.subject, token=session.id, key=session.key)
         held = self._held(chain, task, target.server if target else "")
         return msgspec.structs.replace(held, expires_at=min(held.expires_at, session.expires_at))
 
@@ -323,22 +284,22 @@ class Issuer:
             hops=chain.hops,
         )
 
-    def _exchanged(self, request: ExchangeRequest, book: Book) -> _Prepared:
+    def _exchanged(self, request: ExchangeRequest, book: Book) -> Prepared:
         now = self.clock.now()
         grant = check(request, self.targets, now, self._limits)
         epoch, fallen = standing.of_exchange(request, grant, book, now)
         if fallen is not None:
             raise ExchangeRefusedError(fallen[1])
-        credential = _credential(grant)
-        draft = _draft(credential, request.client.id, epoch)
+        credential = credential_of(grant)
+        draft = credential_row(credential, request.client.id, epoch)
         draft = replace(draft, server=grant.target.server, agent=grant.actors[-1], hops=grant.hops)
         content = claims.write(credential, self.issuer, request.client.id)
         if grant.call is not None:
             draft = replace(draft, tool=grant.call.tool, decision=grant.call.decision)
-            content |= _call_claims(grant.call)
-        return _Prepared(credential, content, draft)
+            content |= call_claims(grant.call)
+        return Prepared(credential, content, draft)
 
-    def _identified(self, agent: str, book: Book) -> _Prepared:
+    def _identified(self, agent: str, book: Book) -> Prepared:
         now = self.clock.now()
         ends = from_seconds(to_seconds(now) + self._limits.token_seconds)
         chain = Chain(task="", subject="", actors=(agent,), issued_at=now, expires_at=ends, scope=())
@@ -346,11 +307,13 @@ class Issuer:
         fallen = revocation.why_agent_fallen(found.agents.get(agent), agent)
         if fallen is not None:
             raise ExchangeRefusedError(fallen[1], error="unauthorized_client")
-        credential = self._own(claims.principal(agent), chain)
+        credential = for_authority(self.issuer, claims.principal(agent), chain)
         content = claims.write(credential, self.issuer, agent)
-        return _Prepared(credential, content, replace(_draft(credential, agent, found.epoch), agent=agent))
+        return Prepared(
+            credential, content, replace(credential_row(credential, agent, found.epoch), agent=agent)
+        )
 
-    def _entrusted(self, task: Task, book: Book) -> _Prepared:
+    def _entrusted(self, task: Task, book: Book) -> Prepared:
         now = self.clock.now()
         chain = entered(task)
         found = book.standing(chain)
@@ -359,68 +322,13 @@ class Issuer:
             why = fallen[1] if fallen else "Less than a second is left of the task."
             raise StateError(why, advice="hopward task open starts a new one.")
         held = msgspec.structs.replace(chain, issued_at=now, scope=pattern.normal(chain.scope))
-        credential = self._own(task.subject, held)
+        credential = for_authority(self.issuer, task.subject, held)
         content = claims.write(credential, self.issuer, task.agent)
         content["may_act"] = {"iss": self.issuer, "sub": claims.principal(task.agent)}
-        draft = replace(_draft(credential, task.agent, found.epoch), agent=task.agent)
-        return _Prepared(credential, content, draft)
-
-    def _own(self, subject: str, chain: Chain) -> Credential:
-        """A token for the authority itself, which names no actor yet."""
-        return Credential(
-            id=_new_id(),
-            kind="token",
-            audience=self.issuer,
-            scope=claims.scope_text(chain.scope),
-            subject=subject,
-            actors=(),
-            task=chain.task,
-            issued_at=chain.issued_at,
-            expires_at=chain.expires_at,
-        )
-
-    def _issue(self, prepare: Callable[[], _Prepared], book: Book) -> Issued:
-        """Sign what is prepared once its row is durable; prepare again when standing changed meanwhile."""
-        for _ in range(_ROUNDS):
-            prepared = prepare()
-            if book.record([prepared.draft])[0].refused:
-                continue
-            content = prepared.content
-            return Issued(
-                token=sign(content, self._keys.signing, claims.TYPE),
-                id=prepared.credential.id,
-                scope=claims.scope_names(prepared.credential.scope),
-                expires_in=content["exp"] - content["iat"],
-            )
-        sentence = "Tasks or revocations keep changing; try again."
-        raise ExchangeRefusedError(sentence, error="temporarily_unavailable")
+        draft = replace(credential_row(credential, task.agent, found.epoch), agent=task.agent)
+        return Prepared(credential, content, draft)
 
 
-def _new_id() -> str:
-    return "tok_" + secrets.token_hex(16)
-
-
-def _credential(grant: Grant) -> Credential:
-    return Credential(
-        id=_new_id(),
-        kind="token",
-        audience=grant.target.resource,
-        scope=claims.scope_text(grant.scope),
-        subject=grant.subject,
-        actors=grant.actors,
-        task=grant.task,
-        issued_at=grant.issued_at,
-        expires_at=grant.expires_at,
-        lineage=grant.lineage,
-        hops=grant.hops,
-    )
-
-
-def _call_claims(call: CallDetails) -> claims.Content:
-    details: claims.Content = {"authorization_details": call.claim()}
-    return {**details, "decision": call.decision} if call.decision else details
-
-
-def _draft(credential: Credential, client: str, epoch: int) -> Draft:
-    record = {"credential": plain(credential), "client": client}
-    return Draft(kind="credential", at=credential.issued_at, record=record, task=credential.task, epoch=epoch)
+def _details(verified: Verified) -> dict[str, Any]:
+    """What a token says in `authorization_details`, if it does."""
+    return {name: value for name, value in verified.claims.items() if name == "authorization_details"}
