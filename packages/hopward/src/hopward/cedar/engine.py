@@ -1,35 +1,45 @@
 """The policy engine: policies and facts in, a verdict out.
 
-Everything is parsed once and held. For each tool the engine keeps the policies whose scope a call of that
-tool can lie in, and the part of the schema about it, so the cost of a decision does not grow with the size of
-the set. A call is permitted only if Cedar answers Allow *and* reports no error: Cedar skips a `forbid` whose
-condition fails to evaluate, and its third answer, NoDecision, is no permit either. Names reach Cedar as
-objects, never as text.
+Everything is parsed once and held. For each tool, and for handing on, the engine keeps the policies whose
+scope a request can lie in, and the part of the schema about it, so the cost of a decision does not grow with
+the size of the set. A request is permitted only if Cedar answers Allow *and* reports no error: Cedar skips a
+`forbid` whose condition fails to evaluate, and its third answer, NoDecision, is no permit either.
 """
 
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import cedarpy
 from cedarpy import AuthzResult, Decision, Entities, PolicySet, Schema
 
 from hopward.canonical import digest
 from hopward.cedar.reading import Schemas, holds_for_hops, read_policies, read_schema
-from hopward.cedar.schema import IllTyped, context_arguments, handed, schema_text
+from hopward.cedar.request import (
+    CHAIN,
+    Entity,
+    Handover,
+    Request,
+    agent_entity,
+    asked_of,
+    call_entities,
+    call_request,
+    hop_request,
+)
+from hopward.cedar.schema import IllTyped, request_schema, schema_text
 from hopward.model import Agent, Hop, Tool, ToolCall, Verdict
-from hopward.policy import ACTION, AGENT, DELEGATE, SERVER, TOOL, Policy, may_act, may_apply
+from hopward.policy import Policy, may_act, may_apply, may_receive
 from hopward.record import Facts
 
-_MOST_ENTITIES = 4096
-"""How many pairs of agent and tool are held parsed; beyond that the store starts afresh."""
+_MOST_HELD = 4096
+"""How many sets of policies, and how many of entities, are held parsed; beyond that they start afresh."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What one policy did about one call. `detail` is Cedar's own text, which may quote arguments."""
+    """What one policy did about one request. `detail` is Cedar's own text, which may quote arguments."""
 
     policy: Policy
     result: Literal["applies", "does not apply", "error"]
@@ -38,7 +48,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """A verdict, what every policy in question did about it, and how many could not be about such a call."""
+    """A verdict, what every policy in question did about it, and how many could not be about it."""
 
     verdict: Verdict
     steps: tuple[Step, ...]
@@ -55,20 +65,25 @@ class _Slice:
 
 @dataclass(frozen=True, slots=True)
 class _View:
-    """What is held about one tool. `named` are the agents that some of its policies name in their scope."""
+    """What is held about the calls of one tool, or about handing on.
 
-    tool: Tool
+    `named` are the agents that some of its policies name in their scope, `asked` the attributes that some
+    of them may ask about.
+    """
+
     schema: Schema
     policies: tuple[Policy, ...]
     named: frozenset[str]
+    asked: frozenset[str]
+
+    def known(self, agent: str) -> str | None:
+        """What tells the agent's slice from that of others: nothing, where no policy names it."""
+        return agent if agent in self.named else None
 
 
-@dataclass(frozen=True, slots=True)
-class _HopView:
-    """What is held about handing on."""
-
-    schema: Schema
-    policies: tuple[Policy, ...]
+_Key: TypeAlias = tuple[str | bool | None, ...]
+_Ask: TypeAlias = Callable[[_Slice], "_Answer"]
+"""Puts one request to the policies of a slice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,15 +110,15 @@ class CedarEngine:
         self.schema = schema_text(self.tools, hops=True)
         schemas = Schemas(read_schema(schema_text(self.tools)), read_schema(schema_text([], hops=True)))
         self.policies = read_policies(policy_text_by_file, self.tools, schemas)
-        self._about_hops = _HopView(
-            schemas.hops, tuple(one for one in self.policies if holds_for_hops(one, schemas.hops))
+        self._handing = _view(
+            schemas.hops, [one for one in self.policies if holds_for_hops(one, schemas.hops)]
         )
         self.policy_set = digest({"files": dict(policy_text_by_file), "schema": self.schema})
         self._known = {tool.full_name: tool for tool in self.tools}
         # What follows only remembers: an entry lost or made twice by two threads is the same entry.
         self._views: dict[str, _View] = {}
-        self._slices: dict[tuple[str, str | None, bool], _Slice] = {}
-        self._entities: dict[tuple[str, str, str, str], Entities] = {}
+        self._slices: dict[_Key, _Slice] = {}
+        self._entities: dict[_Key, Entities] = {}
 
     def evaluate(self, call: ToolCall, tool: Tool, agent: Agent, facts: Facts) -> Verdict:
         """Permit, deny or step-up for one call, with the policies that decided. No input makes it raise."""
@@ -112,56 +127,39 @@ class CedarEngine:
                 f"{tool.full_name} is not among the classified tools the policies were checked against."
             )
             return self._deny("tool_unclassified", sentence)
-        request = _request(call, tool, agent, facts)
+        view = self._view(tool)
+        request = call_request(call, tool, agent, facts, view.asked)
         if isinstance(request, IllTyped):
             told = f"Argument {request.argument!r} must be {request.expected}; it is {request.found}."
             return self._deny("argument_type", told)
-        view = self._view(tool)
 
-        def ask(approved: bool) -> _Answer:
-            return self._ask(request, self._slice(view, agent, approved=approved), view, agent)
+        def sliced(approved: bool) -> _Slice:
+            key = (tool.full_name, view.known(agent.id), approved)
+            return self._slice(key, lambda: self.in_question(tool, agent.id))
 
-        return self._judged(ask, call.name)
+        return self._judged(self._asking(request, view, tool, agent), sliced, call.name)
 
     def evaluate_hop(self, hop: Hop, delegator: Agent, receiver: Agent, facts: Facts) -> Verdict:
-        """Permit, deny or step-up for handing on what `hop` would carry. No input makes it raise."""
-        request = _hop_request(hop, delegator, receiver, facts)
-        schema, policies = self._about_hops.schema, self._about_hops.policies
-        asked = tuple(policy for policy in policies if may_act(policy, delegator.id))
+        """Permit, deny or step-up for handing on what `hop` would carry. No input makes it raise.
 
-        def ask(approved: bool) -> _Answer:
-            put = _sliced(tuple(policy for policy in asked if not (approved and policy.step_up)))
-            return _asked(request, put, lambda: _loaded(_agents(delegator, receiver), schema), schema)
+        `facts` are the delegator's: `actors` end with it. A `permit` counts only if its scope names the
+        action `delegate`; a `forbid` that names no action counts unless it asks about a tool.
+        """
+        about, view = Handover(hop, delegator, receiver), self._handing
 
-        return self._judged(ask, f"handing work to {receiver.id}")
+        def sliced(approved: bool) -> _Slice:
+            key = ("", view.known(delegator.id), view.known(receiver.id), approved)
+            return self._slice(key, lambda: self.in_question_of_hop(delegator.id, receiver.id))
 
-    def _judged(self, ask: Callable[[bool], _Answer], what: str) -> Verdict:
-        """The verdict on what `ask` puts to the policies; with True, without those an approval lifts."""
-        answer = ask(False)
-        if answer.errors:
-            return self._unevaluated(answer)
-        if answer.permits:
-            ids = _ids(answer.matched)
-            sentence = f"Permitted by policy {', '.join(ids)}."
-            return self._verdict("permit", "permitted", sentence, ids)
-        if not answer.matched:
-            return self._deny("no_policy", f"No policy permits {what} in these circumstances.")
-        return self._refused(answer, ask, what)
-
-    def _refused(self, answer: _Answer, ask: Callable[[bool], _Answer], what: str) -> Verdict:
-        hard = [policy for policy in answer.matched if not policy.step_up]
-        if hard:
-            sentence = f"Forbidden by policy {_because(hard)}"
-            return self._deny("forbidden", sentence, _ids(answer.matched))
-        if not ask(True).permits:
-            return self._deny("no_policy", f"No policy permits {what}, with approval or without.")
-        groups = " and ".join(sorted({policy.step_up for policy in answer.matched}))
-        sentence = f"Needs approval by {groups} first, says policy {_because(answer.matched)}"
-        return self._verdict("step-up", "approval_required", sentence, _ids(answer.matched))
+        return self._judged(self._asking_hop(about, facts), sliced, f"handing work to {receiver.id}")
 
     def could_permit(self, tool: Tool) -> bool:
         """False only if no call of this tool can be permitted, whatever the facts."""
         return any(policy.effect == "permit" for policy in self.in_question(tool))
+
+    def could_permit_hop(self) -> bool:
+        """False only if nothing can be handed on at all, whatever the facts."""
+        return any(policy.effect == "permit" for policy in self._handing.policies)
 
     def in_question(self, tool: Tool, agent: str | None = None) -> tuple[Policy, ...]:
         """The policies that a call of this tool (by this agent) is put to."""
@@ -170,46 +168,92 @@ class CedarEngine:
         found = self._view(tool).policies
         return found if agent is None else tuple(policy for policy in found if may_act(policy, agent))
 
+    def in_question_of_hop(self, delegator: str, receiver: str) -> tuple[Policy, ...]:
+        """The policies that handing on work from one agent to another is put to."""
+        return tuple(
+            policy
+            for policy in self._handing.policies
+            if may_act(policy, delegator) and may_receive(policy, receiver)
+        )
+
     def explain(self, call: ToolCall, tool: Tool, agent: Agent, facts: Facts) -> Explanation:
         """The verdict on one call, and what each policy did about it on its own."""
         verdict = self.evaluate(call, tool, agent, facts)
-        asked = self.in_question(tool, agent.id)
-        request = _request(call, tool, agent, facts)
-        steps: list[Step] = []
-        if asked and not isinstance(request, IllTyped):
-            view = self._view(tool)
-            steps = [_step(policy, self._ask(request, _sliced((policy,)), view, agent)) for policy in asked]
-        return Explanation(verdict, tuple(steps), len(self.policies) - len(asked))
+        policies = self.in_question(tool, agent.id)
+        if not policies:
+            return self._explained(verdict, (), None)
+        view = self._view(tool)
+        request = call_request(call, tool, agent, facts, view.asked)
+        ask = None if isinstance(request, IllTyped) else self._asking(request, view, tool, agent)
+        return self._explained(verdict, policies, ask)
+
+    def explain_hop(self, hop: Hop, delegator: Agent, receiver: Agent, facts: Facts) -> Explanation:
+        """The verdict on handing on, and what each policy did about it on its own."""
+        verdict = self.evaluate_hop(hop, delegator, receiver, facts)
+        policies = self.in_question_of_hop(delegator.id, receiver.id)
+        return self._explained(verdict, policies, self._asking_hop(Handover(hop, delegator, receiver), facts))
+
+    def _explained(self, verdict: Verdict, policies: tuple[Policy, ...], ask: _Ask | None) -> Explanation:
+        steps = () if ask is None else tuple(_step(policy, ask(_sliced((policy,)))) for policy in policies)
+        return Explanation(verdict, steps, len(self.policies) - len(policies))
+
+    def _judged(self, ask: _Ask, sliced: Callable[[bool], _Slice], what: str) -> Verdict:
+        """The verdict on a request put to `sliced(False)`; `sliced(True)` lacks what an approval lifts."""
+        answer = ask(sliced(False))
+        if answer.errors:
+            return self._unevaluated(answer)
+        if answer.permits:
+            ids = _ids(answer.matched)
+            sentence = f"Permitted by policy {', '.join(ids)}."
+            return self._verdict("permit", "permitted", sentence, ids)
+        if not answer.matched:
+            return self._deny("no_policy", f"No policy permits {what} in these circumstances.")
+        hard = [policy for policy in answer.matched if not policy.step_up]
+        if hard:
+            sentence = f"Forbidden by policy {_because(hard)}"
+            return self._deny("forbidden", sentence, _ids(answer.matched))
+        if not ask(sliced(True)).permits:
+            return self._deny("no_policy", f"No policy permits {what}, with approval or without.")
+        groups = " and ".join(sorted({policy.step_up for policy in answer.matched}))
+        sentence = f"Needs approval by {groups} first, says policy {_because(answer.matched)}"
+        return self._verdict("step-up", "approval_required", sentence, _ids(answer.matched))
 
     def _view(self, tool: Tool) -> _View:
         view = self._views.get(tool.full_name)
         if view is None:
-            policies = tuple(policy for policy in self.policies if may_apply(policy, tool))
-            named = frozenset(name for policy in policies for _, name in policy.agents or ())
-            view = _View(tool, read_schema(schema_text([tool])), policies, named)
+            policies = [policy for policy in self.policies if may_apply(policy, tool)]
+            view = _view(read_schema(request_schema(tool)), policies, frozenset(tool.arguments))
             self._views[tool.full_name] = view
         return view
 
-    def _slice(self, view: _View, agent: Agent, *, approved: bool = False) -> _Slice:
-        """The policies for this tool and agent; with `approved`, without those that an approval lifts."""
-        key = (view.tool.full_name, agent.id if agent.id in view.named else None, approved)
+    def _slice(self, key: _Key, policies: Callable[[], tuple[Policy, ...]]) -> _Slice:
+        """The slice of a key, which ends with whether what an approval lifts is left out."""
         found = self._slices.get(key)
         if found is None:
-            asked = (policy for policy in view.policies if may_act(policy, agent.id))
-            found = _sliced(tuple(policy for policy in asked if not (approved and policy.step_up)))
+            if len(self._slices) >= _MOST_HELD:
+                self._slices.clear()
+            found = _sliced(tuple(policy for policy in policies() if not (key[-1] and policy.step_up)))
             self._slices[key] = found
         return found
 
-    def _ask(self, request: "_Request", policies: _Slice, view: _View, agent: Agent) -> _Answer:
-        return _asked(request, policies, lambda: self._entities_of(view, agent), view.schema)
+    def _asking(self, request: Request, view: _View, tool: Tool, agent: Agent) -> _Ask:
+        return lambda policies: _asked(
+            request, policies, lambda: self._entities_of(view, tool, agent), view.schema
+        )
 
-    def _entities_of(self, view: _View, agent: Agent) -> Entities:
-        key = (view.tool.full_name, agent.id, agent.owner, agent.purpose)
+    def _asking_hop(self, about: Handover, facts: Facts) -> _Ask:
+        request = hop_request(about, facts, self.tools)
+        schema = self._handing.schema
+        agents = [agent_entity(agent) for agent in (about.delegator, about.receiver)]
+        return lambda policies: _asked(request, policies, lambda: _loaded(agents, schema), schema)
+
+    def _entities_of(self, view: _View, tool: Tool, agent: Agent) -> Entities:
+        key = (tool.full_name, agent.id, agent.owner, agent.purpose)
         found = self._entities.get(key)
         if found is None:
-            if len(self._entities) >= _MOST_ENTITIES:
+            if len(self._entities) >= _MOST_HELD:
                 self._entities.clear()
-            found = _loaded(_entities(view.tool, agent), view.schema)
+            found = _loaded(call_entities(tool, agent), view.schema)
             self._entities[key] = found
         return found
 
@@ -232,10 +276,7 @@ class CedarEngine:
         )
 
 
-_Request: TypeAlias = dict[str, Any]
-
-
-def _asked(request: _Request, policies: _Slice, entities: Callable[[], Entities], schema: Schema) -> _Answer:
+def _asked(request: Request, policies: _Slice, entities: Callable[[], Entities], schema: Schema) -> _Answer:
     try:
         # cedarpy types its dicts without parameters, here and for `Entities`.
         result = cedarpy.is_authorized(  # pyright: ignore[reportUnknownMemberType]
@@ -247,79 +288,14 @@ def _asked(request: _Request, policies: _Slice, entities: Callable[[], Entities]
     return _answer(result, policies)
 
 
-def _loaded(entities: list[dict[str, Any]], schema: Schema) -> Entities:
+def _loaded(entities: list[Entity], schema: Schema) -> Entities:
     return Entities.from_json_str(json.dumps(entities), schema)  # pyright: ignore[reportUnknownMemberType]
 
 
-def _request(call: ToolCall, tool: Tool, agent: Agent, facts: Facts) -> _Request | IllTyped:
-    arguments = context_arguments(tool, call.arguments)
-    if isinstance(arguments, IllTyped):
-        return arguments
-    return {
-        "principal": {"type": AGENT, "id": agent.id},
-        "action": {"type": ACTION, "id": tool.full_name},
-        "resource": {"type": TOOL, "id": tool.full_name},
-        "context": json.dumps({"arguments": arguments, **_circumstances(facts)}),
-    }
-
-
-def _hop_request(hop: Hop, delegator: Agent, receiver: Agent, facts: Facts) -> _Request:
-    return {
-        "principal": {"type": AGENT, "id": delegator.id},
-        "action": {"type": ACTION, "id": DELEGATE},
-        "resource": {"type": AGENT, "id": receiver.id},
-        "context": json.dumps({"handed": handed(hop), **_circumstances(facts)}),
-    }
-
-
-def _circumstances(facts: Facts) -> dict[str, Any]:
-    """What every request is told of the task and the whole chain."""
-    return {
-        "subject": facts.subject,
-        "task": facts.task,
-        "purpose": facts.purpose,
-        "workflow": facts.workflow,
-        "depth": len(facts.actors) - 1,
-        "actors": facts.actors,
-        "path": " > ".join(facts.actors),
-        "hop_purpose": facts.purposes[-1] if facts.purposes else facts.purpose,
-        "hops": [
-            {"position": position, "agent": agent, "purpose": purpose}
-            for position, (agent, purpose) in enumerate(
-                zip(facts.actors[1:], facts.purposes, strict=False), 1
-            )
-        ],
-        "calls_left": facts.calls_left,
-        "writes_left": facts.writes_left,
-    }
-
-
-def _entities(tool: Tool, agent: Agent) -> list[dict[str, Any]]:
-    server = {"type": SERVER, "id": tool.server}
-    labels = {
-        "server": tool.server,
-        "name": tool.name,
-        "action": tool.action,
-        "sensitivity": tool.sensitivity,
-        "integrity": tool.integrity,
-        "destination": tool.destination,
-    }
-    return [
-        *_agents(agent),
-        {"uid": server, "attrs": {}, "parents": []},
-        {"uid": {"type": TOOL, "id": tool.full_name}, "attrs": labels, "parents": [server]},
-    ]
-
-
-def _agents(*agents: Agent) -> list[dict[str, Any]]:
-    return [
-        {
-            "uid": {"type": AGENT, "id": agent.id},
-            "attrs": {"owner": agent.owner, "purpose": agent.purpose},
-            "parents": [],
-        }
-        for agent in agents
-    ]
+def _view(schema: Schema, policies: Sequence[Policy], arguments: frozenset[str] = frozenset()) -> _View:
+    scopes = (scope for policy in policies for scope in (policy.agents, policy.resources))
+    named = frozenset(name for scope in scopes for _, name in scope or ())
+    return _View(schema, tuple(policies), named, asked_of(policies, arguments | CHAIN))
 
 
 def _sliced(policies: tuple[Policy, ...]) -> _Slice:

@@ -1,7 +1,7 @@
 """Policy files into policies, or every mistake in them at once, each with file, line and policy.
 
 A set is accepted only whole: Cedar parses it, validates it strictly against the schema, and
-`hopward.policy.faults` finds nothing in it.
+`hopward.cedar.faults` finds nothing in it.
 """
 
 import json
@@ -13,6 +13,7 @@ from typing import Any
 import cedarpy
 from cedarpy import Schema
 
+from hopward.cedar.faults import NAME_IT, faults
 from hopward.cedar.text import Statement, names_in, statements
 from hopward.errors import ConfigError
 from hopward.model import ACTIONS, Tool
@@ -26,7 +27,6 @@ from hopward.policy import (
     TOOL,
     Policy,
     delegates,
-    faults,
     nearest,
     read_policy,
 )
@@ -210,7 +210,10 @@ def _invalid(file: _File, held: _Held, tools: Sequence[Tool], schema: Schema) ->
     for number in sorted(told):
         for message in _worth_telling(list(told[number])):
             line = file.written[number].line_of(names_in(message))
-            yield line, _problem(held.policies[number], line, message + _hint(message, tools))
+            yield (
+                line,
+                _problem(held.policies[number], line, message + _hint(held.policies[number], message, tools)),
+            )
     if refused:
         yield 1, f"{file.name}:1: Cedar's validator refuses this file and does not say why"
 
@@ -225,8 +228,15 @@ def _worth_telling(messages: Sequence[str]) -> Iterator[str]:
             yield message
 
 
-def _hint(message: str, tools: Sequence[Tool]) -> str:
+def _scoped_to_agent(policy: Policy, message: str) -> bool:
+    kinds = {kind for kind, _ in policy.resources or ()} | {policy.form["resource"].get("entity_type")}
+    return message == _NOWHERE and AGENT in kinds
+
+
+def _hint(policy: Policy, message: str, tools: Sequence[Tool]) -> str:
     name = next(iter(names_in(message)), "").strip('"')
+    if not delegates(policy) and (name in ("handed", DELEGATE) or _scoped_to_agent(policy, message)):
+        return NAME_IT
     declared = {argument for tool in tools for argument in tool.arguments}
     if message.startswith(_UNASKED):
         return f"; ask `context.arguments has {name}` first"

@@ -7,7 +7,7 @@ out, and one that is ill-typed refuses the call before Cedar sees it. Without th
 an argument would be read as an entity, and would satisfy a policy.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import pairwise
@@ -15,6 +15,7 @@ from math import isfinite
 from typing import Any
 
 from hopward.canonical import JSON
+from hopward.capability import reaches
 from hopward.clock import SECOND
 from hopward.errors import ConfigError
 from hopward.model import ACTIONS, SENSITIVITIES, ArgumentType, Hop, Tool
@@ -71,14 +72,17 @@ _DELEGATE = """
     context: {
       handed: {                // what the hop would carry, cut down to what may be handed on
         purpose: String,
-        tools: Set<String>, actions: Set<String>, destinations: Set<String>,
+        tools: Set<String>,    // each classified tool it reaches, and each name and prefix as written
+        destinations: Set<String>,  // likewise
+        actions: Set<String>,
         sensitivity: String,   // the highest label it may touch
         calls: Long, writes: Long, shared: Bool, seconds: Long,
         delegable: Bool,       // whether the agent may hand on any of it again
         depth: Long,
       },
       subject: String, task: String, purpose: String, workflow: String, depth: Long, actors: Set<String>,
-      path: String, hop_purpose: String, hops: Set<{position: Long, agent: String, purpose: String}>,
+      path: String, hop_purpose: String,
+      hops: Set<{position: Long, agent: String, purpose: String}>,
       calls_left: Long, writes_left: Long,
     },
   };
@@ -91,7 +95,8 @@ _TOOL = """\
     context: {{
       arguments: {{{arguments}}},
       subject: String, task: String, purpose: String, workflow: String, depth: Long, actors: Set<String>,
-      path: String, hop_purpose: String, hops: Set<{{position: Long, agent: String, purpose: String}}>,
+      path{may}: String, hop_purpose{may}: String,
+      hops{may}: Set<{{position: Long, agent: String, purpose: String}}>,
       calls_left: Long, writes_left: Long,
     }},
   }};
@@ -119,6 +124,21 @@ def schema_text(tools: Iterable[Tool], *, hops: bool = False) -> str:
     well, names with lone surrogates, arguments with the name of a Cedar escape.
     """
     ordered = sorted(tools, key=lambda tool: tool.full_name)
+    _check(ordered)
+    title = "\n  // One action per classified tool. Every argument is optional: ask `has` first.\n"
+    return _head(hops=hops) + (title if ordered else "") + "\n".join(map(_action, ordered)) + "}\n"
+
+
+def request_schema(tool: Tool) -> str:
+    """The schema of requests about one tool, which may leave out what no policy asks about."""
+    return _head(hops=False) + _action(tool, may="?") + "}\n"
+
+
+def _head(*, hops: bool) -> str:
+    return _HEAD.format(classes=", ".join(map(quote, ACTIONS))) + (_DELEGATE if hops else "")
+
+
+def _check(ordered: Sequence[Tool]) -> None:
     problems = [problem for tool in ordered for problem in _faults(tool)]
     names = [tool.full_name for tool in ordered]
     problems += [
@@ -128,21 +148,24 @@ def schema_text(tools: Iterable[Tool], *, hops: bool = False) -> str:
     ]
     if problems:
         raise ConfigError("The classified tools cannot be put into a Cedar schema.", problems=tuple(problems))
-    head = _HEAD.format(classes=", ".join(map(quote, ACTIONS))) + (_DELEGATE if hops else "")
-    title = "\n  // One action per classified tool. Every argument is optional: ask `has` first.\n"
-    return head + (title if ordered else "") + "\n".join(map(_action, ordered)) + "}\n"
 
 
-def handed(hop: Hop) -> dict[str, Any]:
-    """What a hop would carry, as `context.handed` tells it."""
+def handed(hop: Hop, tools: Iterable[Tool]) -> dict[str, Any]:
+    """What a hop would carry, as `context.handed` tells it; `tools` are all that are classified.
+
+    A prefix stands beside what it reaches: a `forbid` about one tool also holds for whoever hands on all of
+    a server, and a `permit` that lists tools does not hold for a prefix, which may reach more tomorrow.
+    """
     carried = (*hop.capabilities, *hop.delegable)
-    labels = [one.sensitivity for one in carried]
+    reached = [tool for tool in tools if reaches(carried, tool)]
+    names = {tool for one in carried for tool in one.tools}
+    places = {place for one in carried for place in one.destinations}
     return {
         "purpose": hop.purpose,
-        "tools": _distinct(tool for one in carried for tool in one.tools),
-        "actions": _distinct(action for one in carried for action in one.actions),
-        "destinations": _distinct(place for one in carried for place in one.destinations),
-        "sensitivity": max(labels, key=SENSITIVITIES.index),
+        "tools": sorted(names.union(tool.full_name for tool in reached)),
+        "destinations": sorted(places.union(tool.destination for tool in reached)),
+        "actions": sorted({action for one in carried for action in one.actions}),
+        "sensitivity": max((one.sensitivity for one in carried), key=SENSITIVITIES.index, default="public"),
         "calls": hop.budget.calls,
         "writes": hop.budget.writes,
         "shared": hop.shared,
@@ -150,10 +173,6 @@ def handed(hop: Hop) -> dict[str, Any]:
         "delegable": bool(hop.delegable),
         "depth": hop.depth,
     }
-
-
-def _distinct(names: Iterable[str]) -> list[str]:
-    return sorted(set(names))
 
 
 def quote(name: str) -> str:
@@ -166,12 +185,12 @@ def quote(name: str) -> str:
     return f'"{"".join(plain)}"'
 
 
-def _action(tool: Tool) -> str:
+def _action(tool: Tool, may: str = "") -> str:
     declared = "".join(
         f"\n        {quote(name)}?: {_TYPES[tool.arguments[name]]}," for name in sorted(tool.arguments)
     )
     arguments = declared and declared + "\n      "
-    return _TOOL.format(name=quote(tool.full_name), action=quote(tool.action), arguments=arguments)
+    return _TOOL.format(name=quote(tool.full_name), action=quote(tool.action), arguments=arguments, may=may)
 
 
 def _faults(tool: Tool) -> Iterable[str]:

@@ -1,0 +1,154 @@
+"""What Cedar is asked about one call or delegation: the request and its entities, as JSON.
+
+Names go in as objects and values as JSON, never as text of a policy. Arguments, and what is told of the
+chain, go in only where a policy asks about them: Cedar reads each of them anew for every request.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias, cast
+
+from hopward.cedar.schema import IllTyped, context_arguments, handed
+from hopward.model import Agent, Hop, Tool, ToolCall
+from hopward.policy import ACTION, AGENT, DELEGATE, SERVER, TOOL, Policy
+from hopward.record import Facts
+
+Request: TypeAlias = dict[str, Any]
+Entity: TypeAlias = dict[str, Any]
+
+BETWEEN = " > "
+"""What stands between two agents of `context.path`; the name of an agent has no space."""
+
+
+CHAIN = frozenset({"path", "hop_purpose", "hops"})
+"""What of the chain is told only where a policy asks about it."""
+
+_CONTEXT = {"Var": "context"}
+_RECORDS = (_CONTEXT, {".": {"left": _CONTEXT, "attr": "arguments"}})
+
+
+def asked_of(policies: Iterable[Policy], every: frozenset[str]) -> frozenset[str]:
+    """Which of `every` attribute the conditions of these policies can ask about, and perhaps more.
+
+    That is each that stands anywhere in them as a text, and all where one of them takes `context` or
+    `context.arguments` as a whole.
+    """
+    names: set[str] = set()
+    # A stack, because conditions may nest deeper than Python calls. True: an attribute of it is asked for.
+    stack: list[tuple[Any, bool]] = [(policy.form["conditions"], False) for policy in policies]
+    while stack:
+        part, apart = stack.pop()
+        if not apart and part in _RECORDS:
+            return every
+        if isinstance(part, str):
+            names.add(part)
+        elif isinstance(part, list):
+            stack.extend((one, False) for one in cast("list[Any]", part))
+        elif isinstance(part, dict):
+            stack.extend(_parts(cast("dict[str, Any]", part)))
+    return every & names
+
+
+def _parts(form: Mapping[str, Any]) -> Iterable[tuple[Any, bool]]:
+    for operator, operand in form.items():
+        match operand:
+            case {"left": left, "attr": str(attribute)} if operator in (".", "has"):
+                yield left, True
+                yield attribute, False
+            case _:
+                yield operand, False
+
+
+def call_request(
+    call: ToolCall, tool: Tool, agent: Agent, facts: Facts, asked: frozenset[str]
+) -> Request | IllTyped:
+    """The request about a call; every declared argument must be of its type, `asked` for or not."""
+    arguments = context_arguments(tool, call.arguments)
+    if isinstance(arguments, IllTyped):
+        return arguments
+    told = {name: value for name, value in arguments.items() if name in asked}
+    return {
+        "principal": {"type": AGENT, "id": agent.id},
+        "action": {"type": ACTION, "id": tool.full_name},
+        "resource": {"type": TOOL, "id": tool.full_name},
+        "context": json.dumps({"arguments": told, **_circumstances(facts), **_chain(facts, asked)}),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Handover:
+    """Who would hand on what to whom."""
+
+    hop: Hop
+    delegator: Agent
+    receiver: Agent
+
+
+def hop_request(about: Handover, facts: Facts, tools: Sequence[Tool]) -> Request:
+    """The request about a delegation; `tools` are all that are classified."""
+    carried = handed(about.hop, tools)
+    return {
+        "principal": {"type": AGENT, "id": about.delegator.id},
+        "action": {"type": ACTION, "id": DELEGATE},
+        "resource": {"type": AGENT, "id": about.receiver.id},
+        "context": json.dumps({"handed": carried, **_circumstances(facts), **_chain(facts, CHAIN)}),
+    }
+
+
+def _circumstances(facts: Facts) -> dict[str, Any]:
+    return {
+        "subject": facts.subject,
+        "task": facts.task,
+        "purpose": facts.purpose,
+        "workflow": facts.workflow,
+        "depth": len(facts.actors) - 1,
+        "actors": facts.actors,
+        "calls_left": facts.calls_left,
+        "writes_left": facts.writes_left,
+    }
+
+
+def _chain(facts: Facts, asked: frozenset[str]) -> dict[str, Any]:
+    told: dict[str, Any] = {}
+    if "path" in asked:
+        told["path"] = BETWEEN.join(facts.actors)
+    if "hop_purpose" in asked:
+        told["hop_purpose"] = (facts.purpose, *_purposes(facts))[-1]
+    if "hops" in asked:
+        received = zip(facts.actors[1:], _purposes(facts), strict=False)
+        told["hops"] = [
+            {"position": position, "agent": agent, "purpose": purpose}
+            for position, (agent, purpose) in enumerate(received, 1)
+        ]
+    return told
+
+
+def _purposes(facts: Facts) -> tuple[str, ...]:
+    """One for every hop: a hop must not be hidden from a policy because nobody said what it is for."""
+    hops = len(facts.actors) - 1
+    return (*facts.purposes, *[""] * (hops - len(facts.purposes)))[:hops]
+
+
+def call_entities(tool: Tool, agent: Agent) -> list[Entity]:
+    """The agent, the tool and its server."""
+    server = {"type": SERVER, "id": tool.server}
+    labels = {
+        "server": tool.server,
+        "name": tool.name,
+        "action": tool.action,
+        "sensitivity": tool.sensitivity,
+        "integrity": tool.integrity,
+        "destination": tool.destination,
+    }
+    return [
+        agent_entity(agent),
+        {"uid": server, "attrs": {}, "parents": []},
+        {"uid": {"type": TOOL, "id": tool.full_name}, "attrs": labels, "parents": [server]},
+    ]
+
+
+def agent_entity(agent: Agent) -> Entity:
+    """An agent as Cedar knows it."""
+    attributes = {"owner": agent.owner, "purpose": agent.purpose}
+    return {"uid": {"type": AGENT, "id": agent.id}, "attrs": attributes, "parents": []}
