@@ -30,6 +30,8 @@ FILES_UPSTREAM = "urn:example:files"
 EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
 ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"
 ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+JWT = "urn:ietf:params:oauth:token-type:jwt"
+AGENTS = ("helper", "other", "third")
 ARGUMENTS = {"ticket": 7, "amount": 20}
 
 _HEAD = """
@@ -50,11 +52,23 @@ tools = ["desk/*", "files/*"]
 actions = ["read", "pay"]
 sensitivity = "internal"
 destinations = ["*"]
+[[agents.{name}.delegable]]
+tools = ["desk/*", "files/*"]
+actions = ["read", "pay"]
+sensitivity = "internal"
+destinations = ["*"]
 [workflows.{name}]
 agent = "{name}"
 purpose = "answer a ticket"
 expires_in = 3600
 budget = {{ calls = 10, writes = 2 }}
+depth = 2
+fan_out = 2
+[[workflows.{name}.delegable]]
+tools = ["desk/*"]
+actions = ["read", "pay"]
+sensitivity = "internal"
+destinations = ["*"]
 [[workflows.{name}.capabilities]]
 tools = ["desk/*", "files/*"]
 actions = ["read", "pay"]
@@ -67,7 +81,19 @@ url = "https://{name}.example/mcp"
 resource = "{resource}"
 credential = {{ by = "authorization" }}
 key = {key}
+[servers.{name}.tools.read_ticket]
+action = "read"
+sensitivity = "internal"
+integrity = "trusted"
+destination = "{name}"
 """
+READING: dict[str, Any] = {
+    "tools": ["desk/read_ticket"],
+    "actions": ["read"],
+    "sensitivity": "internal",
+    "destinations": ["desk"],
+}
+"""A capability, as an agent asks for it in JSON."""
 
 
 @dataclass(slots=True)
@@ -138,6 +164,26 @@ class Authority:
         }
         return self.exchange("hopward-proxy", **(parameters | changes))
 
+    def hand_on(
+        self, client: str, to: str, subject_token: str, work: dict[str, Any] | None = None, **changes: Any
+    ) -> httpx2.Response:
+        """The exchange by which an agent hands work on; `changes` are of the form."""
+        details = [a_delegation() if work is None else work]
+        parameters: dict[str, Any] = {
+            "subject_token": subject_token,
+            "resource": None,
+            "audience": f"agent:{to}",
+            "authorization_details": json.dumps(details),
+        }
+        return self.exchange(client, **(parameters | changes))
+
+    def hop_token(self, task: Task | None = None, to: str = "other", **work: Any) -> str:
+        """The token of a hop from the task's agent."""
+        task = task or self.open_task()
+        answer = self.hand_on(task.agent, to, self.task_token(task), a_delegation(**work))
+        assert answer.status_code == 200, answer.text
+        return answer.json()["access_token"]
+
     def claims(self, token: str) -> dict[str, Any]:
         """What a token says, verified by another library with the published keys."""
         keys = {key["kid"]: jwt.PyJWK(key) for key in self.http.get("/jwks").json()["keys"]}
@@ -159,6 +205,17 @@ class Authority:
         return _started(self.config, self.clock, self.keys)
 
 
+def a_delegation(**changes: Any) -> dict[str, Any]:
+    """Three calls and no write within ten minutes, to read tickets."""
+    return {
+        "type": "hopward_delegation",
+        "purpose": "read ticket 7",
+        "capabilities": [READING],
+        "budget": {"calls": 3, "writes": 0},
+        "expires_in": 600,
+    } | changes
+
+
 MakeAuthority = Callable[..., Authority]
 
 
@@ -170,9 +227,9 @@ def make_authority(tmp_path: Path) -> Iterator[MakeAuthority]:
     def make(issuer: str = ISSUER, extra: str = "") -> Authority:
         folder = tmp_path / f"authority{len(made)}"
         folder.mkdir()
-        names = ("helper", "other", "server:desk", "server:files")
+        names = (*AGENTS, "server:desk", "server:files")
         keys = {name: SigningKey.generate("ES256") for name in names}
-        agents = "".join(_AGENT.format(name=name, key=_inline(keys[name])) for name in names[:2])
+        agents = "".join(_AGENT.format(name=name, key=_inline(keys[name])) for name in AGENTS)
         servers = "".join(
             _SERVER.format(name=name, resource=resource, key=_inline(keys[f"server:{name}"]))
             for name, resource in (("desk", DESK_UPSTREAM), ("files", FILES_UPSTREAM))

@@ -19,8 +19,8 @@ TYPE = "hopward_delegation"
 LONGEST = 8_192
 """Characters of JSON that are read: what comes of it must fit into a token."""
 
-MOST_CAPABILITIES = 16
-"""Entries of `capabilities` and of `delegable`, each."""
+MOST_CAPABILITIES = 8
+"""Entries of `capabilities` and of `delegable`, each; each is met with all that may be handed on."""
 
 LONGEST_PURPOSE = 500
 _LARGEST = 2**31 - 1

@@ -1,12 +1,14 @@
 """Work handed on over OAuth: the guard's decision about a hop, as the hop's token or as an OAuth error."""
 
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Protocol
 
 import msgspec
 
 from hopward import claims, handover, pattern, revocation
 from hopward.canonical import compact
+from hopward.capability import check
 from hopward.clock import Instant, to_seconds
 from hopward.errors import ExchangeRefusedError
 from hopward.issuer.minting import Book, Prepared, credential_row, for_authority
@@ -90,6 +92,13 @@ class Handed:
         # No access token: nothing but the authority itself takes it (RFC 8693 section 2.2.1).
         more = {"token_type": "N_A", "issued_token_type": JWT_TYPE, **carried}
         return Prepared(credential, content, draft, more)
+
+
+def check_asked(asked: Narrowing) -> None:
+    """Raise `ExchangeRefusedError` for a capability that is not well written (RFC 9396 section 5)."""
+    for problem in chain.from_iterable(map(check, (*asked.capabilities, *asked.delegable))):
+        sentence = f"The authorization_details are not a delegation: {problem}."
+        raise ExchangeRefusedError(sentence, error="invalid_authorization_details")
 
 
 def handed(delegation: Delegation) -> Handed:

@@ -23,7 +23,7 @@ from hopward.exchange import (
     handed_on,
     targets_of,
 )
-from hopward.issuer.handing import Delegator, handed
+from hopward.issuer.handing import Delegator, check_asked, handed
 from hopward.issuer.minting import (
     Book,
     Issued,
@@ -177,6 +177,7 @@ class Issuer:
         fallen = revocation.why_fallen(book.standing(chain), chain, self.clock.now())
         if fallen is not None or request.delegation is None:
             raise ExchangeRefusedError(fallen[1] if fallen else "Nothing is handed on.")
+        check_asked(request.delegation)
         agent = claims.agent(form.target)
         key = self._settings.agents[agent].key
         permitted = handed(guard.delegate(chain, agent, request.delegation, thumbprint(key) if key else ""))
