@@ -287,6 +287,91 @@ def test_the_facts_of_a_case_reach_the_policies(folder: Path) -> None:
     assert [result.passed for result in run(folder, GOOD_CASES)] == [True, True]
 
 
+HOP_CASES = """
+[[case]]
+name = "reading may be handed on"
+agent = "bot"
+expect = "permit"
+[case.delegate]
+to = "clerk"
+capabilities = [{ tools = ["desk/*"], actions = ["read"], sensitivity = "internal", destinations = ["*"] }]
+
+[[case]]
+name = "the whole of a server may not be, because paying is part of it"
+agent = "bot"
+expect = "deny"
+policies = ["keep-paying"]
+[case.delegate]
+to = "clerk"
+delegable = [{ tools = ["desk/*"], actions = ["pay"], sensitivity = "internal", destinations = ["*"] }]
+
+[[case]]
+name = "what a hop is for counts"
+agent = "bot"
+delegate = { to = "clerk", purpose = "party", depth = 1, shared = true, expires_in = 60 }
+facts = { actors = ["first", "bot"], purposes = ["work"], calls_left = 3 }
+expect = "step-up"
+reason = "approval_required"
+policies = ["no-party"]
+"""
+
+HOP_POLICIES = """
+@id("hand-on") permit (principal, action == Hopward::Action::"delegate", resource);
+@id("keep-paying") forbid (principal, action == Hopward::Action::"delegate", resource)
+when { context.handed.tools.contains("desk/pay") && context.handed.actions.contains("pay") };
+@id("no-party") @step_up("ops") forbid (principal, action == Hopward::Action::"delegate", resource)
+when { context.handed.purpose == "party" && context.path == "first > bot" && context.hop_purpose == "work" &&
+       context.handed.seconds == 60 && context.handed.depth == 1 && context.handed.shared &&
+       context.calls_left == 3 };
+"""
+
+CLERK = Agent(id="clerk", owner="ops", purpose="support", state="active", ceiling=())
+
+
+def run_hops(folder: Path, text: str) -> tuple[CaseResult, ...]:
+    (folder / "tests").mkdir(exist_ok=True)
+    (folder / "hops.cedar").write_text(HOP_POLICIES)
+    (folder / "tests" / "hops.toml").write_text(text)
+    return run_cases(load_engine(folder, [tool()]), read_cases(folder), {"bot": BOT, "clerk": CLERK})
+
+
+def test_a_case_may_be_about_handing_on(folder: Path) -> None:
+    assert [result.why for result in run_hops(folder, HOP_CASES)] == ["", "", ""]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "why"),
+    [
+        ('to = "clerk"', 'to = "ghost"', "there is no agent 'ghost'"),
+        ('["work"]', '["work", "more"]', "facts.purposes must be one for each hop"),
+        ('"step-up"', '"permit"', "expected permit, got step-up"),
+        ('["work"]', '["play"]', "expected step-up, got permit"),
+    ],
+)
+def test_a_case_about_handing_on_that_does_not_hold_says_why(
+    folder: Path, before: str, after: str, why: str
+) -> None:
+    results = run_hops(folder, HOP_CASES.replace(before, after))
+    assert results[-1].why.startswith(why)
+
+
+@pytest.mark.parametrize(
+    ("lines", "problem"),
+    [
+        ("", "a case is about a `tool` or about what its agent does `delegate`: write one"),
+        ('tool = "desk/pay"\ndelegate = { to = "clerk" }', "write one"),
+        ('delegate = { to = "clerk" }\narguments = { a = 1 }', "`arguments` are those of a tool"),
+        ("delegate = { }", "to"),
+        ('delegate = { to = "clerk", capability = 1 }', "capability"),
+        ('delegate = { to = "clerk", budget = { calls = 1 } }', "writes"),
+    ],
+)
+def test_a_case_is_about_a_call_or_about_handing_on(folder: Path, lines: str, problem: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        run_hops(folder, f'[[case]]\nname = "x"\nagent = "bot"\nexpect = "deny"\n{lines}')
+    assert problem in refused.value.problems[0]
+
+
 @pytest.mark.parametrize(
     ("line", "why"),
     [
@@ -383,6 +468,11 @@ def test_the_baseline_keeps_restricted_data_inside(sensitivity: str, destination
         assert (verdict.reason, verdict.policies) == ("forbidden", ("restricted-data-stays-inside",))
     else:
         assert verdict.name == "permit"
+
+
+def test_the_baseline_says_no_more_of_handing_on_than_how_far_it_may_go() -> None:
+    found = [policy.id for policy in baseline().in_question_of_hop("a", "b")]
+    assert found == ["hand-on-within-task", "short-chains", "no-longer-chains"]
 
 
 def test_the_baseline_refuses_chains_of_more_than_three_hops() -> None:

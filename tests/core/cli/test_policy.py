@@ -38,7 +38,7 @@ policies = ["small-refunds-only"]
 def test_check_says_which_policies_fit_which_tools(desk: Shell) -> None:
     desk.write("policies/refunds.cedar", LIMIT)
     printed = desk("policy check")
-    assert "6 policies fit the 2 classified tools. sha-256:" in printed.out
+    assert "8 policies fit the 2 classified tools. sha-256:" in printed.out
     assert "small-refunds-only" in printed.out
     assert "refunds.cedar:1" in printed.out
     found = desk("policy check --json").json
@@ -62,6 +62,43 @@ def test_check_warns_of_tools_that_no_policy_permits(desk: Shell) -> None:
     )
     assert "No policy permits: desk/read_ticket" in desk("policy check").err
     assert desk("policy check --json").json["never_permitted"] == ["desk/read_ticket"]
+
+
+def hands_on(desk: Shell) -> None:
+    """From now on a task may hand on reading to a second agent."""
+    path = desk.folder / "hopward.toml"
+    reading = 'tools = ["desk/*"], actions = ["read"], sensitivity = "internal", destinations = ["desk"]'
+    head, middle, workflow = path.read_text().partition("[workflows.tickets]\n")
+    agents = head.replace("ceiling = [", f"delegable = [{{ {reading} }}]\nceiling = [")
+    helper = f'[agents.helper]\nowner = "ana"\npurpose = "Reads"\nceiling = [{{ {reading} }}]\n\n'
+    further = f"depth = 1\nfan_out = 1\ndelegable = [{{ {reading} }}]\n"
+    path.write_text(
+        agents.replace("[servers.desk]", helper + "[servers.desk]", 1) + middle + further + workflow
+    )
+
+
+def test_check_and_doctor_warn_of_work_that_no_policy_lets_be_handed_on(desk: Shell) -> None:
+    hands_on(desk)
+    assert "handing on" not in desk("policy check").err
+    assert desk("policy check --json").json["hands_on"] is True
+    desk.write("policies/baseline.cedar", "permit (principal, action, resource);")
+    told = "No policy permits handing on work, as tickets would"
+    assert told in desk("policy check").err
+    assert desk("policy check --json").json["hands_on"] is False
+    assert told in desk("doctor").out
+
+
+def test_check_says_which_policies_are_about_calls_alone(desk: Shell) -> None:
+    mixed = """
+    @id("both") forbid (principal, action, resource) when { context.depth > 2 };
+    @id("labels") forbid (principal, action, resource) when { resource.action == "delete" };
+    @id("handing") forbid (principal, action == Hopward::Action::"delegate", resource);
+    """
+    desk.write("policies/mixed.cedar", mixed)
+    assert "ask about a tool: labels\n" in desk("policy check").err
+    about = {one["id"]: one["about"] for one in desk("policy check --json").json["policies"]}
+    assert (about["both"], about["labels"], about["handing"]) == ("both", "calls", "handing on")
+    assert about["within-task"] == "calls"
 
 
 def test_check_writes_the_schema_for_editors_when_asked_to(desk: Shell) -> None:

@@ -30,7 +30,7 @@ from hopward.cedar.request import (
 )
 from hopward.cedar.schema import IllTyped, request_schema, schema_text
 from hopward.model import Agent, Hop, Tool, ToolCall, Verdict
-from hopward.policy import Policy, may_act, may_apply, may_receive
+from hopward.policy import Policy, delegates, may_act, may_apply, may_receive
 from hopward.record import Facts
 
 _MOST_HELD = 4096
@@ -81,6 +81,8 @@ class _View:
         return agent if agent in self.named else None
 
 
+About: TypeAlias = Literal["calls", "handing on", "both"]
+
 _Key: TypeAlias = tuple[str | bool | None, ...]
 _Ask: TypeAlias = Callable[[_Slice], "_Answer"]
 """Puts one request to the policies of a slice."""
@@ -107,8 +109,8 @@ class CedarEngine:
 
     def __init__(self, policy_text_by_file: Mapping[str, str], tools: Sequence[Tool]) -> None:
         self.tools = tuple(tools)
-        self.schema = schema_text(self.tools, hops=True)
-        schemas = Schemas(read_schema(schema_text(self.tools)), read_schema(schema_text([], hops=True)))
+        self.schema = schema_text(self.tools)
+        schemas = Schemas(read_schema(schema_text(self.tools, hops=False)), read_schema(schema_text([])))
         self.policies = read_policies(policy_text_by_file, self.tools, schemas)
         self._handing = _view(
             schemas.hops, [one for one in self.policies if holds_for_hops(one, schemas.hops)]
@@ -156,6 +158,12 @@ class CedarEngine:
     def could_permit(self, tool: Tool) -> bool:
         """False only if no call of this tool can be permitted, whatever the facts."""
         return any(policy.effect == "permit" for policy in self.in_question(tool))
+
+    def about(self, policy: Policy) -> About:
+        """What a policy of the set is put to."""
+        if delegates(policy):
+            return "handing on"
+        return "both" if policy in self._handing.policies else "calls"
 
     def could_permit_hop(self) -> bool:
         """False only if nothing can be handed on at all, whatever the facts."""

@@ -114,11 +114,11 @@ _ESCAPES = frozenset({"__entity", "__extn", "__expr"})
 """Keys that Cedar reads as an escape in JSON, whatever the schema says."""
 
 
-def schema_text(tools: Iterable[Tool], *, hops: bool = False) -> str:
+def schema_text(tools: Iterable[Tool], *, hops: bool = True) -> str:
     """The schema, in Cedar's own syntax, in an order that depends on the names alone.
 
-    With `hops`, the action of handing on is part of it. Policies about calls are held against the schema
-    without it: one that names no action would otherwise have to make sense of a delegation as well.
+    Without `hops`, the action of handing on is left out. Policies about calls are held against that: one that
+    names no action would otherwise have to make sense of a delegation as well.
 
     Raises `ConfigError` naming every tool that Cedar cannot speak of: one whose name another tool has as
     well, names with lone surrogates, arguments with the name of a Cedar escape.

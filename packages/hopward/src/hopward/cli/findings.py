@@ -168,6 +168,11 @@ def _policies(settings: Settings) -> Iterator[Finding]:
     for tool in tools:
         if not engine.could_permit(tool):
             yield Finding("note", "policies", f"No policy permits {tool.full_name}.")
+    handed = [name for name, one in settings.workflows.items() if one.delegable]
+    if handed and not engine.could_permit_hop():
+        told = f"No policy permits handing on work, as {', '.join(handed)} would."
+        advice = 'Write a permit with `action == Hopward::Action::"delegate"`.'
+        yield Finding("note", "policies", told, advice)
     if not schema_is_current(settings, engine.schema):
         told = "policies/schema.cedarschema, which editors read, is out of date."
         yield Finding("note", "policies", told, "hopward policy check --write-schema")
@@ -175,7 +180,14 @@ def _policies(settings: Settings) -> Iterator[Finding]:
 
 def _agents(settings: Settings) -> dict[str, Agent]:
     return {
-        name: Agent(id=name, owner=one.owner, purpose=one.purpose, state="active", ceiling=one.ceiling)
+        name: Agent(
+            id=name,
+            owner=one.owner,
+            purpose=one.purpose,
+            state="active",
+            ceiling=one.ceiling,
+            delegable=one.delegable,
+        )
         for name, one in settings.agents.items()
     }
 

@@ -20,6 +20,7 @@ from hopward.errors import LedgerError, NotFoundError
 from hopward.ledger import SqliteLedger
 from hopward.model import Agent, Tool
 from hopward.policies import load_engine, read_cases, run_cases
+from hopward.policy import Policy
 from hopward.project import schema_is_current, write_schema
 from hopward.revocation import why_fallen
 from hopward.settings import Settings
@@ -38,9 +39,20 @@ def _load(session: Session) -> _Loaded:
     return _Loaded(settings, tools, load_engine(settings.policies, tools))
 
 
+def _about_calls_alone(engine: CedarEngine, policy: Policy) -> bool:
+    return policy.effect == "forbid" and policy.actions is None and engine.about(policy) == "calls"
+
+
 def _agents(settings: Settings) -> dict[str, Agent]:
     return {
-        name: Agent(id=name, owner=one.owner, purpose=one.purpose, state="active", ceiling=one.ceiling)
+        name: Agent(
+            id=name,
+            owner=one.owner,
+            purpose=one.purpose,
+            state="active",
+            ceiling=one.ceiling,
+            delegable=one.delegable,
+        )
         for name, one in settings.agents.items()
     }
 
@@ -64,16 +76,22 @@ def check(session: Session, rewrite: bool, as_json: bool) -> None:
         path = write_schema(loaded.settings, engine.schema)
         hint(f"Wrote {path}.")
     unreachable = [tool.full_name for tool in loaded.tools if not engine.could_permit(tool)]
+    handed = [name for name, one in loaded.settings.workflows.items() if one.delegable]
+    alone = [one.id for one in engine.policies if _about_calls_alone(engine, one)]
     current = schema_is_current(loaded.settings, engine.schema)
     if as_json:
         told = ("id", "effect", "file", "line", "reason", "control", "step_up")
-        policies = [{name: getattr(one, name) for name in told} for one in engine.policies]
+        policies = [
+            {**{name: getattr(one, name) for name in told}, "about": engine.about(one)}
+            for one in engine.policies
+        ]
         show_json(
             {
                 "policy_set": engine.policy_set,
                 "policies": policies,
                 "tools": [tool.full_name for tool in loaded.tools],
                 "never_permitted": unreachable,
+                "hands_on": engine.could_permit_hop(),
                 "schema_current": current,
             }
         )
@@ -87,6 +105,10 @@ def check(session: Session, rewrite: bool, as_json: bool) -> None:
     )
     if unreachable:
         hint(f"No policy permits: {', '.join(unreachable)}")
+    if handed and not engine.could_permit_hop():
+        hint(f"No policy permits handing on work, as {', '.join(handed)} would; it has to name that action.")
+    if alone:
+        hint(f"About calls alone, not about handing on, as they ask about a tool: {', '.join(alone)}")
     if not current:
         hint("policies/schema.cedarschema is out of date; hopward policy check --write-schema writes it.")
 

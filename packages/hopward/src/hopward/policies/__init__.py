@@ -6,7 +6,7 @@ logged    `LoggedPolicies`: every change of the set stands in the decision log f
 cases     `tests/*.toml`: what the policies must answer
 """
 
-from hopward.policies.cases import Case, CaseFacts, CaseResult, WrittenCase, read_cases, run_cases
+from hopward.policies.cases import Case, CaseFacts, CaseHop, CaseResult, WrittenCase, read_cases, run_cases
 from hopward.policies.folder import read_folder
 from hopward.policies.logged import LoggedPolicies
 from hopward.policies.store import PolicyStore, load_engine
@@ -14,6 +14,7 @@ from hopward.policies.store import PolicyStore, load_engine
 __all__ = [
     "Case",
     "CaseFacts",
+    "CaseHop",
     "CaseResult",
     "LoggedPolicies",
     "PolicyStore",

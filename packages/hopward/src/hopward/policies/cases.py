@@ -9,6 +9,13 @@
     expect = "step-up"
     policies = ["large-refund"]
 
+    [[case]]
+    name = "payments are handed to the payer only"
+    agent = "supervisor"
+    delegate = { to = "researcher", capabilities = [{ tools = ["bank/*"], actions = ["pay"],
+        sensitivity = "internal", destinations = ["*"] }] }
+    expect = "deny"
+
 Only policies are asked here; capabilities, budget and standing are the guard's.
 """
 
@@ -23,34 +30,63 @@ import msgspec
 
 from hopward.canonical import compact
 from hopward.cedar import CedarEngine
+from hopward.clock import SECOND
 from hopward.errors import ConfigError
-from hopward.model import Agent, ToolCall, Value, Verdict, VerdictName
+from hopward.model import Agent, Budget, Capability, Hop, ToolCall, Value, Verdict, VerdictName
 from hopward.record import Facts
 
 
 class CaseFacts(Value, frozen=True):
-    """What a case says of the moment. Without `actors` the agent acts alone, without `purpose` on its own."""
+    """What a case says of the moment.
+
+    Without `actors` the agent acts alone, without `purpose` on its own. `purposes` are those of the hops
+    between the actors, in order; without them nobody said what the hops are for.
+    """
 
     subject: str = "subject"
     task: str = "task"
     purpose: str = ""
     workflow: str = ""
     actors: tuple[str, ...] = ()
+    purposes: tuple[str, ...] = ()
     calls_left: int = 1_000
     writes_left: int = 1_000
 
 
+class CaseHop(Value, frozen=True):
+    """What the agent of a case hands on, and to whom: the fields of `Narrowing`, each with a default."""
+
+    to: str
+    purpose: str = "purpose"
+    capabilities: tuple[Capability, ...] = ()
+    delegable: tuple[Capability, ...] = ()
+    depth: int = 0
+    budget: Budget = Budget(calls=10, writes=10)
+    shared: bool = False
+    expires_in: int = 600
+
+
 class Case(Value, frozen=True):
-    """One call and the verdict the policies must give it; `reason` and `policies` are compared if given."""
+    """One call or delegation, and the verdict the policies must give it.
+
+    A case has either a `tool` or `delegate`. `reason` and `policies` are compared if given.
+    """
 
     name: str
     agent: str
-    tool: str
     expect: VerdictName
+    tool: str = ""
     arguments: dict[str, Any] = msgspec.field(default_factory=dict[str, Any])
+    delegate: CaseHop | None = None
     facts: CaseFacts = CaseFacts()
     reason: str = ""
     policies: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if bool(self.tool) == (self.delegate is not None):
+            raise ValueError("a case is about a `tool` or about what its agent does `delegate`: write one")
+        if self.delegate is not None and self.arguments:
+            raise ValueError("`arguments` are those of a tool; nothing that is handed on has any")
 
 
 class _Cases(Value, frozen=True):
@@ -114,22 +150,59 @@ def run_cases(
     engine: CedarEngine, cases: Iterable[WrittenCase], agents: Mapping[str, Agent]
 ) -> tuple[CaseResult, ...]:
     """Each case put to the engine. A case about an unknown agent or tool fails."""
-    tools = {tool.full_name: tool for tool in engine.tools}
-    results: list[CaseResult] = []
-    for written in cases:
-        case = written.case
-        agent, tool = agents.get(case.agent), tools.get(case.tool)
-        if agent is None or tool is None:
-            missing = f"agent {case.agent!r}" if agent is None else f"classified tool {case.tool!r}"
-            results.append(CaseResult(written, f"there is no {missing}", None))
-            continue
-        if case.facts.actors and case.facts.actors[-1] != case.agent:
-            results.append(CaseResult(written, f"facts.actors must end with {case.agent!r}", None))
-            continue
-        call = ToolCall(server=tool.server, tool=tool.name, arguments=case.arguments)
-        verdict = engine.evaluate(call, tool, agent, _facts(case, agent))
-        results.append(CaseResult(written, _difference(case, verdict), verdict))
-    return tuple(results)
+    return tuple(_run(engine, written, agents) for written in cases)
+
+
+def _run(engine: CedarEngine, written: WrittenCase, agents: Mapping[str, Agent]) -> CaseResult:
+    case, agent = written.case, agents.get(written.case.agent)
+    if agent is None:
+        return CaseResult(written, f"there is no agent {case.agent!r}", None)
+    facts = _facts(case, agent)
+    if facts.actors[-1] != agent.id:
+        return CaseResult(written, f"facts.actors must end with {agent.id!r}", None)
+    if facts.purposes and len(facts.purposes) != len(facts.actors) - 1:
+        return CaseResult(written, "facts.purposes must be one for each hop between facts.actors", None)
+    verdict = _verdict(engine, case, facts, agents)
+    if isinstance(verdict, str):
+        return CaseResult(written, verdict, None)
+    return CaseResult(written, _difference(case, verdict), verdict)
+
+
+def _verdict(engine: CedarEngine, case: Case, facts: Facts, agents: Mapping[str, Agent]) -> Verdict | str:
+    """What the policies answer, or why they cannot be asked."""
+    agent = agents[case.agent]
+    if case.delegate is not None:
+        receiver = agents.get(case.delegate.to)
+        if receiver is None:
+            return f"there is no agent {case.delegate.to!r}"
+        return engine.evaluate_hop(_hop(case.delegate, facts), agent, receiver, facts)
+    tool = next((tool for tool in engine.tools if tool.full_name == case.tool), None)
+    if tool is None:
+        return f"there is no classified tool {case.tool!r}"
+    call = ToolCall(server=tool.server, tool=tool.name, arguments=case.arguments)
+    return engine.evaluate(call, tool, agent, facts)
+
+
+def _hop(given: CaseHop, facts: Facts) -> Hop:
+    return Hop(
+        id="hop",
+        task=facts.task,
+        parent="",
+        parent_digest="",
+        delegator=facts.actors[-1],
+        agent=given.to,
+        purpose=given.purpose,
+        capabilities=given.capabilities,
+        delegable=given.delegable,
+        depth=given.depth,
+        fan_out=1 if given.delegable else 0,
+        budget=given.budget,
+        shared=given.shared,
+        key="",
+        opened_at=0,
+        expires_at=given.expires_in * SECOND,
+        state="open",
+    )
 
 
 def _facts(case: Case, agent: Agent) -> Facts:
