@@ -13,8 +13,18 @@ from hopward import pattern
 from hopward.claims import CallDetails, Party, Presented
 from hopward.clock import SECOND
 from hopward.errors import ConfigError, ExchangeRefusedError
-from hopward.exchange import Client, ExchangeRequest, Grant, Limits, check, clients_of, targets_of
+from hopward.exchange import (
+    Client,
+    ExchangeRequest,
+    Grant,
+    Limits,
+    check,
+    clients_of,
+    handed_on,
+    targets_of,
+)
 from hopward.jwk import SigningKey
+from hopward.model import Budget, Chain, Narrowing
 from hopward.settings import Settings
 from hopward.testing.clock import NOON
 from hopward.testing.installation import (
@@ -33,6 +43,7 @@ CLIENTS = clients_of(SETTINGS)
 LIMITS = Limits(issuer=ISSUER)
 HOUR = 3600 * SECOND
 DIGEST = "sha-256:" + "0" * 64
+WORK = Narrowing(purpose="read", capabilities=(), budget=Budget(calls=1, writes=0), expires_in=60)
 
 
 def presented(**changes: Any) -> Presented:
@@ -513,6 +524,112 @@ def _assert_within(grant: Grant, parent: Presented, target: str) -> None:
         assert pattern.within(name, f"{grant.target.server}/*")
 
 
+# Work handed on: the same checks, and the chain that asks.
+
+
+def by_delegator(**changes: Any) -> ExchangeRequest:
+    """The agent helper wants to hand work of its task to the agent other."""
+    fields: dict[str, Any] = {"target": "agent:other", "delegation": WORK}
+    return by_agent(**(fields | changes))
+
+
+def asking(request: ExchangeRequest, now: int = NOON) -> Chain:
+    return handed_on(request, SETTINGS.agents, now, LIMITS)
+
+
+def not_asking(request: ExchangeRequest, now: int = NOON, limits: Limits = LIMITS) -> str:
+    with pytest.raises(ExchangeRefusedError) as refused:
+        handed_on(request, SETTINGS.agents, now, limits)
+    return refused.value.error
+
+
+def hop_token(**changes: Any) -> Presented:
+    """What boss has handed to helper."""
+    fields: dict[str, Any] = {"token": "tok_hop", "actors": ("boss",), "hops": ("hop_1",)}
+    return presented(**(fields | changes))
+
+
+def test_the_chain_that_hands_on_is_the_subject_tokens_with_the_agent_that_asks() -> None:
+    chain = asking(by_delegator(subject=hop_token(issued_at=NOON - SECOND, lineage=("token:tok_task",))))
+    assert chain == Chain(
+        task="task_1",
+        subject="alice",
+        actors=("boss", "helper"),
+        issued_at=NOON - SECOND,
+        expires_at=NOON + HOUR,
+        scope=("desk/*", "files/read*"),
+        lineage=("token:tok_hop", "key:kid_1", "token:tok_task", "token:tok_helper"),
+        hops=("hop_1",),
+    )
+
+
+def test_the_chain_is_as_old_as_the_older_token_and_lives_as_long_as_the_subject_token() -> None:
+    actor = agent_token(issued_at=NOON - 5 * SECOND, expires_at=NOON + 2 * SECOND)
+    chain = asking(by_delegator(actor=actor))
+    assert (chain.issued_at, chain.expires_at) == (NOON - 5 * SECOND, NOON + HOUR)
+    for late in ({"actor": agent_token(expires_at=NOON)}, {"subject": presented(expires_at=NOON + 1)}):
+        assert not_asking(by_delegator(**late)) == "invalid_request"
+
+
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        ({"client": CLIENTS["server:desk"]}, "unauthorized_client"),
+        ({"client": CLIENTS["hopward-proxy"], "actor": None}, "invalid_target"),
+        ({"client": CLIENTS["other"]}, "invalid_request"),
+        ({"target": "agent:ghost"}, "invalid_target"),
+        ({"target": "agent:"}, "invalid_target"),
+        ({"target": "other"}, "invalid_target"),
+        ({"target": DESK}, "invalid_target"),
+        ({"delegation": None}, "invalid_request"),
+        ({"call": CallDetails(server="desk", tool="x", arguments_digest=DIGEST)}, "invalid_request"),
+        ({"scope": ("desk/*",)}, "invalid_scope"),
+        ({"actor": None}, "invalid_request"),
+        ({"actor": agent_token("other")}, "invalid_request"),
+        ({"actor": agent_token(audience=DESK)}, "invalid_request"),
+        ({"actor": agent_token(bound=True)}, "invalid_request"),
+        ({"actor": agent_token(issuer="https://elsewhere.example")}, "invalid_request"),
+        ({"actor": agent_token(hops=("hop_1",))}, "invalid_request"),
+        ({"actor": hop_token()}, "invalid_request"),
+        ({"actor": presented()}, "invalid_request"),
+        ({"subject": presented(bound=True)}, "invalid_request"),
+        ({"subject": presented(issuer="https://elsewhere.example")}, "invalid_request"),
+        ({"subject": presented(client="other")}, "invalid_request"),
+        ({"subject": presented(audience=DESK)}, "invalid_request"),
+        ({"subject": presented(may_act=None)}, "invalid_request"),
+        ({"subject": presented(may_act=Party(issuer=ISSUER, subject="agent:other"))}, "invalid_request"),
+        ({"subject": presented(may_act=Party(issuer="x", subject="agent:helper"))}, "invalid_request"),
+        ({"subject": presented(task="")}, "invalid_request"),
+        ({"subject": presented(subject="agent:other")}, "invalid_request"),
+        ({"subject": access_token()}, "invalid_request"),
+        ({"subject": agent_token()}, "invalid_request"),
+        ({"subject": hop_token(actors=("boss", "helper"))}, "invalid_request"),
+    ],
+    ids=str,
+)
+def test_each_check_holds_where_work_is_handed_on(changes: dict[str, Any], error: str) -> None:
+    assert asking(by_delegator())
+    assert not_asking(by_delegator(**changes)) == error
+
+
+def test_a_chain_that_is_as_long_as_allowed_still_asks_and_a_longer_one_does_not() -> None:
+    subject = hop_token(actors=("a", "b"))
+    assert handed_on(by_delegator(subject=subject), SETTINGS.agents, NOON, Limits(issuer=ISSUER, actors=3))
+    request = by_delegator(subject=subject)
+    assert not_asking(request, limits=Limits(issuer=ISSUER, actors=2)) == "invalid_request"
+
+
+def test_the_token_of_a_hop_gets_an_endpoint_with_everyone_in_it() -> None:
+    grant = granted(by_agent(subject=hop_token()))
+    assert (grant.actors, grant.hops) == (("boss", "helper"), ("hop_1",))
+    assert grant.lineage == ("token:tok_hop", "key:kid_1", "token:tok_helper")
+
+
+def test_only_an_agent_is_handed_work() -> None:
+    for request in (by_agent(delegation=WORK), by_proxy(delegation=WORK)):
+        assert refusal(request) == "invalid_authorization_details"
+
+
 # Targets and clients from the settings.
 
 
@@ -539,7 +656,17 @@ def test_two_targets_a_token_could_confuse_refuse_to_start(resource: str) -> Non
 
 
 @pytest.mark.parametrize(
-    "resource", ["", " ", "desk", "/desk", "https://desk.example/#x", "https://desk.example/ x", "é:x"]
+    "resource",
+    [
+        "",
+        " ",
+        "desk",
+        "/desk",
+        "https://desk.example/#x",
+        "https://desk.example/ x",
+        "é:x",
+        "agent:other",
+    ],
 )
 def test_a_resource_indicator_is_an_absolute_uri_without_fragment(resource: str) -> None:
     with pytest.raises(ConfigError, match="resource indicator"):

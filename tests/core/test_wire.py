@@ -7,10 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hopward import handover
 from hopward.claims import CallDetails
 from hopward.errors import ExchangeRefusedError
+from hopward.model import Budget, Narrowing
 from hopward.wire import (
     ACCESS_TOKEN_TYPE,
+    JWT_TYPE,
     SELF_SIGNED_TYPE,
     TOKEN_EXCHANGE,
     Exchanged,
@@ -31,6 +34,7 @@ FORM = ExchangeForm(
     scope=("desk/refund",),
     call=CALL,
 )
+WORK = Narrowing(purpose="read", capabilities=(), budget=Budget(calls=1, writes=0), expires_in=60)
 REQUEST = build_request(FORM, "assertion.x.y")
 PARAMETERS = sorted(set(REQUEST) - {"resource"})
 
@@ -56,6 +60,35 @@ def test_a_request_that_is_built_is_read_back() -> None:
         "resource",
     }
     assert built["grant_type"] == TOKEN_EXCHANGE
+
+
+def test_a_request_to_hand_on_names_the_agent_by_audience() -> None:
+    form = ExchangeForm(subject_token="s", actor_token="a", target="agent:other", delegation=WORK)
+    request = build_request(form, "assertion")
+    assert (request["audience"], "resource" in request) == ("agent:other", False)
+    assert request["requested_token_type"] == JWT_TYPE
+    assert read_request(list(request.items())) == form
+    assert form.hands_on
+    assert not FORM.hands_on
+    moved = [("resource" if name == "audience" else name, value) for name, value in request.items()]
+    assert refusal(moved) == "invalid_target"
+    assert refusal([*request.items(), ("resource", "https://desk.example/mcp")]) == "invalid_target"
+    for kind in (ACCESS_TOKEN_TYPE, SELF_SIGNED_TYPE):
+        assert refusal(list({**request, "requested_token_type": kind}.items())) == "invalid_request"
+    details = json.dumps(CALL.parameter())
+    wrong = {**request, "authorization_details": details}
+    assert refusal(list(wrong.items())) == "invalid_authorization_details"
+    del request["authorization_details"], request["requested_token_type"]
+    assert read_request(list(request.items())).delegation is None
+
+
+def test_something_called_is_not_handed_work() -> None:
+    details = json.dumps(handover.asked(WORK))
+    assert refusal(list({**REQUEST, "authorization_details": details}.items())) == (
+        "invalid_authorization_details"
+    )
+    wrong = {**REQUEST, "requested_token_type": JWT_TYPE}
+    assert refusal(list(wrong.items())) == "invalid_request"
 
 
 @pytest.mark.parametrize("name", PARAMETERS)
