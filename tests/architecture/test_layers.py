@@ -29,9 +29,9 @@ LAYERS = (
     {"drafts"},
     {"evaluation"},
     {"guard"},
-    {"ledger", "keys", "selfsigned"},
-    {"identity", "issuer", "assertion", "published", "verifier"},
-    {"config", "policies", "remote"},
+    {"ledger", "keys", "link", "selfsigned"},
+    {"identity", "issuer", "assertion", "possession", "published", "verifier"},
+    {"carrier", "config", "policies", "remote"},
     {"project", "wiring"},
     {"testing"},
     {"cli", ""},
@@ -85,6 +85,7 @@ LATE = {
     ): "an HTTP client is slow to import: only for a remote authority",
     ("hopward_mcp.delivery", "keyring"): "optional: only for keys kept in the operating system's keyring",
     ("langchain_hopward.installation", "langchain_hopward.middleware"): "optional: it needs `langchain`",
+    ("langchain_hopward.carriage", "mcp"): "optional: only for tools of MCP servers",
 }
 """Modules that `import_module` imports when they are needed, and why. No `import` stands in a function."""
 

@@ -1,7 +1,7 @@
 """From `hopward.toml` to a working guard. The only place where the parts are put together."""
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -9,13 +9,15 @@ from urllib.parse import urlsplit
 import msgspec
 
 from hopward.canonical import digest
+from hopward.carrier import Carrier, request_digest
 from hopward.chain import entered
 from hopward.claims import CallDetails, is_agent
 from hopward.classification import Classifications, classified
 from hopward.clock import SECOND, Clock, SystemClock
 from hopward.config import read_settings
-from hopward.errors import ChainError, ConfigError, NotFoundError, StateError
+from hopward.errors import ChainError, ConfigError, NotFoundError, StateError, TokenError
 from hopward.evaluation import Sources
+from hopward.exchange import endpoint
 from hopward.guard import UNSETTLED, planned
 from hopward.guard import Guard as _Guard
 from hopward.identity import Identifier
@@ -134,12 +136,43 @@ class Guard(_Guard):
         guard.signs = isinstance(keyring, KeyRing)
         guard._identifier = Identifier(keyring=keyring, issuer=issuer.issuer, clock=clock)
         guard._remote = RemoteAuthority(issuer=issuer.issuer, keys=keyring, clock=clock)
+        guard._carrier = Carrier(issuer.issuer, keyring, ledger, clock)
         guard._register()
         logged.current()
         return guard
 
     _identifier: Identifier
     _remote: RemoteAuthority
+    _carrier: Carrier
+
+    def holder(self, agent: str) -> str:
+        """The `key` to `delegate` with, for chains that may be carried to the proxy by this process."""
+        return self._carrier.holder(agent)
+
+    def present(self, chain: Chain, server: str, method: str, params: Mapping[str, Any]) -> dict[str, Any]:
+        """A chain of this process for one MCP request at the endpoint of a server, as JSON for its `_meta`.
+
+        `params` is what is asked, without `_meta`. Raises `HopwardError` where it cannot be presented.
+        """
+        return self._carrier.present(chain, self._endpoint(server), request_digest(method, params))
+
+    def presented(self, value: object, server: str, method: str, params: Mapping[str, Any]) -> Chain:
+        """The chain that a request at the endpoint of a server carries; raises `TokenError`.
+
+        Genuine, within its task in every dimension, and presented by its holder, for exactly this request,
+        for the first time. Standing is not looked at here: `authorize` does, on every call.
+        """
+        return self._carrier.accept(value, self._endpoint(server), request_digest(method, params))
+
+    def classified(self, server: str, names: Iterable[str]) -> frozenset[str]:
+        """Which of a server's names somebody has classified: for a listing that nobody's chain filters."""
+        known = Classifications(self.tools)
+        return frozenset(name for name in names if known.find(server, name) is not None)
+
+    def _endpoint(self, server: str) -> str:
+        if server not in self.settings.servers:
+            raise TokenError(f"There is no server {server!r}.", error="wrong_audience")
+        return endpoint(self.settings, server)
 
     def identify(self, token: str, audience: str) -> Chain:
         """The chain a caller's access token (RFC 9068) presents at `audience`; raises `TokenError`.

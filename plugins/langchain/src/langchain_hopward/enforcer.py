@@ -161,6 +161,17 @@ class Enforcer:
                 with suppress(ValueError):
                     self.place.reset(place)
 
+    def acting(self, tool: str) -> Chain:
+        """The chain of this context. Raises `AuthorizationDenied` where there is none to act with."""
+        # What is called from here on has not been entered yet.
+        self.entry.set(None)
+        place = self.place.get()
+        if place is None:
+            raise self.refuse(tool, "no_task", _NO_TASK)
+        if not place.entered:
+            raise self.refuse(tool, "context_lost", _LOST)
+        return place.chain
+
     def visible(self, names: Iterable[str]) -> frozenset[str]:
         """Which of these tools the chain of this context could be permitted to call."""
         place = self.place.get()
@@ -189,27 +200,21 @@ class Enforcer:
             raise refused(self._name(tool), "internal_error", _UNDECIDED) from None
 
     def _begun(self, tool: str, arguments: Callable[[], dict[str, Any]]) -> Running:
-        # What is called from here on has not been entered yet.
-        self.entry.set(None)
-        place = self.place.get()
-        if place is None:
-            raise self.refuse(tool, "no_task", _NO_TASK)
-        if not place.entered:
-            raise self.refuse(tool, "context_lost", _LOST)
+        chain = self.acting(tool)
         try:
             if self.edges.hands_on(tool):
-                return self._handed_on(tool, arguments, place.chain)
+                return self._handed_on(tool, arguments, chain)
             call = ToolCall(server=self.server, tool=tool, arguments=arguments())
         except (UnreadableError, RecursionError) as error:
             sentence = f"Its arguments could not be read, so nothing could be decided: {error}."
             raise self.refuse(tool, "arguments_unreadable", sentence) from None
-        decision = self.guard.authorize(call, place.chain)
+        decision = self.guard.authorize(call, chain)
         verdict = decision.verdict
         if not decision.permitted:
             raise refused(call.name, verdict.reason, verdict.sentence, decision.id)
         announce(call.name, verdict.name, verdict.reason, decision.id)
         minted = CallCredential(lambda: self.guard.mint(decision, call))
-        return self._started(Running(decision, minted, time.perf_counter_ns(), None, place.chain))
+        return self._started(Running(decision, minted, time.perf_counter_ns(), None, chain))
 
     def _handed_on(self, tool: str, arguments: Callable[[], dict[str, Any]], chain: Chain) -> Running:
         edge = self.edges.of_call(tool, arguments)
@@ -218,7 +223,8 @@ class Enforcer:
         return self._delegated(edge, chain, tool)
 
     def _delegated(self, edge: Edge, chain: Chain, what: str) -> Running:
-        delegation = self.guard.delegate(chain, edge.agent, edge.narrowing)
+        holder = self.guard.holder(edge.agent)
+        delegation = self.guard.delegate(chain, edge.agent, edge.narrowing, holder)
         decision, verdict = delegation.decision, delegation.decision.verdict
         if delegation.chain is None:
             raise refused(self._name(what), verdict.reason, verdict.sentence, decision.id)

@@ -11,6 +11,7 @@ from langchain_core.tools import BaseTool
 from langchain_core.tracers.context import register_configure_hook
 
 from hopward import ConfigError, Guard
+from langchain_hopward.carriage import Carriage
 from langchain_hopward.enforcer import Enforcer
 from langchain_hopward.handler import HopwardHandler
 from langchain_hopward.protection import Protection
@@ -28,7 +29,8 @@ class Hopward:
         self.guard = guard
         self._enforcer = Enforcer(guard, _server(guard, server))
         self._handler = HopwardHandler(self._enforcer)
-        self._protection = Protection(self._enforcer)
+        self._protection = Protection(self._enforcer, self._enforcer.body)
+        self._carried: dict[str, Protection] = {}
         self._hook: ContextVar[BaseCallbackHandler | None] | None = None
 
     @classmethod
@@ -59,12 +61,16 @@ class Hopward:
         """The handler, for `config={"callbacks": [...]}`. Always the same one: added twice, it acts once."""
         return self._handler
 
-    def protect(self, tools: Iterable[BaseTool | Callable[..., Any]]) -> list[BaseTool]:
+    def protect(self, tools: Iterable[BaseTool | Callable[..., Any]], *, server: str = "") -> list[BaseTool]:
         """Guarded copies of tools, in their order. Drop the originals: those still run unguarded.
+
+        With `server`, the tools are those of an MCP server behind the guarded proxy: each call carries the
+        chain of its agent there, and the proxy decides. It is refused where the chain cannot be carried.
 
         Raises `TypeError` for what cannot be guarded: provider-side tools, classes with their own `invoke`.
         """
-        return [self._protection.guarded(one) for one in tools]
+        protection = self._carrying(server) if server else self._protection
+        return [protection.guarded(one) for one in tools]
 
     def middleware(self) -> Any:
         """A `langchain` agent middleware that hides from the model what the chain may not call.
@@ -86,6 +92,19 @@ class Hopward:
                 advice="Set `workflow` there, or pass workflow=.",
             )
         return TaskScope(self._enforcer, wanted, subject)
+
+    def _carrying(self, server: str) -> Protection:
+        if server not in self._carried:
+            settings = self.guard.settings.servers.get(server)
+            if settings is None or settings.in_process:
+                known = [name for name, one in self.guard.settings.servers.items() if not one.in_process]
+                raise ConfigError(
+                    f"There is no MCP server {server!r} behind the proxy.",
+                    advice=f"There are: {', '.join(sorted(known)) or 'none'}",
+                )
+            carriage = Carriage(self._enforcer, server)
+            self._carried[server] = Protection(self._enforcer, carriage.body)
+        return self._carried[server]
 
     def close(self) -> None:
         """Close the decision log. Whatever is still guarded is refused from then on."""

@@ -5,8 +5,8 @@ import inspect
 import types
 import uuid
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
-from typing import Any
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, Protocol, TypeAlias
 from weakref import WeakSet
 
 from langchain_core.tools import BaseTool, StructuredTool, Tool, tool
@@ -20,11 +20,22 @@ _PLAIN_RUN = (StructuredTool._run, Tool._run)  # pyright: ignore[reportPrivateUs
 _PLAIN_ARUN = (BaseTool._arun, StructuredTool._arun, Tool._arun)  # pyright: ignore[reportPrivateUsage]
 
 
+class Guarded(Protocol):
+    """A call under way, which leaves its result here."""
+
+    result: Any
+
+
+Body: TypeAlias = Callable[[str, Callable[[], dict[str, Any]]], AbstractContextManager[Guarded]]
+
+
 class Protection:
     """Makes guarded copies for one enforcer. The tools themselves are left as they are."""
 
-    def __init__(self, enforcer: Enforcer) -> None:
+    def __init__(self, enforcer: Enforcer, body: Body) -> None:
+        """`body` is put around the body of each tool: it asks before, and records after."""
         self._enforcer = enforcer
+        self._body = body
         self._guarded: WeakSet[Callable[..., Any]] = WeakSet()
         self._copies: WeakSet[type] = WeakSet()
 
@@ -85,16 +96,16 @@ class Protection:
         method: bool = False,
     ) -> Callable[..., Any]:
         """The function behind the guard, with the same signature and without a way back to the bare one."""
-        enforcer, first = self._enforcer, 1 if method else 0
+        body, first = self._body, 1 if method else 0
 
         async def later(*args: Any, **kwargs: Any) -> Any:
-            with enforcer.body(name, lambda: parameters.arguments(args[first:], kwargs)) as running:
+            with body(name, lambda: parameters.arguments(args[first:], kwargs)) as running:
                 result = function(*args, **kwargs)
                 running.result = await result if inspect.isawaitable(result) else result
                 return running.result
 
         def at_once(*args: Any, **kwargs: Any) -> Any:
-            with enforcer.body(name, lambda: parameters.arguments(args[first:], kwargs)) as running:
+            with body(name, lambda: parameters.arguments(args[first:], kwargs)) as running:
                 running.result = function(*args, **kwargs)
                 return running.result
 

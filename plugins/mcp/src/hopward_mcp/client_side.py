@@ -9,6 +9,7 @@ from collections.abc import Callable
 from functools import partial
 
 from hopward import Chain, Decision, HopwardError, Outcome, ToolCall
+from hopward_mcp.carried import carried, require
 from hopward_mcp.endings import NOT_FORWARDED, Endings
 from hopward_mcp.gate import Gate
 from hopward_mcp.jsonrpc import (
@@ -63,7 +64,10 @@ class ClientSide:
 
     def _route(self, message: Message, chain: Chain, deliver: Deliver, subject_token: str) -> Route | Later:
         if message.kind == "request":
-            return self._request(message, Pending(message, chain, self._gate.now(), subject_token), deliver)
+            own, chain = chain, carried(self._gate.guard, self._gate.server, message, chain)
+            # The session's token says nothing of the agents that a carried chain names.
+            token = subject_token if chain is own else ""
+            return self._request(message, Pending(message, chain, self._gate.now(), token), deliver)
         if message.kind == "response":
             return self._answer(message)
         if message.method not in CLIENT_NOTIFICATIONS:
@@ -77,6 +81,8 @@ class ClientSide:
         treatment = CLIENT_REQUESTS.get(message.method)
         if treatment is None:
             raise MessageError(METHOD_NOT_FOUND, "unknown_method", "This method is not allowed.", message.id)
+        if treatment in ("authorize", "visible"):
+            require(message, chain)
         if treatment == "visible":
             names = references(message)
             if not gate.guard.visible(chain, gate.server, names).issuperset(names):

@@ -11,12 +11,14 @@ import logging
 import os
 import signal
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
 from hopward import Chain, ConfigError, Guard, HopwardError, StateError
 from hopward_mcp.authority import Authority
+from hopward_mcp.carried import NOBODY
 from hopward_mcp.child import command
 from hopward_mcp.client_end import take_over
 from hopward_mcp.delivery import courier, in_process
@@ -33,37 +35,59 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 @click.argument("server")
 @click.option("--workflow", default="", help="The task to open.  [default: the server's `workflow`]")
 @click.option("--subject", default="", help="On whose behalf.  [default: local:USER]")
+@click.option("--carried", is_flag=True, help="Open no task: each call has to carry the chain of its agent.")
 @click.option("--config", type=click.Path(dir_okay=False, path_type=Path), help="The hopward.toml to use.")
 @click.pass_context
-def run(ctx: click.Context, server: str, workflow: str, subject: str, config: Path | None) -> None:
+def run(
+    ctx: click.Context, server: str, workflow: str, subject: str, carried: bool, config: Path | None
+) -> None:
     """Guard SERVER over stdin and stdout, for one task that ends with the session.
 
-    Put this command where an MCP client expects the command of the server itself.
+    Put this command where an MCP client expects the command of the server itself. A program with agents of
+    its own starts it with --carried: its calls then bring their chains, and belong to the program's task.
     """
     opened = config if config is not None else ctx.obj.config
+    if carried and (workflow or subject):
+        raise click.UsageError("--carried opens no task, so --workflow and --subject have no effect.")
+    opening = None if carried else Opening(workflow, subject or _user())
     try:
-        status = asyncio.run(_serve(opened, server, workflow, subject or _user()))
+        status = asyncio.run(_serve(opened, server, opening))
     except asyncio.CancelledError:
         status = 0
     ctx.exit(status)
 
 
-async def _serve(config: Path, server: str, workflow: str, subject: str) -> int:
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """The task to open for a session: of which workflow (empty for the server's own), on whose behalf."""
+
+    workflow: str
+    subject: str
+
+
+async def _serve(config: Path, server: str, opening: Opening | None) -> int:
     _end_on_signal()
     async with AsyncExitStack() as stack:
         guard = Guard.open(config)
         stack.callback(guard.close)
-        workflow = _workflow(guard, server, workflow)
+        _runnable(guard, server)
         attached = courier(guard.settings, server, os.environ)
         authority = _authority(guard)
         if authority is not None:
             stack.push_async_callback(authority.close)
-        task = guard.open_task(workflow, subject)
-        stack.callback(_complete, guard, task.id)
-        click.echo(f"hopward: {server} is guarded; task {task.id} ({workflow})", err=True)
+        chain = NOBODY if opening is None else _opened(guard, server, opening, stack)
         turn = Turn(guard, asyncio.get_running_loop())
         gate = Gate(guard, server, courier=attached, turn=turn, authority=authority)
-        return await _pump(gate, guard.enter(task.id))
+        return await _pump(gate, chain)
+
+
+def _opened(guard: Guard, server: str, opening: Opening, stack: AsyncExitStack) -> Chain:
+    """The chain of a task that ends with the stack."""
+    workflow = _workflow(guard, server, opening.workflow)
+    task = guard.open_task(workflow, opening.subject)
+    stack.callback(_complete, guard, task.id)
+    click.echo(f"hopward: {server} is guarded; task {task.id} ({workflow})", err=True)
+    return guard.enter(task.id)
 
 
 def _end_on_signal() -> None:
@@ -92,8 +116,8 @@ def _authority(guard: Guard) -> Authority | None:
     return authority
 
 
-def _workflow(guard: Guard, server: str, wanted: str) -> str:
-    """The workflow to open a task of, for a server that can be run at all; raises `ConfigError`."""
+def _runnable(guard: Guard, server: str) -> None:
+    """Raise `ConfigError` for a server that cannot be run at all."""
     settings = guard.settings.servers.get(server)
     if settings is None:
         known = ", ".join(sorted(guard.settings.servers)) or "none"
@@ -105,7 +129,11 @@ def _workflow(guard: Guard, server: str, wanted: str) -> str:
             f"servers.{server} has a `url`; `hopward mcp run` guards servers with a `command`.",
             advice="Guard it with `hopward mcp serve`: for now both sides use the same transport.",
         )
-    workflow = wanted or settings.workflow
+
+
+def _workflow(guard: Guard, server: str, wanted: str) -> str:
+    """The workflow to open a task of; raises `ConfigError` where nobody says which."""
+    workflow = wanted or guard.settings.servers[server].workflow
     if not workflow:
         raise ConfigError(
             f"servers.{server} names no workflow, so there is no task to open.",

@@ -8,6 +8,7 @@ import logging
 from functools import partial
 
 from hopward import Outcome
+from hopward_mcp.carried import reachable
 from hopward_mcp.endings import MALFORMED, Endings, Failure, failed
 from hopward_mcp.gate import Gate
 from hopward_mcp.jsonrpc import METHOD_NOT_FOUND, REFUSED, Body, Message, MessageError, dump
@@ -97,7 +98,7 @@ class ServerSide:
         method, gate = pending.message.method, self._gate
         result = with_subscription(without_own_meta(result), self._client_id)
         if method in LISTINGS:
-            return filtered(method, result, partial(gate.guard.visible, pending.chain, gate.server))
+            return filtered(method, result, partial(reachable, gate.guard, pending.chain, gate.server))
         return without_tasks(result) if method in ("initialize", "server/discover") else result
 
     def _request(self, message: Message) -> Route:

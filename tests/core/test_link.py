@@ -1,0 +1,386 @@
+"""Links and proofs: honest chains come through exactly; forged, moved and replayed ones are refused."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hopward import link, possession
+from hopward.clock import SECOND
+from hopward.commitment import opened_digest
+from hopward.constraint import Range
+from hopward.errors import TokenError
+from hopward.jose import sign
+from hopward.jwk import SigningKey
+from hopward.link import Linked, Links
+from hopward.model import Budget, Capability, Hop, Task, plain
+from hopward.possession import Holders, about
+from hopward.testing.clock import NOON, FixedClock
+from hopward.testing.ledger import MemoryLedger
+from hopward.testing.samples import a_hop, a_task
+
+ISSUER = "https://authority.example"
+PLACE = "https://proxy.example/desk/mcp"
+KEY = SigningKey.generate("ES256")
+KEYS = {KEY.kid: KEY.verification()}
+HOLDERS = Holders()
+READING = Capability(
+    tools=("desk/*",),
+    actions=("read",),
+    sensitivity="internal",
+    destinations=("*",),
+    constraints={"n": (Range(minimum=0, maximum=9),)},
+)
+ROOT = a_task(delegable=(READING,), depth=7, fan_out=3, budget=Budget(calls=50, writes=5))
+ASKED = about("tools/call", {"name": "read", "arguments": {"n": 1}})
+replace: Callable[..., Any] = msgspec.structs.replace
+
+
+def grown(task: Task, names: tuple[str, ...]) -> list[Hop]:
+    """Honest hops from the task's agent along these names."""
+    hops: list[Hop] = []
+    parent: Task | Hop = task
+    for number, name in enumerate(names, 1):
+        hop = a_hop(
+            f"hop_{number}",
+            task=task.id,
+            parent=parent.id if isinstance(parent, Hop) else "",
+            parent_digest=opened_digest(parent),
+            delegator=parent.agent,
+            agent=name,
+            capabilities=(READING,),
+            delegable=(READING,),
+            depth=parent.depth - 1,
+            fan_out=parent.fan_out,
+            budget=Budget(calls=9, writes=1),
+            key=HOLDERS.key(name).kid,
+        )
+        hops.append(hop)
+        parent = hop
+    return hops
+
+
+def written(task: Task, hops: list[Hop], key: SigningKey = KEY) -> list[str]:
+    return list(link.write(task, hops, HOLDERS.key(task.agent).kid, ISSUER, key))
+
+
+def read(links: list[str], now: int = NOON) -> Linked:
+    return link.read(links, KEYS, ISSUER, now)
+
+
+def refusal(links: list[str], now: int = NOON) -> str:
+    with pytest.raises(TokenError) as refused:
+        read(links, now)
+    return refused.value.error
+
+
+def claims_of(token: str) -> dict[str, Any]:
+    from hopward.base64url import decode
+
+    return json.loads(decode(token.split(".")[1]))
+
+
+@pytest.mark.parametrize("depth", range(8))
+def test_an_honest_chain_comes_through_exactly(depth: int) -> None:
+    hops = grown(ROOT, tuple("abcdefg"[:depth]))
+    linked = read(written(ROOT, hops))
+    assert (linked.task, list(linked.hops)) == (ROOT, hops)
+    chain = linked.chain
+    assert chain.actors == ("helper", *"abcdefg"[:depth])
+    assert chain.hops == tuple(hop.id for hop in hops)
+    assert (chain.task, chain.subject) == ("task_1", "alice")
+    assert chain.expires_at == min([ROOT.expires_at, *(hop.expires_at for hop in hops)])
+    assert chain.lineage == (f"key:{KEY.kid}",)
+
+
+def test_more_links_than_a_chain_can_have_and_none_at_all_are_refused() -> None:
+    links = written(ROOT, grown(ROOT, tuple("abcdefg")))
+    assert refusal([*links, links[-1]]) == "chain_broken"
+    assert refusal([]) == "chain_broken"
+
+
+def test_a_link_fits_no_other_chain() -> None:
+    mine, theirs = grown(ROOT, ("a", "b")), grown(replace(ROOT, id="task_2"), ("a", "b"))
+    other = replace(ROOT, id="task_2")
+    x, y = written(ROOT, mine), written(other, theirs)
+    for spliced in (
+        [x[0], y[1]],
+        [y[0], x[1]],
+        [x[0], x[1], y[2]],
+        [x[0], x[2]],
+        [x[0], x[2], x[1]],
+        [x[1], x[2]],
+        [x[0], x[0]],
+        [x[0], x[1], x[1]],
+        [x[2]],
+    ):
+        assert refusal(spliced) == "chain_broken"
+
+
+def test_a_sibling_of_the_parent_is_no_parent() -> None:
+    """The same task and agents, but another hop: its digest is not the one committed to."""
+    first, second = grown(ROOT, ("a", "b"))
+    twin = replace(first, purpose="something else")
+    x, y = written(ROOT, [first, second]), written(ROOT, [twin])
+    assert refusal([x[0], y[1], x[2]]) == "chain_broken"
+
+
+WIDER: dict[str, Callable[[Hop], Hop]] = {
+    "capabilities": lambda hop: replace(hop, capabilities=(replace(READING, actions=("read", "pay")),)),
+    "label": lambda hop: replace(hop, capabilities=(replace(READING, sensitivity="restricted"),)),
+    "tools": lambda hop: replace(hop, capabilities=(replace(READING, tools=("*",)),)),
+    "constraint": lambda hop: replace(hop, capabilities=(replace(READING, constraints={}),)),
+    "argument": lambda hop: replace(
+        hop, capabilities=(replace(READING, constraints={"n": (Range(minimum=0, maximum=10),)}),)
+    ),
+    "delegable": lambda hop: replace(hop, delegable=(replace(READING, constraints={}),)),
+    "depth": lambda hop: replace(hop, depth=hop.depth + 1),
+    "no depth": lambda hop: replace(hop, depth=-1),
+    "fan_out": lambda hop: replace(hop, fan_out=99),
+    "calls": lambda hop: replace(hop, budget=Budget(calls=51, writes=1)),
+    "writes": lambda hop: replace(hop, budget=Budget(calls=9, writes=6)),
+    "negative": lambda hop: replace(hop, budget=Budget(calls=-1, writes=-1)),
+    "expiry": lambda hop: replace(hop, expires_at=ROOT.expires_at + SECOND),
+}
+
+
+@pytest.mark.parametrize("dimension", WIDER)
+def test_a_link_that_exceeds_its_parent_is_refused_although_it_is_signed(
+    dimension: str,
+) -> None:
+    (hop,) = grown(ROOT, ("a",))
+    assert refusal(written(ROOT, [WIDER[dimension](hop)])) == "chain_widened"
+
+
+def test_the_right_to_call_of_the_parent_is_no_right_to_hand_on() -> None:
+    root = replace(ROOT, capabilities=(READING,), delegable=())
+    assert refusal(written(root, grown(root, ("a",)))) == "chain_widened"
+
+
+CHANGED: dict[str, Callable[[Hop], Hop]] = {
+    "task": lambda hop: replace(hop, task="task_2"),
+    "parent": lambda hop: replace(hop, parent="hop_9"),
+    "parent digest": lambda hop: replace(hop, parent_digest="sha-256:" + "0" * 64),
+    "delegator": lambda hop: replace(hop, delegator="b"),
+    "loop": lambda hop: replace(hop, agent="helper"),
+    "older": lambda hop: replace(hop, opened_at=NOON - 1),
+}
+
+
+@pytest.mark.parametrize("what", CHANGED)
+def test_a_link_that_does_not_follow_from_its_parent_is_refused(what: str) -> None:
+    (hop,) = grown(ROOT, ("a",))
+    assert refusal(written(ROOT, [CHANGED[what](hop)])) == "chain_broken"
+
+
+@pytest.mark.parametrize(
+    ("claim", "value"),
+    [
+        ("sub", "mallory"),
+        ("txn", "task_2"),
+        ("jti", "hop_9"),
+        ("act", {"sub": "agent:a"}),
+        ("iat", 1),
+        ("exp", NOON // SECOND + 5),
+        ("cnf", {"jkt": "x"}),
+        ("cnf", {}),
+        ("cnf", "x"),
+        ("cnf", {"jkt": "x", "more": 1}),
+        ("more", 1),
+        ("hop", None),
+        ("hop", {"id": "hop_1"}),
+        ("task", {}),
+    ],
+)
+def test_the_claims_of_a_link_are_those_of_its_hop(claim: str, value: Any) -> None:
+    links = written(ROOT, grown(ROOT, ("a",)))
+    forged = claims_of(links[1]) | {claim: value}
+    assert refusal([links[0], sign(forged, KEY, link.TYPE)]) == "chain_broken"
+
+
+def test_links_of_another_signer_type_issuer_or_time_are_refused() -> None:
+    hops = grown(ROOT, ("a",))
+    foreign = SigningKey.generate("ES256")
+    assert refusal(written(ROOT, hops, foreign)) == "unknown_key"
+    posing = SigningKey(KEY.kid, "ES256", foreign.private)
+    assert refusal(written(ROOT, hops, posing)) == "bad_signature"
+    links = written(ROOT, hops)
+    assert refusal([links[0], sign(claims_of(links[1]), KEY, "at+jwt")]) == "wrong_type"
+    other = claims_of(links[1]) | {"iss": "https://evil.example"}
+    assert refusal([links[0], sign(other, KEY, link.TYPE)]) == "wrong_issuer"
+    assert refusal(links, hops[0].expires_at) == "expired"
+    assert refusal(links, NOON - 2 * SECOND) == "not_yet_valid"
+
+
+@pytest.mark.parametrize("garbage", ["", "x", "a.b.c", "eyJ" * 9000, "\ud800", "é.é.é"])
+def test_garbage_in_place_of_a_link_is_refused(garbage: str) -> None:
+    links = written(ROOT, [])
+    assert refusal([garbage]) in ("malformed", "unsupported_header")
+    assert refusal([links[0], garbage]) in ("malformed", "unsupported_header")
+
+
+def test_a_hop_without_a_holder_never_leaves_the_process() -> None:
+    (hop,) = grown(ROOT, ("a",))
+    with pytest.raises(TokenError, match="no holder"):
+        written(ROOT, [replace(hop, key="")])
+
+
+def test_a_chain_read_before_is_not_read_again_unless_its_time_or_key_is_over() -> None:
+    hops = grown(ROOT, ("a",))
+    links, cache = written(ROOT, hops), Links(ISSUER)
+    first = cache.read(links, KEYS, NOON)
+    assert cache.read(links, KEYS, NOON) is first
+    with pytest.raises(TokenError):
+        cache.read(links, KEYS, hops[0].expires_at)
+    with pytest.raises(TokenError):
+        cache.read(links, {}, NOON)
+    small = Links(ISSUER, size=1)
+    small.read(links, KEYS, NOON)
+    small.read(written(ROOT, []), KEYS, NOON)
+    assert small.read(links, KEYS, NOON) is not first
+
+
+names = st.permutations(list("abcdefg")).flatmap(
+    lambda order: st.integers(0, 7).map(lambda count: tuple(order[:count]))
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(names, st.data())
+def test_no_rearrangement_of_the_links_of_two_chains_is_a_chain(names: tuple[str, ...], data: Any) -> None:
+    x = written(ROOT, grown(ROOT, names))
+    other = replace(ROOT, id="task_2", subject="bob")
+    y = written(other, grown(other, names))
+    picked = data.draw(st.lists(st.sampled_from([*x, *y]), min_size=1, max_size=8))
+    honest = any(picked == chain[: len(picked)] for chain in (x, y))
+    try:
+        read(picked)
+    except TokenError:
+        assert not honest
+    else:
+        assert honest
+
+
+@dataclass
+class Desk:
+    """Where chains are presented: it remembers proofs in a ledger."""
+
+    clock: FixedClock
+
+    def __post_init__(self) -> None:
+        self.ledger = MemoryLedger(self.clock)
+
+    def present(self, links: list[str], agent: str, **changes: str) -> possession.Presentation:
+        place, asked = changes.get("place", PLACE), changes.get("asked", ASKED)
+        return possession.present(links, HOLDERS.key(agent), place, asked, self.clock)
+
+    def refusal(self, presented: possession.Presentation) -> str:
+        linked = read(list(presented.links))
+
+        def once(proof: str, expires_at: int) -> bool:
+            return self.ledger.seen_once("chain_proof", proof, expires_at)
+
+        try:
+            possession.check(presented, linked, PLACE, ASKED, once, self.clock.now())
+        except TokenError as refused:
+            return refused.error
+        return ""
+
+
+@pytest.fixture
+def desk() -> Desk:
+    return Desk(FixedClock())
+
+
+@pytest.fixture
+def links() -> list[str]:
+    return written(ROOT, grown(ROOT, ("a", "b")))
+
+
+def test_the_holder_presents_a_chain_once(desk: Desk, links: list[str]) -> None:
+    presented = desk.present(links, "b")
+    assert desk.refusal(presented) == ""
+    assert desk.refusal(presented) == "replayed"
+    assert desk.refusal(desk.present(links, "b")) == ""
+
+
+@pytest.mark.parametrize("other", ["a", "helper", "c"])
+def test_another_holder_cannot_use_a_link(desk: Desk, links: list[str], other: str) -> None:
+    assert desk.refusal(desk.present(links, other)) == "wrong_holder"
+
+
+def test_a_truncated_chain_is_its_own_holders_alone(desk: Desk, links: list[str]) -> None:
+    """Dropping the last link gives the delegator's chain, which only the delegator can present."""
+    assert desk.refusal(desk.present(links[:-1], "b")) == "wrong_holder"
+    assert desk.refusal(desk.present(links[:-1], "a")) == ""
+
+
+def test_a_proof_is_for_one_place_one_request_and_one_chain(desk: Desk, links: list[str]) -> None:
+    assert desk.refusal(desk.present(links, "b", place=PLACE + "/other")) == "wrong_audience"
+    other = about("tools/call", {"name": "read", "arguments": {"n": 2}})
+    assert desk.refusal(desk.present(links, "b", asked=other)) == "wrong_request"
+    mine = desk.present(links, "b")
+    twin = written(ROOT, grown(ROOT, ("b",)))
+    assert desk.refusal(replace(mine, links=tuple(twin))) == "wrong_request"
+
+
+def test_a_proof_lives_for_a_minute_and_not_before(desk: Desk, links: list[str]) -> None:
+    presented = desk.present(links, "b")
+    desk.clock.advance(60 * SECOND)
+    assert desk.refusal(presented) == "expired"
+    ahead = FixedClock()
+    ahead.advance(6 * SECOND)
+    early = possession.present(links, HOLDERS.key("b"), PLACE, ASKED, ahead)
+    assert Desk(FixedClock()).refusal(early) == "not_yet_valid"
+
+
+@pytest.mark.parametrize("change", [{"exp": 2**32}, {"more": 1}, {"sub": "x"}, {"about": 1}, {"links": ""}])
+def test_a_proof_says_exactly_what_it_must(desk: Desk, links: list[str], change: dict[str, Any]) -> None:
+    presented = desk.present(links, "b")
+    forged = sign(claims_of(presented.proof) | change, HOLDERS.key("b"), possession.TYPE)
+    assert desk.refusal(replace(presented, proof=forged)) in ("bad_claim", "wrong_request")
+    assert desk.refusal(replace(presented, proof=links[0])) != ""
+
+
+def test_a_key_that_claims_to_be_the_holders_is_found_out(desk: Desk, links: list[str]) -> None:
+    presented, mallory = desk.present(links, "b"), SigningKey.generate("EdDSA")
+    key = mallory.public_jwk()
+    for posing in (key, key | {"kid": HOLDERS.key("b").kid}, presented.key | {"x": key["x"]}):
+        signing = SigningKey(posing["kid"], "EdDSA", mallory.private)
+        forged = sign(claims_of(presented.proof), signing, possession.TYPE)
+        assert desk.refusal(replace(presented, key=posing, proof=forged)) == "wrong_holder"
+
+
+def test_a_presentation_is_exactly_its_three_parts(desk: Desk, links: list[str]) -> None:
+    presented = desk.present(links, "b")
+    form = json.loads(msgspec.json.encode(presented))
+    assert possession.read(form) == presented
+    for wrong in (
+        None,
+        [],
+        "x",
+        {},
+        form | {"more": 1},
+        form | {"links": "x"},
+        form | {"links": []},
+        form | {"links": links * 5},
+        form | {"proof": "x" * 5_000_000},
+        form | {"links": ["x" * 5_000_000]},
+        form | {"key": {"a": 1}},
+        form | {"key": {str(n): "x" for n in range(99)}},
+        {key: value for key, value in form.items() if key != "proof"},
+    ):
+        with pytest.raises(TokenError):
+            possession.read(wrong)
+
+
+def test_what_a_task_or_hop_becomes_later_changes_no_link() -> None:
+    hops = grown(ROOT, ("a",))
+    ended = written(replace(ROOT, state="completed"), [replace(hops[0], state="completed")])
+    assert plain(read(ended).task) == plain(ROOT)
+    assert read(ended).hops == tuple(hops)
