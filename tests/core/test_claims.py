@@ -60,6 +60,19 @@ def test_claims_are_read_in_the_models_words() -> None:
     )
 
 
+def test_the_token_of_a_hop_is_held_by_its_agent_and_by_the_one_that_handed_it_on() -> None:
+    may_act = {"iss": CLAIMS["iss"], "sub": "agent:helper"}
+    hops = {"hops": ["hop_" + "1" * 24]}
+    of_hop = read({**CLAIMS, **hops, "may_act": may_act, "act": {"sub": "agent:boss"}}, "kid_1")
+    assert of_hop.of_hop
+    assert of_hop.holders == ("helper", "boss")
+    assert of_hop.described["hops"] == list(of_hop.hops)
+    for other in (CLAIMS, {**CLAIMS, **hops}, {**CLAIMS, "may_act": may_act}):
+        presented = read(other, "kid_1")
+        assert not presented.of_hop
+        assert presented.holders == ("helper",)
+
+
 def test_what_is_written_is_read_back() -> None:
     presented = read(CLAIMS, "kid_1")
     credential = Credential(

@@ -84,8 +84,20 @@ def test_a_signed_text_of_another_type_is_no_access_token(
 
 def test_every_hop_of_a_chain_is_presented_in_order(identifier: Identifier, keys: Keys) -> None:
     nested = {"sub": "agent:second", "act": {"sub": "agent:first"}}
-    text = token(keys, client_id="second", act=nested)
-    assert identifier.identify(text, DESK).actors == ("first", "second")
+    hops = ["hop_" + "1" * 24]
+    chain = identifier.identify(token(keys, client_id="second", act=nested, hops=hops), DESK)
+    assert (chain.actors, chain.hops) == (("first", "second"), tuple(hops))
+
+
+def test_the_token_of_a_hop_calls_nothing(identifier: Identifier, keys: Keys) -> None:
+    may_act = {"iss": ISSUER, "sub": "agent:second"}
+    for client, nested in (
+        ("second", {"sub": "agent:first"}),
+        ("second", {"sub": "agent:second", "act": {"sub": "agent:first"}}),
+    ):
+        text = token(keys, client_id=client, act=nested, may_act=may_act, hops=["hop_" + "1" * 24])
+        with pytest.raises(TokenError, match="not one an agent calls with"):
+            identifier.identify(text, DESK)
 
 
 @pytest.mark.parametrize(

@@ -123,17 +123,22 @@ class Split:
         return list(self.proxy.ledger.rows(asked))
 
 
+def a_split(folder: Path, config: str = CONFIG) -> Split:
+    """Both over one log in an empty folder."""
+    path, clock = folder / "hopward.toml", FixedClock()
+    path.write_text(config)
+    create(folder)
+    authority = Guard.open(path, clock=clock, as_authority=True)
+    signing = KeyRing.open(folder / ".hopward/keys").signing
+    (folder / ".hopward/keys/authority.json").rename(folder / "away.json")
+    proxy = Guard.open(path, clock=clock)
+    (folder / "away.json").rename(folder / ".hopward/keys/authority.json")
+    return Split(proxy, authority, clock, signing)
+
+
 @pytest.fixture
 def split(tmp_path: Path) -> Split:
-    path, clock = tmp_path / "hopward.toml", FixedClock()
-    path.write_text(CONFIG)
-    create(tmp_path)
-    authority = Guard.open(path, clock=clock, as_authority=True)
-    signing = KeyRing.open(tmp_path / ".hopward/keys").signing
-    (tmp_path / ".hopward/keys/authority.json").rename(tmp_path / "away.json")
-    proxy = Guard.open(path, clock=clock)
-    (tmp_path / "away.json").rename(tmp_path / ".hopward/keys/authority.json")
-    return Split(proxy, authority, clock, signing)
+    return a_split(tmp_path)
 
 
 def refused(split: Split, request: TokenRequest, status: int, body: bytes) -> str:
@@ -308,6 +313,7 @@ DETAIL = {
         {"decision": 7},
         {"lineage": None},
         {"lineage": ["token:another"]},
+        {"hops": ["hop_" + "0" * 24]},
         {"authorization_details": None},
         {"authorization_details": []},
         {"authorization_details": [{**DETAIL, "arguments_digest": digest({"ticket": 8})}]},

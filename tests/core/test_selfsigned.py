@@ -2,9 +2,11 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from hopward import selfsigned
+from hopward.base64url import decode
 from hopward.clock import SECOND
 from hopward.errors import TokenError
 from hopward.jose import Expected, sign, unverified_kid, verify
@@ -47,6 +49,22 @@ def test_a_session_token_is_read_back_as_the_task_and_its_subject() -> None:
     assert unverified_kid(token) == KEY.kid
 
 
+def test_a_session_token_names_the_hops_of_its_chain_and_none_where_there_are_none() -> None:
+    hops = ("hop_" + "1" * 24, "hop_" + "2" * 24)
+    handed = msgspec.structs.replace(CHAIN, actors=("helper", "other", "third"), hops=hops)
+    for chain in (CHAIN, handed):
+        token = selfsigned.write(chain, ISSUER, KEY, FixedClock())
+        session = selfsigned.read(token, KEY.verification(), ISSUER, NOON)
+        assert session.hops == session.chain.hops == chain.hops
+        assert b"hops" in decode(token.split(".")[1]) or not chain.hops
+
+
+def test_a_session_token_does_not_outlive_its_chain() -> None:
+    chain = msgspec.structs.replace(CHAIN, expires_at=NOON + 9 * SECOND)
+    token = selfsigned.write(chain, ISSUER, KEY, FixedClock())
+    assert selfsigned.read(token, KEY.verification(), ISSUER, NOON).expires_at == NOON + 9 * SECOND
+
+
 def test_every_session_token_has_an_id_of_its_own() -> None:
     tokens = [selfsigned.write(CHAIN, ISSUER, KEY, FixedClock()) for _ in range(20)]
     assert len({selfsigned.read(one, KEY.verification(), ISSUER, NOON).id for one in tokens}) == 20
@@ -87,6 +105,9 @@ def test_claims_as_they_should_be_are_accepted() -> None:
         ({"act": {"sub": "agent:helper"}}, "bad_claim"),
         ({"scope": "desk/*"}, "bad_claim"),
         ({"nbf": NOW}, "bad_claim"),
+        ({"hops": []}, "bad_claim"),
+        ({"hops": ["hop_1"]}, "bad_claim"),
+        ({"hops": "hop_" + "1" * 24}, "bad_claim"),
         ({"cnf": {"jkt": "x"}}, "bad_claim"),
     ],
 )

@@ -1,5 +1,6 @@
 """The proxy's exchange for a session of its own: the task is looked up, and all twelve checks apply."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,12 @@ from hopward.canonical import digest
 from hopward.chain import entered
 from hopward.claims import CallDetails
 from hopward.clock import SECOND
+from hopward.delegation import extended
 from hopward.errors import ExchangeRefusedError
 from hopward.issuer import Issued
 from hopward.jose import sign
 from hopward.jwk import SigningKey
-from hopward.model import RevocationKind, Task, plain
+from hopward.model import Capability, Hop, RevocationKind, Task, ToolCall, plain
 from hopward.testing.clock import NOON
 from hopward.testing.installation import (
     DESK,
@@ -24,10 +26,13 @@ from hopward.testing.installation import (
     Installation,
     an_installation,
 )
-from hopward.testing.samples import an_agent
+from hopward.testing.samples import NOTE, a_hop, an_agent
 from hopward.wire import SELF_SIGNED_TYPE, ExchangeForm
 
 DETAILS = CallDetails(server="desk", tool="refund", arguments_digest=digest({"amount": 20}), decision="dec_1")
+
+CALL = ToolCall(server="desk", tool="refund", arguments={"amount": 20})
+REFUNDING = Capability(tools=("desk/refund",), actions=("pay",), sensitivity="internal", destinations=("*",))
 
 
 @pytest.fixture
@@ -241,3 +246,73 @@ def test_a_session_of_one_task_gives_nothing_of_another(place: Installation) -> 
         (second.id, "bob", ("other",)),
     ]
     assert claims.act(claims_of[1].actors) == {"sub": "agent:other"}
+
+
+# A chain with hops that no token has presented, such as one that came as signed links.
+
+
+def handed(place: Installation, task: Task, number: int = 1, **changes: Any) -> Hop:
+    """An open hop of the task from helper to other."""
+    hop = a_hop("hop_" + str(number) * 24, task=task.id, capabilities=(REFUNDING,), **changes)
+    place.ledger.record([replace(NOTE, opens=hop)])
+    return hop
+
+
+def test_a_session_speaks_for_the_hops_of_its_chain(place: Installation) -> None:
+    task = place.open_task()
+    hop = handed(place, task)
+    chain = extended(entered(task), hop)
+    token = selfsigned.write(chain, ISSUER, place.keyring.proxy, place.clock)
+    presented = place.issuer.verify(exchanged(place, asked(token)).token)
+    assert (presented.actors, presented.hops) == (("helper", "other"), (hop.id,))
+    planned = place.issuer.plan(CALL, chain, task, place.clock.now())
+    assert (planned.actors, planned.hops, planned.scope) == (
+        presented.actors,
+        presented.hops,
+        "desk/refund",
+    )
+
+
+def test_what_the_hops_of_a_session_may_do_is_looked_up_not_believed(place: Installation) -> None:
+    task = place.open_task()
+    hop = handed(place, task)
+    within = asked(session_token(place, task, hops=[hop.id]))
+    assert exchanged(place, within).scope == ("desk/refund",)
+    for tool in ("read", "method:x/y"):
+        call = CallDetails(server="files", tool=tool, arguments_digest=digest({}))
+        form = asked(
+            session_token(place, task, jti=tool, hops=[hop.id]),
+            target=FILES_UPSTREAM,
+            scope=(f"files/{tool}",),
+            call=call,
+        )
+        assert refused(place, form).startswith("invalid_scope")
+        alone = asked(session_token(place, task), target=FILES_UPSTREAM, scope=form.scope, call=call)
+        assert exchanged(place, alone).scope == (f"files/{tool}",)
+
+
+@pytest.mark.parametrize("end", ["completed", "revoked", "expired", "suspended"])
+def test_a_session_whose_hop_has_ended_gets_nothing(place: Installation, end: str) -> None:
+    task = place.open_task()
+    hop = handed(place, task)
+    if end == "completed":
+        place.ledger.complete_hop(hop.id, NOTE)
+    elif end == "revoked":
+        place.revoke("hop", hop.id)
+    elif end == "suspended":
+        place.put_agent(an_agent("other", state="suspended"))
+    else:
+        place.clock.advance(600 * SECOND)
+    told = refused(place, asked(session_token(place, task, hops=[hop.id])))
+    assert {"expired": "over"}.get(end, end) in told or end in told
+    assert exchanged(place, asked(session_token(place, task))).scope == ("desk/refund",)
+
+
+def test_a_session_names_hops_of_its_own_task_one_after_the_other(place: Installation) -> None:
+    task, another = place.open_task(), place.open_task()
+    first, foreign = handed(place, task), handed(place, another, 2)
+    unknown = "hop_" + "9" * 24
+    wrong = [[unknown], [first.id, unknown], [foreign.id], [first.id, foreign.id], [first.id, first.id]]
+    for number, hops in enumerate(wrong):
+        token = session_token(place, task, jti=f"s{number}", hops=hops)
+        assert refused(place, asked(token)).startswith("invalid_request")

@@ -85,6 +85,17 @@ def test_a_credential_opens_the_call_it_was_minted_for(place: Installation, desk
     assert desk.verify(forged(place), tool="refund", arguments=ARGUMENTS)["jti"] == "tok_forged"
 
 
+def test_a_credential_tells_the_server_everyone_who_handed_the_work_on(
+    place: Installation, desk: CredentialVerifier
+) -> None:
+    nested = {"sub": "agent:other", "act": {"sub": "agent:helper"}}
+    hops = ["hop_" + "1" * 24]
+    claims = desk.verify(forged(place, act=nested, hops=hops), tool="refund", arguments=ARGUMENTS)
+    assert (claims["act"], claims["hops"]) == (nested, hops)
+    for wrong in ([], ["x"], "x"):
+        assert refusal(desk, forged(place, hops=wrong)) == "bad_claim"
+
+
 def test_a_credential_opens_its_call_once(place: Installation, desk: CredentialVerifier) -> None:
     token = minted(place)
     assert desk.verify(token, tool="refund", arguments=ARGUMENTS)
