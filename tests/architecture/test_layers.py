@@ -86,6 +86,8 @@ LATE = {
     ("hopward_mcp.delivery", "keyring"): "optional: only for keys kept in the operating system's keyring",
     ("langchain_hopward.installation", "langchain_hopward.middleware"): "optional: it needs `langchain`",
     ("langchain_hopward.carriage", "mcp"): "optional: only for tools of MCP servers",
+    ("langchain_hopward.connection", "httpx2"): "optional: only for tools of MCP servers over HTTP",
+    ("langchain_hopward.connection", "httpx"): "optional: the same with mcp 1.x",
 }
 """Modules that `import_module` imports when they are needed, and why. No `import` stands in a function."""
 

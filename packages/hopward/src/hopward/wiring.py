@@ -156,6 +156,16 @@ class Guard(_Guard):
         """
         return self._carrier.present(chain, self._endpoint(server), request_digest(method, params))
 
+    def access_token(self, chain: Chain, server: str) -> tuple[str, int]:
+        """An access token (RFC 9068) of a chain of this process for a server's endpoint, and its seconds.
+
+        Raises `HopwardError` where there is none to be had, or the signing key is elsewhere.
+        """
+        if server not in self.settings.servers or not self.signs:
+            raise TokenError(f"No token for {server!r} is minted in this process.", error="wrong_audience")
+        issued = self.issuer.endpoint_token(chain, server, self.ledger)
+        return issued.token, issued.expires_in
+
     def presented(self, value: object, server: str, method: str, params: Mapping[str, Any]) -> Chain:
         """The chain that a request at the endpoint of a server carries; raises `TokenError`.
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from hopward import Chain
 from langchain_hopward.denial import refused
@@ -104,7 +104,8 @@ def _loaded(request: Any, load: Load) -> Any:
     params: dict[str, Any] = data.get("params") or {}
     meta: dict[str, Any] = params.pop("_meta", None) or {}
     value = load.carriage.value(load.chain, data["method"], params)
-    model: Any = type(inner)
-    carrying: Any = model.model_validate({**data, "params": {**params, "_meta": {**meta, CHAIN_KEY: value}}})
+    carrying: Any = cast("Any", type(inner)).model_validate(
+        {**data, "params": {**params, "_meta": {**meta, CHAIN_KEY: value}}}
+    )
     load.sent += 1
     return carrying if inner is request else type(request)(carrying)

@@ -12,6 +12,7 @@ from langchain_core.tracers.context import register_configure_hook
 
 from hopward import ConfigError, Guard
 from langchain_hopward.carriage import Carriage
+from langchain_hopward.connection import connection
 from langchain_hopward.enforcer import Enforcer
 from langchain_hopward.handler import HopwardHandler
 from langchain_hopward.protection import Protection
@@ -93,16 +94,30 @@ class Hopward:
             )
         return TaskScope(self._enforcer, wanted, subject)
 
+    def connections(self, *servers: str) -> dict[str, dict[str, Any]]:
+        """How an MCP client of this program reaches these servers: through the guarded proxy.
+
+            MultiServerMCPClient(hopward.connections("files"))                  # langchain-mcp-adapters
+            MCPAdapter({"mcpServers": hopward.connections("files")})            # langchain.mcp
+
+        A server with a `command` gets a proxy of its own that takes nothing but carried chains; one with a
+        `url` is reached at `hopward mcp serve`. Raises `ConfigError` for anything else.
+        """
+        return {name: connection(self._enforcer, self._behind_proxy(name)) for name in servers}
+
+    def _behind_proxy(self, server: str) -> str:
+        settings = self.guard.settings.servers.get(server)
+        if settings is None or settings.in_process:
+            known = [name for name, one in self.guard.settings.servers.items() if not one.in_process]
+            raise ConfigError(
+                f"There is no MCP server {server!r} behind the proxy.",
+                advice=f"There are: {', '.join(sorted(known)) or 'none'}",
+            )
+        return server
+
     def _carrying(self, server: str) -> Protection:
         if server not in self._carried:
-            settings = self.guard.settings.servers.get(server)
-            if settings is None or settings.in_process:
-                known = [name for name, one in self.guard.settings.servers.items() if not one.in_process]
-                raise ConfigError(
-                    f"There is no MCP server {server!r} behind the proxy.",
-                    advice=f"There are: {', '.join(sorted(known)) or 'none'}",
-                )
-            carriage = Carriage(self._enforcer, server)
+            carriage = Carriage(self._enforcer, self._behind_proxy(server))
             self._carried[server] = Protection(self._enforcer, carriage.body)
         return self._carried[server]
 

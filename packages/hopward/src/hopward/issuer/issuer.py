@@ -204,6 +204,14 @@ class Issuer:
             raise StateError("The subject of a task is never an agent.")
         return issue(lambda: self._entrusted(task, book), self._keys, book)
 
+    def endpoint_token(self, chain: Chain, server: str, book: Book) -> Issued:
+        """The access token of a chain of this process for the proxy's endpoint of a server.
+
+        It says what an exchange over the network would have said. Raises `ExchangeRefusedError` for a chain
+        that has fallen or does not reach the server.
+        """
+        return issue(lambda: self._admitted(chain, server, book), self._keys, book)
+
     def introspect(self, token: str, client: Client, book: Book) -> dict[str, Any]:
         """What an authenticated client may know about a token (RFC 7662): about its own, and those for it.
 
@@ -299,6 +307,24 @@ class Issuer:
             draft = replace(draft, tool=grant.call.tool, decision=grant.call.decision)
             content |= call_claims(grant.call)
         return Prepared(credential, content, draft)
+
+    def _admitted(self, chain: Chain, server: str, book: Book) -> Prepared:
+        now = self.clock.now()
+        found = book.standing(chain)
+        fallen = revocation.why_fallen(found, chain, now)
+        if fallen is not None:
+            raise ExchangeRefusedError(fallen[1])
+        scope = pattern.meet(chain.scope, (f"{server}/*",))
+        if not scope:
+            raise ExchangeRefusedError(f"The chain does not reach {server}.", error="invalid_scope")
+        longest = to_seconds(now) + self._limits.token_seconds
+        ends = from_seconds(min(longest, to_seconds(chain.expires_at)))
+        held = msgspec.structs.replace(chain, scope=scope, issued_at=now, expires_at=ends)
+        audience = endpoint(self._settings, server)
+        credential = for_authority(audience, chain.subject, held, chain.actors)
+        draft = credential_row(credential, chain.actor, found.epoch)
+        draft = replace(draft, server=server, agent=chain.actor, hops=chain.hops)
+        return Prepared(credential, claims.write(credential, self.issuer, chain.actor), draft)
 
     def _identified(self, agent: str, book: Book) -> Prepared:
         now = self.clock.now()
