@@ -1,10 +1,13 @@
 """`hopward policy`"""
 
+from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
 
-from hopward.model import ToolCall
+from hopward.cli.handing import wished
+from hopward.model import Budget, Capability, Narrowing, ToolCall
 from hopward.wiring import Guard
 
 from .shell import Shell
@@ -185,20 +188,107 @@ def test_explain_answers_what_the_guard_would_decide(
     assert (said["name"], said["reason"]) == (decided.name, decided.reason)
 
 
-def test_explain_holds_another_agent_to_the_ceiling_of_the_tasks_own(desk: Shell) -> None:
-    path = desk.folder / "hopward.toml"
-    agent = path.read_text().partition("[agents.assistant]")[2].partition("[servers")[0]
-    narrow = agent.replace('"read", "pay"', '"read"')
-    path.write_text(
-        path.read_text().replace(
-            f"[agents.assistant]{agent}", f"[agents.assistant]{narrow}[agents.other]{agent}"
-        )
+@pytest.fixture
+def office(desk: Shell) -> Iterator[Guard]:
+    """The guard of a desk whose assistant may hand reading on to `helper`."""
+    hands_on(desk)
+    with closing(Guard.open(desk.folder / "hopward.toml")) as opened:
+        yield opened
+
+
+READING = Capability(tools=("desk/*",), actions=("read",), sensitivity="internal", destinations=("desk",))
+WISH = Narrowing(
+    purpose="look", capabilities=(READING,), budget=Budget(calls=1, writes=0), expires_in=60, shared=True
+)
+READ = ToolCall(server="desk", tool="read_ticket", arguments={"ticket": "T1"})
+REFUND = ToolCall(server="desk", tool="refund", arguments={"amount": 20})
+
+
+@pytest.mark.parametrize(
+    ("call", "reason"), [(READ, "permitted"), (REFUND, "outside_hop")], ids=["read", "refund"]
+)
+def test_explain_about_a_hop_answers_what_the_guard_would_decide(
+    desk: Shell, office: Guard, call: ToolCall, reason: str
+) -> None:
+    task = office.open_task("tickets", "ana")
+    helper = office.delegate(office.enter(task.id), "helper", WISH).chain
+    assert helper is not None
+    assert office.authorize(call, helper).verdict.reason == reason
+    words = " ".join(f"{name}={value}" for name, value in call.arguments.items())
+    for who in (f"--hop {helper.hops[0]}", f"--task {task.id} --agent helper"):
+        found = desk(f"policy explain {who} {call.name} {words} --json").json
+        assert found["verdict"]["reason"] == reason
+        assert found["actors"] == ["assistant", "helper"]
+        printed = desk(f"policy explain {who} {call.name} {words}").out
+        assert "assistant > helper" in printed
+        assert helper.hops[0] in printed
+    office.complete_hop(helper)
+    assert desk(f"policy explain --hop {helper.hops[0]} {call.name} --json").json["verdict"]["reason"] == (
+        "hop_completed"
     )
-    task = desk("task open --workflow tickets --json").json["id"]
-    found = desk(f"policy explain --task {task} --agent other desk/refund amount=20 --json").json
-    assert found["verdict"]["reason"] == "over_ceiling"
-    found = desk("policy explain --agent other desk/refund amount=20 --json").json
-    assert found["verdict"]["name"] == "permit"
+
+
+def test_explain_about_a_task_asks_for_the_hop_of_another_agent(desk: Shell, office: Guard) -> None:
+    task = office.open_task("tickets", "ana")
+    refused = desk.fails(f"policy explain --task {task.id} --agent helper desk/read_ticket")
+    assert "There is no hop to agent 'helper'" in refused.err
+    assert "There is no hop" in desk.fails("policy explain --hop hop_0 desk/read_ticket").err
+
+
+def test_explain_about_a_hop_takes_no_other_agent(desk: Shell, office: Guard) -> None:
+    helper = office.delegate(office.enter(office.open_task("tickets", "ana").id), "helper", WISH).chain
+    assert helper is not None
+    refused = desk.fails(f"policy explain --hop {helper.hops[0]} --agent assistant desk/refund", status=2)
+    assert "leave out --agent" in refused.err
+
+
+@pytest.mark.parametrize(
+    ("policy", "words", "reason"),
+    [
+        ("", "", "permitted"),
+        ("", "actions=pay", "nothing_delegated"),
+        ("", "expires_in=0", "narrowing_invalid"),
+        ("", "calls=1 writes=2", "narrowing_invalid"),
+        ("forbid (principal, action, resource);", "", "forbidden"),
+        ('@step_up("ops") forbid (principal, action, resource);', "", "approval_required"),
+    ],
+)
+def test_explain_about_handing_on_answers_what_the_guard_would_decide(
+    desk: Shell, office: Guard, policy: str, words: str, reason: str
+) -> None:
+    desk.write("policies/more.cedar", policy)
+    task = office.open_task("tickets", "ana")
+    asked = wished(words.split())
+    with closing(Guard.open(desk.folder / "hopward.toml")) as guard:
+        verdict = guard.delegate(guard.enter(task.id), "helper", asked).decision.verdict
+    assert verdict.reason == reason
+    for who in (f"--task {task.id}", "--agent assistant"):
+        found = desk(f"policy explain {who} delegate:helper {words} --json").json
+        assert (found["verdict"]["name"], found["verdict"]["reason"]) == (verdict.name, reason)
+
+
+def test_explain_about_handing_on_tells_what_would_be_left_of_it(desk: Shell, office: Guard) -> None:
+    task = office.open_task("tickets", "ana").id
+    rows = office.ledger.head()[0]
+    printed = desk(f"policy explain --task {task} delegate:helper purpose=look calls=3 shared=true").out
+    assert "look; 600 seconds" in printed
+    assert "3 calls, 0 of them writes, shared" in printed
+    assert "may call  read; with desk/*; up to internal; at desk" in printed
+    assert "hand-on-within-task" in printed
+    assert "more policies cannot be about such a hop." in printed
+    assert "permit (permitted)" in printed
+    assert office.ledger.head()[0] == rows
+
+
+def test_explain_about_handing_on_knows_who_is_suspended_and_what_is_over(desk: Shell, office: Guard) -> None:
+    task = office.open_task("tickets", "ana").id
+    desk("agent suspend helper --why x")
+    question = f"policy explain --task {task} delegate:helper --json"
+    assert desk(question).json["verdict"]["reason"] == "agent_suspended"
+    desk("agent resume helper --why x")
+    assert desk(question).json["verdict"]["reason"] == "permitted"
+    desk(f"task complete {task}")
+    assert desk(question).json["verdict"]["reason"] == "task_completed"
 
 
 def test_explain_says_when_the_task_no_longer_counts(desk: Shell) -> None:
@@ -222,7 +312,12 @@ def test_explain_names_the_tool_that_may_have_been_meant(desk: Shell) -> None:
 @pytest.mark.parametrize(
     ("line", "told"),
     [
-        ("desk/refund", "--agent NAME, or --task TASK"),
+        ("desk/refund", "--agent NAME, --task TASK or --hop HOP"),
+        ("delegate:assistant", "--agent NAME, --task TASK or --hop HOP"),
+        ("--agent assistant delegate:assistant calls", "Write NAME=VALUE"),
+        ("--agent assistant delegate:assistant call=3", "unknown field `call`"),
+        ("--agent assistant delegate:assistant calls=many", "Expected `int`"),
+        ("--agent assistant delegate:assistant actions=raed", "Invalid enum value"),
         ("--agent assistant refund", "does not name a tool"),
         ("--agent assistant desk/refund amount", "is no argument"),
     ],
@@ -232,7 +327,8 @@ def test_explain_says_what_is_wrong_with_the_question(desk: Shell, line: str, to
 
 
 def test_explain_names_an_unknown_agent(desk: Shell) -> None:
-    assert "Registered agents: assistant" in desk.fails("policy explain --agent nobody desk/refund").err
+    for question in ("--agent nobody desk/refund", "--agent assistant delegate:nobody"):
+        assert "Registered agents: assistant" in desk.fails(f"policy explain {question}").err
 
 
 @pytest.mark.parametrize(

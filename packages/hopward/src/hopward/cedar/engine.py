@@ -20,7 +20,6 @@ from hopward.cedar.reading import Schemas, holds_for_hops, read_policies, read_s
 from hopward.cedar.request import (
     CHAIN,
     Entity,
-    Handover,
     Request,
     agent_entity,
     asked_of,
@@ -147,13 +146,14 @@ class CedarEngine:
         `facts` are the delegator's: `actors` end with it. A `permit` counts only if its scope names the
         action `delegate`; a `forbid` that names no action counts unless it asks about a tool.
         """
-        about, view = Handover(hop, delegator, receiver), self._handing
+        view = self._handing
 
         def sliced(approved: bool) -> _Slice:
             key = ("", view.known(delegator.id), view.known(receiver.id), approved)
             return self._slice(key, lambda: self.in_question_of_hop(delegator.id, receiver.id))
 
-        return self._judged(self._asking_hop(about, facts), sliced, f"handing work to {receiver.id}")
+        ask = self._asking_hop(hop, delegator, receiver, facts)
+        return self._judged(ask, sliced, f"handing work to {receiver.id}")
 
     def could_permit(self, tool: Tool) -> bool:
         """False only if no call of this tool can be permitted, whatever the facts."""
@@ -199,7 +199,7 @@ class CedarEngine:
         """The verdict on handing on, and what each policy did about it on its own."""
         verdict = self.evaluate_hop(hop, delegator, receiver, facts)
         policies = self.in_question_of_hop(delegator.id, receiver.id)
-        return self._explained(verdict, policies, self._asking_hop(Handover(hop, delegator, receiver), facts))
+        return self._explained(verdict, policies, self._asking_hop(hop, delegator, receiver, facts))
 
     def _explained(self, verdict: Verdict, policies: tuple[Policy, ...], ask: _Ask | None) -> Explanation:
         steps = () if ask is None else tuple(_step(policy, ask(_sliced((policy,)))) for policy in policies)
@@ -209,7 +209,7 @@ class CedarEngine:
         """The verdict on a request put to `sliced(False)`; `sliced(True)` lacks what an approval lifts."""
         answer = ask(sliced(False))
         if answer.errors:
-            return self._unevaluated(answer)
+            return self._unevaluated(answer, what)
         if answer.permits:
             ids = _ids(answer.matched)
             sentence = f"Permitted by policy {', '.join(ids)}."
@@ -249,10 +249,10 @@ class CedarEngine:
             request, policies, lambda: self._entities_of(view, tool, agent), view.schema
         )
 
-    def _asking_hop(self, about: Handover, facts: Facts) -> _Ask:
-        request = hop_request(about, facts, self.tools)
+    def _asking_hop(self, hop: Hop, delegator: Agent, receiver: Agent, facts: Facts) -> _Ask:
+        request = hop_request(hop, delegator, receiver, facts, self.tools)
         schema = self._handing.schema
-        agents = [agent_entity(agent) for agent in (about.delegator, about.receiver)]
+        agents = [agent_entity(agent) for agent in (delegator, receiver)]
         return lambda policies: _asked(request, policies, lambda: _loaded(agents, schema), schema)
 
     def _entities_of(self, view: _View, tool: Tool, agent: Agent) -> Entities:
@@ -273,11 +273,11 @@ class CedarEngine:
     def _deny(self, reason: str, sentence: str, ids: tuple[str, ...] = ()) -> Verdict:
         return self._verdict("deny", reason, sentence, ids)
 
-    def _unevaluated(self, answer: _Answer) -> Verdict:
+    def _unevaluated(self, answer: _Answer, what: str) -> Verdict:
         return Verdict(
             name="deny",
             reason="policy_error",
-            sentence="The policies could not be evaluated for this call, so it is refused.",
+            sentence=f"The policies could not be evaluated for {what}, so it is refused.",
             policies=_ids(answer.matched),
             errors=answer.errors,
             policy_set=self.policy_set,

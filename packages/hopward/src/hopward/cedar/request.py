@@ -6,7 +6,6 @@ chain, go in only where a policy asks about them: Cedar reads each of them anew 
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeAlias, cast
 
 from hopward.cedar.schema import IllTyped, context_arguments, handed
@@ -76,22 +75,13 @@ def call_request(
     }
 
 
-@dataclass(frozen=True, slots=True)
-class Handover:
-    """Who would hand on what to whom."""
-
-    hop: Hop
-    delegator: Agent
-    receiver: Agent
-
-
-def hop_request(about: Handover, facts: Facts, tools: Sequence[Tool]) -> Request:
-    """The request about a delegation; `tools` are all that are classified."""
-    carried = handed(about.hop, tools)
+def hop_request(hop: Hop, delegator: Agent, receiver: Agent, facts: Facts, tools: Sequence[Tool]) -> Request:
+    """The request about handing on what a hop would carry; `tools` are all that are classified."""
+    carried = handed(hop, tools)
     return {
-        "principal": {"type": AGENT, "id": about.delegator.id},
+        "principal": {"type": AGENT, "id": delegator.id},
         "action": {"type": ACTION, "id": DELEGATE},
-        "resource": {"type": AGENT, "id": about.receiver.id},
+        "resource": {"type": AGENT, "id": receiver.id},
         "context": json.dumps({"handed": carried, **_circumstances(facts), **_chain(facts, CHAIN)}),
     }
 

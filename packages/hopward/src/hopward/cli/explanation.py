@@ -1,32 +1,25 @@
 """What would be decided about a call, and why, as a value and for people. Nothing is called or logged."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from hopward import capability
+from hopward.bounds import bounds, facts_of, outside
 from hopward.canonical import JSON
-from hopward.cedar import CedarEngine, Step
+from hopward.cedar import CedarEngine, Explanation, Step
 from hopward.classification import Classifications
 from hopward.cli.harmless import harmless
+from hopward.cli.moment import Moment
 from hopward.cli.output import show_fields, show_table, tell
 from hopward.errors import ConfigError
-from hopward.model import Agent, Task, Tool, ToolCall, Usage, plain
+from hopward.model import Agent, Tool, ToolCall, plain
 from hopward.policy import nearest
 from hopward.record import Facts
 
-_PLENTY = 1_000
-
-
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """A task as it stands: what it has used, why it no longer counts (None if it does), its own agent."""
-
-    task: Task
-    used: Usage
-    fallen: tuple[str, str] | None
-    agent: Agent | None
+PLENTY = 1_000
+"""Of calls, where no task says how many are left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +36,7 @@ class Question:
     near: str
 
 
-def asked(words: Sequence[str], tools: Sequence[Tool], agent: Agent, moment: Moment | None) -> Question:
+def typed(words: Sequence[str], tools: Sequence[Tool], agent: Agent, moment: Moment | None) -> Question:
     """The question as typed: `SERVER/TOOL`, then `NAME=VALUE` words; else raises `ConfigError`."""
     name, *arguments = words
     server, slash, simple = name.partition("/")
@@ -61,61 +54,93 @@ def explained(engine: CedarEngine, question: Question, standing: str) -> dict[st
     `standing` is what is said about the agent's own; the verdict does not go by it.
     """
     call, tool, agent, moment = question.call, question.tool, question.agent, question.moment
-    answer: dict[str, Any] = {
-        "call": plain(call),
-        "agent": agent.id,
-        "standing": standing,
-        "task": moment.task.id if moment else "",
-    }
-    if moment is not None and moment.fallen is not None:
-        answer["fallen"] = moment.fallen[1]
+    answer: dict[str, Any] = {"call": plain(call), "agent": agent.id, **place(moment, standing)}
+    fallen = moment.fallen if moment else None
     if tool is None:
         told = f"{call.name} is not classified{question.near}"
-        return {**answer, "verdict": _deny(*(_fallen(moment) or ("tool_unclassified", told)))}
-    found = engine.explain(call, tool, agent, _facts(agent, moment))
-    # As the guard does: the task's own agent is in the chain too, and bounds what it hands on.
-    chain = (agent, *([moment.agent] if moment and moment.agent else []))
-    ceiling = next(filter(None, (capability.explain_any(one.ceiling, call, tool) for one in chain)), "")
-    outside = capability.explain_any(moment.task.capabilities, call, tool) if moment else ""
-    first = (
-        _fallen(moment)
-        or (("outside_task", outside) if outside else None)
-        or (("over_ceiling", ceiling) if ceiling else None)
-    )
+        return {**answer, "verdict": deny(*(fallen or ("tool_unclassified", told)))}
+    if moment is None:
+        limits = {"over_ceiling": capability.explain_any(agent.ceiling, call, tool)}
+        refusal = next(((reason, told) for reason, told in limits.items() if told), None)
+        facts = _facts(agent)
+    else:
+        limits = dict(_limits(call, tool, moment))
+        refusal = outside(call, tool, moment.chain, moment.task, moment.standing)
+        facts = facts_of(moment.task, moment.chain, moment.standing)
+    found = engine.explain(call, tool, agent, facts)
+    first = fallen or refusal
     return {
         **answer,
         "classification": plain(tool),
-        "outside_task": outside,
-        "over_ceiling": ceiling,
-        "policies": [_step(step) for step in found.steps],
-        "policies_aside": found.aside,
-        "verdict": _deny(*first) if first else plain(found.verdict),
+        **limits,
+        **policies(found),
+        "verdict": deny(*first) if first else plain(found.verdict),
     }
+
+
+def place(moment: Moment | None, standing: str) -> dict[str, Any]:
+    """Where the question is asked from, as part of an answer."""
+    answer: dict[str, Any] = {"standing": standing, "task": moment.task.id if moment else ""}
+    if moment is not None and moment.chain.hops:
+        answer |= {"actors": list(moment.chain.actors), "hops": list(moment.chain.hops)}
+    if moment is not None and moment.fallen is not None:
+        answer["fallen"] = moment.fallen[1]
+    return answer
+
+
+def policies(found: Explanation) -> dict[str, Any]:
+    """What each policy did, as part of an answer."""
+    return {"policies": [_step(step) for step in found.steps], "policies_aside": found.aside}
+
+
+def _limits(call: ToolCall, tool: Tool, moment: Moment) -> Iterator[tuple[str, str]]:
+    """Each kind of bound, and why a call lies outside the first that it does not lie within, or ""."""
+    told: dict[str, str] = {}
+    for bound in bounds(moment.task, moment.chain, moment.standing):
+        why = capability.explain_any(bound.capabilities, call, tool)
+        told[bound.reason] = told.get(bound.reason, "") or (bound.told + why if why else "")
+    yield from told.items()
+
+
+_LIMITS = {
+    "outside_task": "task",
+    "outside_hop": "hop",
+    "over_ceiling": "ceiling",
+    "outside_delegable": "handed on",
+    "over_delegable": "hands on",
+}
+"""What each kind of bound is called before people, in the order it is shown."""
 
 
 def show_explained(answer: dict[str, Any]) -> None:
     """The answer for people."""
-    call, verdict = answer["call"], answer["verdict"]
-    tool = answer.get("classification")
+    call, tool = answer["call"], answer.get("classification")
     fields = [
         ("call", f"{call['server']}/{call['tool']} {json.dumps(call['arguments'], ensure_ascii=False)}")
     ]
-    fields += [("agent", answer["agent"]), ("standing", answer["standing"])]
+    fields += [("agent", " > ".join(answer.get("actors", [answer["agent"]])))]
+    fields += [("standing", answer["standing"])]
     if tool is not None:
         labels = f"{tool['action']}, {tool['sensitivity']}, {tool['integrity']}, at {tool['destination']}"
         fields.append(("classified", labels))
-        if answer["task"]:
-            fields.append(("task", f"{answer['task']}: {answer['outside_task'] or 'covers the call'}"))
-        fields.append(("ceiling", answer["over_ceiling"] or "covers the call"))
+        whose = {"outside_task": f"{answer['task']}: ", "outside_hop": f"{answer.get('hops', [''])[-1]}: "}
+        for reason, name in _LIMITS.items():
+            if reason in answer:
+                fields.append((name, whose.get(reason, "") + (answer[reason] or "covers the call")))
     show_fields(fields)
-    steps = answer.get("policies", [])
+    show_judged(answer, "such a call")
+
+
+def show_judged(answer: dict[str, Any], what: str) -> None:
+    """The policies and the verdict of an answer, for people."""
+    verdict, steps = answer["verdict"], answer.get("policies", [])
     if steps:
         show_table(
             ["policy", "effect", "result", "where", "reason"],
             [[step["policy"], step["effect"], step["result"], step["where"], _why(step)] for step in steps],
         )
     if answer.get("policies_aside"):
-        tell(f"{answer['policies_aside']} more policies cannot be about such a call.")
+        tell(f"{answer['policies_aside']} more policies cannot be about {what}.")
     tell(f"{verdict['name']} ({verdict['reason']}): {harmless(verdict['sentence'])}")
 
 
@@ -135,34 +160,20 @@ def _argument(word: str, tool: Tool | None) -> tuple[str, JSON]:
         return name, text
 
 
-def _facts(agent: Agent, moment: Moment | None) -> Facts:
-    if moment is None:
-        return Facts(
-            subject="subject",
-            task="task",
-            purpose=agent.purpose,
-            workflow="",
-            actors=(agent.id,),
-            calls_left=_PLENTY,
-            writes_left=_PLENTY,
-        )
-    task, used = moment.task, moment.used
+def _facts(agent: Agent) -> Facts:
     return Facts(
-        subject=task.subject,
-        task=task.id,
-        purpose=task.purpose,
-        workflow=task.workflow,
-        actors=tuple(dict.fromkeys((task.agent, agent.id))),
-        calls_left=task.budget.calls - used.calls,
-        writes_left=task.budget.writes - used.writes,
+        subject="subject",
+        task="task",
+        purpose=agent.purpose,
+        workflow="",
+        actors=(agent.id,),
+        calls_left=PLENTY,
+        writes_left=PLENTY,
     )
 
 
-def _fallen(moment: Moment | None) -> tuple[str, str] | None:
-    return moment.fallen if moment else None
-
-
-def _deny(reason: str, sentence: str) -> dict[str, str]:
+def deny(reason: str, sentence: str) -> dict[str, str]:
+    """A refusal as the verdict of an answer."""
     return {"name": "deny", "reason": reason, "sentence": sentence}
 
 

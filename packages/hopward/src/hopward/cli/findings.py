@@ -13,13 +13,13 @@ from typing import Literal, TypeAlias
 
 from hopward import capability
 from hopward.classification import classified
+from hopward.cli.moment import configured
 from hopward.clock import SystemClock
 from hopward.config import read_settings
 from hopward.errors import ConfigError, HopwardError
 from hopward.exchange import clients_of, targets_of
 from hopward.keys import AUTHORITY, KeyRing
 from hopward.ledger import SqliteLedger
-from hopward.model import Agent
 from hopward.policies import load_engine, read_cases, run_cases
 from hopward.policy import nearest
 from hopward.project import schema_is_current
@@ -156,7 +156,7 @@ def _policies(settings: Settings) -> Iterator[Finding]:
     tools = classified(settings.servers)
     try:
         engine = load_engine(settings.policies, tools)
-        results = run_cases(engine, read_cases(settings.policies), _agents(settings))
+        results = run_cases(engine, read_cases(settings.policies), configured(settings))
     except ConfigError as error:
         yield from _refused("policies", error)
         return
@@ -176,20 +176,6 @@ def _policies(settings: Settings) -> Iterator[Finding]:
     if not schema_is_current(settings, engine.schema):
         told = "policies/schema.cedarschema, which editors read, is out of date."
         yield Finding("note", "policies", told, "hopward policy check --write-schema")
-
-
-def _agents(settings: Settings) -> dict[str, Agent]:
-    return {
-        name: Agent(
-            id=name,
-            owner=one.owner,
-            purpose=one.purpose,
-            state="active",
-            ceiling=one.ceiling,
-            delegable=one.delegable,
-        )
-        for name, one in settings.agents.items()
-    }
 
 
 def _servers(settings: Settings) -> Iterator[Finding]:

@@ -8,9 +8,10 @@ import click
 import msgspec
 
 from hopward.cedar import CedarEngine
-from hopward.chain import entered
 from hopward.classification import classified
-from hopward.cli.explanation import Moment, asked, explained, show_explained
+from hopward.cli.explanation import explained, show_explained, typed
+from hopward.cli.handing import HopQuestion, explained_hop, receiver_of, show_explained_hop, wished
+from hopward.cli.moment import Place, configured, find_moment
 from hopward.cli.output import hint, show_json, show_table, tell
 from hopward.cli.session import Session
 from hopward.cli.wording import standing_line
@@ -22,7 +23,6 @@ from hopward.model import Agent, Tool
 from hopward.policies import load_engine, read_cases, run_cases
 from hopward.policy import Policy
 from hopward.project import schema_is_current, write_schema
-from hopward.revocation import why_fallen
 from hopward.settings import Settings
 
 
@@ -41,20 +41,6 @@ def _load(session: Session) -> _Loaded:
 
 def _about_calls_alone(engine: CedarEngine, policy: Policy) -> bool:
     return policy.effect == "forbid" and policy.actions is None and engine.about(policy) == "calls"
-
-
-def _agents(settings: Settings) -> dict[str, Agent]:
-    return {
-        name: Agent(
-            id=name,
-            owner=one.owner,
-            purpose=one.purpose,
-            state="active",
-            ceiling=one.ceiling,
-            delegable=one.delegable,
-        )
-        for name, one in settings.agents.items()
-    }
 
 
 @click.group()
@@ -119,7 +105,7 @@ def check(session: Session, rewrite: bool, as_json: bool) -> None:
 def test(session: Session, as_json: bool) -> None:
     """Run the test cases in policies/tests/*.toml. Exit status 1 if one fails."""
     loaded = _load(session)
-    results = run_cases(loaded.engine, read_cases(loaded.settings.policies), _agents(loaded.settings))
+    results = run_cases(loaded.engine, read_cases(loaded.settings.policies), configured(loaded.settings))
     if as_json:
         for result in results:
             written = result.written
@@ -145,48 +131,48 @@ def test(session: Session, as_json: bool) -> None:
 
 
 @policy.command("explain")
-@click.argument("tool", metavar="SERVER/TOOL")
-@click.argument("arguments", metavar="[NAME=VALUE]...", nargs=-1)
-@click.option("--agent", help="The agent that would call.  [default: the task's agent]")
-@click.option("--task", "task_id", help="Ask about this task, as it stands now.")
+@click.argument("subject", metavar="SERVER/TOOL | delegate:AGENT")
+@click.argument("words", metavar="[NAME=VALUE]...", nargs=-1)
+@click.option("--agent", default="", help="The agent that would act.  [default: the task's agent]")
+@click.option("--task", "task_id", default="", help="Ask about this task, as it stands now.")
+@click.option("--hop", "hop_id", default="", help="Ask about this hop, as it stands now.")
 @click.option("--json", "as_json", is_flag=True, help="Print the explanation as JSON.")
 @click.pass_obj
-def explain(
-    session: Session,
-    tool: str,
-    arguments: tuple[str, ...],
-    agent: str | None,
-    task_id: str | None,
-    as_json: bool,
-) -> None:
-    """Say what would be decided about a call, and why: nothing is called, nothing is logged.
+def explain(session: Session, subject: str, words: tuple[str, ...], **asked: str | bool) -> None:
+    """Say what would be decided about a call, or about handing on work, and why.
 
-    Values are what the tool's classification says they are, and JSON otherwise: amount=20, tags='["a"]'.
+    Nothing is called or handed on, nothing is logged. Values are what the tool's classification says they
+    are, and JSON otherwise: amount=20, tags='["a"]'. What is handed on is told by purpose, tools, actions,
+    destinations (each a list: a,b), sensitivity, calls, writes, expires_in, shared and depth.
     """
+    at = Place(str(asked["task_id"]), str(asked["hop_id"]), str(asked["agent"]), receiver_of(subject))
     loaded = _load(session)
-    moment = _moment(loaded.settings, task_id) if task_id is not None else None
-    name = agent if agent is not None else (moment.task.agent if moment else "")
+    moment = find_moment(loaded.settings, at) if at.task or at.hop else None
+    name = moment.chain.actor if moment else at.agent
+    if at.agent not in ("", name):
+        raise click.UsageError(f"The hop is that of agent {name}: leave out --agent.")
     if not name:
-        raise click.UsageError("Say who would call: --agent NAME, or --task TASK.")
-    found = _agents(loaded.settings).get(name)
-    if found is None:
-        known = ", ".join(sorted(loaded.settings.agents)) or "none"
-        raise NotFoundError(f"There is no agent {name!r}.", advice=f"Registered agents: {known}")
-    question = asked((tool, *arguments), loaded.tools, found, moment)
-    answer = explained(loaded.engine, question, _standing(loaded.settings, name))
-    if as_json:
+        raise click.UsageError("Say who would act: --agent NAME, --task TASK or --hop HOP.")
+    agent, standing = _agent(loaded.settings, name), _standing(loaded.settings, name)
+    if at.to:
+        receiver = _agent(loaded.settings, at.to)
+        answer = explained_hop(loaded.engine, HopQuestion(agent, receiver, wished(words), moment), standing)
+        show = show_explained_hop
+    else:
+        question = typed((subject, *words), loaded.tools, agent, moment)
+        answer, show = explained(loaded.engine, question, standing), show_explained
+    if asked["as_json"]:
         show_json(answer)
     else:
-        show_explained(answer)
+        show(answer)
 
 
-def _moment(settings: Settings, task_id: str) -> Moment:
-    clock = SystemClock()
-    with closing(SqliteLedger.open(settings.log_file, clock=clock)) as ledger:
-        task = ledger.task(task_id)
-        chain = entered(task)
-        fallen = why_fallen(ledger.standing(chain), chain, clock.now())
-        return Moment(task, ledger.usage(task_id), fallen, _agents(settings).get(task.agent))
+def _agent(settings: Settings, name: str) -> Agent:
+    found = configured(settings).get(name)
+    if found is None:
+        known = ", ".join(sorted(settings.agents)) or "none"
+        raise NotFoundError(f"There is no agent {name!r}.", advice=f"Registered agents: {known}")
+    return found
 
 
 def _standing(settings: Settings, name: str) -> str:

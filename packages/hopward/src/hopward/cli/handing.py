@@ -1,0 +1,170 @@
+"""What would be decided about handing on work, and why, as a value and for people. Nothing is handed on."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from hopward.bounds import facts_of
+from hopward.cedar import CedarEngine
+from hopward.chain import entered
+from hopward.cli.explanation import PLENTY, deny, place, policies, show_judged
+from hopward.cli.moment import Moment
+from hopward.cli.output import show_fields
+from hopward.cli.wording import capability_lines
+from hopward.clock import SECOND
+from hopward.delegation import Handing, narrowed, unfit
+from hopward.errors import ConfigError
+from hopward.evaluation import DELEGATE
+from hopward.model import (
+    ACTIONS,
+    MOST_ACTORS,
+    Action,
+    Agent,
+    Budget,
+    Capability,
+    Hop,
+    Narrowing,
+    Sensitivity,
+    Task,
+    Usage,
+    Value,
+    plain,
+)
+from hopward.record import Standing
+
+
+class _Wish(Value, frozen=True):
+    """What the words after `delegate:AGENT` may say: without them, all that may be handed on."""
+
+    purpose: str = "purpose"
+    tools: tuple[str, ...] = ("*",)
+    actions: tuple[Action, ...] = ACTIONS
+    sensitivity: Sensitivity = "restricted"
+    destinations: tuple[str, ...] = ("*",)
+    calls: int = 1
+    writes: int = 0
+    expires_in: int = 600
+    shared: bool = False
+    depth: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class HopQuestion:
+    """What an agent might hand on to another, in a task or without one."""
+
+    delegator: Agent
+    receiver: Agent
+    asked: Narrowing
+    moment: Moment | None
+
+
+def receiver_of(name: str) -> str:
+    """The agent of `delegate:AGENT`; empty for what names a tool."""
+    return name.removeprefix(DELEGATE) if name.startswith(DELEGATE) else ""
+
+
+def wished(words: Sequence[str]) -> Narrowing:
+    """What `NAME=VALUE` words ask for; raises `ConfigError` for a word that asks for nothing."""
+    given = dict(_word(word) for word in words)
+    try:
+        wish = msgspec.convert(given, _Wish)
+    except msgspec.ValidationError as error:
+        known = ", ".join(_Wish.__struct_fields__)
+        raise ConfigError(f"This cannot be handed on: {error}", advice=f"Known: {known}") from None
+    wanted = Capability(
+        tools=wish.tools, actions=wish.actions, sensitivity=wish.sensitivity, destinations=wish.destinations
+    )
+    return Narrowing(
+        purpose=wish.purpose,
+        capabilities=(wanted,),
+        budget=Budget(calls=wish.calls, writes=wish.writes),
+        expires_in=wish.expires_in,
+        shared=wish.shared,
+        delegable=(wanted,) if wish.depth > 0 else (),
+        depth=wish.depth,
+        fan_out=1 if wish.depth > 0 else 0,
+    )
+
+
+_LISTS = frozenset({"tools", "actions", "destinations"})
+
+
+def _word(word: str) -> tuple[str, Any]:
+    name, equals, text = word.partition("=")
+    if not equals or not name:
+        raise ConfigError(f"{word!r} says nothing of what is handed on.", advice="Write NAME=VALUE.")
+    if name in _LISTS:
+        return name, text.split(",")
+    if name in ("purpose", "sensitivity"):
+        return name, text
+    try:
+        return name, json.loads(text)
+    except ValueError:
+        return name, text
+
+
+def explained_hop(engine: CedarEngine, question: HopQuestion, standing: str) -> dict[str, Any]:
+    """The answer as plain JSON: what would be handed on, what each policy does, and the verdict.
+
+    Whether budget and fan-out have room for it is not looked at.
+    """
+    delegator, receiver = question.delegator, question.receiver
+    answer: dict[str, Any] = {
+        "delegate": receiver.id,
+        "agent": delegator.id,
+        **place(question.moment, standing),
+    }
+    at = question.moment or _unbounded(delegator, receiver)
+    handing = Handing(at.chain, receiver.id, question.asked)
+    hop = at.fallen or unfit(handing, at.task, at.standing) or narrowed(handing, at.task, at.standing, at.at)
+    if not isinstance(hop, Hop):
+        return {**answer, "verdict": deny(*hop)}
+    # The policies are told of the agents as configured, and of the chain as it stands.
+    found = engine.explain_hop(hop, delegator, receiver, facts_of(at.task, at.chain, at.standing))
+    return {**answer, "handed": plain(hop), **policies(found), "verdict": plain(found.verdict)}
+
+
+def show_explained_hop(answer: dict[str, Any]) -> None:
+    """The answer for people."""
+    fields = [
+        ("delegate", answer["delegate"]),
+        ("agent", " > ".join(answer.get("actors", [answer["agent"]]))),
+    ]
+    fields.append(("standing", answer["standing"]))
+    if answer["task"]:
+        fields.append(("task", answer["task"]))
+    if "handed" in answer:
+        hop = msgspec.convert(answer["handed"], Hop)
+        seconds = (hop.expires_at - hop.opened_at) // SECOND
+        whose = "shared" if hop.shared else "set aside"
+        fields.append(("for", f"{hop.purpose}; {seconds} seconds"))
+        fields.append(("budget", f"{hop.budget.calls} calls, {hop.budget.writes} of them writes, {whose}"))
+        fields += [("may call", line) for line in capability_lines(hop.capabilities)]
+        fields += [("may hand on", line) for line in capability_lines(hop.delegable)]
+    show_fields(fields)
+    show_judged(answer, "such a hop")
+
+
+def _unbounded(delegator: Agent, receiver: Agent) -> Moment:
+    """A task that lets the delegator hand on all that it may ever hand on."""
+    task = Task(
+        id="task",
+        subject="subject",
+        agent=delegator.id,
+        purpose=delegator.purpose,
+        workflow="",
+        capabilities=(),
+        budget=Budget(calls=PLENTY, writes=PLENTY),
+        opened_at=0,
+        expires_at=10**9 * SECOND,
+        state="open",
+        delegable=delegator.delegable,
+        depth=MOST_ACTORS - 1,
+        fan_out=1,
+    )
+    agents = {agent.id: agent for agent in (delegator, receiver)}
+    standing = Standing(epoch=0, task=task, usage=Usage(calls=0, writes=0), agents=agents, revocations=())
+    return Moment(task, entered(task), standing, None, 0)

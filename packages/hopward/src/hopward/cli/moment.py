@@ -1,0 +1,106 @@
+"""A chain of a task as it stands now, for questions about what would be decided. Nothing is written."""
+
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass, replace
+
+from msgspec import structs
+
+from hopward.chain import entered
+from hopward.clock import Instant, SystemClock
+from hopward.delegation import Refusal, extended, together
+from hopward.errors import NotFoundError
+from hopward.ledger import SqliteLedger
+from hopward.model import Agent, Chain, Hop, Task
+from hopward.record import Standing
+from hopward.revocation import why_fallen
+from hopward.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A chain, all it stands on, and why it no longer counts (None if it does).
+
+    Agents are as `hopward.toml` has them now, in the state that the ledger has them in.
+    """
+
+    task: Task
+    chain: Chain
+    standing: Standing
+    fallen: Refusal | None
+    at: Instant
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Whose question it is: a task's own agent, or one that holds a hop of it. Empty means not said.
+
+    `to` is the agent that work would be handed to.
+    """
+
+    task: str
+    hop: str = ""
+    agent: str = ""
+    to: str = ""
+
+
+def configured(settings: Settings) -> dict[str, Agent]:
+    """The agents of `hopward.toml`, as if all were active."""
+    return {
+        name: Agent(
+            id=name,
+            owner=one.owner,
+            purpose=one.purpose,
+            state="active",
+            ceiling=one.ceiling,
+            delegable=one.delegable,
+        )
+        for name, one in settings.agents.items()
+    }
+
+
+def find_moment(settings: Settings, place: Place) -> Moment:
+    """The chain at a place, as of now. Raises `NotFoundError` where there is no such task or hop."""
+    clock = SystemClock()
+    with closing(SqliteLedger.open(settings.log_file, clock=clock)) as ledger:
+        task = ledger.task(place.task or ledger.hop(place.hop).task)
+        chain = _chain(task, {hop.id: hop for hop in ledger.hops(task.id)}, place)
+        standing = ledger.standing(together(chain, place.to) if place.to else chain)
+        now = clock.now()
+    agents = configured(settings)
+    missing = [name for name in chain.actors if name not in agents]
+    fallen = why_fallen(standing, chain, now)
+    if missing:
+        fallen = ("agent_unregistered", f"Agent {', '.join(missing)} is not registered.")
+    return Moment(task, chain, replace(standing, agents=_in_state(agents, standing.agents)), fallen, now)
+
+
+def _in_state(agents: Mapping[str, Agent], known: Mapping[str, Agent]) -> dict[str, Agent]:
+    states = {name: agent.state for name, agent in known.items()}
+    return {
+        **known,
+        **{name: structs.replace(one, state=states.get(name, one.state)) for name, one in agents.items()},
+    }
+
+
+def _chain(task: Task, hops: Mapping[str, Hop], place: Place) -> Chain:
+    if not place.hop and place.agent in ("", task.agent):
+        return entered(task)
+    held = [
+        hop for hop in hops.values() if hop.id == place.hop or (not place.hop and hop.agent == place.agent)
+    ]
+    if not held:
+        what = f"hop {place.hop}" if place.hop else f"hop to agent {place.agent!r}"
+        raise NotFoundError(
+            f"There is no {what} in task {task.id}.",
+            advice="Ask without --task about what the policies alone say.",
+        )
+    # The one opened last, and one that still counts before those that are completed.
+    last = max(held, key=lambda hop: (hop.state == "open", hop.opened_at))
+    path = [last]
+    while path[-1].parent:
+        path.append(hops[path[-1].parent])
+    chain = entered(task)
+    for hop in reversed(path):
+        chain = extended(chain, hop)
+    return chain
