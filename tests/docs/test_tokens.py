@@ -2,15 +2,31 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from hopward import selfsigned
 from hopward.base64url import decode
 from hopward.chain import entered
 from hopward.claims import CallDetails
+from hopward.delegation import extended
 from hopward.exchange import PROXY
-from hopward.testing.installation import DESK, DESK_UPSTREAM, an_installation
+from hopward.issuer.handing import Handed
+from hopward.issuer.minting import issue
+from hopward.model import Chain, Task
+from hopward.testing.clock import NOON
+from hopward.testing.installation import (
+    DESK,
+    DESK_UPSTREAM,
+    EVERYTHING,
+    ISSUER,
+    Installation,
+    an_installation,
+)
+from hopward.testing.samples import NOTE, a_hop
 from hopward.wire import ExchangeForm
 
 from .markdown import cells, page
@@ -29,17 +45,28 @@ def of(token: str) -> dict[str, Any]:
     return json.loads(decode(token.split(".")[1]))
 
 
+def handed_on(place: Installation, task: Task) -> Chain:
+    """The chain of an agent that was handed work, with everything that a chain can have."""
+    hop = a_hop("hop_" + "1" * 24, task=task.id, capabilities=(EVERYTHING,))
+    place.ledger.record([replace(NOTE, opens=hop)])
+    return msgspec.structs.replace(extended(entered(task), hop), lineage=("token:tok_0",))
+
+
 def test_the_page_names_the_claims_of_every_kind_of_token(tmp_path: Path) -> None:
     place = an_installation(tmp_path)
     issuer, ledger = place.issuer, place.ledger
-    task = issuer.task_token(place.open_task(), ledger).token
-    agent = issuer.agent_token("helper", ledger).token
-    form = ExchangeForm(subject_token=task, actor_token=agent, target=DESK)
-    access = issuer.exchange(form, issuer.clients["helper"], ledger).token
+    opened = place.open_task()
+    task = issuer.task_token(opened, ledger).token
+    chain = handed_on(place, opened)
+    hop = issue(lambda: Handed(chain, "dec_1").prepared(ISSUER, ledger, NOON), place.keyring, ledger).token
+    agent = issuer.agent_token("other", ledger).token
+    form = ExchangeForm(subject_token=hop, actor_token=agent, target=DESK)
+    access = issuer.exchange(form, issuer.clients["other"], ledger).token
     form = ExchangeForm(subject_token=access, target=DESK_UPSTREAM, scope=("desk/refund",), call=CALL)
     credential = issuer.exchange(form, issuer.clients[PROXY], ledger).token
-    session = selfsigned.write(entered(place.open_task()), issuer.issuer, place.keyring.proxy, place.clock)
+    session = selfsigned.write(chain, issuer.issuer, place.keyring.proxy, place.clock)
     tokens = {"credential": credential, "access": access, "task": task, "agent": agent, "session": session}
+    tokens["hop"] = hop
     assert {kind: set(on_the_page(kind)) for kind in tokens} == {k: set(of(t)) for k, t in tokens.items()}
     ledger.close()
 
