@@ -489,7 +489,8 @@ def test_the_policies_of_the_published_page_do_what_it_says() -> None:
         server="support_desk", name="refund", action="pay", arguments={"amount": "decimal"}, **labels
     )
     engine = CedarEngine({"page.cedar": ALL + "\n".join(blocks)}, [refund])
-    assert [policy.id for policy in engine.policies] == ["all", "billing-only-reads", "large-refund"]
+    ids = ["all", "billing-only-reads", "large-refund", "only-the-payer-pays"]
+    assert [policy.id for policy in engine.policies] == ids
     case = Case(name="", agent="bot", tool="support_desk/refund", expect="permit", arguments={"amount": 50})
     larger = Case(
         name="", agent="bot", tool="support_desk/refund", expect="step-up", arguments={"amount": 51}

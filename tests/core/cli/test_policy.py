@@ -271,8 +271,8 @@ def test_explain_about_handing_on_tells_what_would_be_left_of_it(desk: Shell, of
     task = office.open_task("tickets", "ana").id
     rows = office.ledger.head()[0]
     printed = desk(f"policy explain --task {task} delegate:helper purpose=look calls=3 shared=true").out
-    assert "look; 600 seconds" in printed
-    assert "3 calls, 0 of them writes, shared" in printed
+    assert "purpose   look" in printed
+    assert "3 calls, 0 of them writes, shared, for 600 seconds" in printed
     assert "may call  read; with desk/*; up to internal; at desk" in printed
     assert "hand-on-within-task" in printed
     assert "more policies cannot be about such a hop." in printed

@@ -39,7 +39,7 @@ from hopward.record import Standing
 class _Wish(Value, frozen=True):
     """What the words after `delegate:AGENT` may say: without them, all that may be handed on."""
 
-    purpose: str = "purpose"
+    purpose: str = "work"
     tools: tuple[str, ...] = ("*",)
     actions: tuple[Action, ...] = ACTIONS
     sensitivity: Sensitivity = "restricted"
@@ -140,8 +140,8 @@ def show_explained_hop(answer: dict[str, Any]) -> None:
         hop = msgspec.convert(answer["handed"], Hop)
         seconds = (hop.expires_at - hop.opened_at) // SECOND
         whose = "shared" if hop.shared else "set aside"
-        fields.append(("for", f"{hop.purpose}; {seconds} seconds"))
-        fields.append(("budget", f"{hop.budget.calls} calls, {hop.budget.writes} of them writes, {whose}"))
+        spent = f"{hop.budget.calls} calls, {hop.budget.writes} of them writes"
+        fields += [("purpose", hop.purpose), ("budget", f"{spent}, {whose}, for {seconds} seconds")]
         fields += [("may call", line) for line in capability_lines(hop.capabilities)]
         fields += [("may hand on", line) for line in capability_lines(hop.delegable)]
     show_fields(fields)

@@ -57,7 +57,7 @@ class CaseHop(Value, frozen=True):
     """What the agent of a case hands on, and to whom: the fields of `Narrowing`, each with a default."""
 
     to: str
-    purpose: str = "purpose"
+    purpose: str = "work"
     capabilities: tuple[Capability, ...] = ()
     delegable: tuple[Capability, ...] = ()
     depth: int = 0
