@@ -201,6 +201,25 @@ def test_a_forbid_about_one_tool_is_not_dodged_by_a_prefix(tools: tuple[str, ...
             assert asked(permit() + forbid, harmless).name == "permit"
 
 
+@pytest.mark.parametrize(
+    "condition",
+    [
+        'context.handed["\\u{74}ools"].contains("desk/pay")',
+        '(if context.depth > 0 then context else context).handed.tools.contains("desk/pay")',
+        '(if context.depth > 0 then context.handed else context.handed).tools.contains("desk/pay")',
+        "[context.handed].containsAny([context.handed]) && "
+        '{".": context}["."].handed.tools.contains("desk/pay")',
+        '!(["desk/read", "desk/ask"].containsAll(context.handed.tools))',
+    ],
+)
+def test_what_a_prefix_reaches_is_told_however_a_policy_asks(condition: str) -> None:
+    everything = msgspec.structs.replace(PAYING, tools=("desk/*",))
+    hop = msgspec.structs.replace(HOP, capabilities=(everything,), delegable=())
+    forbid = f"forbid (principal, {DELEGATE}, resource) when {{ {condition} }};"
+    assert asked(permit() + forbid, hop).reason == "forbidden"
+    assert asked(permit(condition), hop).name == "permit"
+
+
 def test_a_permit_that_lists_tools_does_not_hold_for_a_prefix() -> None:
     """What a prefix reaches today is not what it reaches once one more tool is classified."""
     listed = permit('["desk/read", "desk/ask", "desk/pay"].containsAll(context.handed.tools)')

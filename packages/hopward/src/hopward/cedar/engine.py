@@ -19,6 +19,7 @@ from hopward.canonical import digest
 from hopward.cedar.reading import Schemas, holds_for_hops, read_policies, read_schema
 from hopward.cedar.request import (
     CHAIN,
+    REACHED,
     Entity,
     Request,
     agent_entity,
@@ -111,9 +112,8 @@ class CedarEngine:
         self.schema = schema_text(self.tools)
         schemas = Schemas(read_schema(schema_text(self.tools, hops=False)), read_schema(schema_text([])))
         self.policies = read_policies(policy_text_by_file, self.tools, schemas)
-        self._handing = _view(
-            schemas.hops, [one for one in self.policies if holds_for_hops(one, schemas.hops)]
-        )
+        about_hops = [policy for policy in self.policies if holds_for_hops(policy, schemas.hops)]
+        self._handing = _view(schemas.hops, about_hops, REACHED)
         self.policy_set = digest({"files": dict(policy_text_by_file), "schema": self.schema})
         self._known = {tool.full_name: tool for tool in self.tools}
         # What follows only remembers: an entry lost or made twice by two threads is the same entry.
@@ -250,7 +250,8 @@ class CedarEngine:
         )
 
     def _asking_hop(self, hop: Hop, delegator: Agent, receiver: Agent, facts: Facts) -> _Ask:
-        request = hop_request(hop, delegator, receiver, facts, self.tools)
+        tools = self.tools if self._handing.asked & REACHED else ()
+        request = hop_request(hop, delegator, receiver, facts, tools)
         schema = self._handing.schema
         agents = [agent_entity(agent) for agent in (delegator, receiver)]
         return lambda policies: _asked(request, policies, lambda: _loaded(agents, schema), schema)
@@ -300,10 +301,11 @@ def _loaded(entities: list[Entity], schema: Schema) -> Entities:
     return Entities.from_json_str(json.dumps(entities), schema)  # pyright: ignore[reportUnknownMemberType]
 
 
-def _view(schema: Schema, policies: Sequence[Policy], arguments: frozenset[str] = frozenset()) -> _View:
+def _view(schema: Schema, policies: Sequence[Policy], attributes: frozenset[str]) -> _View:
+    """`attributes` are what some policy may ask about, beside the chain."""
     scopes = (scope for policy in policies for scope in (policy.agents, policy.resources))
     named = frozenset(name for scope in scopes for _, name in scope or ())
-    return _View(schema, tuple(policies), named, asked_of(policies, arguments | CHAIN))
+    return _View(schema, tuple(policies), named, asked_of(policies, attributes | CHAIN))
 
 
 def _sliced(policies: tuple[Policy, ...]) -> _Slice:

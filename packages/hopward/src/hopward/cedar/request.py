@@ -23,15 +23,18 @@ BETWEEN = " > "
 CHAIN = frozenset({"path", "hop_purpose", "hops"})
 """What of the chain is told only where a policy asks about it."""
 
+REACHED = frozenset({"tools", "destinations"})
+"""What of a hop is looked up among the classified tools only where a policy asks about it."""
+
 _CONTEXT = {"Var": "context"}
-_RECORDS = (_CONTEXT, {".": {"left": _CONTEXT, "attr": "arguments"}})
+_RECORDS = (_CONTEXT, *({".": {"left": _CONTEXT, "attr": record}} for record in ("arguments", "handed")))
 
 
 def asked_of(policies: Iterable[Policy], every: frozenset[str]) -> frozenset[str]:
     """Which of `every` attribute the conditions of these policies can ask about, and perhaps more.
 
-    That is each that stands anywhere in them as a text, and all where one of them takes `context` or
-    `context.arguments` as a whole.
+    That is each that stands anywhere in them as a text, and all where one of them takes `context` or a
+    record in it as a whole.
     """
     names: set[str] = set()
     # A stack, because conditions may nest deeper than Python calls. True: an attribute of it is asked for.
@@ -76,7 +79,7 @@ def call_request(
 
 
 def hop_request(hop: Hop, delegator: Agent, receiver: Agent, facts: Facts, tools: Sequence[Tool]) -> Request:
-    """The request about handing on what a hop would carry; `tools` are all that are classified."""
+    """The request about handing on what a hop would carry; `tools` are those that it may be said to reach."""
     carried = handed(hop, tools)
     return {
         "principal": {"type": AGENT, "id": delegator.id},
