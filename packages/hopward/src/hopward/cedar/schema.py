@@ -43,6 +43,9 @@ namespace Hopward {{
     destination: String,
   }};
 
+  // One agent was handed work by the one before it; position 1 is the first that was.
+  type Hop = {{position: Long, agent: String, purpose: String}};
+
   // The action classes. Every tool's own action is a member of one of them.
   action {classes} appliesTo {{
     principal: Agent,
@@ -57,7 +60,7 @@ namespace Hopward {{
       actors: Set<String>,   // every agent of the chain, in no order
       path: String,          // the same in order: "supervisor > researcher"
       hop_purpose: String,   // what the agent acting now was handed work for; at depth 0 the task's purpose
-      hops: Set<{{position: Long, agent: String, purpose: String}}>,  // position 1 received the first hop
+      hops: Set<Hop>,        // every hop that led to the agent acting now
       calls_left: Long,      // of the budget that counts, before this call
       writes_left: Long,     // likewise, of calls that do more than read
     }},
@@ -81,8 +84,7 @@ _DELEGATE = """
         depth: Long,
       },
       subject: String, task: String, purpose: String, workflow: String, depth: Long, actors: Set<String>,
-      path: String, hop_purpose: String,
-      hops: Set<{position: Long, agent: String, purpose: String}>,
+      path: String, hop_purpose: String, hops: Set<Hop>,
       calls_left: Long, writes_left: Long,
     },
   };
@@ -95,8 +97,7 @@ _TOOL = """\
     context: {{
       arguments: {{{arguments}}},
       subject: String, task: String, purpose: String, workflow: String, depth: Long, actors: Set<String>,
-      path{may}: String, hop_purpose{may}: String,
-      hops{may}: Set<{{position: Long, agent: String, purpose: String}}>,
+      path{may}: String, hop_purpose{may}: String, hops{may}: Set<Hop>,
       calls_left: Long, writes_left: Long,
     }},
   }};
