@@ -170,6 +170,16 @@ def test_a_policy_that_asks_about_handing_on_is_told_to_name_it(text: str) -> No
     assert problem.endswith(NAMES_IT)
 
 
+def test_an_argument_may_be_called_like_what_is_handed_on() -> None:
+    odd = msgspec.structs.replace(READ, arguments={"handed": "string", "delegate": "string"})
+    for name in odd.arguments:
+        text = f'forbid (principal, action, resource) when {{ context.arguments.{name} == "x" }};'
+        with pytest.raises(ConfigError) as refused:
+            CedarEngine({"a.cedar": text}, [odd])
+        assert all(NAMES_IT not in problem for problem in refused.value.problems)
+        assert any(f"context.arguments has {name}" in problem for problem in refused.value.problems)
+
+
 def test_a_mistake_in_a_policy_about_handing_on_is_told_with_its_line() -> None:
     text = permit() + "\n" + permit('context.handed.tools.contains("desk/raed")').replace("when", "\nwhen")
     with pytest.raises(ConfigError) as refused:
@@ -210,10 +220,13 @@ def test_a_forbid_about_one_tool_is_not_dodged_by_a_prefix(tools: tuple[str, ...
         "[context.handed].containsAny([context.handed]) && "
         '{".": context}["."].handed.tools.contains("desk/pay")',
         '!(["desk/read", "desk/ask"].containsAll(context.handed.tools))',
+        'context.handed == {purpose: "read ticket 7", tools: ["desk/*", "desk/pay", "desk/read", "desk/ask"],'
+        'destinations: ["bank", "desk"], actions: ["pay", "read"], sensitivity: "restricted", calls: 3, '
+        "writes: 2, shared: false, seconds: 600, delegable: false, depth: 1}",
     ],
 )
 def test_what_a_prefix_reaches_is_told_however_a_policy_asks(condition: str) -> None:
-    everything = msgspec.structs.replace(PAYING, tools=("desk/*",))
+    everything = msgspec.structs.replace(PAYING, tools=("desk/*",), destinations=("bank", "desk"))
     hop = msgspec.structs.replace(HOP, capabilities=(everything,), delegable=())
     forbid = f"forbid (principal, {DELEGATE}, resource) when {{ {condition} }};"
     assert asked(permit() + forbid, hop).reason == "forbidden"
@@ -228,6 +241,18 @@ def test_a_permit_that_lists_tools_does_not_hold_for_a_prefix() -> None:
     assert asked(listed, hop).name == "permit"
     wide = msgspec.structs.replace(reading, tools=("desk/*",))
     assert asked(listed, msgspec.structs.replace(hop, capabilities=(wide,))).reason == "no_policy"
+
+
+def test_one_of_a_family_of_tools_may_be_asked_for() -> None:
+    family = msgspec.structs.replace(ASK, name="resource:ticket://*")
+    one = msgspec.structs.replace(ASKING, tools=("desk/resource:ticket://7",))
+    hop = msgspec.structs.replace(HOP, capabilities=(one,), delegable=())
+    for name in ("desk/resource:ticket://7", "desk/resource:ticket://*"):
+        engine = CedarEngine({"a.cedar": permit(f'context.handed.tools.contains("{name}")')}, [family])
+        assert engine.evaluate_hop(HOP, HELPER, OTHER, FACTS).reason == "no_policy"
+        assert engine.evaluate_hop(hop, HELPER, OTHER, FACTS).name == "permit"
+    with pytest.raises(ConfigError):
+        CedarEngine({"a.cedar": permit('context.handed.tools.contains("desk/resource:x://7")')}, [family])
 
 
 def test_a_policy_may_ask_for_a_prefix_as_it_is_written() -> None:
@@ -282,14 +307,13 @@ def test_one_engine_answers_for_each_pair_of_agents_on_its_own() -> None:
         'when { principal.owner == "x" };'
         f'@step_up("ops") forbid (principal, {DELEGATE}, resource == Hopward::Agent::"bank");'
     )
-    engine = CedarEngine({"a.cedar": text}, TOOLS)
-    other, bank = an_agent("other", owner="x"), an_agent("bank")
-    for _ in range(2):
+    agents = (HELPER, an_agent("other", owner="x"), an_agent("bank"))
+    pairs = [(one, two) for one in agents for two in agents if one is not two]
+    for asked_first in (pairs, pairs[::-1]):
+        engine = CedarEngine({"a.cedar": text}, TOOLS)
         verdicts = {
             (one.id, two.id): engine.evaluate_hop(HOP, one, two, FACTS).name
-            for one in (HELPER, other, bank)
-            for two in (HELPER, other, bank)
-            if one is not two
+            for one, two in (*asked_first, *pairs)
         }
         assert verdicts == {
             ("helper", "other"): "permit",
@@ -304,14 +328,16 @@ def test_one_engine_answers_for_each_pair_of_agents_on_its_own() -> None:
 def test_handing_on_is_put_to_its_own_policies_only() -> None:
     """So that the cost of a decision does not grow with the set."""
     others = "".join(
-        f'permit (principal == Hopward::Agent::"a{n}", {DELEGATE}, resource == Hopward::Agent::"b{n}");'
+        f'permit (principal == Hopward::Agent::"a{n}", {DELEGATE}, resource);'
+        f'permit (principal, {DELEGATE}, resource == Hopward::Agent::"b{n}");'
         f'forbid (principal, action in Hopward::Action::"read", resource) when {{ context.depth > {n} }};'
         for n in range(100)
     )
     engine = CedarEngine({"a.cedar": permit() + others}, TOOLS)
-    assert len(engine.policies) == 201
+    assert len(engine.policies) == 301
     assert [policy.id for policy in engine.in_question_of_hop("helper", "other")] == ["a.cedar#1"]
-    assert len(engine.in_question_of_hop("a7", "b7")) == 2
+    assert len(engine.in_question_of_hop("a7", "b7")) == 3
+    assert len(engine.in_question_of_hop("a7", "other")) == 2
     assert engine.evaluate_hop(HOP, HELPER, OTHER, FACTS).policies == ("a.cedar#1",)
 
 

@@ -170,6 +170,7 @@ def _located(statement: Statement, message: str) -> tuple[int, str]:
 _PREFIX = re.compile(r"^for policy `policy\d+`, ")
 _WHERE = re.compile(r" in context for Hopward::Action::\"(?:[^\"\\]|\\.)*\"")
 _UNASKED = "unable to guarantee safety of access to optional attribute"
+_ABOUT_HOPS = ("attribute `handed`", f'unrecognized action `{ACTION}::"{DELEGATE}"`')
 _NOWHERE = "unable to find an applicable action given the policy scope constraints"
 
 
@@ -237,7 +238,7 @@ def _scoped_to_agent(policy: Policy, message: str) -> bool:
 
 def _hint(policy: Policy, message: str, tools: Sequence[Tool]) -> str:
     name = next(iter(names_in(message)), "").strip('"')
-    if not delegates(policy) and (name in ("handed", DELEGATE) or _scoped_to_agent(policy, message)):
+    if not delegates(policy) and (message.startswith(_ABOUT_HOPS) or _scoped_to_agent(policy, message)):
         return NAME_IT
     declared = {argument for tool in tools for argument in tool.arguments}
     if message.startswith(_UNASKED):
