@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from langchain_core.tracers import context
 
+from hopward.clock import Clock
+
 from . import office as offices
 from .office import ASKED, Office
 from .till import Till, install
@@ -37,15 +39,15 @@ def till(installed: Path, tmp_path: Path) -> Iterator[Till]:
 
 
 @pytest.fixture
-def open_office(tmp_path: Path) -> Iterator[Callable[[str], Office]]:
-    """Offices with the given hops."""
+def open_office(tmp_path: Path) -> Iterator[Callable[..., Office]]:
+    """Offices with the given hops; one that other processes take part in needs the `SystemClock`."""
     opened: list[Office] = []
 
-    def made(hops: str) -> Office:
+    def made(hops: str, clock: Clock | None = None) -> Office:
         folder = tmp_path / f"office{len(opened)}"
         folder.mkdir()
         offices.install(folder, hops)
-        opened.append(Office(folder))
+        opened.append(Office(folder, clock))
         return opened[-1]
 
     yield made

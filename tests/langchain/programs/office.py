@@ -8,6 +8,7 @@ from typing import Any
 from langchain_core.tools import BaseTool, StructuredTool
 
 from hopward import Guard
+from hopward.clock import Clock
 from hopward.model import Task
 from hopward.project import create
 from hopward.record import Row
@@ -140,9 +141,9 @@ def install(folder: Path, hops: str) -> None:
 class Office:
     """The tools, what they have done, and the guard of it all."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, clock: Clock | None = None) -> None:
         self.folder = folder
-        self.clock = FixedClock()
+        self.clock = clock or FixedClock()
         self.guard = Guard.open(folder / "hopward.toml", clock=self.clock)
         self.hopward = Hopward(self.guard)
         self.paid: list[int] = []

@@ -145,6 +145,8 @@ def outcome_draft(decision: Decision, outcome: Outcome, at: Instant) -> Draft:
 def refusal_draft(server: str, reason: str, sentence: str, chain: Chain | None, at: Instant) -> Draft:
     """The row of a caller or message turned away before any decision."""
     record: dict[str, Any] = {"sentence": sentence}
+    if chain is not None and not chain.actors:
+        chain = None
     if chain is not None:
         record["chain"] = plain(chain)
     return Draft(

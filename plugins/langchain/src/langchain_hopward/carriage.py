@@ -15,21 +15,23 @@ from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
 from hopward import Chain
-from langchain_hopward.denial import refused
+from langchain_hopward.denial import AuthorizationDenied, refused
 from langchain_hopward.enforcer import Enforcer
 
 CHAIN_KEY: Final = "dev.hopward/chain"
+DECISION_KEY: Final = "dev.hopward/decision"
 _NOT_CARRIED = "Its chain could not be sent with it: its MCP client does not go through mcp.ClientSession."
 _MARK = "__hopward_carries__"
 
 
 @dataclass(slots=True)
 class Load:
-    """The chain that the requests of one tool call carry, and how many did."""
+    """The chain that the requests of one tool call carry, how many did, and the proxy's refusal of one."""
 
     carriage: "Carriage"
     chain: Chain
-    sent: int = field(default=0)
+    sent: int = 0
+    refused: AuthorizationDenied | None = None
 
 
 _load: ContextVar[Load | None] = ContextVar("hopward_load", default=None)
@@ -55,9 +57,16 @@ class Carriage:
         try:
             result = Result()
             yield result
+        except Exception:
+            # However the client tells of a refusal, it is one.
+            if load.refused is not None:
+                raise load.refused from None
+            raise
         finally:
             with suppress(ValueError):
                 _load.reset(token)
+        if load.refused is not None:
+            raise load.refused
         if not load.sent:
             raise refused(name, "chain_not_carried", _NOT_CARRIED)
 
@@ -89,12 +98,27 @@ def _fit() -> None:
     @functools.wraps(original)
     async def send_request(self: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
         load = _load.get()
-        if load is not None:
-            request = _loaded(request, load)
-        return await original(self, request, *args, **kwargs)
+        if load is None:
+            return await original(self, request, *args, **kwargs)
+        answer = await original(self, _loaded(request, load), *args, **kwargs)
+        load.refused = _refusal(answer, load.carriage.server)
+        return answer
 
     setattr(send_request, _MARK, True)
     session.send_request = send_request
+
+
+def _refusal(answer: Any, server: str) -> AuthorizationDenied | None:
+    """The refusal that an answer of the proxy is; no server behind it can write such an answer."""
+    meta: Any = getattr(answer, "meta", None) or {}
+    data: Any = cast("dict[str, Any]", meta).get(DECISION_KEY) if isinstance(meta, dict) else None
+    if not isinstance(data, dict):
+        return None
+    told = {str(key): str(value) for key, value in cast("dict[Any, Any]", data).items()}
+    texts: list[Any] = [getattr(part, "text", "") for part in getattr(answer, "content", ())]
+    message = " ".join(text for text in texts if isinstance(text, str))
+    reason, decision = told.get("reason", ""), told.get("id", "")
+    return AuthorizationDenied(message, tool=server, reason=reason, decision=decision)
 
 
 def _loaded(request: Any, load: Load) -> Any:

@@ -1,0 +1,207 @@
+"""MCP tools behind the guarded proxy: each call carries its agent's chain, into the same task and log."""
+
+import asyncio
+import json
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langchain.agents import create_agent
+from langchain_core.tools import BaseTool, StructuredTool
+
+from hopward import ConfigError
+from hopward.clock import SystemClock
+from langchain_hopward import AuthorizationDenied
+
+from . import office as offices
+from .office import ASKED, LOOKING, PAYING, USER, Office, calls, scripted
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    from langchain.mcp import MCPAdapter
+
+NOTES = '{ tools = ["notes/*"], actions = ["read"], sensitivity = "internal", destinations = ["archive"] }'
+SERVER = """
+[servers.notes]
+command = [{python}, {script}, {received}]
+resource = "urn:example:notes"
+credential = {{ by = "meta" }}
+
+[servers.notes.tools.read_note]
+action = "read"
+sensitivity = "internal"
+integrity = "trusted"
+destination = "archive"
+arguments = {{ note = "string" }}
+"""
+
+
+@pytest.fixture
+def received(tmp_path: Path) -> Path:
+    return tmp_path / "received.jsonl"
+
+
+@pytest.fixture
+def library(open_office: Callable[..., Office], received: Path, monkeypatch: pytest.MonkeyPatch) -> Office:
+    """An office whose researcher may read notes behind the proxy; the boss and the payer may not."""
+    ours = offices.CONFIG.replace(
+        f"delegable = [{LOOKING}, {PAYING}]", f"delegable = [{LOOKING}, {PAYING}, {NOTES}]"
+    )
+    ours = ours.replace(f"    {PAYING},\n]", f"    {PAYING},\n    {NOTES},\n]")
+    mine = f'purpose = "Looks things up"\nceiling = [{LOOKING}'
+    ours = ours.replace(mine, f"{mine}, {NOTES}")
+    monkeypatch.setattr(offices, "CONFIG", ours)
+    script = Path(__file__).with_name("notes_server.py")
+    server = SERVER.format(
+        python=json.dumps(sys.executable), script=json.dumps(str(script)), received=json.dumps(str(received))
+    )
+    hops = ASKED.replace(
+        f'purpose = "researcher does its part"\ncapabilities = [{LOOKING}]',
+        f'purpose = "researcher does its part"\ncapabilities = [{LOOKING}, {NOTES}]',
+    )
+    made = open_office(server + hops, SystemClock())
+    made.hopward.install()
+    return made
+
+
+def adapter(office: Office) -> Any:
+    connection = office.hopward.connections("notes")["notes"]
+    return MCPAdapter({"mcpServers": {"notes": {key: connection[key] for key in ("command", "args")}}})
+
+
+async def noted(office: Office, notes: Any) -> list[BaseTool]:
+    """The tools of the notes server, as guarded copies that carry their chain."""
+    return office.hopward.protect(await notes.list_tools(), server="notes")
+
+
+def at_server(received: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in received.read_text().splitlines()] if received.exists() else []
+
+
+def ask(office: Office, name: str, body: Callable[[], Any]) -> BaseTool:
+    return office.hopward.protect(
+        [StructuredTool.from_function(coroutine=body, name=name, description=name)]
+    )[0]
+
+
+def test_a_call_behind_the_proxy_belongs_to_the_chain_of_the_agent_that_makes_it(
+    library: Office, received: Path
+) -> None:
+    async def program() -> Any:
+        async with adapter(library) as notes:
+            tools = await noted(library, notes)
+            assert [tool.name for tool in tools] == ["read_note"]
+
+            async def research() -> Any:
+                agent = create_agent(scripted(calls(("read_note", {"note": "n1"}))), tools)
+                return (await agent.ainvoke(USER))["messages"][-2].content
+
+            boss = create_agent(
+                scripted(calls(("ask_researcher", {}))), [ask(library, "ask_researcher", research)]
+            )
+            with library.task() as task:
+                result = await boss.ainvoke(USER)
+            return task, result["messages"][-2].content
+
+    task, told = asyncio.run(program())
+    assert "read_note n1" in str(told)
+    rows = [row for row in library.rows("decision") if row.server == "notes"]
+    assert [(row.verdict, row.task, row.record["chain"]["actors"]) for row in rows] == [
+        ("permit", task.id, ["boss", "researcher"])
+    ]
+    (call,) = at_server(received)
+    assert call["tool"] == "read_note"
+    assert not any("hopward" in key for key in call["meta"])
+    payload = json.loads(__import__("base64").urlsafe_b64decode(call["token"].split(".")[1] + "=="))
+    assert payload["act"] == {"sub": "agent:researcher", "act": {"sub": "agent:boss"}}
+    assert payload["txn"] == task.id
+    assert payload["hops"] == rows[0].record["chain"]["hops"]
+
+
+def test_one_session_serves_several_agents_and_each_call_is_its_own_agents(
+    library: Office, received: Path
+) -> None:
+    async def program() -> None:
+        async with adapter(library) as notes:
+            (read,) = await noted(library, notes)
+
+            async def research() -> Any:
+                return await read.ainvoke({"note": "mine"})
+
+            async def pay() -> str:
+                with pytest.raises(AuthorizationDenied):
+                    await read.ainvoke({"note": "not the payer's"})
+                return "refused"
+
+            researcher, payer = ask(library, "ask_researcher", research), ask(library, "ask_payer", pay)
+            with library.task():
+                assert await payer.ainvoke({}) == "refused"
+                await asyncio.gather(*(researcher.ainvoke({}) for _ in range(3)))
+                with pytest.raises(AuthorizationDenied):
+                    await read.ainvoke({"note": "not the boss's"})
+            with pytest.raises(AuthorizationDenied) as denied:
+                await read.ainvoke({"note": "nobody's"})
+            assert denied.value.reason == "no_task"
+
+    asyncio.run(program())
+    assert len(at_server(received)) == 3
+    assert {(path, verdict) for path, tool, verdict in library.story() if tool == "read_note"} == {
+        ("boss>payer", "outside_hop"),
+        ("boss>researcher", "permit"),
+        ("boss", "outside_task"),
+    }
+
+
+def test_a_call_that_carries_no_chain_is_refused_by_the_proxy(library: Office, received: Path) -> None:
+    async def program() -> str:
+        async with adapter(library) as notes:
+            with library.task():
+                result = await notes.client.call_tool("read_note", {"note": "n"}, raise_on_error=False)
+                return str(result)
+
+    with pytest.raises(Exception, match="carry the chain"):
+        asyncio.run(program())
+    assert at_server(received) == []
+    assert "chain_missing" in library.turned_away()
+
+
+def test_a_tool_that_goes_past_the_sdk_is_refused_since_nothing_carried_its_chain(library: Office) -> None:
+    def elsewhere(note: str) -> str:
+        """Reads a note by other means."""
+        return note
+
+    (tool,) = library.hopward.protect([elsewhere], server="notes")
+    with library.task(), pytest.raises(AuthorizationDenied) as denied:
+        tool.invoke({"note": "x"})
+    assert denied.value.reason == "chain_not_carried"
+
+
+def test_revoking_the_hop_refuses_its_next_call_behind_the_proxy(library: Office, received: Path) -> None:
+    async def program() -> str:
+        async with adapter(library) as notes:
+            (read,) = await noted(library, notes)
+
+            async def research() -> str:
+                await read.ainvoke({"note": "1"})
+                (hop,) = library.guard.ledger.hops(task.id)
+                library.guard.revoke("hop", hop.id, by="ana", why="a test")
+                with pytest.raises(AuthorizationDenied) as denied:
+                    await read.ainvoke({"note": "2"})
+                return denied.value.reason
+
+            with library.task() as task:
+                return await ask(library, "ask_researcher", research).ainvoke({})
+
+    assert asyncio.run(program()) == "hop_revoked"
+    assert len(at_server(received)) == 1
+
+
+def test_servers_that_are_not_behind_the_proxy_are_named(library: Office) -> None:
+    for name in ("app", "nots"):
+        with pytest.raises(ConfigError, match="There are: notes"):
+            library.hopward.protect([], server=name)
+        with pytest.raises(ConfigError):
+            library.hopward.connections(name)
