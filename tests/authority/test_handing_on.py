@@ -10,6 +10,8 @@ from hopward.canonical import digest
 from hopward.clock import SECOND
 from hopward.jwk import thumbprint
 from hopward.testing.clock import NOON
+from hopward_authority.form import Form
+from hopward_authority.oauth import OAuthServer
 
 from .conftest import (
     ACCESS_TOKEN,
@@ -382,3 +384,9 @@ def test_a_log_that_cannot_be_written_hands_nothing_on(authority: Authority) -> 
     authority.guard.ledger.close()
     answer = authority.hand_on("helper", "other", subject, actor_token=actor)
     assert (answer.status_code, answer.json()["error"]) == (503, "server_error")
+
+
+def test_what_the_authority_cannot_do_now_is_not_the_clients_mistake(authority: Authority) -> None:
+    server = OAuthServer(authority.guard)
+    for error, status in (("server_error", 503), ("temporarily_unavailable", 503), ("invalid_target", 400)):
+        assert server.refused(Form("/token", []), error, "Because.").status == status

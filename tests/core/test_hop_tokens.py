@@ -19,11 +19,24 @@ from hopward.constraint import Pattern, Range
 from hopward.errors import ExchangeRefusedError, LedgerError
 from hopward.handover import carried
 from hopward.identity import Identifier
+from hopward.issuer.handing import handed
+from hopward.jose import MAX_TOKEN
 from hopward.jwk import thumbprint
-from hopward.model import Budget, Capability, Chain, Delegation, Narrowing, Task, ToolCall
+from hopward.model import (
+    Budget,
+    Capability,
+    Chain,
+    Decision,
+    Delegation,
+    Narrowing,
+    Task,
+    ToolCall,
+    Verdict,
+)
 from hopward.record import Draft, Receipt, Standing
 from hopward.testing.clock import NOON
 from hopward.testing.installation import DESK, EVERYTHING, ISSUER
+from hopward.testing.samples import a_chain
 
 from .handing import AGENTS, READING, Office, an_office, work
 
@@ -170,6 +183,8 @@ class Ending:
             self.office.guard.complete_hop(found.chain)
         elif self.then == "expired":
             self.office.place.clock.advance(300 * SECOND)
+        elif self.then == "less than a second":
+            self.office.place.clock.advance(299 * SECOND + SECOND // 2)
         else:
             self.office.place.revoke("hop", found.chain.hops[-1])
         return found
@@ -206,14 +221,94 @@ def test_a_hop_that_no_token_comes_of_is_ended_and_its_budget_given_back(
     assert tokens(office) == 0
 
 
-@pytest.mark.parametrize("then", ["completed", "revoked", "expired"])
+@pytest.mark.parametrize("then", ["completed", "revoked", "expired", "less than a second"])
 def test_what_has_ended_since_the_permit_gets_no_token(office: Office, then: str) -> None:
+    office.place.clock.advance(SECOND // 2)
     task = office.place.open_task()
-    with pytest.raises(ExchangeRefusedError, match=then):
+    with pytest.raises(ExchangeRefusedError, match=f"(?i){then.replace('expired', 'expired|over')}"):
         office.hand("helper", "other", office.task_token(task), guard=Ending(office, then))
     (hop,) = office.place.ledger.hops(task.id)
     assert hop.state == "completed"
     assert tokens(office) == 0
+
+
+class Completing(Meddling):
+    """A book in which the hop ends between the look at standing and the record of its token."""
+
+    def record(self, drafts: Sequence[Draft]) -> list[Receipt]:
+        (draft,) = drafts
+        if draft.hops and self.times:
+            self.times = 0
+            self.place.ledger.complete_hop(draft.hops[-1], Draft(kind="hop", at=NOON, record={}))
+        return self.place.ledger.record(drafts)
+
+    def standing(self, chain: Chain) -> Standing:
+        return self.place.ledger.standing(chain)
+
+
+def test_a_hop_that_ends_while_its_token_is_recorded_gets_none(office: Office) -> None:
+    subject = office.task_token(office.place.open_task())
+    with pytest.raises(ExchangeRefusedError, match="completed"):
+        office.hand("helper", "other", subject, book=Completing(office, 1))
+    assert tokens(office) == 0
+
+
+def test_the_scope_of_a_hop_is_spelled_without_what_lies_within_another_entry(office: Office) -> None:
+    subject = office.task_token(office.place.open_task())
+    wide = msgspec.structs.replace(READING, tools=("desk/*",), actions=("pay",))
+    issued = office.hand("helper", "other", subject, work(capabilities=(READING, wide)))
+    assert issued.scope == ("desk/*",)
+
+
+def test_every_token_that_is_signed_can_be_read(office: Office) -> None:
+    """Whatever its size: what is too long is refused before its row, and nothing lies in between."""
+    task = office.place.open_task()
+    refused = 0
+    for count in range(46, 76):
+        tools = tuple(f"desk/{i}-{'x' * 80}" for i in range(count))
+        wide = msgspec.structs.replace(READING, tools=tools, destinations=("*",))
+        large = msgspec.structs.replace(task, id=f"task_{count}", delegable=(wide,))
+        office.place.ledger.put_task(large, Draft(kind="task", at=NOON, record={}))
+        asked = work(capabilities=(EVERYTHING,), delegable=())
+        try:
+            issued = office.hand("helper", "other", office.task_token(large), asked)
+        except ExchangeRefusedError:
+            refused += 1
+            continue
+        assert not refused
+        assert len(issued.token) <= MAX_TOKEN
+        assert office.place.issuer.verify(issued.token).hops
+    assert 5 < refused < 25
+
+
+@pytest.mark.parametrize(
+    ("error", "reasons"),
+    [
+        ("invalid_target", ["no_policy", "forbidden", "approval_required", "policy_error"]),
+        ("invalid_target", ["actor_twice", "chain_too_long", "depth_exhausted", "fan_out_exhausted"]),
+        ("invalid_target", [f"agent_{why}" for why in ("unregistered", "suspended", "retired", "revoked")]),
+        ("invalid_authorization_details", ["nothing_delegated", "narrowing_invalid", "budget_exhausted"]),
+        ("temporarily_unavailable", ["standing_unsettled", "log_unavailable"]),
+        ("server_error", ["internal_error"]),
+        ("invalid_request", ["task_expired", "task_revoked", "hop_completed", "token_revoked", "x"]),
+    ],
+)
+def test_each_reason_has_its_oauth_error_and_names_the_decision(error: str, reasons: list[str]) -> None:
+    for reason in reasons:
+        verdict = Verdict(name="deny", reason=reason, sentence="Because.")
+        decision = Decision(
+            id="dec_7",
+            at=NOON,
+            verdict=verdict,
+            call_digest="",
+            server="",
+            tool="delegate:other",
+            chain=a_chain(),
+        )
+        with pytest.raises(ExchangeRefusedError) as refused:
+            handed(Delegation(decision=decision))
+        assert refused.value.error == error
+        assert refused.value.message == f"Decision dec_7 ({reason}): Because."
 
 
 def test_what_does_not_fit_into_a_token_is_not_handed_on(office: Office) -> None:

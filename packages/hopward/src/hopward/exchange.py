@@ -116,7 +116,7 @@ def targets_of(settings: Settings) -> dict[str, Target]:
             Target(resource=entry.resource, server=server, kind="upstream"),
         ):
             resource = target.resource
-            if not _RESOURCE.fullmatch(resource) or is_agent(resource.lower()):
+            if not _RESOURCE.fullmatch(resource) or is_agent(resource):
                 raise ConfigError(f"{resource!r} of server {server} is no resource indicator (RFC 8707).")
             owner = f"the {target.kind} of server {server}"
             if alike.setdefault(_folded(resource), owner) != owner:
