@@ -90,6 +90,7 @@ def show(guard: Guard, name: str, as_json: bool) -> None:
             ("owner", found.owner),
             ("purpose", found.purpose),
             *(("ceiling", line) for line in capability_lines(found.ceiling)),
+            *(("may hand on", line) for line in capability_lines(found.delegable)),
             ("key", str(key.get("kid", "")) or "none: it cannot get tokens at the authority"),
             *(("revoked", f"{moment(gone.at)} by {gone.by}: {gone.why}") for gone in revoked),
         ]

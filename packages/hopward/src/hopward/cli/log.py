@@ -12,8 +12,10 @@ import click
 
 from hopward.cli.guarded import pass_ledger
 from hopward.cli.output import hint, show_json, show_table, tell
-from hopward.cli.rows import show_chain, show_line, show_lines_header, show_row
+from hopward.cli.rows import show_line, show_lines_header, show_row
 from hopward.cli.session import Session
+from hopward.cli.tree import show_chain
+from hopward.clock import SystemClock
 from hopward.errors import NotFoundError
 from hopward.ledger import RowFilter, SqliteLedger
 from hopward.record import Row, RowKind
@@ -94,14 +96,18 @@ def show(ledger: SqliteLedger, name: str, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per row, oldest first.")
 @pass_ledger
 def chain(ledger: SqliteLedger, task_id: str, as_json: bool) -> None:
-    """Show a task as a tree: its decisions, and the credential and outcome of each."""
+    """Show a task as a tree: what each of its agents asked for, and what followed.
+
+    Work handed on is a branch: the hop, its state, what it has used, and all that was done with it.
+    """
     found = ledger.task(task_id)
     rows = ledger.rows(RowFilter(task=task_id, oldest_first=True))
     if as_json:
         for row in rows:
             show_json_row(row)
     else:
-        show_chain(found, list(rows))
+        hops = {hop.id: (hop, ledger.usage(hop.id)) for hop in ledger.hops(task_id)}
+        show_chain(found, list(rows), hops, SystemClock().now())
 
 
 @log.command("verify")

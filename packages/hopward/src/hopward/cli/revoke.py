@@ -38,6 +38,8 @@ def revoke(guard: Guard, kind: RevocationKind, name: str, why: str, by: str | No
     guard.revoke(kind, name, by=by if by is not None else local_user(), why=why)
     tell(f"Revoked {kind} {name}: {_MEANING[kind]}.")
     _warn_of_unknown(guard, kind, name)
+    if kind == "hop":
+        hint("hopward log chain TASK shows what was done with it.")
     if kind in ("agent", "subject"):
         hint("A task opened from now on counts again, and hopward mcp run opens one for each session.")
     if kind == "agent":

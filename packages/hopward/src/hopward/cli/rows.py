@@ -1,17 +1,15 @@
-"""Rows of the decision log for people: a line each, one in full, or a task as a tree."""
+"""Rows of the decision log for people: a line each, or one in full (`hopward.cli.tree`: a task as a tree)."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any, cast
 
 from rich.text import Text
-from rich.tree import Tree
 
 from hopward.cli.harmless import harmless
 from hopward.cli.output import console, show_fields, styled
 from hopward.cli.wording import is_instant, moment, short
 from hopward.clock import iso
-from hopward.model import Task
 from hopward.record import Row
 
 _WIDTHS = (6, 20, 10, 10, 16, 32, 20)
@@ -55,24 +53,13 @@ def show_row(row: Row) -> None:
     console().print()
 
 
-def show_chain(task: Task, rows: Sequence[Row]) -> None:
-    """A task, its decisions in order, and under each what followed from it."""
-    top = styled(f"{task.id} {task.state}: {task.purpose} ({task.subject} -> {task.agent})", "bold")
-    tree = Tree(top)
-    decisions: dict[str, Tree] = {}
-    for row in rows:
-        if row.kind == "decision":
-            decisions[row.decision] = tree.add(_decision(row))
-        else:
-            decisions.get(row.decision, tree).add(_line(row))
-    console().print(tree)
-
-
 def _call(row: Row) -> str:
-    """The call a row is about, or at least the server; of a revocation, what was revoked."""
+    """The call a row is about, or at least the server; what was revoked; who handed work to whom."""
     if row.kind == "revocation":
         return f"{_text(row.record, 'kind')} {_text(row.record, 'id')}"
-    return f"{row.server}/{row.tool}" if row.tool else row.server
+    if row.kind == "hop":
+        return f"{_text(row.record, 'hop', 'delegator')} -> {_text(row.record, 'hop', 'agent')}"
+    return "/".join(part for part in (row.server, row.tool) if part)
 
 
 def _reason(row: Row) -> str:
@@ -80,11 +67,12 @@ def _reason(row: Row) -> str:
     return row.reason or _text(row.record, "event")
 
 
-def _decision(row: Row) -> Text:
-    text = Text.assemble(styled(row.verdict), " ", styled(f"{row.server}/{row.tool}", "bold"))
-    arguments = _inner(row.record, "call", "arguments")
+def call_text(row: Row) -> Text:
+    """A decision on one line: verdict, call, arguments, who, why not, and its id."""
+    text = Text.assemble(styled(row.verdict), " ", styled(_call(row), "bold"))
+    arguments = inner(row.record, "call", "arguments")
     text.append_text(styled(f" {json.dumps(arguments, ensure_ascii=False)}" if arguments else ""))
-    actors = _inner(row.record, "chain", "actors")
+    actors = inner(row.record, "chain", "actors")
     if isinstance(actors, list) and len(cast("list[Any]", actors)) > 1:
         text.append_text(styled(" by " + " -> ".join(map(str, cast("list[Any]", actors)))))
     sentence = _text(row.record, "verdict", "sentence")
@@ -93,26 +81,27 @@ def _decision(row: Row) -> Text:
     return text
 
 
-def _line(row: Row) -> Text:
+def consequence(row: Row) -> Text:
+    """What followed from a decision, on one line."""
     return Text.assemble(styled(row.kind, "bold"), " ", styled(_told(row)))
 
 
 def _told(row: Row) -> str:
     match row.kind:
         case "credential":
-            until = _inner(row.record, "credential", "expires_at")
+            until = inner(row.record, "credential", "expires_at")
             expiry = f", until {moment(until)}" if is_instant(until) else ""
             kind, audience = (_text(row.record, "credential", name) for name in ("kind", "audience"))
             return f"{kind} for {audience}{expiry}"
         case "outcome":
-            error, took = _text(row.record, "outcome", "error"), _inner(row.record, "outcome", "duration")
+            error, took = _text(row.record, "outcome", "error"), inner(row.record, "outcome", "duration")
             after = f" after {took / 1000:.1f} ms" if is_instant(took) else ""
             return f"{_text(row.record, 'outcome', 'status')}{after}{error and f': {error}'}"
         case _:
             return f"{_reason(row)} {short(row.at)} {_text(row.record, 'why')}".strip()
 
 
-def _inner(record: Any, *names: str) -> Any:
+def inner(record: Any, *names: str) -> Any:
     """What stands at `outer.inner`, or None. A row that was tampered with may hold anything anywhere."""
     for name in names:
         record = cast("dict[str, Any]", record).get(name) if isinstance(record, dict) else None
@@ -120,7 +109,7 @@ def _inner(record: Any, *names: str) -> Any:
 
 
 def _text(record: Any, *names: str) -> str:
-    found = _inner(record, *names)
+    found = inner(record, *names)
     return "" if found is None else str(found)
 
 

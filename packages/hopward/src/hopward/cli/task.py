@@ -1,5 +1,6 @@
 """`hopward task`: open, show, list and complete tasks."""
 
+from collections.abc import Iterator
 from itertools import islice
 
 import click
@@ -64,8 +65,19 @@ def show(guard: Guard, task_id: str, as_json: bool) -> None:
             ("calls", f"{used.calls} of {found.budget.calls}"),
             ("writes", f"{used.writes} of {found.budget.writes}"),
             *(("may", line) for line in capability_lines(found.capabilities)),
+            *(("may hand on", line) for line in capability_lines(found.delegable)),
+            ("hops", f"{found.depth} deep, {found.fan_out} at once" if found.delegable else ""),
+            *(("handed on", line) for line in _hop_lines(guard, found.id)),
         ]
     )
+
+
+def _hop_lines(guard: Guard, task_id: str) -> Iterator[str]:
+    """Each hop of a task on one line: who to whom, its state, and what it has used."""
+    for hop in guard.ledger.hops(task_id):
+        used = guard.ledger.usage(hop.id)
+        spent = f"{used.calls} of {hop.budget.calls} calls"
+        yield f"{hop.delegator} -> {hop.agent} {hop.state}, {spent}, {hop.id}"
 
 
 @task.command("list")
