@@ -5,9 +5,10 @@ from contextlib import closing
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from hopward.cli.handing import wished
-from hopward.model import Budget, Capability, Narrowing, ToolCall
+from hopward.model import Budget, Capability, Chain, Delegation, Narrowing, ToolCall
 from hopward.wiring import Guard
 
 from .shell import Shell
@@ -68,15 +69,19 @@ def test_check_warns_of_tools_that_no_policy_permits(desk: Shell) -> None:
 
 
 def hands_on(desk: Shell) -> None:
-    """From now on a task may hand on reading to a second agent."""
+    """From now on a task may hand on reading to `helper`, and that once more to `clerk`."""
     path = desk.folder / "hopward.toml"
     reading = 'tools = ["desk/*"], actions = ["read"], sensitivity = "internal", destinations = ["desk"]'
     head, middle, workflow = path.read_text().partition("[workflows.tickets]\n")
     agents = head.replace("ceiling = [", f"delegable = [{{ {reading} }}]\nceiling = [")
-    helper = f'[agents.helper]\nowner = "ana"\npurpose = "Reads"\nceiling = [{{ {reading} }}]\n\n'
-    further = f"depth = 1\nfan_out = 1\ndelegable = [{{ {reading} }}]\n"
+    others = "".join(
+        f'[agents.{name}]\nowner = "ana"\npurpose = "Reads"\n'
+        f"ceiling = [{{ {reading} }}]\ndelegable = [{{ {reading} }}]\n\n"
+        for name in ("helper", "clerk")
+    )
+    further = f"depth = 2\nfan_out = 2\ndelegable = [{{ {reading} }}]\n"
     path.write_text(
-        agents.replace("[servers.desk]", helper + "[servers.desk]", 1) + middle + further + workflow
+        agents.replace("[servers.desk]", others + "[servers.desk]", 1) + middle + further + workflow
     )
 
 
@@ -89,6 +94,12 @@ def test_check_and_doctor_warn_of_work_that_no_policy_lets_be_handed_on(desk: Sh
     assert told in desk("policy check").err
     assert desk("policy check --json").json["hands_on"] is False
     assert told in desk("doctor").out
+
+
+def test_nobody_is_warned_where_no_workflow_hands_anything_on(desk: Shell) -> None:
+    desk.write("policies/baseline.cedar", "permit (principal, action, resource);")
+    assert "handing on" not in desk("policy check").err
+    assert "handing on" not in desk("doctor").out
 
 
 def test_check_says_which_policies_are_about_calls_alone(desk: Shell) -> None:
@@ -213,7 +224,6 @@ def test_explain_about_a_hop_answers_what_the_guard_would_decide(
     task = office.open_task("tickets", "ana")
     helper = office.delegate(office.enter(task.id), "helper", WISH).chain
     assert helper is not None
-    assert office.authorize(call, helper).verdict.reason == reason
     words = " ".join(f"{name}={value}" for name, value in call.arguments.items())
     for who in (f"--hop {helper.hops[0]}", f"--task {task.id} --agent helper"):
         found = desk(f"policy explain {who} {call.name} {words} --json").json
@@ -222,10 +232,22 @@ def test_explain_about_a_hop_answers_what_the_guard_would_decide(
         printed = desk(f"policy explain {who} {call.name} {words}").out
         assert "assistant > helper" in printed
         assert helper.hops[0] in printed
+    assert office.authorize(call, helper).verdict.reason == reason
     office.complete_hop(helper)
     assert desk(f"policy explain --hop {helper.hops[0]} {call.name} --json").json["verdict"]["reason"] == (
         "hop_completed"
     )
+
+
+def test_explain_knows_when_a_budget_is_used_up(desk: Shell, guard: Guard) -> None:
+    task = guard.open_task("tickets", "ana")
+    chain = guard.enter(task.id)
+    for call, reason in ((REFUND, "permitted"), (REFUND, "budget_exhausted"), (READ, "permitted")):
+        words = " ".join(f"{name}={value}" for name, value in call.arguments.items())
+        question = f"policy explain --task {task.id} {call.name} {words} --json"
+        said = desk(question).json["verdict"]
+        decided = guard.authorize(call, chain).verdict
+        assert (said["reason"], said["sentence"]) == (reason, decided.sentence)
 
 
 def test_explain_about_a_task_asks_for_the_hop_of_another_agent(desk: Shell, office: Guard) -> None:
@@ -233,6 +255,65 @@ def test_explain_about_a_task_asks_for_the_hop_of_another_agent(desk: Shell, off
     refused = desk.fails(f"policy explain --task {task.id} --agent helper desk/read_ticket")
     assert "There is no hop to agent 'helper'" in refused.err
     assert "There is no hop" in desk.fails("policy explain --hop hop_0 desk/read_ticket").err
+
+
+FURTHER = structs.replace(WISH, delegable=(READING,), depth=1, fan_out=1, budget=Budget(calls=2, writes=0))
+
+
+def permitted(found: Delegation) -> Chain:
+    assert found.chain is not None, found.decision.verdict
+    return found.chain
+
+
+def test_explain_about_a_hop_goes_through_every_agent_before(desk: Shell, office: Guard) -> None:
+    helper = permitted(
+        office.delegate(office.enter(office.open_task("tickets", "ana").id), "helper", FURTHER)
+    )
+    clerk = permitted(office.delegate(helper, "clerk", WISH))
+    question = f"policy explain --hop {clerk.hops[-1]} desk/read_ticket ticket=T1"
+    found = desk(f"{question} --json").json
+    assert (found["actors"], found["hops"]) == (["assistant", "helper", "clerk"], list(clerk.hops))
+    assert found["verdict"]["reason"] == office.authorize(READ, clerk).verdict.reason == "permitted"
+    kinds = ("outside_hop", "outside_delegable", "over_ceiling", "over_delegable")
+    assert [found[kind] for kind in kinds] == ["", "", "", ""]
+    path = desk.folder / "hopward.toml"
+    path.write_text(path.read_text().replace('actions = ["read"]', 'actions = ["send"]', 1))
+    found = desk(f"{question} --json").json
+    assert found["verdict"]["reason"] == "over_delegable"
+    assert found["over_delegable"].startswith("Agent assistant may never hand this on: ")
+    assert "hands on    Agent assistant" in desk(question).out
+    with closing(Guard.open(path)) as later:
+        assert later.authorize(READ, clerk).verdict.sentence == found["verdict"]["sentence"]
+
+
+def test_explain_about_an_agent_takes_its_hop_that_still_counts(desk: Shell, office: Guard) -> None:
+    task = office.open_task("tickets", "ana").id
+    first, second = (permitted(office.delegate(office.enter(task), "helper", WISH)) for _ in range(2))
+    question = f"policy explain --task {task} --agent helper desk/read_ticket --json"
+    office.complete_hop(second)
+    assert desk(question).json["hops"] == list(first.hops)
+    office.complete_hop(first)
+    assert desk(question).json["verdict"]["reason"] == "hop_completed"
+
+
+def test_explain_about_a_hop_knows_that_its_delegator_is_configured_no_more(
+    desk: Shell, office: Guard
+) -> None:
+    helper = permitted(
+        office.delegate(office.enter(office.open_task("tickets", "ana").id), "helper", FURTHER)
+    )
+    clerk = permitted(office.delegate(helper, "clerk", WISH))
+    path = desk.folder / "hopward.toml"
+    path.write_text(path.read_text().replace("[agents.helper]", "[agents.other]"))
+    question = f"policy explain --hop {clerk.hops[-1]} desk/read_ticket --json"
+    assert desk(question).json["verdict"]["reason"] == "agent_unregistered"
+
+
+def test_explain_about_handing_on_tells_what_may_be_handed_on_again(desk: Shell, office: Guard) -> None:
+    question = "policy explain --agent assistant delegate:helper"
+    again = "may hand on  read; with desk/*"
+    assert again in desk(f"{question} depth=1").out
+    assert "may hand on" not in desk(question).out
 
 
 def test_explain_about_a_hop_takes_no_other_agent(desk: Shell, office: Guard) -> None:
@@ -249,6 +330,8 @@ def test_explain_about_a_hop_takes_no_other_agent(desk: Shell, office: Guard) ->
         ("", "actions=pay", "nothing_delegated"),
         ("", "expires_in=0", "narrowing_invalid"),
         ("", "calls=1 writes=2", "narrowing_invalid"),
+        ("", "calls=5", "budget_exhausted"),
+        ("", "calls=5 writes=1 shared=true", "permitted"),
         ("forbid (principal, action, resource);", "", "forbidden"),
         ('@step_up("ops") forbid (principal, action, resource);', "", "approval_required"),
     ],
@@ -262,9 +345,12 @@ def test_explain_about_handing_on_answers_what_the_guard_would_decide(
     with closing(Guard.open(desk.folder / "hopward.toml")) as guard:
         verdict = guard.delegate(guard.enter(task.id), "helper", asked).decision.verdict
     assert verdict.reason == reason
-    for who in (f"--task {task.id}", "--agent assistant"):
-        found = desk(f"policy explain {who} delegate:helper {words} --json").json
-        assert (found["verdict"]["name"], found["verdict"]["reason"]) == (verdict.name, reason)
+    task = office.open_task("tickets", "ana")
+    found = desk(f"policy explain --task {task.id} delegate:helper {words} --json").json["verdict"]
+    assert (found["name"], found["reason"], found["sentence"]) == (verdict.name, reason, verdict.sentence)
+    if reason != "budget_exhausted":
+        found = desk(f"policy explain --agent assistant delegate:helper {words} --json").json["verdict"]
+        assert (found["name"], found["reason"]) == (verdict.name, reason)
 
 
 def test_explain_about_handing_on_tells_what_would_be_left_of_it(desk: Shell, office: Guard) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hopward import capability
-from hopward.bounds import bounds, facts_of, outside
+from hopward.bounds import Refusal, bounds, facts_of, outside
 from hopward.canonical import JSON
 from hopward.cedar import CedarEngine, Explanation, Step
 from hopward.classification import Classifications
@@ -69,6 +69,8 @@ def explained(engine: CedarEngine, question: Question, standing: str) -> dict[st
         facts = facts_of(moment.task, moment.chain, moment.standing)
     found = engine.explain(call, tool, agent, facts)
     first = fallen or refusal
+    if found.verdict.name == "permit":
+        first = first or spent(facts, calls=1, writes=0 if tool.action == "read" else 1)
     return {
         **answer,
         "classification": plain(tool),
@@ -91,6 +93,15 @@ def place(moment: Moment | None, standing: str) -> dict[str, Any]:
 def policies(found: Explanation) -> dict[str, Any]:
     """What each policy did, as part of an answer."""
     return {"policies": [_step(step) for step in found.steps], "policies_aside": found.aside}
+
+
+def spent(facts: Facts, calls: int, writes: int) -> Refusal | None:
+    """Why the budget has no room for so much, or None."""
+    lacking = "calls" if calls > facts.calls_left else "calls that change something"
+    if calls <= facts.calls_left and writes <= facts.writes_left:
+        return None
+    whose = "The task" if len(facts.actors) == 1 else "The hop, or what it shares a budget with,"
+    return ("budget_exhausted", f"{whose} has used up its budget of {lacking}.")
 
 
 def _limits(call: ToolCall, tool: Tool, moment: Moment) -> Iterator[tuple[str, str]]:

@@ -10,7 +10,7 @@ import msgspec
 from hopward.bounds import facts_of
 from hopward.cedar import CedarEngine
 from hopward.chain import entered
-from hopward.cli.explanation import PLENTY, deny, place, policies, show_judged
+from hopward.cli.explanation import PLENTY, deny, place, policies, show_judged, spent
 from hopward.cli.moment import Moment
 from hopward.cli.output import show_fields
 from hopward.cli.wording import capability_lines
@@ -109,7 +109,7 @@ def _word(word: str) -> tuple[str, Any]:
 def explained_hop(engine: CedarEngine, question: HopQuestion, standing: str) -> dict[str, Any]:
     """The answer as plain JSON: what would be handed on, what each policy does, and the verdict.
 
-    Whether budget and fan-out have room for it is not looked at.
+    How many other hops are open is not looked at.
     """
     delegator, receiver = question.delegator, question.receiver
     answer: dict[str, Any] = {
@@ -122,9 +122,14 @@ def explained_hop(engine: CedarEngine, question: HopQuestion, standing: str) -> 
     hop = at.fallen or unfit(handing, at.task, at.standing) or narrowed(handing, at.task, at.standing, at.at)
     if not isinstance(hop, Hop):
         return {**answer, "verdict": deny(*hop)}
-    # The policies are told of the agents as configured, and of the chain as it stands.
-    found = engine.explain_hop(hop, delegator, receiver, facts_of(at.task, at.chain, at.standing))
-    return {**answer, "handed": plain(hop), **policies(found), "verdict": plain(found.verdict)}
+    facts = facts_of(at.task, at.chain, at.standing)
+    found = engine.explain_hop(hop, delegator, receiver, facts)
+    verdict = plain(found.verdict)
+    if found.verdict.name == "permit":
+        calls, writes = (0, 0) if hop.shared else (hop.budget.calls, hop.budget.writes)
+        lacking = spent(facts, 1 + calls, writes)
+        verdict = deny(*lacking) if lacking else verdict
+    return {**answer, "handed": plain(hop), **policies(found), "verdict": verdict}
 
 
 def show_explained_hop(answer: dict[str, Any]) -> None:
