@@ -68,6 +68,17 @@ def test_holder_and_delegator_end_a_hop_by_revoking_its_token(authority: Authori
     assert refused(entry(authority, hop_token)) == "invalid_request"
 
 
+def test_the_token_of_a_hop_can_be_revoked_after_its_hop_or_task_has_ended(authority: Authority) -> None:
+    first, second = authority.open_task(), authority.open_task()
+    done, over = authority.hop_token(first), authority.hop_token(second)
+    authority.guard.complete_hop(authority.guard.issuer.verify(done).chain)
+    authority.guard.complete_task(second.id)
+    for token in (done, over):
+        answer = authority.post("/revoke", "other", token=token)
+        assert (answer.status_code, answer.json()) == (200, {})
+    assert len(authority.rows("revocation")) == 2
+
+
 def test_nobody_else_ends_a_hop(authority: Authority) -> None:
     task, first, second = chain_of_three(authority)
     for client in ("helper", "hopward-proxy", "server:desk"):

@@ -123,6 +123,26 @@ def test_what_the_proxy_decides_about_a_call_is_the_hops_and_not_the_tasks(offic
     assert office.guard.authorize(refund, handed).verdict.reason == "outside_hop"
 
 
+def test_work_handed_on_in_this_process_is_taken_up_over_oauth(office: Office) -> None:
+    """By an agent that is elsewhere: the hop's token goes to it, as a task's does."""
+    task = office.place.open_task()
+    opened = office.guard.delegate(entered(task), "other", work())
+    issued = office.place.issuer.hop_token(opened, office.place.ledger)
+    assert opened.chain is not None
+    chain = office.chain(office.enter("other", issued.token).token)
+    assert (chain.actors, chain.hops) == (opened.chain.actors, opened.chain.hops)
+    assert office.guard.authorize(CALL, chain).permitted
+    again = office.place.issuer.hop_token(opened, office.place.ledger)
+    office.guard.complete_hop(opened.chain)
+    for token in (issued.token, again.token):
+        with pytest.raises(ExchangeRefusedError, match="completed"):
+            office.enter("other", token)
+    refused = office.guard.delegate(entered(task), "helper", work())
+    for late in (opened, refused):
+        with pytest.raises(ExchangeRefusedError, match=r"completed|actor_twice"):
+            office.place.issuer.hop_token(late, office.place.ledger)
+
+
 def test_a_capability_that_is_not_well_written_is_refused_before_any_decision(office: Office) -> None:
     subject = office.task_token(office.place.open_task())
     for wrong in (

@@ -2,7 +2,8 @@
 
     GET  /.well-known/oauth-authorization-server   metadata (RFC 8414)
     GET  /jwks                                     public keys (RFC 7517)
-    POST /token                                    an agent's own token, and token exchange (RFC 8693)
+    POST /token                                    an agent's own token, and token exchange (RFC 8693): for an
+                                                   endpoint, for a call, for an agent to hand work on to
     POST /revoke                                   revocation (RFC 7009)
     POST /introspect                               introspection (RFC 7662)
 

@@ -6,11 +6,12 @@ from typing import Any
 
 import msgspec
 
-from hopward import claims, delegation, pattern, revocation, selfsigned, standing
+from hopward import claims, pattern, revocation, selfsigned, standing
 from hopward.canonical import digest
 from hopward.chain import entered
 from hopward.claims import CallDetails, Presented
 from hopward.clock import Clock, Instant, from_seconds, to_seconds
+from hopward.delegation import extended
 from hopward.errors import ExchangeRefusedError, HopwardError, StateError, TokenError
 from hopward.exchange import (
     PROXY,
@@ -37,7 +38,7 @@ from hopward.issuer.minting import (
 )
 from hopward.jose import Expected, Verified, sign, verify
 from hopward.jwk import VerificationKey, thumbprint
-from hopward.model import Chain, Credential, Task, ToolCall
+from hopward.model import Chain, Credential, Delegation, Task, ToolCall
 from hopward.record import Draft
 from hopward.settings import Settings
 from hopward.wire import SELF_SIGNED_TYPE, ExchangeForm, exchange_members
@@ -180,13 +181,22 @@ class Issuer:
         check_asked(request.delegation)
         agent = claims.agent(form.target)
         key = self._settings.agents[agent].key
-        permitted = handed(guard.delegate(chain, agent, request.delegation, thumbprint(key) if key else ""))
+        opened = guard.delegate(chain, agent, request.delegation, thumbprint(key) if key else "")
         try:
-            return issue(lambda: permitted.prepared(self.issuer, book, self.clock.now()), self._keys, book)
+            return self.hop_token(opened, book)
         except HopwardError:
-            with suppress(HopwardError):
-                guard.complete_hop(permitted.chain)
+            if opened.chain is not None:
+                with suppress(HopwardError):
+                    guard.complete_hop(opened.chain)
             raise
+
+    def hop_token(self, delegation: Delegation, book: Book) -> Issued:
+        """The token of a hop that was permitted in this process, for its agent to exchange.
+
+        Raises `ExchangeRefusedError` for a hop that was refused, or no longer counts.
+        """
+        permitted = handed(delegation)
+        return issue(lambda: permitted.prepared(self.issuer, book, self.clock.now()), self._keys, book)
 
     def agent_token(self, agent: str, book: Book) -> Issued:
         """An agent's own token, to be its `actor_token`: it says who acts, and carries no authority.
@@ -264,7 +274,7 @@ class Issuer:
         target = self.targets.get(resource)
         chain = entered(task)
         for one in found.hops:
-            chain = delegation.extended(chain, one.hop)
+            chain = extended(chain, one.hop)
         chain = msgspec.structs.replace(chain, subject=session.subject, token=session.id, key=session.key)
         held = self._held(chain, task, target.server if target else "")
         return msgspec.structs.replace(held, expires_at=min(held.expires_at, session.expires_at))
