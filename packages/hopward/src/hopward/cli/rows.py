@@ -72,9 +72,6 @@ def call_text(row: Row) -> Text:
     text = Text.assemble(styled(row.verdict), " ", styled(_call(row), "bold"))
     arguments = inner(row.record, "call", "arguments")
     text.append_text(styled(f" {json.dumps(arguments, ensure_ascii=False)}" if arguments else ""))
-    actors = inner(row.record, "chain", "actors")
-    if isinstance(actors, list) and len(cast("list[Any]", actors)) > 1:
-        text.append_text(styled(" by " + " -> ".join(map(str, cast("list[Any]", actors)))))
     sentence = _text(row.record, "verdict", "sentence")
     text.append_text(styled(f" {sentence}" if row.verdict != "permit" else "", "dim"))
     text.append_text(styled(f" {row.decision}", "dim"))
