@@ -192,7 +192,14 @@ def test_a_link_that_does_not_follow_from_its_parent_is_refused(what: str) -> No
         ("cnf", "x"),
         ("cnf", {"jkt": "x", "more": 1}),
         ("more", 1),
+        ("cnf", {"jkt": ""}),
+        ("cnf", {"jkt": 7}),
+        ("nbf", 1),
+        ("scope", "desk/*"),
+        ("may_act", {"iss": ISSUER, "sub": "agent:a"}),
         ("hop", None),
+        ("hop", []),
+        ("hop", "x"),
         ("hop", {"id": "hop_1"}),
         ("task", {}),
     ],
@@ -201,6 +208,38 @@ def test_the_claims_of_a_link_are_those_of_its_hop(claim: str, value: Any) -> No
     links = written(ROOT, grown(ROOT, ("a",)))
     forged = claims_of(links[1]) | {claim: value}
     assert refusal([links[0], sign(forged, KEY, link.TYPE)]) == "chain_broken"
+
+
+@pytest.mark.parametrize("change", [{"state": "open"}, {"state": "completed"}, {"more": 1}, {"calls": 1}])
+def test_a_link_opens_nothing_with_a_member_it_must_not_have(change: dict[str, Any]) -> None:
+    links = written(ROOT, grown(ROOT, ("a",)))
+    root, hop = claims_of(links[0]), claims_of(links[1])
+    wrong_root = sign(root | {"task": root["task"] | change}, KEY, link.TYPE)
+    wrong_hop = sign(hop | {"hop": hop["hop"] | change}, KEY, link.TYPE)
+    assert refusal([wrong_root]) == refusal([links[0], wrong_hop]) == "chain_broken"
+
+
+@pytest.mark.parametrize("member", sorted(msgspec.structs.asdict(ROOT).keys() - {"state"}))
+def test_the_root_leaves_nothing_to_be_guessed(member: str) -> None:
+    """What has a default in the model must be said as well: a root without it is no root of the task."""
+    root = claims_of(written(replace(ROOT, delegable=(), depth=0, fan_out=0), [])[0])
+    assert read([sign(root, KEY, link.TYPE)]).hops == ()
+    del root["task"][member]
+    assert refusal([sign(root, KEY, link.TYPE)]) == "chain_broken"
+
+
+def test_the_root_names_a_holder_and_a_hop_is_no_root() -> None:
+    root = claims_of(written(ROOT, [])[0])
+    for holder in ({}, {"jkt": ""}, {"jkt": 7}, None, "x", {"jkt": "x", "jku": "x"}):
+        assert refusal([sign(root | {"cnf": holder}, KEY, link.TYPE)]) == "chain_broken"
+    hop = claims_of(written(ROOT, grown(ROOT, ("a",)))[1])
+    assert refusal([sign(hop | {"act": {"sub": "agent:a"}}, KEY, link.TYPE)]) == "chain_broken"
+
+
+def test_a_signed_root_with_another_agent_than_its_task_is_refused() -> None:
+    root = claims_of(written(ROOT, [])[0])
+    for act in ({"sub": "agent:other"}, {"sub": "helper"}, {}, [], {"sub": "agent:helper", "act": {}}):
+        assert refusal([sign(root | {"act": act}, KEY, link.TYPE)]) == "chain_broken"
 
 
 def test_links_of_another_signer_type_issuer_or_time_are_refused() -> None:
@@ -214,7 +253,8 @@ def test_links_of_another_signer_type_issuer_or_time_are_refused() -> None:
     other = claims_of(links[1]) | {"iss": "https://evil.example"}
     assert refusal([links[0], sign(other, KEY, link.TYPE)]) == "wrong_issuer"
     assert refusal(links, hops[0].expires_at) == "expired"
-    assert refusal(links, NOON - 2 * SECOND) == "not_yet_valid"
+    assert refusal(links, NOON - 6 * SECOND) == "not_yet_valid"
+    assert read(links, NOON - 5 * SECOND).hops == tuple(hops)
 
 
 @pytest.mark.parametrize("garbage", ["", "x", "a.b.c", "eyJ" * 9000, "\ud800", "é.é.é"])
@@ -243,6 +283,44 @@ def test_a_chain_read_before_is_not_read_again_unless_its_time_or_key_is_over() 
     small.read(links, KEYS, NOON)
     small.read(written(ROOT, []), KEYS, NOON)
     assert small.read(links, KEYS, NOON) is not first
+
+
+def test_the_text_of_a_chain_read_before_divided_otherwise_is_another_chain() -> None:
+    cache, links = Links(ISSUER), written(ROOT, grown(ROOT, ("a", "b")))
+    cache.read(links, KEYS, NOON)
+    for between in ("\n", "", ","):
+        for other in ([between.join(links)], [links[0], between.join(links[1:])]):
+            with pytest.raises(TokenError):
+                cache.read(other, KEYS, NOON)
+    for garbage in (["\ud800"], ["é"], [], [""]):
+        with pytest.raises(TokenError):
+            cache.read(garbage, KEYS, NOON)
+
+
+def test_what_a_chain_read_before_says_it_says_of_its_own_links_alone() -> None:
+    cache, x = Links(ISSUER), written(ROOT, grown(ROOT, ("a", "b")))
+    y = written(replace(ROOT, id="task_2"), grown(replace(ROOT, id="task_2"), ("a", "b")))
+    assert cache.read(x, KEYS, NOON).task.id == "task_1"
+    assert cache.read(y, KEYS, NOON).task.id == "task_2"
+    assert len(cache.read(x[:2], KEYS, NOON).hops) == 1
+    with pytest.raises(TokenError):
+        cache.read([*x[:2], y[2]], KEYS, NOON)
+
+
+def test_a_chain_signed_by_two_keys_falls_with_either() -> None:
+    """A rotation in between: the root is the old key's, the hop the new one's."""
+    newer = SigningKey.generate("EdDSA")
+    keys = {**KEYS, newer.kid: newer.verification()}
+    hops = grown(ROOT, ("a",))
+    links = [written(ROOT, hops)[0], written(ROOT, hops, newer)[1]]
+    cache = Links(ISSUER)
+    chain = cache.read(links, keys, NOON).chain
+    assert (chain.key, chain.lineage) == (newer.kid, (f"key:{KEY.kid}", f"key:{newer.kid}"))
+    for gone in keys:
+        left = {kid: key for kid, key in keys.items() if kid != gone}
+        with pytest.raises(TokenError) as refused:
+            cache.read(links, left, NOON)
+        assert refused.value.error == "unknown_key"
 
 
 names = st.permutations(list("abcdefg")).flatmap(
@@ -372,6 +450,12 @@ def test_a_presentation_is_exactly_its_three_parts(desk: Desk, links: list[str])
         form | {"proof": "x" * 5_000_000},
         form | {"links": ["x" * 5_000_000]},
         form | {"key": {"a": 1}},
+        form | {"key": {**form["key"], "d": "x"}},
+        form | {"key": {**form["key"], "jku": "https://evil.example/jwks"}},
+        form | {"key": {**form["key"], "kid": "x" * 5_000_000}},
+        form | {"key": {**form["key"], "x5c": ["x"]}},
+        form | {"links": [1]},
+        form | {"links": [None]},
         form | {"key": {str(n): "x" for n in range(99)}},
         {key: value for key, value in form.items() if key != "proof"},
     ):

@@ -10,13 +10,13 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from itertools import pairwise
 from threading import Lock
 from typing import Any, TypeVar
 
 import msgspec
 
 from hopward import claims
+from hopward.canonical import digest
 from hopward.capability import within
 from hopward.chain import scope_of
 from hopward.clock import Instant, to_seconds
@@ -30,6 +30,7 @@ TYPE = "hopward-link+jwt"
 """The `typ` of a link."""
 
 _MOST_CHAINS = 1_024
+_SKEW = 5
 _MEMBERS = {"iss", "sub", "aud", "iat", "exp", "jti", "txn", "act", "cnf"}
 
 _L = TypeVar("_L", Task, Hop)
@@ -90,14 +91,14 @@ def read(links: Sequence[str], keys: Mapping[str, VerificationKey], issuer: str,
     """
     if not 1 <= len(links) <= MOST_ACTORS:
         raise _broken(f"A chain has 1 to {MOST_ACTORS} links.")
-    expected = Expected(types=(TYPE,), issuer=issuer, audience=issuer)
+    expected = Expected(types=(TYPE,), issuer=issuer, audience=issuer, skew=_SKEW)
     found = [verify(link, keys, expected, now) for link in links]
     contents = [one.claims for one in found]
     task = _opened(contents[0], "task", Task)
     hops = tuple(_opened(content, "hop", Hop) for content in contents[1:])
-    for parent, hop in pairwise((task, *hops)):
-        _check_follows(hop, parent, task)  # pyright: ignore[reportArgumentType] - only the first is a task
-        _check_within(hop, parent)  # pyright: ignore[reportArgumentType]
+    for parent, hop in zip((task, *hops), hops, strict=False):
+        _check_follows(hop, parent, task)
+        _check_within(hop, parent)
     actors = (task.agent, *(hop.agent for hop in hops))
     if len(set(actors)) != len(actors):
         raise _broken("The same agent is in the chain twice.")
@@ -120,7 +121,7 @@ class Links:
 
     def read(self, links: Sequence[str], keys: Mapping[str, VerificationKey], now: Instant) -> Linked:
         """As `read`."""
-        mark = sha256("\n".join(links).encode("utf-8", "surrogatepass")).digest()
+        mark = _mark(links)
         with self._lock:
             known = self._known.get(mark)
         if known is not None and known.chain.expires_at > now and keys.keys() >= set(known.kids):
@@ -131,6 +132,12 @@ class Links:
             while len(self._known) > self._size:
                 self._known.popitem(last=False)
         return linked
+
+
+def _mark(links: Sequence[str]) -> bytes:
+    """Another one for the same text divided otherwise."""
+    marks = (sha256(link.encode("utf-8", "surrogatepass")).digest() for link in links)
+    return sha256(b"".join(marks)).digest()
 
 
 def _signed(
@@ -161,9 +168,12 @@ def _opened(content: dict[str, Any], member: str, kind: type[_L]) -> _L:
     if content.keys() != _MEMBERS | {member} or not isinstance(content[member], dict):
         raise _broken("A link says less or more than it must.")
     try:
-        return msgspec.convert({**content[member], "state": "open"}, kind)
+        link = msgspec.convert({**content[member], "state": "open"}, kind)
     except (msgspec.ValidationError, TypeError, RecursionError):
         raise _broken("A link does not say what was opened.") from None
+    if opened_digest(link) != digest(content[member]):
+        raise _broken("A link says less or more than it must.")
+    return link
 
 
 def _check_claims(content: dict[str, Any], link: Task | Hop, task: Task, actors: tuple[str, ...]) -> None:

@@ -34,6 +34,8 @@ ONCE = "chain_proof"
 _SKEW = 5
 _HOLDER = "holder"
 _MEMBERS = {"iss", "sub", "aud", "iat", "exp", "jti", "links", "about"}
+_JWK = {"kty", "crv", "x", "y", "alg", "use", "kid"}
+_LONGEST_MEMBER = 128
 
 
 class Presentation(Value, frozen=True):
@@ -89,9 +91,11 @@ def read(value: object) -> Presentation:
         found = msgspec.convert(value, Presentation)
     except (msgspec.ValidationError, TypeError, RecursionError):
         raise TokenError("A chain is presented as links, key and proof.", error="malformed") from None
-    longest = max(map(len, (*found.links, found.proof)), default=0)
-    if not 1 <= len(found.links) <= MOST_ACTORS or longest > MAX_TOKEN or len(found.key) > MOST_ACTORS:
+    longest = max(map(len, (*found.links, found.proof)))
+    if not 1 <= len(found.links) <= MOST_ACTORS or longest > MAX_TOKEN:
         raise TokenError("The presented chain is too long, or empty.", error="malformed")
+    if not found.key.keys() <= _JWK or any(len(text) > _LONGEST_MEMBER for text in found.key.values()):
+        raise TokenError("The presented key says more than a public JWK must.", error="malformed")
     return found
 
 
