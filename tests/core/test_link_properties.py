@@ -100,9 +100,23 @@ narrowings = st.builds(
     fan_out=st.sampled_from([0, 1, 5, 9]),
 )
 
+GENEROUS = Narrowing(
+    purpose="pay",
+    capabilities=(ALL,),
+    delegable=(ALL,),
+    budget=Budget(calls=9, writes=9),
+    expires_in=100,
+    depth=9,
+    fan_out=9,
+)
+
 
 @some
-@given(st.permutations(NAMES), st.lists(narrowings, max_size=7), st.just(BOTH) | alternatives)
+@given(
+    st.permutations(NAMES),
+    st.lists(st.just(GENEROUS) | narrowings, min_size=3, max_size=7),
+    st.just(BOTH) | alternatives,
+)
 def test_whatever_the_guard_opens_is_read_back_from_its_links(
     order: list[str], wishes: list[Narrowing], delegable: tuple[Capability, ...]
 ) -> None:
