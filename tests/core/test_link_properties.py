@@ -106,6 +106,7 @@ GENEROUS = Narrowing(
     delegable=(ALL,),
     budget=Budget(calls=9, writes=9),
     expires_in=100,
+    shared=True,
     depth=9,
     fan_out=9,
 )
