@@ -18,7 +18,7 @@ help:
 	@echo "make check    lint, format, types, architecture"
 	@echo "make docs     what the documentation takes from the code: reference tables, schemas"
 	@echo "make bench    what a guarded call costs: bench/results.json and docs/performance.md"
-	@echo "make servers  the public MCP servers that the end-to-end tests also guard"
+	@echo "make servers  the public MCP servers and the older LangChain that tests also use"
 
 demo: .venv/demo.stamp
 	@$(BIN)/python examples/support_desk/demo.py $(ARGS)
@@ -41,6 +41,7 @@ bench: .venv/dev.stamp
 servers: .venv/dev.stamp
 	@tests/servers/filesystem.sh
 	@tests/servers/git.sh
+	@tests/servers/langchain.sh
 
 clean:
 	rm -rf .venv .cache .pytest_cache .ruff_cache .hypothesis demo-run

@@ -140,3 +140,13 @@ def test_two_hops_do_not_share_a_graph_node(tmp_path: Path) -> None:
     twice = node + node.replace("hops.pay_out", "hops.other")
     text = GOOD.replace(HOP, twice)
     assert any("is the node of hop pay_out too" in problem for problem in problems_of(tmp_path, text))
+
+
+def test_an_agent_that_only_hands_work_on_needs_no_right_of_its_own(tmp_path: Path) -> None:
+    mine = '[{ tools = ["app/read"], actions = ["read"], sensitivity = "public", destinations = ["desk"] }]'
+    assert GOOD.count(mine) == 2
+    (tmp_path / "hopward.toml").write_text(GOOD.replace(mine, "[]"))
+    settings = read_settings(tmp_path / "hopward.toml")
+    assert settings.agents["boss"].ceiling == settings.workflows["claims"].capabilities == ()
+    nothing = GOOD.replace(mine, "[]").replace("delegable = [", "x = [")
+    assert sum("is empty: nothing at all could be done" in one for one in problems_of(tmp_path, nothing)) == 2

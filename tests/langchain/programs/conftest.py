@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from langchain_core.tracers import context
 
-from hopward.clock import Clock
+from hopward.clock import Clock, SystemClock
 
+from . import notes
 from . import office as offices
 from .office import ASKED, Office
 from .till import Till, install
@@ -59,3 +60,18 @@ def open_office(tmp_path: Path) -> Iterator[Callable[..., Office]]:
 def office(open_office: Callable[[str], Office]) -> Office:
     """An office whose agents are asked by the tools `ask_payer` and `ask_researcher`."""
     return open_office(ASKED)
+
+
+@pytest.fixture
+def received(tmp_path: Path) -> Path:
+    """The file into which the notes server writes what it gets."""
+    return tmp_path / "received.jsonl"
+
+
+@pytest.fixture
+def library(open_office: Callable[..., Office], received: Path, monkeypatch: pytest.MonkeyPatch) -> Office:
+    """An office whose researcher may read notes behind the proxy; the boss and the payer may not."""
+    monkeypatch.setattr(offices, "CONFIG", notes.configured())
+    made = open_office(notes.server(notes.on_stdio(received)), SystemClock())
+    made.hopward.install()
+    return made

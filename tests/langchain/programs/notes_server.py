@@ -36,13 +36,8 @@ def build(received: Path) -> Server[Any]:
     return Server("notes", on_list_tools=list_tools, on_call_tool=call_tool)
 
 
-async def main(received: Path, port: int) -> None:
-    """Serve on a port, or on stdio without one."""
-    server = build(received)
-    if port:
-        app = server.streamable_http_app()
-        await uvicorn.Server(uvicorn.Config(app, port=port, log_level="warning")).serve()
-        return
+async def on_stdio(server: Server[Any]) -> None:
+    """Serve on stdin and stdout."""
     async with stdio_server() as (read, write):
         await server.run(read, write, server.create_initialization_options())
 
@@ -52,4 +47,8 @@ if __name__ == "__main__":
     parser.add_argument("received", type=Path)
     parser.add_argument("--port", type=int, default=0)
     given = parser.parse_args()
-    asyncio.run(main(given.received, given.port))
+    served = build(given.received)
+    if given.port:
+        uvicorn.run(served.streamable_http_app(), host="127.0.0.1", port=given.port)
+    else:
+        asyncio.run(on_stdio(served))

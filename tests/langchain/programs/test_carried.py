@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -13,72 +12,28 @@ from langchain.agents import create_agent
 from langchain_core.tools import BaseTool, StructuredTool
 
 from hopward import ConfigError
-from hopward.clock import SystemClock
 from langchain_hopward import AuthorizationDenied
 
-from . import office as offices
-from .office import ASKED, LOOKING, PAYING, USER, Office, calls, scripted
+from .notes import at_server
+from .office import USER, Office, calls, scripted
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
-    from langchain.mcp import MCPAdapter
-
-NOTES = '{ tools = ["notes/*"], actions = ["read"], sensitivity = "internal", destinations = ["archive"] }'
-SERVER = """
-[servers.notes]
-command = [{python}, {script}, {received}]
-resource = "urn:example:notes"
-credential = {{ by = "meta" }}
-
-[servers.notes.tools.read_note]
-action = "read"
-sensitivity = "internal"
-integrity = "trusted"
-destination = "archive"
-arguments = {{ note = "string" }}
-"""
-
-
-@pytest.fixture
-def received(tmp_path: Path) -> Path:
-    return tmp_path / "received.jsonl"
-
-
-@pytest.fixture
-def library(open_office: Callable[..., Office], received: Path, monkeypatch: pytest.MonkeyPatch) -> Office:
-    """An office whose researcher may read notes behind the proxy; the boss and the payer may not."""
-    ours = offices.CONFIG.replace(
-        f"delegable = [{LOOKING}, {PAYING}]", f"delegable = [{LOOKING}, {PAYING}, {NOTES}]"
+    mcp_of_langchain = pytest.importorskip(
+        "langchain.mcp", reason="this release of LangChain has no langchain.mcp"
     )
-    ours = ours.replace(f"    {PAYING},\n]", f"    {PAYING},\n    {NOTES},\n]")
-    mine = f'purpose = "Looks things up"\nceiling = [{LOOKING}'
-    ours = ours.replace(mine, f"{mine}, {NOTES}")
-    monkeypatch.setattr(offices, "CONFIG", ours)
-    script = Path(__file__).with_name("notes_server.py")
-    server = SERVER.format(
-        python=json.dumps(sys.executable), script=json.dumps(str(script)), received=json.dumps(str(received))
-    )
-    hops = ASKED.replace(
-        f'purpose = "researcher does its part"\ncapabilities = [{LOOKING}]',
-        f'purpose = "researcher does its part"\ncapabilities = [{LOOKING}, {NOTES}]',
-    )
-    made = open_office(server + hops, SystemClock())
-    made.hopward.install()
-    return made
 
 
 def adapter(office: Office) -> Any:
     connection = office.hopward.connections("notes")["notes"]
-    return MCPAdapter({"mcpServers": {"notes": {key: connection[key] for key in ("command", "args")}}})
+    return mcp_of_langchain.MCPAdapter(
+        {"mcpServers": {"notes": {key: connection[key] for key in ("command", "args")}}}
+    )
 
 
 async def noted(office: Office, notes: Any) -> list[BaseTool]:
     """The tools of the notes server, as guarded copies that carry their chain."""
     return office.hopward.protect(await notes.list_tools(), server="notes")
-
-
-def at_server(received: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in received.read_text().splitlines()] if received.exists() else []
 
 
 def ask(office: Office, name: str, body: Callable[[], Any]) -> BaseTool:

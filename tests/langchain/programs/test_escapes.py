@@ -1,7 +1,5 @@
 """The escape matrix: twenty ways past a guard, with the handler alone and with guarded tools."""
 
-import re
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -61,12 +59,3 @@ def test_every_refusal_of_a_forbidden_payment_is_in_the_log(till: Till, number: 
     with till.task():
         TWENTY[number][1](attempt(till, protected=True))
     assert "deny" in [row.verdict for row in [*till.rows("decision"), *till.rows("refusal")]]
-
-
-def test_the_table_of_the_guide_says_what_was_found() -> None:
-    page = (Path(__file__).parents[3] / "docs" / "guides" / "langchain.md").read_text("utf-8")
-    rows = re.findall(r"^\| (\d+) \| (.+?) \| (.+?) \| (.+?) \|$", page, re.MULTILINE)
-    assert rows == [
-        (str(number), name, "**runs**" if number in NEEDS_PROTECTION else "stopped", "stopped")
-        for number, (name, _) in TWENTY.items()
-    ]

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
+from importlib.metadata import version
 from typing import Any
 
 import pytest
@@ -26,6 +27,10 @@ def asking(till: Till, body: Callable[[], Any], protected: bool) -> Any:
     made = till.tool("ask", body)
     till.hopward.install()
     return till.hopward.protect([made])[0] if protected else made
+
+
+TELLS = tuple(map(int, version("langchain-core").split(".")[:2])) >= (1, 8)
+"""Older releases tell handlers nothing of a tool that ends with `SystemExit` or a cancellation."""
 
 
 def failing(error: BaseException) -> Callable[[], Any]:
@@ -59,7 +64,10 @@ def test_a_call_that_raises_is_recorded_by_the_type_of_its_error_only(
     with till.task(), pytest.raises(type(error)):
         ask.invoke({})
     outcome = ended(till)
-    assert (outcome["status"], outcome["error"]) == (status, type(error).__name__)
+    if protected or TELLS or isinstance(error, Exception | KeyboardInterrupt):
+        assert (outcome["status"], outcome["error"]) == (status, type(error).__name__)
+    else:
+        assert outcome["status"] == "unknown"
     assert b"s3cret" not in till.log.read_bytes()
 
 
@@ -80,7 +88,7 @@ async def test_a_cancelled_call_is_recorded_as_cancelled(till: Till, protected: 
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
             await running
-    assert ended(till)["status"] == "cancelled"
+    assert ended(till)["status"] == ("cancelled" if protected or TELLS else "unknown")
 
 
 @BOTH

@@ -201,3 +201,11 @@ def test_which_server_the_tools_belong_to_must_be_clear(till: Till) -> None:
     opened = Hopward.open(path, server="other")
     assert opened.server == "other"
     opened.close()
+
+
+def test_a_task_is_for_the_agent_that_its_workflow_names(till: Till) -> None:
+    with till.hopward.task(subject=SUBJECT, agent="assistant") as task:
+        assert task.agent == "assistant"
+    with pytest.raises(ConfigError, match="for agent assistant, not for cashier") as refused:
+        till.hopward.task(subject=SUBJECT, workflow="refund", agent="cashier")
+    assert refused.value.advice == "Workflows of cashier: none"

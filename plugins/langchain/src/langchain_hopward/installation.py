@@ -81,16 +81,24 @@ class Hopward:
         module = importlib.import_module("langchain_hopward.middleware")
         return module.HopwardMiddleware(self._enforcer)
 
-    def task(self, *, subject: str, workflow: str = "") -> TaskScope:
+    def task(self, *, subject: str, workflow: str = "", agent: str = "") -> TaskScope:
         """A task for a `with` block, on behalf of `subject`. Without `workflow`, the one the server names.
 
-        Raises `ConfigError` where there is neither.
+        `agent` says which agent the program means to run; a task is its workflow's agent's, and no other's.
+        Raises `ConfigError` where there is no workflow, or where it is another agent's.
         """
         wanted = workflow or self.guard.settings.servers[self.server].workflow
         if not wanted:
             raise ConfigError(
                 f"servers.{self.server} names no workflow, so there is no task to open.",
                 advice="Set `workflow` there, or pass workflow=.",
+            )
+        configured = self.guard.settings.workflows.get(wanted)
+        if agent and configured is not None and configured.agent != agent:
+            theirs = [name for name, one in self.guard.settings.workflows.items() if one.agent == agent]
+            raise ConfigError(
+                f"Tasks of workflow {wanted} are for agent {configured.agent}, not for {agent}.",
+                advice=f"Workflows of {agent}: {', '.join(sorted(theirs)) or 'none'}",
             )
         return TaskScope(self._enforcer, wanted, subject)
 

@@ -32,7 +32,9 @@ def agent_problems(document: Table) -> Iterator[Problem]:
     for path, name, agent in tables(document, "agents"):
         if name == PROXY:
             yield Problem(path, "is the name of the proxy itself; choose another")
-        yield from capability_problems((*path, "ceiling"), agent.get("ceiling"), servers)
+        yield from capability_problems(
+            (*path, "ceiling"), agent.get("ceiling"), servers, may_be_empty=bool(agent.get("delegable"))
+        )
         yield from capability_problems((*path, "delegable"), agent.get("delegable"), servers)
         if "key" in agent:
             yield from _key((*path, "key"), f'agent "{name}"', table(agent["key"]), holders)
@@ -45,7 +47,12 @@ def workflow_problems(document: Table) -> Iterator[Problem]:
     """Every rule broken by a workflow's settings."""
     servers, agents = table(document.get("servers")), table(document.get("agents"))
     for path, _, workflow in tables(document, "workflows"):
-        yield from capability_problems((*path, "capabilities"), workflow.get("capabilities"), servers)
+        yield from capability_problems(
+            (*path, "capabilities"),
+            workflow.get("capabilities"),
+            servers,
+            may_be_empty=bool(workflow.get("delegable")),
+        )
         agent = text(workflow.get("agent"))
         if agent.strip() and agent not in agents:
             yield Problem((*path, "agent"), f"there is no [agents.{agent}]")
@@ -85,9 +92,11 @@ def budget_problems(path: KeyPath, budget: Table) -> Iterator[Problem]:
         yield Problem((*path, "writes"), "is more than calls, of which writes are a part")
 
 
-def capability_problems(path: KeyPath, value: object, servers: Table) -> Iterator[Problem]:
-    """What is wrong with a list of capabilities."""
-    if value == []:
+def capability_problems(
+    path: KeyPath, value: object, servers: Table, *, may_be_empty: bool = False
+) -> Iterator[Problem]:
+    """What is wrong with a list of capabilities. It may be empty where its holder only hands work on."""
+    if value == [] and not may_be_empty:
         yield Problem(path, "is empty: nothing at all could be done")
     for index, entry in enumerate(items(value)):
         yield from _capability((*path, index), table(entry), servers)

@@ -17,7 +17,12 @@ def hop_problems(document: Table) -> Iterator[Problem]:
             agent = text(hop.get("agent"))
             if agent.strip() and agent not in agents:
                 yield Problem((*place, "agent"), f"there is no [agents.{agent}]")
-            yield from capability_problems((*place, "capabilities"), hop.get("capabilities"), servers)
+            yield from capability_problems(
+                (*place, "capabilities"),
+                hop.get("capabilities"),
+                servers,
+                may_be_empty=bool(hop.get("delegable")),
+            )
             yield from budget_problems((*place, "budget"), table(hop.get("budget")))
             yield from duration_problems((*place, "expires_in"), hop.get("expires_in"))
             yield from delegable_problems(place, hop, servers)
