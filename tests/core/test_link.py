@@ -56,6 +56,10 @@ def test_more_links_than_a_chain_can_have_and_none_at_all_are_refused() -> None:
     links = written(ROOT, grown(ROOT, tuple("abcdefg")))
     assert refusal([*links, links[-1]]) == "chain_broken"
     assert refusal([]) == "chain_broken"
+    deeper = replace(ROOT, depth=8)
+    honest = written(deeper, grown(deeper, tuple("abcdefgh")))
+    assert len(read(honest[:8]).hops) == 7
+    assert refusal(honest) == "chain_broken"
 
 
 def test_a_link_fits_no_other_chain() -> None:
@@ -233,9 +237,13 @@ def test_a_chain_read_before_is_not_read_again_unless_its_time_or_key_is_over() 
         cache.read(links, KEYS, hops[0].expires_at)
     with pytest.raises(TokenError):
         cache.read(links, {}, NOON)
-    small = Links(ISSUER, size=1)
-    small.read(links, KEYS, NOON)
-    small.read(written(ROOT, []), KEYS, NOON)
+
+
+def test_no_more_chains_are_remembered_than_there_is_room_for() -> None:
+    small, links = Links(ISSUER, size=1), written(ROOT, grown(ROOT, ("a",)))
+    first = small.read(links, KEYS, NOON)
+    assert small.read(links, KEYS, NOON) is first
+    small.read(links[:1], KEYS, NOON)
     assert small.read(links, KEYS, NOON) is not first
 
 
@@ -257,8 +265,9 @@ def test_what_a_chain_read_before_says_it_says_of_its_own_links_alone() -> None:
     assert cache.read(x, KEYS, NOON).task.id == "task_1"
     assert cache.read(y, KEYS, NOON).task.id == "task_2"
     assert len(cache.read(x[:2], KEYS, NOON).hops) == 1
-    with pytest.raises(TokenError):
-        cache.read([*x[:2], y[2]], KEYS, NOON)
+    for other in ([*x[:2], y[2]], [x[0], x[2], x[1]], [x[1], x[0], x[2]], [*x, x[2]]):
+        with pytest.raises(TokenError):
+            cache.read(other, KEYS, NOON)
 
 
 def test_a_chain_signed_by_two_keys_falls_with_either() -> None:

@@ -165,7 +165,7 @@ def _as_opened(link: Task | Hop) -> dict[str, Any]:
 
 
 def _opened(content: dict[str, Any], member: str, kind: type[_L]) -> _L:
-    if content.keys() != _MEMBERS | {member} or not isinstance(content[member], dict):
+    if content.keys() != _MEMBERS | {member}:
         raise _broken("A link says less or more than it must.")
     try:
         link = msgspec.convert({**content[member], "state": "open"}, kind)
