@@ -102,7 +102,9 @@ WIDER: dict[str, Callable[[Hop], Hop]] = {
     "fan_out": lambda hop: replace(hop, fan_out=99),
     "calls": lambda hop: replace(hop, budget=Budget(calls=51, writes=1)),
     "writes": lambda hop: replace(hop, budget=Budget(calls=9, writes=6)),
-    "negative": lambda hop: replace(hop, budget=Budget(calls=-1, writes=-1)),
+    "no fan_out": lambda hop: replace(hop, fan_out=-1),
+    "no calls": lambda hop: replace(hop, budget=Budget(calls=-1, writes=0)),
+    "no writes": lambda hop: replace(hop, budget=Budget(calls=1, writes=-1)),
     "expiry": lambda hop: replace(hop, expires_at=ROOT.expires_at + SECOND),
 }
 
@@ -115,9 +117,13 @@ def test_a_link_that_exceeds_its_parent_is_refused_although_it_is_signed(
     assert refusal(written(ROOT, [WIDER[dimension](hop)])) == "chain_widened"
 
 
-def test_the_right_to_call_of_the_parent_is_no_right_to_hand_on() -> None:
+@pytest.mark.parametrize("kept", ["capabilities", "delegable"])
+def test_the_right_to_call_of_the_parent_is_no_right_to_hand_on(kept: str) -> None:
+    other = {"capabilities": "delegable", "delegable": "capabilities"}[kept]
     root = replace(ROOT, capabilities=(READING,), delegable=())
-    assert refusal(written(root, grown(root, ("a",)))) == "chain_widened"
+    (hop,) = grown(root, ("a",))
+    assert refusal(written(root, [replace(hop, **{other: ()})])) == "chain_widened"
+    assert read(written(root, [replace(hop, capabilities=(), delegable=())])).holder == hop.key
 
 
 CHANGED: dict[str, Callable[[Hop], Hop]] = {
