@@ -354,10 +354,33 @@ def test_a_proof_lives_for_a_minute_and_not_before(desk: Desk, links: list[str])
     presented = desk.present(links, "b")
     desk.clock.advance(60 * SECOND)
     assert desk.refusal(presented) == "expired"
-    ahead = FixedClock()
-    ahead.advance(6 * SECOND)
-    early = possession.present(links, HOLDERS.key("b"), PLACE, ASKED, ahead)
-    assert Desk(FixedClock()).refusal(early) == "not_yet_valid"
+    for seconds, refused in ((5, ""), (6, "not_yet_valid")):
+        ahead = FixedClock()
+        ahead.advance(seconds * SECOND)
+        early = possession.present(links, HOLDERS.key("b"), PLACE, ASKED, ahead)
+        assert Desk(FixedClock()).refusal(early) == refused
+
+
+@pytest.mark.parametrize("typ", [link.TYPE, "at+jwt", "client-authentication+jwt", "dpop+jwt", "JWT"])
+def test_what_else_the_holder_has_signed_is_no_proof(desk: Desk, links: list[str], typ: str) -> None:
+    presented = desk.present(links, "b")
+    other = sign(claims_of(presented.proof), HOLDERS.key("b"), typ)
+    assert desk.refusal(replace(presented, proof=other)) == "wrong_type"
+
+
+def test_a_proof_is_about_the_method_and_every_param() -> None:
+    params = {"name": "read", "arguments": {"n": 1}}
+    digests = {
+        about("tools/call", params),
+        about("tools/list", params),
+        about("tools/call", {**params, "more": None}),
+        about("tools/call", {**params, "name": "pay"}),
+        about("tools/call", {"name": "read"}),
+        about("tools/call", {**params, "arguments": {"n": "1"}}),
+        about("tools/call", {**params, "arguments": {"n": True}}),
+    }
+    assert len(digests) == 7
+    assert about("tools/call", {"arguments": {"n": 1.0}, "name": "read"}) == about("tools/call", params)
 
 
 @pytest.mark.parametrize("change", [{"exp": 2**32}, {"more": 1}, {"sub": "x"}, {"about": 1}, {"links": ""}])
@@ -375,6 +398,12 @@ def test_a_key_that_claims_to_be_the_holders_is_found_out(desk: Desk, links: lis
         signing = SigningKey(posing["kid"], "EdDSA", mallory.private)
         forged = sign(claims_of(presented.proof), signing, possession.TYPE)
         assert desk.refusal(replace(presented, key=posing, proof=forged)) == "wrong_holder"
+    renamed = presented.key | {"kid": "mine"}
+    named = SigningKey("mine", "EdDSA", HOLDERS.key("b").private)
+    proof = sign(claims_of(presented.proof), named, possession.TYPE)
+    assert desk.refusal(replace(presented, key=renamed, proof=proof)) == "wrong_holder"
+    nameless = {name: value for name, value in presented.key.items() if name != "kid"}
+    assert desk.refusal(replace(presented, key=nameless)) == ""
 
 
 def test_a_presentation_is_exactly_its_three_parts(desk: Desk, links: list[str]) -> None:
