@@ -116,6 +116,26 @@ def _authorize(plan: Plan) -> tuple[Question, ...]:
 
 _SMALL = (
     Question(
+        "tool.invoke added cpu_us",
+        "what protecting adds to LangChain's `tool.invoke`, decision and outcome durable: CPU median",
+        ("programs", "added to tool.invoke"), None, "cpu_us", "at most", 350.0,
+    ),
+    Question(
+        "agent step p50_us, guarded / bare",
+        "a `create_agent` step (scripted model, one tool), guarded over bare, p50",
+        ("programs", "agent step, guarded"), ("programs", "agent step, bare"), "p50_us", "at most", 1.1,
+    ),
+    Question(
+        "authorize cpu_us, 8 agents / 1",
+        "authorize CPU of a chain of 8 agents over one of a single agent",
+        ("chains", "authorize, 8 agents"), ("chains", "authorize, 1 agent"), "cpu_us", "at most", 8.0,
+    ),
+    Question(
+        "links cpu_us, read before / never",
+        "reading the signed links of 8 agents that were read before, over reading them anew, CPU",
+        ("chains", "links of 8 agents, read before"), ("chains", "links of 8 agents, never read"), "cpu_us",
+    ),
+    Question(
         "start-up cpu_us / import mcp",
         "start-up CPU of `hopward mcp run` to its first response over `python -c 'import mcp'`",
         ("start-up", "hopward"), ("start-up", "import mcp"), "cpu_us", "at most", 0.2,

@@ -22,6 +22,8 @@ _TITLES = {
     "http raw": "A tool call over Streamable HTTP, raw client",
     "authorize": "`authorize` alone, in process, verified chain",
     "steps": "The steps around it",
+    "programs": "LangChain: a tool of the program, and an agent's step with it",
+    "chains": "Chains of several agents",
     "exchange": "Token exchange alone",
     "log": "Log append alone: a decision row and its credential row, unless said otherwise",
     "start-up": "Start-up",

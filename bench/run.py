@@ -13,7 +13,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from bench import appending, authorizing, exchanging, proxying, starting
+from bench import appending, authorizing, exchanging, programs, proxying, starting
 from bench.context import Context
 from bench.errors import BenchError
 from bench.machine import commit, describe, load, versions
@@ -32,6 +32,7 @@ PAGE = ROOT / "docs" / "performance.md"
 GROUPS: dict[str, Callable[[Context], list[Entry]]] = {
     "calls": proxying.measure,
     "authorize": authorizing.measure,
+    "programs": programs.measure,
     "exchange": exchanging.measure,
     "log": appending.measure,
     "start-up": starting.measure,
