@@ -173,8 +173,9 @@ def _chains(guard: Guard, root: Chain) -> list[Subject]:
 
         return once
 
+    lengths = {1: "1 agent", 2: "2 agents", 4: "4 agents", 8: "8 agents"}
     deciding = [
-        Subject(CHAINS, f"authorize, {_agents(count)}", decide(found[count])) for count in (1, 2, 4, 8)
+        Subject(CHAINS, f"authorize, {name}", decide(found[count])) for count, name in lengths.items()
     ]
     return [*deciding, *_links(guard, chain)]
 
