@@ -9,10 +9,12 @@ import pytest
 
 from hopward.canonical import JSON
 from hopward.carrier import Carrier, request_digest
+from hopward.chain import entered
 from hopward.clock import SECOND, Instant
 from hopward.errors import ChainError, ConfigError, LedgerError, TokenError
 from hopward.jwk import SigningKey, VerificationKey
 from hopward.model import Budget, Chain, Narrowing
+from hopward.record import Standing
 from hopward.testing.ledger import MemoryLedger
 
 from .delegating import BOTH, NOTE, PAY_CALL, READ_CALL, READING, Office
@@ -186,6 +188,32 @@ def test_chains_of_two_tasks_do_not_get_each_others_links(place: Place) -> None:
     for chain in (boss, other, boss):
         accepted = place.proxy.accept(place.program.present(chain, PLACE, ASKED), PLACE, ASKED)
         assert (accepted.task, accepted.subject) == (chain.task, chain.subject)
+
+
+class Counting(MemoryLedger):
+    """Counts how often it is asked how a chain stands."""
+
+    asked = 0
+
+    def standing(self, chain: Chain) -> Standing:
+        self.asked += 1
+        return super().standing(chain)
+
+
+def test_links_are_written_once_while_there_is_room_for_them(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hopward.carrier._MOST_WRITTEN", 2)
+    book = Counting(place.office.clock)
+    tasks = [a_task_of_boss(id=f"task_{number}") for number in range(3)]
+    for task in tasks:
+        book.put_task(task, NOTE)
+    program = place.carrier(place.ring, book)
+    asked: list[int] = []
+    for number in (0, 1, 0, 1, 2, 0):
+        program.present(entered(tasks[number]), PLACE, ASKED)
+        asked.append(book.asked)
+    assert asked == [1, 2, 2, 2, 3, 4]
 
 
 def test_without_the_signing_key_nothing_is_presented(place: Place) -> None:
