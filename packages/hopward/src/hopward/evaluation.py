@@ -98,28 +98,29 @@ class Evaluator:
         standing = self._ledger.standing(chain)
         digested = call_digest(call)
         about = {"call": {"arguments": self._redaction.arguments(call), "digest": digested}}
-        base = Evaluation(
-            asked, call.server, call.tool, digested, about, _UNDECIDED, at, epoch=standing.epoch
-        )
+
+        def evaluated(verdict: Verdict, **found: Any) -> Evaluation:
+            of_call = (asked, call.server, call.tool, digested, about)
+            return Evaluation(*of_call, verdict, at, epoch=standing.epoch, **found)
+
         fallen, task = self._fallen(standing, chain, at), standing.task
         if fallen is not None or task is None:
-            return replace(base, verdict=deny(*(fallen or UNKNOWN_TASK)))
+            return evaluated(deny(*(fallen or UNKNOWN_TASK)))
         tool = self._classifications.find(call.server, call.tool)
         if tool is None:
             sentence = f"{call.name} has not been classified by the operator, so it may not be called."
-            return replace(base, verdict=deny("tool_unclassified", sentence))
+            return evaluated(deny("tool_unclassified", sentence))
         facts = facts_of(task, chain, standing)
-        base = replace(base, classification=tool, facts=facts)
         refusal = outside(call, tool, chain, task, standing)
         if refusal is not None:
-            return replace(base, verdict=deny(*refusal))
+            return evaluated(deny(*refusal), classification=tool, facts=facts)
         verdict = self._engine.evaluate(call, tool, standing.agents[chain.actor], facts)
         if verdict.name != "permit":
-            return replace(base, verdict=verdict)
+            return evaluated(verdict, classification=tool, facts=facts)
         writes = 0 if tool.action == "read" else 1
         share = Reservation(accounts(task, standing), calls=1, writes=writes)
         credential = self._exchanger.plan(call, chain, task, at)
-        return replace(base, verdict=verdict, share=share, credential=credential)
+        return evaluated(verdict, classification=tool, facts=facts, share=share, credential=credential)
 
     def _handing(self, asked: Handing, at: Instant) -> Evaluation:
         chain = asked.chain

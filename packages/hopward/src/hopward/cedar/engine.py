@@ -19,14 +19,17 @@ from hopward.canonical import digest
 from hopward.cedar.reading import Schemas, holds_for_hops, read_policies, read_schema
 from hopward.cedar.request import (
     CHAIN,
+    CIRCUMSTANCES,
     REACHED,
     Entity,
     Request,
     agent_entity,
     asked_of,
+    call_context,
     call_entities,
     call_request,
     hop_request,
+    matter,
 )
 from hopward.cedar.schema import IllTyped, request_schema, schema_text
 from hopward.model import Agent, Hop, Tool, ToolCall, Verdict
@@ -35,6 +38,9 @@ from hopward.record import Facts
 
 _MOST_HELD = 4096
 """How many sets of policies, and how many of entities, are held parsed; beyond that they start afresh."""
+
+_LONGEST_HELD = 1024
+"""Characters of a request whose verdict is held."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +126,7 @@ class CedarEngine:
         self._views: dict[str, _View] = {}
         self._slices: dict[_Key, _Slice] = {}
         self._entities: dict[_Key, Entities] = {}
+        self._verdicts: dict[_Key, Verdict] = {}
 
     def evaluate(self, call: ToolCall, tool: Tool, agent: Agent, facts: Facts) -> Verdict:
         """Permit, deny or step-up for one call, with the policies that decided. No input makes it raise."""
@@ -129,11 +136,24 @@ class CedarEngine:
             )
             return self._deny("tool_unclassified", sentence)
         view = self._view(tool)
-        request = call_request(call, tool, agent, facts, view.asked)
-        if isinstance(request, IllTyped):
-            told = f"Argument {request.argument!r} must be {request.expected}; it is {request.found}."
-            return self._deny("argument_type", told)
+        context = call_context(call, tool, facts, view.asked)
+        if isinstance(context, IllTyped):
+            wrong = f"Argument {context.argument!r} must be {context.expected}; it is {context.found}."
+            return self._deny("argument_type", wrong)
+        # Policies see nothing else, and Cedar has no clock: what matters being the same, so is the verdict.
+        told = matter(context, view.asked)
+        key = (call.tool, tool.full_name, agent.id, agent.owner, agent.purpose, told)
+        verdict = self._verdicts.get(key)
+        if verdict is None:
+            request = call_request(tool, agent, context)
+            verdict = self._evaluated(request, view, call, tool, agent)
+            if len(told) <= _LONGEST_HELD:
+                if len(self._verdicts) >= _MOST_HELD:
+                    self._verdicts.clear()
+                self._verdicts[key] = verdict
+        return verdict
 
+    def _evaluated(self, request: Request, view: _View, call: ToolCall, tool: Tool, agent: Agent) -> Verdict:
         def sliced(approved: bool) -> _Slice:
             key = (tool.full_name, view.known(agent.id), approved)
             return self._slice(key, lambda: self.in_question(tool, agent.id))
@@ -191,8 +211,10 @@ class CedarEngine:
         if not policies:
             return self._explained(verdict, (), None)
         view = self._view(tool)
-        request = call_request(call, tool, agent, facts, view.asked)
-        ask = None if isinstance(request, IllTyped) else self._asking(request, view, tool, agent)
+        context = call_context(call, tool, facts, view.asked)
+        if isinstance(context, IllTyped):
+            return self._explained(verdict, policies, None)
+        ask = self._asking(call_request(tool, agent, context), view, tool, agent)
         return self._explained(verdict, policies, ask)
 
     def explain_hop(self, hop: Hop, delegator: Agent, receiver: Agent, facts: Facts) -> Explanation:
@@ -305,7 +327,7 @@ def _view(schema: Schema, policies: Sequence[Policy], attributes: frozenset[str]
     """`attributes` are what some policy may ask about, beside the chain."""
     scopes = (scope for policy in policies for scope in (policy.agents, policy.resources))
     named = frozenset(name for scope in scopes for _, name in scope or ())
-    return _View(schema, tuple(policies), named, asked_of(policies, attributes | CHAIN))
+    return _View(schema, tuple(policies), named, asked_of(policies, attributes | CHAIN | CIRCUMSTANCES))
 
 
 def _sliced(policies: tuple[Policy, ...]) -> _Slice:

@@ -23,6 +23,11 @@ BETWEEN = " > "
 CHAIN = frozenset({"path", "hop_purpose", "hops"})
 """What of the chain is told only where a policy asks about it."""
 
+CIRCUMSTANCES = frozenset(
+    {"subject", "task", "purpose", "workflow", "depth", "actors", "calls_left", "writes_left"}
+)
+"""What every request tells, asked about or not: the schema wants it."""
+
 REACHED = frozenset({"tools", "destinations"})
 """What of a hop is looked up among the classified tools only where a policy asks about it."""
 
@@ -62,19 +67,29 @@ def _parts(form: Mapping[str, Any]) -> Iterable[tuple[Any, bool]]:
                 yield operand, False
 
 
-def call_request(
-    call: ToolCall, tool: Tool, agent: Agent, facts: Facts, asked: frozenset[str]
-) -> Request | IllTyped:
-    """The request about a call; every declared argument must be of its type, `asked` for or not."""
+def call_context(
+    call: ToolCall, tool: Tool, facts: Facts, asked: frozenset[str]
+) -> Mapping[str, Any] | IllTyped:
+    """What a call's request tells; every declared argument must be of its type, `asked` for or not."""
     arguments = context_arguments(tool, call.arguments)
     if isinstance(arguments, IllTyped):
         return arguments
     told = {name: value for name, value in arguments.items() if name in asked}
+    return {"arguments": told, **_circumstances(facts), **_chain(facts, asked)}
+
+
+def matter(context: Mapping[str, Any], asked: frozenset[str]) -> str:
+    """What of a context can matter to policies that ask about no more than `asked`."""
+    return json.dumps([context["arguments"], {name: context[name] for name in asked if name in context}])
+
+
+def call_request(tool: Tool, agent: Agent, context: Mapping[str, Any]) -> Request:
+    """The request about a call."""
     return {
         "principal": {"type": AGENT, "id": agent.id},
         "action": {"type": ACTION, "id": tool.full_name},
         "resource": {"type": TOOL, "id": tool.full_name},
-        "context": json.dumps({"arguments": told, **_circumstances(facts), **_chain(facts, asked)}),
+        "context": json.dumps(context),
     }
 
 
