@@ -221,7 +221,7 @@ def test_links_of_another_signer_type_issuer_or_time_are_refused() -> None:
     assert read(links, NOON - 5 * SECOND).hops == tuple(hops)
 
 
-@pytest.mark.parametrize("garbage", ["", "x", "a.b.c", "eyJ" * 9000, "\ud800", "é.é.é"])
+@pytest.mark.parametrize("garbage", ["", "x", "a.b.c", "eyJ" * 9000, "e." * 2_500_000, "\ud800", "é.é.é"])
 def test_garbage_in_place_of_a_link_is_refused(garbage: str) -> None:
     links = written(ROOT, [])
     assert refusal([garbage]) in ("malformed", "unsupported_header")
