@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hopward import link, possession
+from hopward.base64url import decode, encode
 from hopward.clock import SECOND
 from hopward.constraint import Range
 from hopward.errors import TokenError
@@ -37,6 +38,8 @@ from .linking import (
     replace,
     written,
 )
+
+P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 
 
 @pytest.mark.parametrize("depth", range(8))
@@ -348,6 +351,26 @@ def test_a_proof_is_for_one_place_one_request_and_one_chain(desk: Desk, links: l
     mine = desk.present(links, "b")
     twin = written(ROOT, grown(ROOT, ("b",)))
     assert desk.refusal(replace(mine, links=tuple(twin))) == "wrong_request"
+
+
+def test_a_proof_is_for_the_links_letter_by_letter(desk: Desk, links: list[str]) -> None:
+    """An ECDSA signature has a second form that is as good, and anybody can work it out."""
+    content, _, signature = links[2].rpartition(".")
+    raw = decode(signature)
+    second = (P256_ORDER - int.from_bytes(raw[32:], "big")).to_bytes(32, "big")
+    twin = [*links[:2], f"{content}.{encode(raw[:32] + second)}"]
+    assert read(twin) == read(links)
+    presented = desk.present(links, "b")
+    assert desk.refusal(replace(presented, links=tuple(twin))) == "wrong_request"
+
+
+def test_another_holder_of_the_task_holds_nothing_of_what_it_handed_on(desk: Desk, links: list[str]) -> None:
+    """A hop commits to its task, not to who holds that: only the last holder of a chain presents it."""
+    root = link.write(ROOT, (), HOLDERS.key("mallory").kid, ISSUER, KEY)[0]
+    chain = [root, *links[1:]]
+    assert read(chain).chain == read(links).chain
+    for agent, refused in (("mallory", "wrong_holder"), ("helper", "wrong_holder"), ("b", "")):
+        assert desk.refusal(desk.present(chain, agent)) == refused
 
 
 def test_a_proof_lives_for_a_minute_and_not_before(desk: Desk, links: list[str]) -> None:

@@ -1,7 +1,8 @@
 """Links and proofs by properties: what the guard opens is read back; nothing wider or changed is."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from hypothesis import given, settings
@@ -15,7 +16,8 @@ from hopward.commitment import opened_digest
 from hopward.constraint import Constraint, OneOf, Range
 from hopward.errors import TokenError
 from hopward.jose import sign
-from hopward.link import Links
+from hopward.jwk import SigningKey
+from hopward.link import Linked, Links
 from hopward.model import (
     ACTIONS,
     SENSITIVITIES,
@@ -33,7 +35,21 @@ from hopward.testing.samples import a_hop, a_task
 
 from .delegating import BOTH, Office
 from .delegating import a_task as a_task_of_boss
-from .linking import ASKED, HOLDERS, ISSUER, KEY, KEYS, PLACE, ROOT, Desk, claims_of, grown, read, written
+from .linking import (
+    ASKED,
+    HOLDERS,
+    ISSUER,
+    KEY,
+    KEYS,
+    PLACE,
+    ROOT,
+    Desk,
+    claims_of,
+    grown,
+    read,
+    replace,
+    written,
+)
 
 NAMES = tuple("abcdefg")
 some = settings(max_examples=60, deadline=None)
@@ -277,6 +293,39 @@ def test_no_parts_of_two_links_make_a_third(data: Any) -> None:
     with suppress(TokenError):
         read([*LINKS[:2], made])
         assert made == LINKS[2]
+
+
+SECOND_KEY = SigningKey.generate("EdDSA")
+BOTH_KEYS = {**KEYS, SECOND_KEY.kid: SECOND_KEY.verification()}
+NEWER = written(ROOT, LONG, SECOND_KEY)
+SHORTER = written(ROOT, [replace(LONG[0], expires_at=NOON + 30 * SECOND)])
+uses = st.tuples(
+    st.lists(st.sampled_from([*LINKS, *NEWER, *SHORTER]), min_size=1, max_size=3),
+    st.sampled_from([KEYS, BOTH_KEYS, {SECOND_KEY.kid: SECOND_KEY.verification()}, {}]),
+    st.sampled_from([0, 0, 0, 29, 30, 599, 600]),
+)
+honest_uses = st.tuples(
+    st.sampled_from([LINKS, LINKS[:1], [LINKS[0], NEWER[1]], [NEWER[0], *LINKS[1:]], SHORTER]),
+    st.sampled_from([KEYS, BOTH_KEYS]),
+    st.sampled_from([0, 0, 0, 30, 600]),
+)
+
+
+def outcome(read_links: Callable[[], Linked]) -> Linked | str:
+    try:
+        return read_links()
+    except TokenError as refused:
+        return refused.error
+
+
+@many
+@given(st.lists(uses | honest_uses, max_size=12), st.integers(1, 4))
+def test_a_memory_of_chains_says_what_reading_them_again_would_say(chains: list[Any], size: int) -> None:
+    cache = Links(ISSUER, size)
+    for links, keys, seconds in sorted(chains, key=lambda use: use[2]):
+        now = NOON + seconds * SECOND
+        remembered = outcome(partial(cache.read, links, keys, now))
+        assert remembered == outcome(partial(link.read, links, keys, ISSUER, now))
 
 
 # --- possession ---------------------------------------------------------------------------------------------
