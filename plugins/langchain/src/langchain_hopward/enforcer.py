@@ -54,19 +54,26 @@ class Entry:
     """A guarded tool has been entered by its `run`, and will ask the guard itself, with its final arguments.
 
     `run` is the id that the tool has given its own run; the handler that meets it leaves the call to the
-    tool, once.
+    tool, once. `metadata` is that of the run, in which tracers find the decision.
     """
 
     run: UUID
     tool: str
     met: bool = False
+    metadata: dict[str, Any] | None = None
 
-    def meets(self, run: UUID, tool: str) -> bool:
+    def meets(self, run: UUID, tool: str, metadata: dict[str, Any] | None) -> bool:
         """Whether this is the run in question, for the first time."""
         if self.met or (self.run, self.tool) != (run, tool):
             return False
-        self.met = True
+        self.met, self.metadata = True, metadata
         return True
+
+
+def mark(metadata: dict[str, Any] | None, decision: str) -> None:
+    """Leave the id of a decision in the metadata of its run, where tracers keep it: an id, and no secret."""
+    if metadata is not None and decision:
+        metadata["hopward_decision"] = decision
 
 
 class Enforcer:
@@ -143,7 +150,14 @@ class Enforcer:
     @contextmanager
     def body(self, tool: str, arguments: Callable[[], dict[str, Any]]) -> Generator[Running]:
         """Around the body of a guarded tool, which leaves its result in `Running.result`."""
-        running = self.begin(tool, arguments)
+        entry = self.entry.get()
+        metadata = entry.metadata if entry is not None else None
+        try:
+            running = self.begin(tool, arguments)
+        except AuthorizationDenied as denial:
+            mark(metadata, denial.decision)
+            raise
+        mark(metadata, running.decision.id)
         place = self._inside(running)
         token = credential.running.set(running.credential)
         try:

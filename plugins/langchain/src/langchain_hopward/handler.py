@@ -12,7 +12,7 @@ from langchain_core.messages import BaseMessage
 from langchain_hopward import credential
 from langchain_hopward.credential import CallCredential
 from langchain_hopward.denial import AuthorizationDenied
-from langchain_hopward.enforcer import Enforcer, Running
+from langchain_hopward.enforcer import Enforcer, Running, mark
 from langchain_hopward.form import as_json
 from langchain_hopward.inference import model_call, retrieval
 from langchain_hopward.place import Handover, Place, settled
@@ -104,7 +104,11 @@ class HopwardHandler(BaseCallbackHandler):
     ) -> None:
         """Return if the call may go on; raises `AuthorizationDenied`, whatever happens."""
         with _refusing("A tool was not executed"):
-            self._start(serialized["name"], run_id, parent_run_id, inputs)
+            above = self._grow(run_id, parent_run_id)
+            self._in_place(serialized["name"], above)
+            entry, metadata = self._enforcer.entry.get(), kwargs.get("metadata")
+            if entry is None or not entry.meets(run_id, serialized["name"], metadata):
+                self._start(serialized["name"], run_id, inputs, metadata)
 
     def on_tool_end(self, output: Any, *, run_id: UUID, **kwargs: Any) -> None:
         """Record the outcome; raises `AuthorizationDenied` where it cannot be: the result is withheld."""
@@ -227,17 +231,17 @@ class HopwardHandler(BaseCallbackHandler):
             self._enforcer.break_off(opened.running, error)
 
     def _start(
-        self, name: str, run_id: UUID, parent_run_id: UUID | None, inputs: dict[str, Any] | None
+        self, name: str, run_id: UUID, inputs: dict[str, Any] | None, metadata: dict[str, Any] | None
     ) -> None:
-        self._in_place(name, self._grow(run_id, parent_run_id))
-        place = self._enforcer.place.get()
-        entry = self._enforcer.entry.get()
-        if entry is not None and entry.meets(run_id, name):
-            return
         if inputs is None:
             raise self._enforcer.refuse(name, "arguments_unreadable", _BARE_TEXT)
-        running = self._enforcer.begin(name, lambda: as_json(inputs))
-        before = credential.running.get()
+        try:
+            running = self._enforcer.begin(name, lambda: as_json(inputs))
+        except AuthorizationDenied as denial:
+            mark(metadata, denial.decision)
+            raise
+        mark(metadata, running.decision.id)
+        place, before = self._enforcer.place.get(), credential.running.get()
         self._forget()
         handover = None
         if running.edge is not None and not running.comes_later:
@@ -247,14 +251,12 @@ class HopwardHandler(BaseCallbackHandler):
         credential.running.set(None)
 
     def _grow(self, run_id: UUID, parent_run_id: UUID | None) -> Handover | None:
-        """Note a run; the first one in a hand-over's own context goes over to the other agent."""
+        """Note a run; the first one in the body of a hand-over goes over to the other agent."""
         above = self._tree.grow(run_id, parent_run_id)
         found = self._enforcer.place.get()
         place = settled(found, parent_run_id)
         if place is not found:
             self._enforcer.place.set(place)
-        if above is not None and place is not None and place.below is above and not place.entered:
-            self._enforcer.place.set(Place(place.chain, above))
         return above
 
     def _enter_node(self, node: str, run_id: UUID) -> None:

@@ -2,7 +2,10 @@
 
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from typing import Any
 from uuid import UUID
+
+from langchain_core.runnables.config import var_child_runnable_config
 
 from hopward import Chain
 
@@ -34,14 +37,28 @@ class Place:
     entered: bool = True
 
 
-def settled(place: Place | None, parent: UUID | None) -> Place | None:
-    """Where a run with this parent is, once hand-overs that began in its context and have ended are left out.
+def run_around() -> UUID | None:
+    """The run whose body this is, as LangChain's own context variable has it; None outside any run.
 
-    LangChain tells of an end in a context of its own when it runs asynchronously, so what the start has left
-    in the delegator's context is cleared up here. What ran below the hand-over stays below it.
+    Unlike the parent that a run is told to have, it does not change with `callbacks=[]`.
     """
-    while place is not None and place.below is not None and not place.entered and place.below.ended:
-        if parent in place.below.runs:
+    config: Any = var_child_runnable_config.get() or {}
+    found: Any = getattr(config.get("callbacks"), "parent_run_id", None)
+    return found if isinstance(found, UUID) else None
+
+
+def settled(place: Place | None, parent: UUID | None) -> Place | None:
+    """Where a run with this parent is, as far as hand-overs go that the handler has seen.
+
+    In the body of a hand-over, it is the other agent's: for good, also when the hand-over has ended.
+    Elsewhere, it is the delegator's again once that has ended: LangChain tells of an end in a context of its
+    own when it runs asynchronously, so what the start has left behind is cleared up here.
+    """
+    around = run_around()
+    while place is not None and place.below is not None and not place.entered:
+        if parent in place.below.runs or around in place.below.runs:
+            return Place(place.chain, place.below)
+        if not place.below.ended:
             return place
         place = place.below.before
     return place
