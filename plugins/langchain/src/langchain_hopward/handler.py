@@ -15,7 +15,7 @@ from langchain_hopward.denial import AuthorizationDenied
 from langchain_hopward.enforcer import Enforcer, Running, mark
 from langchain_hopward.form import as_json
 from langchain_hopward.inference import model_call, retrieval
-from langchain_hopward.place import Handover, Place, settled
+from langchain_hopward.place import Handover, Place, run_around, settled
 from langchain_hopward.tree import Tree
 
 _BARE_TEXT = (
@@ -269,7 +269,7 @@ class HopwardHandler(BaseCallbackHandler):
 
     def _hand_over(self, run_id: UUID, running: Running) -> Handover:
         """Leave the delegator's authority here; the first run below gets the other agent's."""
-        handover = Handover(run_id, running.chain, self._enforcer.place.get())
+        handover = Handover(run_id, running.chain, self._enforcer.place.get(), run_around())
         self._tree.open(handover)
         self._enforcer.place.set(Place(running.chain, handover, entered=False))
         return handover

@@ -14,12 +14,14 @@ from hopward import Chain
 class Handover:
     """Work handed on by a run that only the handler sees, or taken up by a graph node.
 
-    `runs` are the runs below it and its own, `before` is where its delegator was.
+    `runs` are the runs below it and its own. `before` is where its delegator was, `around` the run that the
+    delegator was in.
     """
 
     run: UUID
     chain: Chain
     before: "Place | None"
+    around: UUID | None
     runs: set[UUID] = field(default_factory=set[UUID])
     ended: bool = False
 
@@ -51,14 +53,15 @@ def settled(place: Place | None, parent: UUID | None) -> Place | None:
     """Where a run with this parent is, as far as hand-overs go that the handler has seen.
 
     In the body of a hand-over, it is the other agent's: for good, also when the hand-over has ended.
-    Elsewhere, it is the delegator's again once that has ended: LangChain tells of an end in a context of its
-    own when it runs asynchronously, so what the start has left behind is cleared up here.
+    Where it began, it is the delegator's again once it has ended: LangChain tells of an end in a context of
+    its own when it runs asynchronously, so what the start has left behind is cleared up here. Anywhere else
+    it cannot be told.
     """
     around = run_around()
     while place is not None and place.below is not None and not place.entered:
         if parent in place.below.runs or around in place.below.runs:
             return Place(place.chain, place.below)
-        if not place.below.ended:
+        if not place.below.ended or around != place.below.around:
             return place
         place = place.below.before
     return place

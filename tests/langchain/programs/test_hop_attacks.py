@@ -1,0 +1,152 @@
+"""Attempts to act with another agent's authority: contexts left behind, torn runs, mixed-up hand-overs."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from langchain_core.runnables import RunnableLambda
+from langchain_core.tools import StructuredTool
+
+from langchain_hopward import AuthorizationDenied
+
+from .office import Office
+
+BARE: Any = {"callbacks": []}
+
+
+def coroutine_tool(name: str, body: Callable[[], Any]) -> StructuredTool:
+    async def call() -> Any:
+        return await body()
+
+    return StructuredTool.from_function(coroutine=call, name=name, description=name)
+
+
+def left_behind(office: Office, attempt: Callable[[], Any]) -> str:
+    """What becomes of an attempt that the body of an unprotected hand-over leaves behind it."""
+    office.hopward.install()
+
+    async def program() -> str:
+        released = asyncio.Event()
+        left: list[asyncio.Task[str]] = []
+
+        async def later() -> str:
+            await released.wait()
+            try:
+                await attempt()
+            except AuthorizationDenied as denied:
+                return denied.reason
+            return "ran"
+
+        async def ask() -> str:
+            left.append(asyncio.create_task(later()))
+            return "done"
+
+        with office.task():
+            await coroutine_tool("ask_payer", ask).ainvoke({})
+            released.set()
+            return await left[0]
+
+    return asyncio.run(program())
+
+
+def test_what_a_hand_over_leaves_behind_is_nobody_though_it_tears_itself_off_the_run_tree(
+    office: Office,
+) -> None:
+    _pay, look = office.tools()
+    assert left_behind(office, lambda: look.ainvoke({}, BARE)) in ("context_lost", "hop_completed")
+    assert office.looked == 0
+
+
+def test_it_is_nobody_inside_another_run_either(office: Office) -> None:
+    _pay, look = office.tools()
+
+    async def inner(_: Any) -> Any:
+        return await look.ainvoke({})
+
+    attempt = lambda: RunnableLambda(inner).ainvoke("x", BARE)  # noqa: E731
+    assert left_behind(office, attempt) in ("context_lost", "hop_completed")
+    assert office.looked == 0
+
+
+def test_a_run_torn_off_while_the_hand_over_was_open_does_not_become_the_bosss_afterwards(
+    office: Office,
+) -> None:
+    _pay, look = office.tools()
+    office.hopward.install()
+
+    async def program() -> str:
+        released = asyncio.Event()
+        left: list[asyncio.Task[str]] = []
+
+        async def later() -> str:
+            await released.wait()
+            try:
+                await look.ainvoke({})
+            except AuthorizationDenied as denied:
+                return denied.reason
+            return "ran"
+
+        async def torn(_: Any) -> str:
+            left.append(asyncio.create_task(later()))
+            return "x"
+
+        async def ask() -> str:
+            return await RunnableLambda(torn).ainvoke("x", BARE)
+
+        with office.task():
+            await coroutine_tool("ask_payer", ask).ainvoke({})
+            released.set()
+            return await left[0]
+
+    assert asyncio.run(program()) in ("context_lost", "hop_completed")
+    assert office.looked == 0
+
+
+@pytest.mark.parametrize("torn", [False, True])
+def test_in_an_open_hand_over_a_torn_run_is_the_worker_or_nobody(office: Office, torn: bool) -> None:
+    pay, _look = office.tools()
+    office.hopward.install()
+    config = BARE if torn else None
+
+    async def ask() -> Any:
+        return await pay.ainvoke({"amount": 5}, config)
+
+    async def program() -> None:
+        with office.task():
+            await coroutine_tool("ask_payer", ask).ainvoke({})
+
+    asyncio.run(program())
+    assert office.story()[-1] == ("boss>payer", "pay", "permit")
+
+
+def test_a_handler_that_is_only_passed_along_is_not_fooled_by_runs_it_has_not_seen(office: Office) -> None:
+    _pay, look = office.tools()
+    passed: Any = {"callbacks": [office.hopward.handler()]}
+
+    async def program() -> str:
+        released = asyncio.Event()
+        left: list[asyncio.Task[str]] = []
+
+        async def later() -> str:
+            await released.wait()
+            try:
+                await look.ainvoke({}, passed)
+            except AuthorizationDenied as denied:
+                return denied.reason
+            return "ran"
+
+        async def torn(_: Any) -> str:
+            left.append(asyncio.create_task(later()))
+            return "x"
+
+        async def ask() -> str:
+            return await RunnableLambda(torn).ainvoke("x", BARE)
+
+        with office.task():
+            await coroutine_tool("ask_payer", ask).ainvoke({}, passed)
+            released.set()
+            return await left[0]
+
+    assert asyncio.run(program()) in ("context_lost", "hop_completed")
+    assert office.looked == 0
