@@ -69,10 +69,16 @@ def reaches(capabilities: Iterable[Capability], tool: Tool) -> bool:
     """True if some call of the tool, or of one tool of the family it classifies, could be covered."""
     return any(
         _class_obstacle(capability, tool) is None
-        and pattern.meet(capability.tools, (tool.full_name,)) != ()
-        and normal(capability) != NOTHING
+        and _names_one_of(capability, tool)
+        and (not capability.constraints or normal_by_key(capability.constraints) is not None)
         for capability in capabilities
     )
+
+
+def _names_one_of(capability: Capability, tool: Tool) -> bool:
+    if tool.name.endswith("*"):
+        return pattern.meet(capability.tools, (tool.full_name,)) != ()
+    return pattern.matches_any(capability.tools, tool.full_name)
 
 
 def normal(capability: Capability) -> Capability:
