@@ -94,6 +94,8 @@ def _told(row: Row) -> str:
             error, took = _text(row.record, "outcome", "error"), inner(row.record, "outcome", "duration")
             after = f" after {took / 1000:.1f} ms" if is_instant(took) else ""
             return f"{_text(row.record, 'outcome', 'status')}{after}{error and f': {error}'}"
+        case "refusal":
+            return f"{row.reason}: {_text(row.record, 'sentence')}"
         case _:
             return f"{_reason(row)} {short(row.at)} {_text(row.record, 'why')}".strip()
 
