@@ -12,6 +12,7 @@ FACADE_NAMES = 30
 
 EXPORTS: dict[str, set[str]] = {
     "hopward": {
+        "Budget",
         "Capability",
         "Chain",
         "ChainError",

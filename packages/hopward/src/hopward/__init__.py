@@ -27,6 +27,7 @@ from hopward.errors import (
     TokenError,
 )
 from hopward.model import (
+    Budget,
     Capability,
     Chain,
     Credential,
@@ -46,6 +47,7 @@ from hopward.wire import read_request as read_exchange
 from hopward.wiring import Guard
 
 __all__ = [
+    "Budget",
     "Capability",
     "Chain",
     "ChainError",
