@@ -244,6 +244,61 @@ def test_handing_back_ends_the_hop_and_the_boss_has_its_own_authority_again(
 
 
 @LATER
+def test_a_handoff_that_never_arrives_ends_with_its_run_and_is_not_taken_up_by_another(
+    open_office: Callable[[str], Office], later: bool
+) -> None:
+    office = open_office(SWARM)
+    office.hopward.install()
+    tools = office.tools()
+    stay = StructuredTool.from_function(lambda: "not yet", name="to_payer", description="to_payer")
+    (to_payer,) = office.hopward.protect([stay])
+    (to_researcher,) = office.hopward.protect([handoff("researcher")])
+    boss = create_agent(scripted(calls(("to_researcher", {}))), [to_researcher])
+    researcher = create_agent(scripted(calls(("to_payer", {}))), [to_payer])
+    payer = create_agent(scripted(calls(("look", {}))), tools)
+    with office.task() as task:
+        run(team({"boss": boss, "researcher": researcher}, "boss"), later)
+        assert office.open_hops(task.id) == 0
+        run(graph_of(("payer", payer)), later)
+    assert office.story() == [
+        ("boss", "delegate:researcher", "permit"),
+        ("boss>researcher", "delegate:payer", "permit"),
+        ("boss", "delegate:payer", "permit"),
+        ("boss>payer", "look", "permit"),
+    ]
+
+
+def test_runs_side_by_side_take_up_their_own_handoffs(open_office: Callable[[str], Office]) -> None:
+    """The boss of the first run has sent for the payer; that of the second sends for it by the researcher."""
+    office = open_office(SWARM)
+    office.hopward.install()
+    tools = office.tools()
+    to_payer, to_researcher = office.hopward.protect([handoff("payer"), handoff("researcher")])
+
+    def graph(first: StructuredTool) -> Any:
+        boss = create_agent(scripted(calls((first.name, {}))), [first])
+        researcher = create_agent(scripted(calls(("to_payer", {}))), [to_payer])
+        payer = create_agent(scripted(calls(("pay", {"amount": 5}))), tools)
+        return team({"boss": boss, "researcher": researcher, "payer": payer}, "boss")
+
+    with office.task() as task:
+        steps = graph(to_payer).stream(USER)
+        next(steps)
+        graph(to_researcher).invoke(USER)
+        assert office.paid == []
+        list(steps)
+        assert office.open_hops(task.id) == 0
+    assert office.paid == [5]
+    assert office.story() == [
+        ("boss", "delegate:payer", "permit"),
+        ("boss", "delegate:researcher", "permit"),
+        ("boss>researcher", "delegate:payer", "permit"),
+        ("boss>researcher>payer", "pay", "outside_hop"),
+        ("boss>payer", "pay", "permit"),
+    ]
+
+
+@LATER
 def test_names_tags_and_metadata_gain_nothing(open_office: Callable[[str], Office], later: bool) -> None:
     """They can make the program take an edge that it has; what it is worth is decided all the same."""
     office = open_office(PAYER)

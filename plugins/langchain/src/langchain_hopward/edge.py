@@ -47,6 +47,7 @@ class Edges:
                 self._by_tool.setdefault(edge.tool, []).append(edge)
         self._by_node = {edge.node: edge for edge in edges if edge.node}
         self.any = bool(edges)
+        self.any_later = any(edge.tool and edge.node for edge in edges)
 
     def hands_on(self, tool: str) -> bool:
         """Whether a call of this tool hands work on, to whomever."""

@@ -15,7 +15,8 @@ from langchain_hopward.denial import AuthorizationDenied, refused, withheld
 from langchain_hopward.edge import Edge, Edges
 from langchain_hopward.form import UnreadableError
 from langchain_hopward.handoff import Handoffs
-from langchain_hopward.place import Place, PlaceVariable
+from langchain_hopward.place import Place, PlaceVariable, run_around
+from langchain_hopward.roots import Roots
 from langchain_hopward.stream import announce
 
 _NO_TASK = "It was called outside any task, so on nobody's behalf."
@@ -28,7 +29,8 @@ _UNDECIDED = "It could not be authorized because of an internal error."
 class Running:
     """A permitted call under way. Settled exactly once.
 
-    `chain` is what the work is done with: of a call that hands it on, the other agent's.
+    `chain` is what the work is done with: of a call that hands it on, the other agent's. `root` is the run
+    in which a graph node takes the work up.
     """
 
     decision: Decision
@@ -36,6 +38,7 @@ class Running:
     begun: int
     edge: Edge | None
     chain: Chain
+    root: UUID | None = None
     result: Any = field(default=None, repr=False)
 
     @property
@@ -91,6 +94,7 @@ class Enforcer:
         self.edges = Edges(settings.hops)
         self.decides = frozenset(kind for kind in ("models", "retrievers") if getattr(settings, kind))
         self.handoffs: Handoffs[Running] = Handoffs(guard)
+        self.roots = Roots()
         self._running: dict[str, Running] = {}
 
     def begin(self, tool: str, arguments: Callable[[], dict[str, Any]]) -> Running:
@@ -98,7 +102,7 @@ class Enforcer:
         with self._refusing(tool):
             return self._begun(tool, arguments)
 
-    def enter_node(self, edge: Edge, place: Place) -> Running:
+    def enter_node(self, edge: Edge, place: Place, run: UUID) -> Running:
         """Take up a hand-over as a graph node: one that a call has decided, or else one that is decided now.
 
         Raises `AuthorizationDenied` alone.
@@ -107,7 +111,8 @@ class Enforcer:
         with self._refusing(what):
             if not place.entered:
                 raise self.refuse(what, "context_lost", _LOST)
-            taken = self.handoffs.take(place.chain.task, edge.node)
+            root = self.roots.of(run)
+            taken = self.handoffs.take(root, place.chain.task, edge.node) if root else None
             return taken or self._delegated(edge, place.chain, what)
 
     def under_way(self, running: Running) -> bool:
@@ -245,7 +250,8 @@ class Enforcer:
         announce(self._name(what), verdict.name, verdict.reason, decision.id)
         # Handing on is no call at a server, so there is no credential for it.
         nothing = CallCredential(lambda: self.guard.mint(decision, ToolCall(server=self.server, tool=what)))
-        return self._started(Running(decision, nothing, time.perf_counter_ns(), edge, delegation.chain))
+        root = self.roots.of(run_around())
+        return self._started(Running(decision, nothing, time.perf_counter_ns(), edge, delegation.chain, root))
 
     def _started(self, running: Running) -> Running:
         self._running[running.decision.id] = running
@@ -260,8 +266,8 @@ class Enforcer:
 
     def _handed_over(self, running: Running, edge: Edge, came: Outcome) -> None:
         """The call that handed work on is over; unless the work itself comes after it, so is the hop."""
-        if running.comes_later and came.status == "ok":
-            self.handoffs.promise(edge.node, running)
+        if running.comes_later and running.root is not None and came.status == "ok":
+            self.handoffs.promise(running.root, edge.node, running)
         else:
             self.handoffs.leave(running.chain)
 

@@ -103,7 +103,7 @@ class HopwardHandler(BaseCallbackHandler):
         **kwargs: Any,
     ) -> None:
         """Return if the call may go on; raises `AuthorizationDenied`, whatever happens."""
-        with _refusing("A tool was not executed"):
+        with self._refusing("A tool was not executed", run_id):
             above = self._grow(run_id, parent_run_id)
             self._in_place(serialized["name"], above)
             entry, metadata = self._enforcer.entry.get(), kwargs.get("metadata")
@@ -130,7 +130,7 @@ class HopwardHandler(BaseCallbackHandler):
         """A run below a hand-over, or a graph node that takes one up; raises `AuthorizationDenied`."""
         if not self._enforcer.edges.any:
             return
-        with _refusing("A graph node was not run"):
+        with self._refusing("A graph node was not run", run_id):
             self._grow(run_id, parent_run_id)
             node = _node_of(kwargs)
             if node:
@@ -154,7 +154,7 @@ class HopwardHandler(BaseCallbackHandler):
         **kwargs: Any,
     ) -> None:
         """Return if the model may be asked; raises `AuthorizationDenied`, whatever happens."""
-        with _refusing("A model was not asked"):
+        with self._refusing("A model was not asked", run_id):
             self._infer("models", lambda: model_call(serialized, kwargs), run_id, parent_run_id)
 
     def on_llm_start(
@@ -167,7 +167,7 @@ class HopwardHandler(BaseCallbackHandler):
         **kwargs: Any,
     ) -> None:
         """As `on_chat_model_start`."""
-        with _refusing("A model was not asked"):
+        with self._refusing("A model was not asked", run_id):
             self._infer("models", lambda: model_call(serialized, kwargs), run_id, parent_run_id)
 
     def on_retriever_start(
@@ -180,7 +180,7 @@ class HopwardHandler(BaseCallbackHandler):
         **kwargs: Any,
     ) -> None:
         """Return if the retriever may be asked; raises `AuthorizationDenied`, whatever happens."""
-        with _refusing("A retriever was not asked"):
+        with self._refusing("A retriever was not asked", run_id):
             self._infer("retrievers", lambda: retrieval(query, kwargs), run_id, parent_run_id)
 
     def on_llm_end(self, response: Any, *, run_id: UUID, **kwargs: Any) -> None:
@@ -223,12 +223,32 @@ class HopwardHandler(BaseCallbackHandler):
             raise self._enforcer.refuse(name, "context_lost", _LOST)
 
     def _end(self, run_id: UUID, output: Any) -> None:
-        for opened in self._taken(run_id):
-            self._enforcer.finish(opened.running, output)
+        try:
+            for opened in self._taken(run_id):
+                self._enforcer.finish(opened.running, output)
+        finally:
+            self._over(run_id)
 
     def _fail(self, run_id: UUID, error: BaseException) -> None:
         for opened in self._taken(run_id):
             self._enforcer.break_off(opened.running, error)
+        self._over(run_id)
+
+    def _over(self, run_id: UUID) -> None:
+        if self._enforcer.roots.shrink(run_id):
+            self._enforcer.handoffs.drop(run_id)
+
+    @contextmanager
+    def _refusing(self, what: str, run_id: UUID) -> Generator[None]:
+        try:
+            yield
+        except AuthorizationDenied:
+            # LangChain tells of no end of a run that has not begun.
+            self._over(run_id)
+            raise
+        except Exception:  # noqa: BLE001 - what cannot be decided is refused
+            self._over(run_id)
+            raise AuthorizationDenied(f"{what}: {_INTERNAL}", reason="internal_error") from None
 
     def _start(
         self, name: str, run_id: UUID, inputs: dict[str, Any] | None, metadata: dict[str, Any] | None
@@ -252,6 +272,8 @@ class HopwardHandler(BaseCallbackHandler):
 
     def _grow(self, run_id: UUID, parent_run_id: UUID | None) -> Handover | None:
         """Note a run; the first one in the body of a hand-over goes over to the other agent."""
+        if self._enforcer.edges.any_later:
+            self._enforcer.roots.grow(run_id, parent_run_id)
         above = self._tree.grow(run_id, parent_run_id)
         found = self._enforcer.place.get()
         place = settled(found, parent_run_id)
@@ -263,7 +285,7 @@ class HopwardHandler(BaseCallbackHandler):
         edge, place = self._enforcer.edges.of_node(node), self._enforcer.place.get()
         if edge is None or place is None or place.chain.actor == edge.agent:
             return
-        running = self._enforcer.enter_node(edge, place)
+        running = self._enforcer.enter_node(edge, place, run_id)
         handover = self._hand_over(run_id, running)
         self._open.setdefault(run_id, []).append(_Opened(running, credential.running.get(), place, handover))
 
@@ -309,13 +331,3 @@ def _node_of(event: dict[str, Any]) -> str:
     node, name = metadata.get("langgraph_node"), event.get("name")
     own = bool(node) and node == name and any(tag.startswith("graph:step:") for tag in tags)
     return str(node) if own else ""
-
-
-@contextmanager
-def _refusing(what: str) -> Generator[None]:
-    try:
-        yield
-    except AuthorizationDenied:
-        raise
-    except Exception:  # noqa: BLE001 - what cannot be decided is refused
-        raise AuthorizationDenied(f"{what}: {_INTERNAL}", reason="internal_error") from None

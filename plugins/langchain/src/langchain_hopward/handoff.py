@@ -3,6 +3,7 @@
 from contextlib import suppress
 from threading import Lock
 from typing import Generic, Protocol, TypeVar
+from uuid import UUID
 
 from hopward import Chain, Guard, HopwardError
 
@@ -26,19 +27,19 @@ class Handoffs(Generic[P]):
     def __init__(self, guard: Guard) -> None:
         self._guard = guard
         self._lock = Lock()
-        self._waiting: dict[tuple[str, str], list[P]] = {}
+        self._waiting: dict[tuple[UUID, str, str], list[P]] = {}
         self._active: list[Chain] = []
         self._left: list[Chain] = []
 
-    def promise(self, node: str, work: P) -> None:
-        """A call has decided that its work goes on in that node."""
+    def promise(self, root: UUID, node: str, work: P) -> None:
+        """A call of this root run has decided that its work goes on in that node."""
         with self._lock:
-            self._waiting.setdefault((work.chain.task, node), []).append(work)
+            self._waiting.setdefault((root, work.chain.task, node), []).append(work)
 
-    def take(self, task: str, node: str) -> P | None:
-        """What has waited longest for this node of this task, or None."""
+    def take(self, root: UUID, task: str, node: str) -> P | None:
+        """What has waited longest for this node, in this root run and task, or None."""
         with self._lock:
-            waiting = self._waiting.get((task, node))
+            waiting = self._waiting.get((root, task, node))
             if not waiting:
                 return None
             work = waiting.pop(0)
@@ -52,6 +53,17 @@ class Handoffs(Generic[P]):
                 self._active.remove(chain)
             self._left.append(chain)
             over = self._over()
+        self._complete(over)
+
+    def drop(self, root: UUID) -> None:
+        """A root run is over: what was handed over in it and never taken up ends."""
+        with self._lock:
+            gone = [key for key in self._waiting if key[0] == root]
+            self._left.extend(work.chain for key in gone for work in self._waiting.pop(key))
+            over = self._over() if gone else []
+        self._complete(over)
+
+    def _complete(self, over: list[Chain]) -> None:
         for one in over:
             # With its task, or by somebody's command, it may have ended already.
             with suppress(HopwardError):
@@ -60,7 +72,7 @@ class Handoffs(Generic[P]):
     def forget(self, task: str) -> None:
         """The task is over, and all of its hops with it."""
         with self._lock:
-            self._waiting = {key: works for key, works in self._waiting.items() if key[0] != task}
+            self._waiting = {key: works for key, works in self._waiting.items() if key[1] != task}
             self._active = [chain for chain in self._active if chain.task != task]
             self._left = [chain for chain in self._left if chain.task != task]
 
