@@ -4,7 +4,7 @@ import importlib
 from collections.abc import Callable, Iterable
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.tools import BaseTool
@@ -16,7 +16,10 @@ from langchain_hopward.connection import connection
 from langchain_hopward.enforcer import Enforcer
 from langchain_hopward.handler import HopwardHandler
 from langchain_hopward.protection import Protection
+from langchain_hopward.served import served
 from langchain_hopward.task import TaskScope
+
+G = TypeVar("G")
 
 
 class Hopward:
@@ -87,12 +90,7 @@ class Hopward:
         `agent` says which agent the program means to run; a task is its workflow's agent's, and no other's.
         Raises `ConfigError` where there is no workflow, or where it is another agent's.
         """
-        wanted = workflow or self.guard.settings.servers[self.server].workflow
-        if not wanted:
-            raise ConfigError(
-                f"servers.{self.server} names no workflow, so there is no task to open.",
-                advice="Set `workflow` there, or pass workflow=.",
-            )
+        wanted = self._workflow(workflow)
         configured = self.guard.settings.workflows.get(wanted)
         if agent and configured is not None and configured.agent != agent:
             theirs = [name for name, one in self.guard.settings.workflows.items() if one.agent == agent]
@@ -101,6 +99,23 @@ class Hopward:
                 advice=f"Workflows of {agent}: {', '.join(sorted(theirs)) or 'none'}",
             )
         return TaskScope(self._enforcer, wanted, subject)
+
+    def entry(self, graph: G, *, workflow: str = "") -> G:
+        """A copy of a compiled graph, each run of which is a task of its own: for LangGraph's server, Studio.
+
+        The subject is whom the server has authenticated (`langgraph_auth_user`); a run of nobody is refused.
+        Inside a task, it runs in that one. Raises as `task` does, and `TypeError` for no compiled graph.
+        """
+        wanted = self._workflow(workflow)
+        if wanted not in self.guard.settings.workflows:
+            raise ConfigError(
+                f"There is no [workflows.{wanted}].", advice="Pass workflow=, or name it there."
+            )
+
+        def scope(subject: str) -> TaskScope:
+            return TaskScope(self._enforcer, wanted, subject)
+
+        return served(graph, self._enforcer, scope)
 
     def connections(self, *servers: str) -> dict[str, dict[str, Any]]:
         """How an MCP client of this program reaches these servers: through the guarded proxy.
@@ -112,6 +127,15 @@ class Hopward:
         `url` is reached at `hopward mcp serve`. Raises `ConfigError` for anything else.
         """
         return {name: connection(self._enforcer, self._behind_proxy(name)) for name in servers}
+
+    def _workflow(self, workflow: str) -> str:
+        wanted = workflow or self.guard.settings.servers[self.server].workflow
+        if not wanted:
+            raise ConfigError(
+                f"servers.{self.server} names no workflow, so there is no task to open.",
+                advice="Set `workflow` there, or pass workflow=.",
+            )
+        return wanted
 
     def _behind_proxy(self, server: str) -> str:
         settings = self.guard.settings.servers.get(server)

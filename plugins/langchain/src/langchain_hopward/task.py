@@ -22,13 +22,30 @@ class TaskScope:
         self._task: Task | None = None
         self._token: Token[Place | None] | None = None
 
-    def __enter__(self) -> Task:
-        """The task. Raises `NotFoundError` for an unknown workflow, `StateError` if none can be opened."""
+    def open(self) -> Place:
+        """Open the task, and bind it to nothing; where code inside it is. Raises as `__enter__` does."""
+        return self._opened()[1]
+
+    def _opened(self) -> tuple[Task, Place]:
         if self._task is not None:
             raise StateError("This task has been entered before; make a new one.")
         guard = self._enforcer.guard
         self._task = task = guard.open_task(self._workflow, self._subject)
-        self._token = self._enforcer.place.set(Place(guard.enter(task.id)))
+        return task, Place(guard.enter(task.id))
+
+    def close(self) -> None:
+        """Complete the task. Raises `LedgerError` where that cannot be recorded; it then ends by its time."""
+        if self._task is None:
+            return
+        # Revoked or expired meanwhile, it has ended already.
+        with suppress(StateError):
+            self._enforcer.guard.complete_task(self._task.id)
+        self._enforcer.abandon(self._task.id)
+
+    def __enter__(self) -> Task:
+        """The task. Raises `NotFoundError` for an unknown workflow, `StateError` if none can be opened."""
+        task, place = self._opened()
+        self._token = self._enforcer.place.set(place)
         return task
 
     def __exit__(
@@ -37,15 +54,12 @@ class TaskScope:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Complete the task. Raises `LedgerError` where that cannot be recorded; it then ends by its time."""
-        if self._task is None or self._token is None:
+        """As `close`."""
+        if self._token is None:
             return
-        task, token, self._token = self._task, self._token, None
+        token, self._token = self._token, None
         try:
-            # Revoked or expired meanwhile, it has ended already.
-            with suppress(StateError):
-                self._enforcer.guard.complete_task(task.id)
-            self._enforcer.abandon(task.id)
+            self.close()
         finally:
             # Entered in another context, it is left there: the task is over, so the chain reaches nothing.
             with suppress(ValueError):
