@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hopward.canonical import compact
+from hopward.clock import SECOND, iso
 from hopward.errors import LedgerError
 from hopward.ledger.chain import GENESIS, entry, row_hash
 from hopward.testing.samples import a_draft
@@ -53,3 +54,17 @@ def test_a_record_nested_too_deep_is_refused() -> None:
 def test_a_column_with_a_lone_surrogate_is_refused() -> None:
     with pytest.raises(LedgerError, match="cannot be written"):
         entry(a_draft(tool="\ud800"))
+
+
+def test_a_record_that_holds_itself_is_refused() -> None:
+    endless: dict[str, object] = {}
+    endless["again"] = endless
+    with pytest.raises(LedgerError, match="cannot be written") as refused:
+        entry(a_draft(record=endless))
+    assert refused.value.error == "row_invalid"
+
+
+@given(st.integers(0, 4_102_444_800 * SECOND))
+def test_a_row_says_its_instant_as_everything_else_does(at: int) -> None:
+    assert entry(a_draft(at=at)).columns[1] == iso(at)
+    assert entry(a_draft(at=at + 1)).columns[1] == iso(at + 1)

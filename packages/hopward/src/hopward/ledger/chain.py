@@ -7,12 +7,13 @@ reason, decision and record. The row before the first one has the hash of 64 zer
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import sha256
 from json.encoder import encode_basestring as _text
 from typing import TypeAlias
 
 from hopward.canonical import compact
-from hopward.clock import iso
+from hopward.clock import SECOND, Instant, iso
 from hopward.errors import LedgerError
 from hopward.model import Hop
 from hopward.record import Draft, Reservation
@@ -76,7 +77,7 @@ def _columns(draft: Draft) -> Columns:
         record = compact(draft.record).decode()
         columns = (
             draft.kind,
-            iso(draft.at),
+            _told(draft.at),
             draft.task,
             draft.agent,
             draft.server,
@@ -91,6 +92,16 @@ def _columns(draft: Draft) -> Columns:
     except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise _invalid(draft, str(error)) from error
     return columns
+
+
+def _told(at: Instant) -> str:
+    """As `iso`, which takes longer than all the rest of a row: rows of one second share what it says."""
+    return f"{_second(at // SECOND)}{at % SECOND:06d}Z"
+
+
+@lru_cache(maxsize=16)
+def _second(second: int) -> str:
+    return iso(second * SECOND).removesuffix("000000Z")
 
 
 def _invalid(draft: Draft, why: str) -> LedgerError:

@@ -112,20 +112,21 @@ class Presence:
     SQLite goes on writing to a deleted file without a word; rows would be acknowledged and lost.
     """
 
-    __slots__ = ("_files", "_path")
+    __slots__ = ("_names", "_numbers", "_path")
 
     def __init__(self, path: Path) -> None:
         """The files as they are now; the write-ahead log must exist already, so something was read before."""
         self._path = path
+        self._names = (str(path), f"{path}-wal")
         try:
-            self._files = tuple((name, os.stat(name).st_ino) for name in (str(path), f"{path}-wal"))
+            self._numbers = [os.stat(name).st_ino for name in self._names]
         except OSError as error:
             raise unreachable(error, path) from error
 
     def check(self) -> None:
         """Raise `LedgerError` unless the files at the path are still those that were opened."""
         try:
-            same = all(os.stat(name).st_ino == number for name, number in self._files)
+            same = [os.stat(name).st_ino for name in self._names] == self._numbers
         except OSError as error:
             raise unreachable(error, self._path) from error
         if not same:
