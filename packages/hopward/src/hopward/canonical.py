@@ -8,7 +8,7 @@ other languages would take it for). `compact` is a stable spelling of our own re
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from math import isfinite
 from typing import Any, TypeAlias, cast
@@ -16,14 +16,19 @@ from typing import Any, TypeAlias, cast
 JSON: TypeAlias = "dict[str, JSON] | list[JSON] | str | int | float | bool | None"
 """A parsed JSON value."""
 
-_encode = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False).encode
+# Without its own search for cycles, which ends in a RecursionError all the same.
+_encode = json.JSONEncoder(
+    ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False, check_circular=False
+).encode
 _FIRST_SURROGATE = "\ud800"
+_PLAIN = frozenset({str, int, bool, type(None)})
 
 
 def compact(value: Any) -> bytes:
     """UTF-8 JSON without white space, keys sorted by code point, numbers as Python spells them.
 
-    Raises `ValueError` for NaN, infinities and lone surrogates, `TypeError` for what JSON cannot carry.
+    Raises `ValueError` for NaN, infinities and lone surrogates, `TypeError` for what JSON cannot carry,
+    `RecursionError` for what has no end.
     """
     return _encode(value).encode("utf-8")
 
@@ -31,7 +36,7 @@ def compact(value: Any) -> bytes:
 def canonical(value: Any) -> bytes:
     """The canonical UTF-8 bytes of a JSON value (RFC 8785).
 
-    Raises `ValueError` for NaN, infinities and lone surrogates, `TypeError` for what JSON cannot carry.
+    Raises as `compact`.
     """
     if _is_plain(value):
         return compact(value)
@@ -47,10 +52,14 @@ def _is_plain(value: Any) -> bool:
     """Whether the two spellings are the same: no fraction anywhere, and keys that sort alike."""
     if isinstance(value, dict):
         members = cast("dict[Any, Any]", value)
-        return all(map(_is_plain_key, members)) and all(map(_is_plain, members.values()))
+        return all(map(_is_plain_key, members)) and _are_plain(members.values())
     if isinstance(value, list | tuple):
-        return all(map(_is_plain, cast("list[Any]", value)))
+        return _are_plain(cast("list[Any]", value))
     return not isinstance(value, float)
+
+
+def _are_plain(values: Iterable[Any]) -> bool:
+    return all(type(value) in _PLAIN or _is_plain(value) for value in values)
 
 
 def _is_plain_key(key: Any) -> bool:
