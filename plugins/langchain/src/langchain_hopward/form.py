@@ -12,6 +12,7 @@ from typing import Any, cast
 from pydantic import AnyUrl, BaseModel
 
 _WRITTEN = (uuid.UUID, PurePath, AnyUrl)
+_BARE = frozenset({str, int, float, bool, type(None)})
 
 
 class UnreadableError(ValueError):
@@ -23,9 +24,11 @@ def as_json(value: Any) -> Any:
 
     Raises `UnreadableError` for what has no exact form: live objects, iterators, bytes, secrets.
     """
+    if type(value) in _BARE:
+        return value
     if isinstance(value, enum.Enum):
         return as_json(value.value)
-    if value is None or isinstance(value, bool | int | float | str):
+    if isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, Mapping):
         members = cast("Mapping[Any, Any]", value)

@@ -16,6 +16,8 @@ try:
 except ImportError:  # without LangGraph, nothing bubbles up
     _interrupted = ()
 
+_written = json.JSONEncoder(ensure_ascii=False).encode
+
 
 def finished(result: Any, duration: int) -> Outcome:
     """The outcome of a call that has returned. `duration` is microseconds."""
@@ -23,7 +25,7 @@ def finished(result: Any, duration: int) -> Outcome:
     content: Any = result.content if isinstance(result, ToolMessage) else result
     try:
         form = as_json(content)
-        written, size = digest(form), len(json.dumps(form, ensure_ascii=False).encode())
+        written, size = digest(form), len(_written(form).encode())
     except (UnreadableError, ValueError, TypeError, RecursionError):
         text = object.__repr__(content)
         written, size = digest(text), 0

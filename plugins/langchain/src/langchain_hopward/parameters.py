@@ -19,6 +19,7 @@ try:
 except ImportError:  # without LangGraph, nobody hands one out
     _runtime = ()
 
+_BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 _HANDED_BY_LANGCHAIN = ("run_manager", "callbacks")
 
 
@@ -39,6 +40,9 @@ class Parameters:
             parameters=bare, return_annotation=self.hints.get("return", signature.return_annotation)
         )
         self._bound = self.signature.replace(parameters=bare[1:]) if method else self.signature
+        parameters = self._bound.parameters.values()
+        self._named = all(one.kind in _BY_NAME for one in parameters)
+        self._required = {one.name for one in parameters if one.default is inspect.Parameter.empty}
         self._injected = frozenset(self._injected_names(schema))
 
     def arguments(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
@@ -47,19 +51,25 @@ class Parameters:
         A parameter that is None by default and None now is left out: to the function there is no difference.
         Raises `UnreadableError` where they do not fit the function, or JSON cannot carry one.
         """
-        try:
-            bound = self._bound.bind(*args, **kwargs)
-        except TypeError as error:
-            raise UnreadableError(str(error)) from None
-        bound.apply_defaults()
         found: dict[str, Any] = {}
-        for name, value in bound.arguments.items():
+        for name, value in self._values(args, kwargs).items():
             parameter = self._bound.parameters[name]
             if parameter.kind is inspect.Parameter.VAR_KEYWORD:
                 found |= {key: as_json(inner) for key, inner in value.items() if not _is_runtime(inner)}
             elif not self._left_out(parameter, value):
                 found[name] = as_json(value)
         return found
+
+    def _values(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The value of each parameter. By name, as LangChain calls, it can be said without `bind`."""
+        if not args and self._named and self._required <= kwargs.keys() <= self._bound.parameters.keys():
+            return {name: kwargs.get(name, one.default) for name, one in self._bound.parameters.items()}
+        try:
+            bound = self._bound.bind(*args, **kwargs)
+        except TypeError as error:
+            raise UnreadableError(str(error)) from None
+        bound.apply_defaults()
+        return bound.arguments
 
     def _left_out(self, parameter: inspect.Parameter, value: Any) -> bool:
         absent = value is None and parameter.default is None
