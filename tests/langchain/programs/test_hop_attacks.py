@@ -1,13 +1,17 @@
 """Attempts to act with another agent's authority: contexts left behind, torn runs, mixed-up hand-overs."""
 
 import asyncio
+import uuid
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
 import pytest
+from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.runnables import RunnableLambda
 from langchain_core.tools import StructuredTool
 
+from hopward import Guard
 from langchain_hopward import AuthorizationDenied
 
 from .office import Office
@@ -150,3 +154,82 @@ def test_a_handler_that_is_only_passed_along_is_not_fooled_by_runs_it_has_not_se
 
     assert asyncio.run(program()) in ("context_lost", "hop_completed")
     assert office.looked == 0
+
+
+class Failing(BaseCallbackHandler):
+    """Another handler that fails after ours has permitted: LangChain then tells of no end."""
+
+    raise_error = True
+
+    def on_tool_start(self, *args: Any, **kwargs: Any) -> None:
+        raise ValueError("broken tracer")
+
+
+def test_a_hand_over_under_the_id_of_the_run_around_it_is_refused(office: Office) -> None:
+    """Else the boss's own run would lie below its own hand-over, and be the payer's."""
+    office.hopward.install()
+    pay, _look = office.tools()
+    mine = uuid.uuid4()
+    hand = office.tool("ask_payer", lambda: "done")
+    broken: Any = {"run_id": mine, "callbacks": [office.hopward.handler(), Failing()]}
+
+    def boss(_: Any) -> list[str]:
+        reasons: list[str] = []
+        for attempt in (lambda: hand.invoke({}, broken), lambda: pay.invoke({"amount": 5})):
+            try:
+                attempt()
+            except AuthorizationDenied as denied:
+                reasons.append(denied.reason)
+        return reasons
+
+    with office.task():
+        assert RunnableLambda(boss).invoke("x", {"run_id": mine}) == ["context_lost", "outside_task"]
+    assert office.paid == []
+
+
+@pytest.mark.parametrize("kind", ["hop", "task", "agent"])
+def test_what_another_guard_of_the_same_log_revokes_stops_the_worker_at_its_next_call(
+    office: Office, kind: str
+) -> None:
+    office.hopward.install()
+    _pay, look = office.tools()
+    reasons: list[str] = []
+
+    def work(_: Any) -> str:
+        look.invoke({})
+        (hop,) = office.guard.ledger.hops(task.id)
+        what = {"hop": hop.id, "task": task.id, "agent": "payer"}[kind]
+        with closing(Guard.open(office.folder / "hopward.toml", clock=office.clock)) as other:
+            other.revoke(kind, what, by="ana", why="a test")
+        try:
+            look.invoke({})
+        except AuthorizationDenied as denied:
+            reasons.append(denied.reason)
+        return "done"
+
+    hand = office.tool("ask_payer", lambda: RunnableLambda(work).invoke("x"))
+    with office.task() as task:
+        hand.invoke({})
+    assert reasons == [f"{kind}_revoked"]
+    assert office.looked == 1
+
+
+def test_a_worker_that_has_used_up_its_hop_leaves_its_sibling_what_that_has(office: Office) -> None:
+    """Eight calls per hop (office.py): the ninth of one is refused, and the other's are not touched."""
+    office.hopward.install()
+    _pay, look = office.tools()
+    reasons: list[str] = []
+
+    def work(_: Any) -> None:
+        for _ in range(9):
+            try:
+                look.invoke({})
+            except AuthorizationDenied as denied:
+                reasons.append(denied.reason)
+
+    hand = office.tool("ask_payer", lambda: RunnableLambda(work).invoke("x"))
+    with office.task():
+        hand.invoke({})
+        assert (office.looked, reasons) == (8, ["budget_exhausted"])
+        hand.invoke({})
+    assert (office.looked, reasons) == (16, ["budget_exhausted"] * 2)

@@ -299,6 +299,54 @@ def test_runs_side_by_side_take_up_their_own_handoffs(open_office: Callable[[str
 
 
 @LATER
+@pytest.mark.parametrize("to", ["researcher", "boss"])
+def test_work_is_not_handed_on_to_an_agent_that_is_in_the_chain_already(
+    open_office: Callable[[str], Office], later: bool, to: str
+) -> None:
+    office = open_office(SWARM + hop("back", "boss", 'tool = "to_boss"\nnode = "boss"'))
+    office.hopward.install()
+    tools = office.tools()
+    to_payer, to_researcher, back = office.hopward.protect(
+        [handoff("payer"), handoff("researcher"), handoff(to)]
+    )
+    boss = create_agent(scripted(calls(("to_researcher", {}))), [to_researcher])
+    researcher = create_agent(scripted(calls(("to_payer", {}))), [to_payer])
+    payer = create_agent(scripted(calls((f"to_{to}", {}), ("look", {}))), [back, *tools])
+    with office.task() as task:
+        run(team({"boss": boss, "researcher": researcher, "payer": payer}, "boss"), later)
+        assert office.open_hops(task.id) == 0
+    assert ("boss>researcher>payer", f"delegate:{to}", "actor_twice") in office.story()
+
+
+@LATER
+def test_a_swarm_hands_back_to_the_agent_of_the_task_by_a_plain_tool(
+    open_office: Callable[[str], Office], later: bool
+) -> None:
+    """Here `look`, classified as a tool; the node it leads to is that of the agent whose task it is."""
+    office = open_office(SWARM)
+    office.hopward.install()
+    tools = office.tools()
+
+    def hand(tool_call_id: Annotated[str, InjectedToolCallId]) -> Command[Any]:
+        message = ToolMessage("back", tool_call_id=tool_call_id, name="look")
+        return Command(goto="boss", graph=Command.PARENT, update={"messages": [message]})
+
+    given = StructuredTool.from_function(hand, name="look", description="Hand back.")
+    to_payer, back = office.hopward.protect([handoff("payer"), given])
+    boss = create_agent(
+        scripted(calls(("to_payer", {})), calls(("pay", {"amount": 9}), ("look", {}))), [to_payer, *tools]
+    )
+    payer = create_agent(scripted(calls(("pay", {"amount": 5})), calls(("look", {}))), [back, tools[0]])
+    with office.task() as task:
+        run(team({"boss": boss, "payer": payer}, "boss"), later)
+        assert office.open_hops(task.id) == 0
+    assert office.paid == [5]
+    assert ("boss>payer", "look", "permit") in office.story()
+    assert ("boss", "pay", "outside_task") in office.story()
+    assert ("boss", "look", "permit") in office.story()
+
+
+@LATER
 def test_names_tags_and_metadata_gain_nothing(open_office: Callable[[str], Office], later: bool) -> None:
     """They can make the program take an edge that it has; what it is worth is decided all the same."""
     office = open_office(PAYER)

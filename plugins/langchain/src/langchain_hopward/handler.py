@@ -271,7 +271,12 @@ class HopwardHandler(BaseCallbackHandler):
         credential.running.set(None)
 
     def _grow(self, run_id: UUID, parent_run_id: UUID | None) -> Handover | None:
-        """Note a run; the first one in the body of a hand-over goes over to the other agent."""
+        """Note a run; the first one in the body of a hand-over goes over to the other agent.
+
+        Raises `AuthorizationDenied` for a run under the id of the one around it: it would lie below itself.
+        """
+        if self._enforcer.edges.any and run_id in (parent_run_id, run_around()):
+            raise self._enforcer.refuse("run", "context_lost", _LOST)
         if self._enforcer.edges.any_later:
             self._enforcer.roots.grow(run_id, parent_run_id)
         above = self._tree.grow(run_id, parent_run_id)
