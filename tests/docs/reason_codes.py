@@ -18,16 +18,18 @@ SOURCES = (
 
 CALLS = frozenset(
     {
+        "Bound",
         "FormError",
         "MessageError",
         "_answer",
+        "_denied",
         "_deny",
         "_fault",
-        "_denied",
         "_invalid",
         "_record",
         "_refused",
         "_verdict",
+        "deny",
         "failed",
         "note",
         "refuse",
@@ -51,7 +53,7 @@ SPELLED: dict[str, tuple[str, ...]] = {
 FROM_AUTHLIB = ("invalid_client", "invalid_grant", "unauthorized_client", "unsupported_grant_type")
 """What Authlib's framework answers with by itself or through the classes imported from it."""
 
-NOT_CODES = frozenset({"applies", "deny", "permit"})
+NOT_CODES = frozenset({"applies", "calls", "deny", "graph", "permit", "run"})
 """Texts in the same places that say something else."""
 
 _CODE = re.compile(r"[a-z]+(?:_[a-z0-9]+)*")
@@ -124,11 +126,11 @@ def _code(node: ast.expr) -> str:
 
 
 def _sentence(node: ast.expr) -> bool:
-    """Whether an expression is a text of several words, as a sentence for people is."""
+    """Whether an expression is a text of several words, or a variable named for one, as for people."""
     match node:
         case ast.Constant(value=str(text)):
             return " " in text
-        case ast.JoinedStr():
+        case ast.JoinedStr() | ast.Name(id="told"):
             return True
         case _:
             return False

@@ -10,8 +10,8 @@ import pytest
 
 from hopward.canonical import canonical, digest
 from hopward.constraint import Equals
-from hopward.model import Decision, Outcome, ToolCall, Usage, Verdict, plain
-from hopward.testing.samples import a_chain, a_revocation, a_task, an_agent
+from hopward.model import Budget, Decision, Delegation, Narrowing, Outcome, ToolCall, Usage, Verdict, plain
+from hopward.testing.samples import a_chain, a_hop, a_revocation, a_task, an_agent
 
 from . import command_pages, schemas, settings_tables
 from .generate import PAGES
@@ -34,6 +34,14 @@ SAMPLES = {
     "capability": a_task().capabilities[0],
     "chain": a_chain(),
     "decision": DECISION,
+    "delegation": Delegation(decision=DECISION, chain=a_chain()),
+    "hop": a_hop(),
+    "narrowing": Narrowing(
+        purpose="read ticket 7",
+        capabilities=a_task().capabilities,
+        budget=Budget(calls=3, writes=0),
+        expires_in=600,
+    ),
     "outcome": Outcome(status="ok", duration=1),
     "revocation": a_revocation("task", "task_1"),
     "task": a_task(),
