@@ -5,8 +5,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from hopward import Guard, Outcome, ToolCall
+from hopward import Chain, Guard, Narrowing, Outcome, ToolCall
 from hopward.clock import SECOND
+from hopward.model import Budget
 from hopward.project import create
 from hopward.testing.clock import FixedClock
 
@@ -17,8 +18,13 @@ EXAMPLE = ROOT / "examples" / "support_desk"
 
 def support_desk(folder: Path) -> None:
     """Make `folder` such a project. Rows of every kind are in its log; a second passes with each of them."""
-    shutil.copyfile(EXAMPLE / "hopward.toml", folder / "hopward.toml")
+    settings = (EXAMPLE / "hopward.toml").read_text("utf-8") + ARCHIVIST
+    for table in ("[agents.support-agent]\n", "[workflows.support]\n"):
+        assert table in settings
+        settings = settings.replace(table, f"{table}{HANDED_ON[table]}")
+    (folder / "hopward.toml").write_text(settings, "utf-8")
     shutil.copytree(EXAMPLE / "policies", folder / "policies")
+    (folder / "policies" / "handing.cedar").write_text(HANDING, "utf-8")
     create(folder)
     clock = FixedClock()
     with closing(Guard.open(folder / "hopward.toml", clock=clock)) as guard:
@@ -29,6 +35,7 @@ def support_desk(folder: Path) -> None:
             decision = guard.authorize(ToolCall(server="support_desk", tool=tool, arguments=arguments), chain)
             if decision.permitted:
                 guard.settle(decision, ENDED)
+        _hand_on(guard, chain, clock)
         guard.refuse("support_desk", "not_json", "The message is not valid JSON (at character 0).", chain)
         _reject_a_policy(folder / "policies" / "broken.cedar", guard, clock)
         guard.issuer.agent_token("support-agent", guard.ledger)
@@ -42,6 +49,22 @@ def support_desk(folder: Path) -> None:
         guard.set_agent_state("support-agent", "active", by="local:ines", why="it was the ticket")
 
 
+def _hand_on(guard: Guard, chain: Chain, clock: FixedClock) -> None:
+    asked = Narrowing(
+        purpose="Read what ticket T-1041 was about",
+        capabilities=guard.settings.agents["archivist"].ceiling,
+        budget=Budget(calls=3, writes=0),
+        expires_in=600,
+    )
+    clock.advance(SECOND)
+    handed = guard.delegate(chain, "archivist", asked)
+    assert handed.chain is not None
+    call = ToolCall(server="support_desk", tool="read_ticket", arguments={"ticket_id": "T-1041"})
+    guard.settle(guard.authorize(call, handed.chain), ENDED)
+    guard.complete_hop(handed.chain)
+    guard.settle(handed.decision, ENDED)
+
+
 def _reject_a_policy(path: Path, guard: Guard, clock: FixedClock) -> None:
     path.write_text("permit (principal, action, resource", "utf-8")
     clock.advance(SECOND)
@@ -49,6 +72,30 @@ def _reject_a_policy(path: Path, guard: Guard, clock: FixedClock) -> None:
     guard.authorize(unknown, guard.enter(guard.open_task("support", "ines@desk.example").id))
     path.unlink()
 
+
+_READING = (
+    '{ tools = ["support_desk/read_ticket"], actions = ["read"], sensitivity = "confidential", '
+    'destinations = ["support_desk"] }'
+)
+
+ARCHIVIST = f"""
+[agents.archivist]
+owner = "support@desk.example"
+purpose = "Reads old tickets"
+ceiling = [{_READING}]
+"""
+
+HANDING = """@id("hand-on")
+permit (principal, action == Hopward::Action::"delegate", resource);
+
+@id("archivist-reads")
+permit (principal == Hopward::Agent::"archivist", action in Hopward::Action::"read", resource);
+"""
+
+HANDED_ON = {
+    "[agents.support-agent]\n": f"delegable = [{_READING}]\n",
+    "[workflows.support]\n": f"delegable = [{_READING}]\ndepth = 1\nfan_out = 1\n",
+}
 
 CALLS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("read_ticket", {"ticket_id": "T-1041"}),

@@ -63,6 +63,16 @@ def test_the_decision_shown_on_the_page_has_the_shape_of_one_that_was_written(
     assert shown["verdict"]["sentence"] == written["verdict"]["sentence"]
 
 
+def test_the_delegation_shown_on_the_page_is_of_the_shape_of_the_one_that_was_written(
+    log: sqlite3.Connection,
+) -> None:
+    shown = [json.loads(block.text) for block in PAGE.blocks if block.language == "json"][1]
+    query = "SELECT record FROM log WHERE kind = 'decision' AND tool = 'delegate:archivist'"
+    written = json.loads(log.execute(query).fetchone()[0])
+    assert _shape(shown["delegation"]) == _shape(written["delegation"])
+    assert shown["delegation"]["asked"] == written["delegation"]["asked"]
+
+
 def _shape(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _shape(inner) for name, inner in cast("dict[str, Any]", value).items()}
