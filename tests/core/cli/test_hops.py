@@ -96,7 +96,7 @@ def test_tail_and_show_tell_of_hops(desk: Shell, handed: Handed) -> None:
 def test_task_and_agent_show_tell_what_may_be_handed_on(desk: Shell, handed: Handed) -> None:
     shown = desk(f"task show {handed.task}").out
     assert "1 deep, 2 at once" in shown
-    assert f"assistant -> clerk open, 0 of 3 calls, {handed.chain.hops[0]}" in shown
+    assert f"assistant -> clerk open, 0 of 3 calls, 0 of 0 writes, {handed.chain.hops[0]}" in shown
     assert "may hand on" in desk("agent show assistant").out
     assert "may hand on" not in desk("agent show clerk").out
 
@@ -111,3 +111,18 @@ def test_a_revoked_hop_refuses_its_next_call_in_a_process_that_runs(desk: Shell,
 
 def test_a_hop_that_is_not_there_cannot_be_revoked(desk: Shell, handed: Handed) -> None:
     assert "There is no hop hop_9" in desk.fails("revoke hop hop_9 --why lost").err
+
+
+def test_a_revoked_hop_is_shown_as_revoked_and_not_as_open(desk: Shell, handed: Handed) -> None:
+    told = desk(f"revoke hop {handed.chain.hops[0]} --why lost")
+    assert f"hopward log chain {handed.task}" in told.err
+    assert "completed already" not in told.err
+    assert "read ticket 7 revoked, 0 of 3 calls" in desk(f"log chain {handed.task}").out
+    assert "clerk revoked, 0 of 3 calls" in desk(f"task show {handed.task}").out
+
+
+def test_revoking_a_completed_hop_says_that_it_was_over(desk: Shell, handed: Handed) -> None:
+    handed.guard.complete_hop(handed.chain)
+    assert "completed already" in desk(f"revoke hop {handed.chain.hops[0]} --why late").err
+    assert "read ticket 7 completed" in desk(f"log chain {handed.task}").out
+    assert not handed.guard.authorize(READ, handed.chain).permitted

@@ -14,7 +14,8 @@ from hopward.cli.guarded import pass_ledger
 from hopward.cli.output import hint, show_json, show_table, tell
 from hopward.cli.rows import show_line, show_lines_header, show_row
 from hopward.cli.session import Session
-from hopward.cli.tree import show_chain
+from hopward.cli.tree import Known, show_chain
+from hopward.cli.wording import hop_state
 from hopward.clock import SystemClock
 from hopward.errors import NotFoundError
 from hopward.ledger import RowFilter, SqliteLedger
@@ -106,8 +107,7 @@ def chain(ledger: SqliteLedger, task_id: str, as_json: bool) -> None:
         for row in rows:
             show_json_row(row)
     else:
-        hops = {hop.id: (hop, ledger.usage(hop.id)) for hop in ledger.hops(task_id)}
-        show_chain(found, list(rows), hops, SystemClock().now())
+        show_chain(found, list(rows), _hops(ledger, task_id))
 
 
 @log.command("verify")
@@ -134,6 +134,14 @@ def verify(ledger: SqliteLedger, as_json: bool) -> None:
 def show_json_row(row: Row) -> None:
     """A row as one line of JSON."""
     show_json(asdict(row))
+
+
+def _hops(ledger: SqliteLedger, task_id: str) -> dict[str, Known]:
+    now = SystemClock().now()
+    return {
+        hop.id: (hop, ledger.usage(hop.id), hop_state(hop, ledger.revocations("hop", hop.id), now))
+        for hop in ledger.hops(task_id)
+    }
 
 
 def _decision_rows(ledger: SqliteLedger, name: str) -> list[Row]:

@@ -39,7 +39,10 @@ def revoke(guard: Guard, kind: RevocationKind, name: str, why: str, by: str | No
     tell(f"Revoked {kind} {name}: {_MEANING[kind]}.")
     _warn_of_unknown(guard, kind, name)
     if kind == "hop":
-        hint("hopward log chain TASK shows what was done with it.")
+        hop = guard.ledger.hop(name)
+        if hop.state == "completed":
+            hint("It was completed already: its calls were refused before this, and still are.")
+        hint(f"hopward log chain {hop.task} shows what was done with it.")
     if kind in ("agent", "subject"):
         hint("A task opened from now on counts again, and hopward mcp run opens one for each session.")
     if kind == "agent":

@@ -9,7 +9,8 @@ import msgspec
 from hopward.cli.guarded import pass_authority, pass_guard
 from hopward.cli.output import hint, show_fields, show_json, show_table, tell
 from hopward.cli.person import local_user
-from hopward.cli.wording import capability_lines, moment
+from hopward.cli.wording import capability_lines, hop_state, moment
+from hopward.clock import SystemClock
 from hopward.errors import NotFoundError
 from hopward.exchange import endpoint
 from hopward.issuer import Issued
@@ -74,10 +75,13 @@ def show(guard: Guard, task_id: str, as_json: bool) -> None:
 
 def _hop_lines(guard: Guard, task_id: str) -> Iterator[str]:
     """Each hop of a task on one line: who to whom, its state, and what it has used."""
+    now = SystemClock().now()
     for hop in guard.ledger.hops(task_id):
         used = guard.ledger.usage(hop.id)
-        spent = f"{used.calls} of {hop.budget.calls} calls"
-        yield f"{hop.delegator} -> {hop.agent} {hop.state}, {spent}, {hop.id}"
+        state = hop_state(hop, guard.ledger.revocations("hop", hop.id), now)
+        spent = f"{used.calls} of {hop.budget.calls} calls, {used.writes} of {hop.budget.writes} writes"
+        whose = ", shared" if hop.shared else ""
+        yield f"{hop.delegator} -> {hop.agent} {state}, {spent}{whose}, {hop.id}"
 
 
 @task.command("list")

@@ -8,9 +8,11 @@ from rich.tree import Tree
 
 from hopward.cli.output import console, styled
 from hopward.cli.rows import call_text, consequence, inner
-from hopward.clock import Instant
 from hopward.model import Hop, Task, Usage
 from hopward.record import Row
+
+Known = tuple[Hop, Usage, str]
+"""A hop, what it has used, and its state in a word."""
 
 
 class Branches:
@@ -19,11 +21,10 @@ class Branches:
     A row belongs to the last hop of its chain. What a tampered row names and nobody knows hangs on the task.
     """
 
-    def __init__(self, task: Task, hops: Mapping[str, tuple[Hop, Usage]], now: Instant) -> None:
+    def __init__(self, task: Task, hops: Mapping[str, Known]) -> None:
         top = f"{task.id} {task.state}: {task.purpose} ({task.subject} -> {task.agent})"
         self.tree = Tree(styled(top, "bold"))
         self._hops = hops
-        self._now = now
         self._branches: dict[str, Tree] = {}
         self._decisions: dict[str, Tree] = {}
 
@@ -60,8 +61,7 @@ class Branches:
         )
         known = self._hops.get(hop_id)
         if known is not None:
-            hop, used = known
-            state = "expired" if hop.state == "open" and hop.expires_at <= self._now else hop.state
+            hop, used, state = known
             text.append_text(Text.assemble(" ", styled(state)))
             calls = f"{used.calls} of {hop.budget.calls} calls"
             writes = f"{used.writes} of {hop.budget.writes} writes"
@@ -71,9 +71,9 @@ class Branches:
         return text
 
 
-def show_chain(task: Task, rows: Sequence[Row], hops: Mapping[str, tuple[Hop, Usage]], now: Instant) -> None:
+def show_chain(task: Task, rows: Sequence[Row], hops: Mapping[str, Known]) -> None:
     """A task, the agents that worked on it, what each asked for and what followed."""
-    branches = Branches(task, hops, now)
+    branches = Branches(task, hops)
     for row in rows:
         branches.add(row)
     console().print(branches.tree)

@@ -5,7 +5,7 @@ from typing import TypeGuard
 
 from hopward.clock import SECOND, Instant, iso
 from hopward.constraint import describe
-from hopward.model import Agent, Capability, Revocation
+from hopward.model import Agent, Capability, Hop, Revocation
 
 _LAST = 253_402_300_800 * SECOND
 """The first instant of the year 10000, which has no text."""
@@ -39,6 +39,15 @@ def standing_line(agent: Agent, revocations: Iterable[Revocation]) -> str:
         return told
     ended = f"revoked {moment(revoked)}: calls in tasks opened until then are refused"
     return f"{told}; {ended}" if told else ended
+
+
+def hop_state(hop: Hop, revocations: Iterable[Revocation], now: Instant) -> str:
+    """Completed, revoked, expired or open: the hop itself, whatever it comes from."""
+    if hop.state != "open":
+        return hop.state
+    if last_revoked(revocations) is not None:
+        return "revoked"
+    return "expired" if hop.expires_at <= now else "open"
 
 
 def capability_lines(capabilities: Iterable[Capability]) -> Iterator[str]:
