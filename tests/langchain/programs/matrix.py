@@ -6,13 +6,15 @@ python -m pytest is not needed: PYTHONPATH=tests/langchain python -m programs.ma
 import json
 import sys
 import tempfile
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from langchain_core.tracers import context
 
-from .escapes import TWENTY, Attempt
+from .beyond import WAYS
+from .escapes import Attempt
 from .till import Till, install
 
 
@@ -28,8 +30,9 @@ def tried(number: int, *, protected: bool) -> str:
             return till.hopward.protect([tool])[0] if protected else tool
 
         try:
-            with till.task():
-                TWENTY[number][1](Attempt(till, protect(till.sync_tool()), protect, []))
+            # Whether a refusal reaches the one who tries is no part of the question.
+            with till.task(), suppress(PermissionError):
+                WAYS[number][1](Attempt(till, protect(till.sync_tool()), protect, []))
         finally:
             context._configure_hooks[:] = kept
             till.guard.close()
@@ -41,7 +44,7 @@ def main() -> None:
     packages = ("langchain-core", "langchain", "langgraph", "deepagents")
     rows = [
         [number, name, tried(number, protected=False), tried(number, protected=True)]
-        for number, (name, _) in TWENTY.items()
+        for number, (name, _) in WAYS.items()
     ]
     sys.stdout.write(json.dumps({"releases": {name: version(name) for name in packages}, "rows": rows}))
 
