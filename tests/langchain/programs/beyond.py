@@ -1,4 +1,4 @@
-"""More ways than the twenty of `escapes`: tools wrapped, copied, renamed; runs moved; the process turned around.
+"""More ways than the twenty of `escapes`: tools wrapped, copied, renamed; the process turned on itself.
 
 What needs the original function or the insides of a guarded tool is code of the process: see `RUNS_ANYWAY`.
 """
