@@ -1,6 +1,8 @@
 """The chain that one request carries in its `_meta`, for callers with several agents in one session.
 
-    params._meta["dev.hopward/chain"] = {"links": [...], "key": {...}, "proof": "..."}        (docs/reference/chain.md)
+    params._meta["dev.hopward/chain"] = {"links": [...], "key": {...}, "proof": "..."}
+
+docs/reference/chain.md shows one.
 
 It is bound to this endpoint and to exactly this request, and counts once. Where the session has a chain of
 its own, the carried one is of the same task and subject.
