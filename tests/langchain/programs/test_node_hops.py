@@ -15,7 +15,7 @@ from langgraph.types import Command, Send
 
 from langchain_hopward import AuthorizationDenied
 
-from .office import LOOKING, PAYING, USER, Office, calls, hop, scripted
+from .office import LOOKING, PAYING, USER, Office, asked, calls, hop, scripted
 
 LATER = pytest.mark.parametrize("later", [False, True], ids=["invoke", "ainvoke"])
 PAYER = hop("payer", "payer", 'node = "payer"')
@@ -380,3 +380,34 @@ def test_a_node_outside_any_task_calls_nothing(open_office: Callable[[str], Offi
         run(graph_of(("payer", lambda state: pay.invoke({"amount": 5}))), later)
     assert denied.value.reason == "no_task"
     assert office.paid == []
+
+
+def test_a_nested_graph_does_not_take_up_what_another_agent_has_handed_over(
+    open_office: Callable[[str], Office],
+) -> None:
+    """The boss's hand-over waits for a node `payer`; the researcher's own graph has a node of that name."""
+    waiting = hop("payer", "payer", 'tool = "to_payer"\nnode = "payer"')
+    office = open_office(waiting + asked("researcher", f"delegable = [{LOOKING}]\ndepth = 1\nfan_out = 1"))
+    office.hopward.install()
+    pay, _look = office.tools()
+
+    def steal(_: MessagesState) -> dict[str, Any]:
+        pay.invoke({"amount": 66})
+        return {"messages": []}
+
+    nested = graph_of(("payer", steal))
+    reasons: list[str] = []
+
+    def ask() -> str:
+        try:
+            nested.invoke(USER)
+        except AuthorizationDenied as denied:
+            reasons.append(denied.reason)
+        return "asked"
+
+    hand, asking = office.tool("to_payer", lambda: "handed"), office.tool("ask_researcher", ask)
+    boss = create_agent(scripted(calls(("to_payer", {})), calls(("ask_researcher", {}))), [hand, asking])
+    with office.task():
+        boss.invoke(USER)
+    assert (office.paid, reasons) == ([], ["outside_hop"])
+    assert ("boss>researcher>payer", "pay", "outside_hop") in office.story()

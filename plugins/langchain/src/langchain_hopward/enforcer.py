@@ -112,7 +112,7 @@ class Enforcer:
             if not place.entered:
                 raise self.refuse(what, "context_lost", _LOST)
             root = self.roots.of(run)
-            taken = self.handoffs.take(root, place.chain.task, edge.node) if root else None
+            taken = self.handoffs.take(root, place.chain, edge.node) if root else None
             return taken or self._delegated(edge, place.chain, what)
 
     def under_way(self, running: Running) -> bool:

@@ -36,15 +36,16 @@ class Handoffs(Generic[P]):
         with self._lock:
             self._waiting.setdefault((root, work.chain.task, node), []).append(work)
 
-    def take(self, root: UUID, task: str, node: str) -> P | None:
-        """What has waited longest for this node, in this root run and task, or None."""
+    def take(self, root: UUID, chain: Chain, node: str) -> P | None:
+        """What has waited longest for this node in this root run and went on from this chain, or None."""
         with self._lock:
-            waiting = self._waiting.get((root, task, node))
-            if not waiting:
-                return None
-            work = waiting.pop(0)
-            self._active.append(work.chain)
-            return work
+            waiting = self._waiting.get((root, chain.task, node), [])
+            for work in waiting:
+                if _goes_on(work.chain, chain):
+                    waiting.remove(work)
+                    self._active.append(work.chain)
+                    return work
+            return None
 
     def leave(self, chain: Chain) -> None:
         """The work of a chain is done; its hop ends as soon as nothing goes on from it."""
