@@ -11,11 +11,8 @@ from dataclasses import dataclass
 from hopward import capability
 from hopward.chain import reaches
 from hopward.classification import lookalike
-from hopward.model import Capability, Chain, Hop, Task, Tool, ToolCall
-from hopward.record import Facts, Standing
-
-Refusal = tuple[str, str]
-"""A machine reason and a sentence for people."""
+from hopward.model import Capability, Chain, Hop, Task, Tool, ToolCall, Usage
+from hopward.record import Facts, Refusal, Standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +74,26 @@ def accounts(task: Task, standing: Standing) -> tuple[str, ...]:
         if not one.hop.shared:
             return tuple(found)
     return (*found, task.id)
+
+
+def cost(asked: Tool | Hop) -> Usage:
+    """What a permit takes out of each account.
+
+    A call counts once. Handing on is a call of the delegator's own, and what is set aside for the hop comes
+    out of the same.
+    """
+    if isinstance(asked, Tool):
+        return Usage(calls=1, writes=0 if asked.action == "read" else 1)
+    if asked.shared:
+        return Usage(calls=1, writes=0)
+    return Usage(calls=1 + asked.budget.calls, writes=asked.budget.writes)
+
+
+def exhausted(*, calls: bool, handed: bool) -> Refusal:
+    """The refusal of what a budget has no room for: its `calls`, else its writes; `handed` if of a hop."""
+    what = "calls" if calls else "calls that change something"
+    whose = "The hop, or what it shares a budget with," if handed else "The task"
+    return ("budget_exhausted", f"{whose} has used up its budget of {what}.")
 
 
 def facts_of(task: Task, chain: Chain, standing: Standing) -> Facts:

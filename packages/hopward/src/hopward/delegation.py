@@ -6,20 +6,18 @@ the delegator's `delegable`: what the delegator may call itself plays no part.
 """
 
 import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import msgspec
 
 from hopward import revocation
 from hopward.capability import attenuate_all
-from hopward.chain import scope_of
+from hopward.chain import entered, scope_of
 from hopward.clock import SECOND, Instant
 from hopward.commitment import opened_digest
 from hopward.model import MOST_ACTORS, Budget, Chain, Hop, Narrowing, Task
-from hopward.record import Standing
-
-Refusal = tuple[str, str]
-"""A machine reason and a sentence for people."""
+from hopward.record import Refusal, Standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +102,14 @@ def extended(chain: Chain, hop: Hop) -> Chain:
         expires_at=hop.expires_at,
         scope=scope_of(hop.capabilities),
     )
+
+
+def led(task: Task, hops: Iterable[Hop]) -> Chain:
+    """The chain that a task and its hops, one after the other, lead to."""
+    chain = entered(task)
+    for hop in hops:
+        chain = extended(chain, hop)
+    return chain
 
 
 def last_link(task: Task, standing: Standing) -> Task | Hop:

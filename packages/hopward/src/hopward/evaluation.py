@@ -9,14 +9,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from hopward import delegation, revocation
-from hopward.bounds import accounts, facts_of, outside, reachable
+from hopward.bounds import accounts, cost, facts_of, outside, reachable
 from hopward.canonical import digest
 from hopward.classification import Classifications
 from hopward.clock import SECOND, Clock, Instant
 from hopward.delegation import Handing
 from hopward.drafts import Asked, Evaluation
 from hopward.errors import ChainError, HopwardError
-from hopward.model import Chain, Hop, Task, ToolCall, Verdict, plain
+from hopward.model import Chain, Hop, Task, Tool, ToolCall, Verdict, plain
 from hopward.ports import Engine, Exchanger, Ledger, Policies
 from hopward.record import Reservation, Standing
 from hopward.redaction import Redaction
@@ -117,8 +117,7 @@ class Evaluator:
         verdict = self._engine.evaluate(call, tool, standing.agents[chain.actor], facts)
         if verdict.name != "permit":
             return evaluated(verdict, classification=tool, facts=facts)
-        writes = 0 if tool.action == "read" else 1
-        share = Reservation(accounts(task, standing), calls=1, writes=writes)
+        share = _share(tool, task, standing)
         credential = self._exchanger.plan(call, chain, task, at)
         return evaluated(verdict, classification=tool, facts=facts, share=share, credential=credential)
 
@@ -141,10 +140,7 @@ class Evaluator:
         verdict = self._engine.evaluate_hop(hop, delegator, receiver, facts)
         if verdict.name != "permit":
             return replace(base, verdict=verdict)
-        # Handing on is a call of the delegator's own; what is set aside for the hop comes out of the same.
-        calls, writes = (0, 0) if hop.shared else (hop.budget.calls, hop.budget.writes)
-        share = Reservation(accounts(task, standing), calls=1 + calls, writes=writes)
-        return replace(base, verdict=verdict, share=share, hop=hop)
+        return replace(base, verdict=verdict, share=_share(hop, task, standing), hop=hop)
 
     def _denied(self, asked: Asked | Handing, at: Instant, verdict: Verdict) -> Evaluation:
         if isinstance(asked, Handing):
@@ -179,6 +175,11 @@ def deny(reason: str, sentence: str, errors: tuple[str, ...] = ()) -> Verdict:
 def call_digest(call: ToolCall) -> str:
     """The digest a decision is bound to: server, tool and arguments in canonical JSON."""
     return digest({"server": call.server, "tool": call.tool, "arguments": call.arguments})
+
+
+def _share(asked: Tool | Hop, task: Task, standing: Standing) -> Reservation:
+    taken = cost(asked)
+    return Reservation(accounts(task, standing), calls=taken.calls, writes=taken.writes)
 
 
 def _handing_base(asked: Handing, at: Instant) -> Evaluation:

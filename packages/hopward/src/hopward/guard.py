@@ -14,6 +14,7 @@ from dataclasses import replace
 
 import msgspec
 
+from hopward.bounds import exhausted
 from hopward.chain import METHOD
 from hopward.clock import Clock
 from hopward.delegation import Handing, extended
@@ -193,9 +194,8 @@ class Guard:
             told = f"Agent {evaluation.chain.actor} has as many hops open as it may have at once."
             verdict = deny("fan_out_exhausted", told)
         else:
-            what = "calls" if receipt.refused == "budget_calls" else "calls that change something"
-            whose = "The hop, or what it shares a budget with," if evaluation.chain.hops else "The task"
-            verdict = deny("budget_exhausted", f"{whose} has used up its budget of {what}.")
+            handed = bool(evaluation.chain.hops)
+            verdict = deny(*exhausted(calls=receipt.refused == "budget_calls", handed=handed))
         return replace(evaluation, verdict=verdict, share=None, credential=None, hop=None, epoch=0)
 
     def _introduced(self, chain: Chain, server: str, method: str) -> str:

@@ -20,11 +20,11 @@ from hopward.canonical import digest
 from hopward.capability import within
 from hopward.chain import scope_of
 from hopward.clock import Instant, to_seconds
-from hopward.commitment import opened_digest
+from hopward.commitment import as_opened, opened_digest
 from hopward.errors import TokenError
 from hopward.jose import Expected, sign, verify
 from hopward.jwk import SigningKey, VerificationKey
-from hopward.model import MOST_ACTORS, Capability, Chain, Hop, Task, plain
+from hopward.model import MOST_ACTORS, Capability, Chain, Hop, Task
 
 TYPE = "hopward-link+jwt"
 """The `typ` of a link."""
@@ -153,15 +153,9 @@ def _signed(
         "txn": task.id,
         "act": claims.act(actors),
         "cnf": {"jkt": holder},
-        "task" if isinstance(link, Task) else "hop": _as_opened(link),
+        "task" if isinstance(link, Task) else "hop": as_opened(link),
     }
     return sign(content, key, TYPE)
-
-
-def _as_opened(link: Task | Hop) -> dict[str, Any]:
-    content: dict[str, Any] = plain(link)
-    del content["state"]
-    return content
 
 
 def _opened(content: dict[str, Any], member: str, kind: type[_L]) -> _L:

@@ -13,6 +13,10 @@ RowKind: TypeAlias = Literal[
 """What a row of the decision log tells. `refusal` is a caller or message turned away before any decision."""
 
 
+Refusal: TypeAlias = tuple[str, str]
+"""A machine reason and a sentence for people."""
+
+
 @dataclass(frozen=True, slots=True)
 class Facts:
     """What is true at this moment, as policy sees it in `context` beside the arguments."""

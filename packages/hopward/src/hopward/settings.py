@@ -3,7 +3,18 @@
 from pathlib import Path
 from typing import Any, Literal
 
-from hopward.model import Action, ArgumentType, Budget, Capability, Integrity, Narrowing, Sensitivity, Value
+from hopward.model import (
+    Action,
+    Agent,
+    AgentState,
+    ArgumentType,
+    Budget,
+    Capability,
+    Integrity,
+    Narrowing,
+    Sensitivity,
+    Value,
+)
 
 
 class LogSettings(Value, frozen=True):
@@ -142,6 +153,17 @@ class AgentSettings(Value, frozen=True):
     ceiling: tuple[Capability, ...]
     delegable: tuple[Capability, ...] = ()
     key: dict[str, Any] = {}
+
+    def registered(self, name: str, state: AgentState = "active") -> Agent:
+        """The agent as configured, in this state."""
+        return Agent(
+            id=name,
+            owner=self.owner,
+            purpose=self.purpose,
+            state=state,
+            ceiling=self.ceiling,
+            delegable=self.delegable,
+        )
 
 
 class WorkflowSettings(Value, frozen=True):

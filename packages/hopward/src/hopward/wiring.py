@@ -397,14 +397,7 @@ class Guard(_Guard):
 
 def _entered(name: str, entry: AgentSettings, known: Agent | None) -> Agent:
     """The agent as configured, in the state it has: only a person changes that."""
-    return Agent(
-        id=name,
-        owner=entry.owner,
-        purpose=entry.purpose,
-        state=known.state if known else "active",
-        ceiling=entry.ceiling,
-        delegable=entry.delegable,
-    )
+    return entry.registered(name, known.state if known else "active")
 
 
 def _moved(name: str, known: Agent | None, state: AgentState) -> Agent:

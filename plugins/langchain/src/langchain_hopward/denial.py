@@ -18,6 +18,10 @@ else:
             """What LangGraph's tool nodes would turn into a message for the model."""
 
 
+LOST = "It was called where it cannot be told which agent calls."
+UNDECIDED = "It could not be authorized because of an internal error."
+
+
 class AuthorizationDenied(ReadableError, PermissionError):
     """A tool call was refused, and not executed unless `executed`.
 

@@ -11,7 +11,7 @@ from uuid import UUID
 from hopward import Chain, Decision, Guard, HopwardError, LedgerError, Outcome, ToolCall
 from langchain_hopward import credential, outcome
 from langchain_hopward.credential import CallCredential
-from langchain_hopward.denial import AuthorizationDenied, refused, withheld
+from langchain_hopward.denial import LOST, UNDECIDED, AuthorizationDenied, refused, withheld
 from langchain_hopward.edge import Edge, Edges
 from langchain_hopward.form import UnreadableError
 from langchain_hopward.handoff import Handoffs
@@ -20,9 +20,7 @@ from langchain_hopward.roots import Roots
 from langchain_hopward.stream import announce
 
 _NO_TASK = "It was called outside any task, so on nobody's behalf."
-_LOST = "It was called where it cannot be told which agent calls."
 _NOBODY = "No agent is registered for what it hands the work to."
-_UNDECIDED = "It could not be authorized because of an internal error."
 
 
 @dataclass(slots=True)
@@ -73,7 +71,7 @@ class Entry:
         return True
 
 
-def mark(metadata: dict[str, Any] | None, decision: str) -> None:
+def _mark(metadata: dict[str, Any] | None, decision: str) -> None:
     """Leave the id of a decision in the metadata of its run, where tracers keep it: an id, and no secret."""
     if metadata is not None and decision:
         metadata["hopward_decision"] = decision
@@ -97,10 +95,21 @@ class Enforcer:
         self.roots = Roots()
         self._running: dict[str, Running] = {}
 
-    def begin(self, tool: str, arguments: Callable[[], dict[str, Any]]) -> Running:
-        """Authorize one call. Raises `AuthorizationDenied` unless it is permitted, and nothing else."""
-        with self._refusing(tool):
-            return self._begun(tool, arguments)
+    def begin(
+        self, tool: str, arguments: Callable[[], dict[str, Any]], metadata: dict[str, Any] | None = None
+    ) -> Running:
+        """Authorize one call. Raises `AuthorizationDenied` unless it is permitted, and nothing else.
+
+        `metadata` is that of the run: the id of the decision is left there.
+        """
+        try:
+            with self._refusing(tool):
+                running = self._begun(tool, arguments)
+        except AuthorizationDenied as denial:
+            _mark(metadata, denial.decision)
+            raise
+        _mark(metadata, running.decision.id)
+        return running
 
     def enter_node(self, edge: Edge, place: Place, run: UUID) -> Running:
         """Take up a hand-over as a graph node: one that a call has decided, or else one that is decided now.
@@ -110,7 +119,7 @@ class Enforcer:
         what = f"node:{edge.node}"
         with self._refusing(what):
             if not place.entered:
-                raise self.refuse(what, "context_lost", _LOST)
+                raise self.refuse(what, "context_lost", LOST)
             root = self.roots.of(run)
             taken = self.handoffs.take(root, place.chain, edge.node) if root else None
             return taken or self._delegated(edge, place.chain, what)
@@ -157,12 +166,7 @@ class Enforcer:
         """Around the body of a guarded tool, which leaves its result in `Running.result`."""
         entry = self.entry.get()
         metadata = entry.metadata if entry is not None else None
-        try:
-            running = self.begin(tool, arguments)
-        except AuthorizationDenied as denial:
-            mark(metadata, denial.decision)
-            raise
-        mark(metadata, running.decision.id)
+        running = self.begin(tool, arguments, metadata)
         place = self._inside(running)
         token = credential.running.set(running.credential)
         try:
@@ -188,7 +192,7 @@ class Enforcer:
         if place is None:
             raise self.refuse(tool, "no_task", _NO_TASK)
         if not place.entered:
-            raise self.refuse(tool, "context_lost", _LOST)
+            raise self.refuse(tool, "context_lost", LOST)
         return place.chain
 
     def visible(self, names: Iterable[str]) -> frozenset[str]:
@@ -216,7 +220,7 @@ class Enforcer:
             raise
         except Exception:  # noqa: BLE001 - what cannot be decided is refused
             # Not from the error: what went wrong inside must not reach a model or a trace.
-            raise refused(self._name(tool), "internal_error", _UNDECIDED) from None
+            raise refused(self._name(tool), "internal_error", UNDECIDED) from None
 
     def _begun(self, tool: str, arguments: Callable[[], dict[str, Any]]) -> Running:
         chain = self.acting(tool)

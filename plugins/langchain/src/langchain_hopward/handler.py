@@ -11,8 +11,8 @@ from langchain_core.messages import BaseMessage
 
 from langchain_hopward import credential
 from langchain_hopward.credential import CallCredential
-from langchain_hopward.denial import AuthorizationDenied
-from langchain_hopward.enforcer import Enforcer, Running, mark
+from langchain_hopward.denial import LOST, UNDECIDED, AuthorizationDenied
+from langchain_hopward.enforcer import Enforcer, Running
 from langchain_hopward.form import as_json
 from langchain_hopward.inference import model_call, retrieval
 from langchain_hopward.place import Handover, Place, run_around, settled
@@ -22,8 +22,6 @@ _BARE_TEXT = (
     "It was called with a bare text, and which argument that is cannot be seen from outside. "
     "Protect the tool (Hopward.protect), or call it with named arguments."
 )
-_LOST = "It was called where it cannot be told which agent calls."
-_INTERNAL = "It could not be authorized because of an internal error."
 
 
 class HopwardHandler(BaseCallbackHandler):
@@ -220,7 +218,7 @@ class HopwardHandler(BaseCallbackHandler):
         """Refuse a call that LangChain places below a hand-over while its context is elsewhere."""
         place = self._enforcer.place.get()
         if above is not None and (place is None or place.below is not above):
-            raise self._enforcer.refuse(name, "context_lost", _LOST)
+            raise self._enforcer.refuse(name, "context_lost", LOST)
 
     def _end(self, run_id: UUID, output: Any) -> None:
         try:
@@ -248,19 +246,14 @@ class HopwardHandler(BaseCallbackHandler):
             raise
         except Exception:  # noqa: BLE001 - what cannot be decided is refused
             self._over(run_id)
-            raise AuthorizationDenied(f"{what}: {_INTERNAL}", reason="internal_error") from None
+            raise AuthorizationDenied(f"{what}: {UNDECIDED}", reason="internal_error") from None
 
     def _start(
         self, name: str, run_id: UUID, inputs: dict[str, Any] | None, metadata: dict[str, Any] | None
     ) -> None:
         if inputs is None:
             raise self._enforcer.refuse(name, "arguments_unreadable", _BARE_TEXT)
-        try:
-            running = self._enforcer.begin(name, lambda: as_json(inputs))
-        except AuthorizationDenied as denial:
-            mark(metadata, denial.decision)
-            raise
-        mark(metadata, running.decision.id)
+        running = self._enforcer.begin(name, lambda: as_json(inputs), metadata)
         place, before = self._enforcer.place.get(), credential.running.get()
         self._forget()
         handover = None
@@ -276,7 +269,7 @@ class HopwardHandler(BaseCallbackHandler):
         Raises `AuthorizationDenied` for a run under the id of the one around it: it would lie below itself.
         """
         if self._enforcer.edges.any and run_id in (parent_run_id, run_around()):
-            raise self._enforcer.refuse("run", "context_lost", _LOST)
+            raise self._enforcer.refuse("run", "context_lost", LOST)
         if self._enforcer.edges.any_later:
             self._enforcer.roots.grow(run_id, parent_run_id)
         above = self._tree.grow(run_id, parent_run_id)

@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, TypeVar
 
 import cedarpy
 from cedarpy import AuthzResult, Decision, Entities, PolicySet, Schema
@@ -37,7 +37,7 @@ from hopward.policy import Policy, delegates, may_act, may_apply, may_receive
 from hopward.record import Facts
 
 _MOST_HELD = 4096
-"""How many sets of policies, and how many of entities, are held parsed; beyond that they start afresh."""
+"""How many of each are held: sets of policies, entities, verdicts; beyond that they start afresh."""
 
 _LONGEST_HELD = 1024
 """Characters of a request whose verdict is held."""
@@ -89,6 +89,7 @@ class _View:
 
 About: TypeAlias = Literal["calls", "handing on", "both"]
 
+_H = TypeVar("_H")
 _Key: TypeAlias = tuple[str | bool | None, ...]
 _Ask: TypeAlias = Callable[[_Slice], "_Answer"]
 """Puts one request to the policies of a slice."""
@@ -148,9 +149,7 @@ class CedarEngine:
             request = call_request(tool, agent, context)
             verdict = self._evaluated(request, view, call, tool, agent)
             if len(told) <= _LONGEST_HELD:
-                if len(self._verdicts) >= _MOST_HELD:
-                    self._verdicts.clear()
-                self._verdicts[key] = verdict
+                _hold(self._verdicts, key, verdict)
         return verdict
 
     def _evaluated(self, request: Request, view: _View, call: ToolCall, tool: Tool, agent: Agent) -> Verdict:
@@ -260,10 +259,8 @@ class CedarEngine:
         """The slice of a key, which ends with whether what an approval lifts is left out."""
         found = self._slices.get(key)
         if found is None:
-            if len(self._slices) >= _MOST_HELD:
-                self._slices.clear()
-            found = _sliced(tuple(policy for policy in policies() if not (key[-1] and policy.step_up)))
-            self._slices[key] = found
+            put = tuple(policy for policy in policies() if not (key[-1] and policy.step_up))
+            found = _hold(self._slices, key, _sliced(put))
         return found
 
     def _asking(self, request: Request, view: _View, tool: Tool, agent: Agent) -> _Ask:
@@ -282,10 +279,7 @@ class CedarEngine:
         key = (tool.full_name, agent.id, agent.owner, agent.purpose)
         found = self._entities.get(key)
         if found is None:
-            if len(self._entities) >= _MOST_HELD:
-                self._entities.clear()
-            found = _loaded(call_entities(tool, agent), view.schema)
-            self._entities[key] = found
+            found = _hold(self._entities, key, _loaded(call_entities(tool, agent), view.schema))
         return found
 
     def _verdict(
@@ -305,6 +299,13 @@ class CedarEngine:
             errors=answer.errors,
             policy_set=self.policy_set,
         )
+
+
+def _hold(held: dict[_Key, _H], key: _Key, value: _H) -> _H:
+    if len(held) >= _MOST_HELD:
+        held.clear()
+    held[key] = value
+    return value
 
 
 def _asked(request: Request, policies: _Slice, entities: Callable[[], Entities], schema: Schema) -> _Answer:

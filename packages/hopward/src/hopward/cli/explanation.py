@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hopward import capability
-from hopward.bounds import Refusal, bounds, facts_of, outside
+from hopward.bounds import bounds, cost, exhausted, facts_of, outside
 from hopward.canonical import JSON
 from hopward.cedar import CedarEngine, Explanation, Step
 from hopward.classification import Classifications
@@ -14,9 +14,9 @@ from hopward.cli.harmless import harmless
 from hopward.cli.moment import Moment
 from hopward.cli.output import show_fields, show_table, tell
 from hopward.errors import ConfigError
-from hopward.model import Agent, Tool, ToolCall, plain
+from hopward.model import Agent, Hop, Tool, ToolCall, plain
 from hopward.policy import nearest
-from hopward.record import Facts
+from hopward.record import Facts, Refusal
 
 PLENTY = 1_000
 """Of calls, where no task says how many are left."""
@@ -70,7 +70,7 @@ def explained(engine: CedarEngine, question: Question, standing: str) -> dict[st
     found = engine.explain(call, tool, agent, facts)
     first = fallen or refusal
     if found.verdict.name == "permit":
-        first = first or spent(facts, calls=1, writes=0 if tool.action == "read" else 1)
+        first = first or spent(facts, tool)
     return {
         **answer,
         "classification": plain(tool),
@@ -95,13 +95,13 @@ def policies(found: Explanation) -> dict[str, Any]:
     return {"policies": [_step(step) for step in found.steps], "policies_aside": found.aside}
 
 
-def spent(facts: Facts, calls: int, writes: int) -> Refusal | None:
-    """Why the budget has no room for so much, or None."""
-    lacking = "calls" if calls > facts.calls_left else "calls that change something"
-    if calls <= facts.calls_left and writes <= facts.writes_left:
+def spent(facts: Facts, asked: Tool | Hop) -> Refusal | None:
+    """Why the budget has no room for a call of this tool, or for this hop, or None."""
+    taken = cost(asked)
+    lacks_calls = taken.calls > facts.calls_left
+    if not lacks_calls and taken.writes <= facts.writes_left:
         return None
-    whose = "The task" if len(facts.actors) == 1 else "The hop, or what it shares a budget with,"
-    return ("budget_exhausted", f"{whose} has used up its budget of {lacking}.")
+    return exhausted(calls=lacks_calls, handed=len(facts.actors) > 1)
 
 
 def _limits(call: ToolCall, tool: Tool, moment: Moment) -> Iterator[tuple[str, str]]:
@@ -160,15 +160,26 @@ def _why(step: dict[str, Any]) -> str:
 
 
 def _argument(word: str, tool: Tool | None) -> tuple[str, JSON]:
-    name, equals, text = word.partition("=")
-    if not equals or not name:
-        raise ConfigError(f"{word!r} is no argument.", advice="Write NAME=VALUE.")
+    name, text = halves(word, "is no argument")
     if tool is not None and tool.arguments.get(name) == "string":
         return name, text
+    return name, json_or_text(text)
+
+
+def halves(word: str, wrong: str) -> tuple[str, str]:
+    """Name and value of a `NAME=VALUE` word; raises `ConfigError` for another, saying what is `wrong`."""
+    name, equals, text = word.partition("=")
+    if not equals or not name:
+        raise ConfigError(f"{word!r} {wrong}.", advice="Write NAME=VALUE.")
+    return name, text
+
+
+def json_or_text(text: str) -> JSON:
+    """A value as typed: JSON, or else the text itself."""
     try:
-        return name, json.loads(text)
+        return json.loads(text)
     except ValueError:
-        return name, text
+        return text
 
 
 def _facts(agent: Agent) -> Facts:

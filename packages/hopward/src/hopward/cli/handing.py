@@ -1,6 +1,5 @@
 """What would be decided about handing on work, and why, as a value and for people. Nothing is handed on."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +9,16 @@ import msgspec
 from hopward.bounds import facts_of
 from hopward.cedar import CedarEngine
 from hopward.chain import entered
-from hopward.cli.explanation import PLENTY, deny, place, policies, show_judged, spent
+from hopward.cli.explanation import (
+    PLENTY,
+    deny,
+    halves,
+    json_or_text,
+    place,
+    policies,
+    show_judged,
+    spent,
+)
 from hopward.cli.moment import Moment
 from hopward.cli.output import show_fields
 from hopward.cli.wording import capability_lines
@@ -93,17 +101,12 @@ _LISTS = frozenset({"tools", "actions", "destinations"})
 
 
 def _word(word: str) -> tuple[str, Any]:
-    name, equals, text = word.partition("=")
-    if not equals or not name:
-        raise ConfigError(f"{word!r} says nothing of what is handed on.", advice="Write NAME=VALUE.")
+    name, text = halves(word, "says nothing of what is handed on")
     if name in _LISTS:
         return name, text.split(",")
     if name in ("purpose", "sensitivity"):
         return name, text
-    try:
-        return name, json.loads(text)
-    except ValueError:
-        return name, text
+    return name, json_or_text(text)
 
 
 def explained_hop(engine: CedarEngine, question: HopQuestion, standing: str) -> dict[str, Any]:
@@ -126,8 +129,7 @@ def explained_hop(engine: CedarEngine, question: HopQuestion, standing: str) -> 
     found = engine.explain_hop(hop, delegator, receiver, facts)
     verdict = plain(found.verdict)
     if found.verdict.name == "permit":
-        calls, writes = (0, 0) if hop.shared else (hop.budget.calls, hop.budget.writes)
-        lacking = spent(facts, 1 + calls, writes)
+        lacking = spent(facts, hop)
         verdict = deny(*lacking) if lacking else verdict
     return {**answer, "handed": plain(hop), **policies(found), "verdict": verdict}
 

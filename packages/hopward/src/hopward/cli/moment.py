@@ -8,11 +8,11 @@ from msgspec import structs
 
 from hopward.chain import entered
 from hopward.clock import Instant, SystemClock
-from hopward.delegation import Refusal, extended, together
+from hopward.delegation import led, together
 from hopward.errors import NotFoundError
 from hopward.ledger import SqliteLedger
 from hopward.model import Agent, Chain, Hop, Task
-from hopward.record import Standing
+from hopward.record import Refusal, Standing
 from hopward.revocation import why_fallen
 from hopward.settings import Settings
 
@@ -46,17 +46,7 @@ class Place:
 
 def configured(settings: Settings) -> dict[str, Agent]:
     """The agents of `hopward.toml`, as if all were active."""
-    return {
-        name: Agent(
-            id=name,
-            owner=one.owner,
-            purpose=one.purpose,
-            state="active",
-            ceiling=one.ceiling,
-            delegable=one.delegable,
-        )
-        for name, one in settings.agents.items()
-    }
+    return {name: one.registered(name) for name, one in settings.agents.items()}
 
 
 def find_moment(settings: Settings, place: Place) -> Moment:
@@ -100,7 +90,4 @@ def _chain(task: Task, hops: Mapping[str, Hop], place: Place) -> Chain:
     path = [last]
     while path[-1].parent:
         path.append(hops[path[-1].parent])
-    chain = entered(task)
-    for hop in reversed(path):
-        chain = extended(chain, hop)
-    return chain
+    return led(task, reversed(path))

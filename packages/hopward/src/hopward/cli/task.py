@@ -9,7 +9,7 @@ import msgspec
 from hopward.cli.guarded import pass_authority, pass_guard
 from hopward.cli.output import hint, show_fields, show_json, show_table, tell
 from hopward.cli.person import local_user
-from hopward.cli.wording import capability_lines, hop_state, moment
+from hopward.cli.wording import capability_lines, hop_state, hop_usage, moment
 from hopward.clock import SystemClock
 from hopward.errors import NotFoundError
 from hopward.exchange import endpoint
@@ -79,9 +79,7 @@ def _hop_lines(guard: Guard, task_id: str) -> Iterator[str]:
     for hop in guard.ledger.hops(task_id):
         used = guard.ledger.usage(hop.id)
         state = hop_state(hop, guard.ledger.revocations("hop", hop.id), now)
-        spent = f"{used.calls} of {hop.budget.calls} calls, {used.writes} of {hop.budget.writes} writes"
-        whose = ", shared" if hop.shared else ""
-        yield f"{hop.delegator} -> {hop.agent} {state}, {spent}{whose}, {hop.id}"
+        yield f"{hop.delegator} -> {hop.agent} {state}, {hop_usage(hop, used)}, {hop.id}"
 
 
 @task.command("list")

@@ -8,6 +8,7 @@ from rich.tree import Tree
 
 from hopward.cli.output import console, styled
 from hopward.cli.rows import call_text, consequence, inner
+from hopward.cli.wording import hop_usage
 from hopward.model import Hop, Task, Usage
 from hopward.record import Row
 
@@ -62,11 +63,7 @@ class Branches:
         known = self._hops.get(hop_id)
         if known is not None:
             hop, used, state = known
-            text.append_text(Text.assemble(" ", styled(state)))
-            calls = f"{used.calls} of {hop.budget.calls} calls"
-            writes = f"{used.writes} of {hop.budget.writes} writes"
-            whose = ", shared" if hop.shared else ""
-            text.append_text(styled(f", {calls}, {writes}{whose}"))
+            text.append_text(styled(f" {state}, {hop_usage(hop, used)}"))
         text.append_text(styled(f" {hop_id}", "dim"))
         return text
 

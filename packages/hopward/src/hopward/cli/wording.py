@@ -5,7 +5,7 @@ from typing import TypeGuard
 
 from hopward.clock import SECOND, Instant, iso
 from hopward.constraint import describe
-from hopward.model import Agent, Capability, Hop, Revocation
+from hopward.model import Agent, Capability, Hop, Revocation, Usage
 
 _LAST = 253_402_300_800 * SECOND
 """The first instant of the year 10000, which has no text."""
@@ -48,6 +48,12 @@ def hop_state(hop: Hop, revocations: Iterable[Revocation], now: Instant) -> str:
     if last_revoked(revocations) is not None:
         return "revoked"
     return "expired" if hop.expires_at <= now else "open"
+
+
+def hop_usage(hop: Hop, used: Usage) -> str:
+    """How much of its budget a hop has used."""
+    spent = f"{used.calls} of {hop.budget.calls} calls, {used.writes} of {hop.budget.writes} writes"
+    return spent + (", shared" if hop.shared else "")
 
 
 def capability_lines(capabilities: Iterable[Capability]) -> Iterator[str]:

@@ -47,41 +47,43 @@ def workflow_problems(document: Table) -> Iterator[Problem]:
     """Every rule broken by a workflow's settings."""
     servers, agents = table(document.get("servers")), table(document.get("agents"))
     for path, _, workflow in tables(document, "workflows"):
-        yield from capability_problems(
-            (*path, "capabilities"),
-            workflow.get("capabilities"),
-            servers,
-            may_be_empty=bool(workflow.get("delegable")),
-        )
-        agent = text(workflow.get("agent"))
-        if agent.strip() and agent not in agents:
-            yield Problem((*path, "agent"), f"there is no [agents.{agent}]")
-        yield from duration_problems((*path, "expires_in"), workflow.get("expires_in"))
-        yield from budget_problems((*path, "budget"), table(workflow.get("budget")))
-        yield from delegable_problems(path, workflow, servers)
+        yield from link_problems(path, workflow, servers, agents)
 
 
-def duration_problems(path: KeyPath, value: object) -> Iterator[Problem]:
+def link_problems(path: KeyPath, link: Table, servers: Table, agents: Table) -> Iterator[Problem]:
+    """What is wrong with what an agent is given, by a task or by a hop."""
+    may_be_empty = bool(link.get("delegable"))
+    capabilities = link.get("capabilities")
+    yield from capability_problems((*path, "capabilities"), capabilities, servers, may_be_empty=may_be_empty)
+    agent = text(link.get("agent"))
+    if agent.strip() and agent not in agents:
+        yield Problem((*path, "agent"), f"there is no [agents.{agent}]")
+    yield from _duration((*path, "expires_in"), link.get("expires_in"))
+    yield from _budget((*path, "budget"), table(link.get("budget")))
+    yield from _delegable(path, link, servers)
+
+
+def _duration(path: KeyPath, value: object) -> Iterator[Problem]:
     """What is wrong with the seconds that a task or hop lives at most."""
     seconds = _whole(value)
     if seconds is not None and not 1 <= seconds <= LONGEST_TASK:
         yield Problem(path, f"must be 1 to {LONGEST_TASK} seconds (31 days)")
 
 
-def delegable_problems(path: KeyPath, workflow: Table, servers: Table) -> Iterator[Problem]:
+def _delegable(path: KeyPath, link: Table, servers: Table) -> Iterator[Problem]:
     """What is wrong with what may be handed on, how deep and how wide: all of it or nothing."""
-    yield from capability_problems((*path, "delegable"), workflow.get("delegable"), servers)
+    yield from capability_problems((*path, "delegable"), link.get("delegable"), servers)
     for key, most in (("depth", MOST_ACTORS - 1), ("fan_out", LARGEST_FAN_OUT)):
-        number = _whole(workflow.get(key))
+        number = _whole(link.get(key))
         if number is not None and not 1 <= number <= most:
             yield Problem((*path, key), f"must be 1 to {most}")
-        if key in workflow and "delegable" not in workflow:
+        if key in link and "delegable" not in link:
             yield Problem((*path, key), "has no effect without delegable: nothing may be handed on")
-        if key not in workflow and "delegable" in workflow:
+        if key not in link and "delegable" in link:
             yield Problem((*path, key), "missing; delegable needs it")
 
 
-def budget_problems(path: KeyPath, budget: Table) -> Iterator[Problem]:
+def _budget(path: KeyPath, budget: Table) -> Iterator[Problem]:
     """What is wrong with a budget."""
     calls, writes = _whole(budget.get("calls")), _whole(budget.get("writes"))
     if calls is not None and not 1 <= calls <= LARGEST_BUDGET:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from hopward.config.agents import budget_problems, capability_problems, delegable_problems, duration_problems
+from hopward.config.agents import link_problems
 from hopward.config.problem import KeyPath, Problem, Table, table, tables, text
 
 
@@ -14,18 +14,7 @@ def hop_problems(document: Table) -> Iterator[Problem]:
         for name, entry in hops.items():
             hop, place = table(entry), (*path, "hops", name)
             yield from _edge(place, hop, table(server.get("tools")))
-            agent = text(hop.get("agent"))
-            if agent.strip() and agent not in agents:
-                yield Problem((*place, "agent"), f"there is no [agents.{agent}]")
-            yield from capability_problems(
-                (*place, "capabilities"),
-                hop.get("capabilities"),
-                servers,
-                may_be_empty=bool(hop.get("delegable")),
-            )
-            yield from budget_problems((*place, "budget"), table(hop.get("budget")))
-            yield from duration_problems((*place, "expires_in"), hop.get("expires_in"))
-            yield from delegable_problems(place, hop, servers)
+            yield from link_problems(place, hop, servers, agents)
         yield from _ambiguous((*path, "hops"), hops)
 
 

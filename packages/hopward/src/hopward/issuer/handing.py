@@ -87,8 +87,7 @@ class Handed:
         if len(compact(content)) > _MOST_BYTES:
             sentence = "What would be handed on does not fit into a token."
             raise ExchangeRefusedError(sentence, error="invalid_authorization_details")
-        draft = credential_row(credential, agent, found.epoch)
-        draft = replace(draft, agent=agent, hops=self.chain.hops, decision=self.decision)
+        draft = replace(credential_row(credential, agent, found.epoch), decision=self.decision)
         # No access token: nothing but the authority itself takes it (RFC 8693 section 2.2.1).
         more = {"token_type": "N_A", "issued_token_type": JWT_TYPE, **carried}
         return Prepared(credential, content, draft, more)

@@ -11,7 +11,7 @@ from hopward.canonical import digest
 from hopward.chain import entered
 from hopward.claims import CallDetails, Presented
 from hopward.clock import Clock, Instant, from_seconds, to_seconds
-from hopward.delegation import extended
+from hopward.delegation import led
 from hopward.errors import ExchangeRefusedError, HopwardError, StateError, TokenError
 from hopward.exchange import (
     PROXY,
@@ -272,9 +272,7 @@ class Issuer:
         if task is None or len(found.hops) != len(session.hops):
             raise ExchangeRefusedError("There is no such hop." if task else "There is no such task.")
         target = self.targets.get(resource)
-        chain = entered(task)
-        for one in found.hops:
-            chain = extended(chain, one.hop)
+        chain = led(task, (one.hop for one in found.hops))
         chain = msgspec.structs.replace(chain, subject=session.subject, token=session.id, key=session.key)
         held = self._held(chain, task, target.server if target else "")
         return msgspec.structs.replace(held, expires_at=min(held.expires_at, session.expires_at))
@@ -311,7 +309,7 @@ class Issuer:
             raise ExchangeRefusedError(fallen[1])
         credential = credential_of(grant)
         draft = credential_row(credential, request.client.id, epoch)
-        draft = replace(draft, server=grant.target.server, agent=grant.actors[-1], hops=grant.hops)
+        draft = replace(draft, server=grant.target.server, agent=grant.actors[-1])
         content = claims.write(credential, self.issuer, request.client.id)
         if grant.call is not None:
             draft = replace(draft, tool=grant.call.tool, decision=grant.call.decision)
@@ -332,8 +330,7 @@ class Issuer:
         held = msgspec.structs.replace(chain, scope=scope, issued_at=now, expires_at=ends)
         audience = endpoint(self._settings, server)
         credential = for_authority(audience, chain.subject, held, chain.actors)
-        draft = credential_row(credential, chain.actor, found.epoch)
-        draft = replace(draft, server=server, agent=chain.actor, hops=chain.hops)
+        draft = replace(credential_row(credential, chain.actor, found.epoch), server=server)
         return Prepared(credential, claims.write(credential, self.issuer, chain.actor), draft)
 
     def _identified(self, agent: str, book: Book) -> Prepared:
@@ -346,9 +343,7 @@ class Issuer:
             raise ExchangeRefusedError(fallen[1], error="unauthorized_client")
         credential = for_authority(self.issuer, claims.principal(agent), chain)
         content = claims.write(credential, self.issuer, agent)
-        return Prepared(
-            credential, content, replace(credential_row(credential, agent, found.epoch), agent=agent)
-        )
+        return Prepared(credential, content, credential_row(credential, agent, found.epoch))
 
     def _entrusted(self, task: Task, book: Book) -> Prepared:
         now = self.clock.now()
@@ -362,8 +357,7 @@ class Issuer:
         credential = for_authority(self.issuer, task.subject, held)
         content = claims.write(credential, self.issuer, task.agent)
         content["may_act"] = {"iss": self.issuer, "sub": claims.principal(task.agent)}
-        draft = replace(credential_row(credential, task.agent, found.epoch), agent=task.agent)
-        return Prepared(credential, content, draft)
+        return Prepared(credential, content, credential_row(credential, task.agent, found.epoch))
 
 
 def _details(verified: Verified) -> dict[str, Any]:

@@ -163,6 +163,13 @@ def call_claims(call: CallDetails) -> claims.Content:
 
 
 def credential_row(credential: Credential, client: str, epoch: int) -> Draft:
-    """The row of a token: what it says, never the token."""
-    record = {"credential": plain(credential), "client": client}
-    return Draft(kind="credential", at=credential.issued_at, record=record, task=credential.task, epoch=epoch)
+    """The row of a token: what it says, never the token. Its agent is the client, unless that is no agent."""
+    return Draft(
+        kind="credential",
+        at=credential.issued_at,
+        record={"credential": plain(credential), "client": client},
+        task=credential.task,
+        agent=client,
+        epoch=epoch,
+        hops=credential.hops,
+    )

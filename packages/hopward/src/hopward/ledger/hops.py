@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from hopward.errors import NotFoundError, StateError
+from hopward.errors import NotFoundError
 from hopward.ledger import tables
 from hopward.model import Hop, Usage
 from hopward.record import StandingHop
@@ -76,8 +76,7 @@ def complete(connection: sqlite3.Connection, hop_id: str) -> None:
     Raises `NotFoundError`, and `StateError` if it has ended before: an end is final.
     """
     hop = get_hop(connection, hop_id)
-    if hop.state != "open":
-        raise StateError(f"Hop {hop_id} is {hop.state}; an ended hop is never changed.")
+    tables.require_open(hop)
     ended = msgspec.structs.replace(hop, state="completed")
     connection.execute(
         "UPDATE hops SET state = ?, body = ? WHERE id = ?", (ended.state, tables.body(ended), hop_id)

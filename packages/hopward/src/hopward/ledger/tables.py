@@ -56,10 +56,12 @@ def set_task_state(connection: sqlite3.Connection, task_id: str, state: TaskStat
     connection.execute("UPDATE tasks SET state = ?, body = ? WHERE id = ?", (state, body(ended), task_id))
 
 
-def require_open(task: Task) -> None:
-    """Raise `StateError` unless the stored state of a task is `open`."""
-    if task.state != "open":
-        raise StateError(f"Task {task.id} is {task.state}; an ended task is never changed.")
+def require_open(link: Task | Hop) -> None:
+    """Raise `StateError` unless the stored state of a task or hop is `open`."""
+    if link.state != "open":
+        what = "task" if isinstance(link, Task) else "hop"
+        told = f"{what.capitalize()} {link.id} is {link.state}; an ended {what} is never changed."
+        raise StateError(told)
 
 
 def find_task(connection: sqlite3.Connection, task_id: str) -> Task | None:

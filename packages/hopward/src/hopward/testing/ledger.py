@@ -81,8 +81,7 @@ class MemoryLedger:
         done = entry(draft)
         with self._lock:
             hop = self.hop(hop_id)
-            if hop.state != "open":
-                raise StateError(f"Hop {hop_id} is {hop.state}; an ended hop is never changed.")
+            require_open(hop)
             self._hops[hop_id] = msgspec.structs.replace(hop, state="completed")
             if not hop.shared:
                 used, set_aside = self.usage(hop_id), hop.budget
