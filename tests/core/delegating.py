@@ -21,11 +21,11 @@ from hopward.model import (
     Tool,
     ToolCall,
 )
-from hopward.record import Draft
 from hopward.redaction import Redaction
 from hopward.settings import LogSettings
 from hopward.testing.clock import NOON, FixedClock
 from hopward.testing.ledger import MemoryLedger
+from hopward.testing.samples import NOTE
 
 READ = Tool(
     server="desk",
@@ -51,7 +51,6 @@ permit (principal, action == Hopward::Action::"delegate", resource);
 READING = Capability(tools=("desk/read",), actions=("read",), sensitivity="internal", destinations=("desk",))
 PAYING = Capability(tools=("desk/pay",), actions=("pay",), sensitivity="internal", destinations=("bank",))
 BOTH = (READING, PAYING)
-NOTE = Draft(kind="task", at=NOON, record={})
 READ_CALL = ToolCall(server="desk", tool="read")
 PAY_CALL = ToolCall(server="desk", tool="pay", arguments={"amount": 5})
 

@@ -10,15 +10,11 @@ from hopward.cedar import CedarEngine
 from hopward.classification import Classifications
 from hopward.evaluation import Sources
 from hopward.guard import Guard
-from hopward.issuer import Book, Delegator, Issued, Issuer
-from hopward.jwk import SigningKey
-from hopward.keys import KeyRing
-from hopward.ledger import SqliteLedger
-from hopward.model import Agent, Budget, Capability, Chain, Narrowing, Task, Tool
+from hopward.issuer import Book, Delegator, Issued
+from hopward.model import Budget, Capability, Chain, Narrowing, Task, Tool
 from hopward.redaction import Redaction
 from hopward.settings import LogSettings
-from hopward.testing.clock import FixedClock
-from hopward.testing.installation import DESK, EVERYTHING, Installation, some_settings
+from hopward.testing.installation import DESK, Installation, an_installation
 from hopward.wire import ExchangeForm
 
 AGENTS = ("helper", "other", "third")
@@ -107,23 +103,13 @@ class Office:
 
 def an_office(root: Path) -> Office:
     """A new one in an empty folder."""
-    keys = {name: SigningKey.generate("EdDSA") for name in AGENTS}
-    settings = some_settings(root, keys)
-    KeyRing.create(settings.state / "keys", "EdDSA")
-    clock = FixedClock()
-    keyring = KeyRing.open(settings.state / "keys", clock=clock)
-    ledger = SqliteLedger.open(settings.state / "decisions.db", clock=clock, create=True)
-    issuer = Issuer(settings=settings, keyring=keyring, clock=clock)
-    place = Installation(settings, clock, keyring, ledger, issuer, keys)
-    for name in AGENTS:
-        ceiling = {"ceiling": (EVERYTHING,), "delegable": (EVERYTHING,)}
-        place.put_agent(Agent(id=name, owner="ops", purpose="help", state="active", **ceiling))
+    place = an_installation(root, AGENTS, "EdDSA")
     sources = Sources(
-        ledger=ledger,
+        ledger=place.ledger,
         policies=Policies(),
         classifications=Classifications((READ, REFUND)),
-        exchanger=issuer,
+        exchanger=place.issuer,
         agents=frozenset(AGENTS),
         redaction=Redaction(LogSettings()),
     )
-    return Office(place, Guard(sources, clock))
+    return Office(place, Guard(sources, place.clock))

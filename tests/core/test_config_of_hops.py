@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from hopward.config import read_settings
-from hopward.errors import ConfigError
 from hopward.model import Budget
+
+from .test_config import problems_of
 
 GOOD = """\
 [authority]
@@ -56,14 +57,6 @@ fan_out = 2
 """
 
 HOP = GOOD[GOOD.index("[servers.app.hops.pay_out]") : GOOD.index("[workflows.claims]")]
-
-
-def problems_of(folder: Path, text: str) -> list[str]:
-    path = folder / "hopward.toml"
-    path.write_text(text, encoding="utf-8")
-    with pytest.raises(ConfigError) as caught:
-        read_settings(path)
-    return list(caught.value.problems)
 
 
 def test_what_is_handed_on_and_how_is_read_as_written(tmp_path: Path) -> None:

@@ -38,6 +38,7 @@ from hopward.testing.clock import NOON
 from hopward.testing.installation import DESK, EVERYTHING, ISSUER
 from hopward.testing.samples import a_chain
 
+from . import test_issuer
 from .handing import AGENTS, READING, Office, an_office, work
 
 CALL = ToolCall(server="desk", tool="read")
@@ -163,24 +164,11 @@ def test_a_capability_that_is_not_well_written_is_refused_before_any_decision(of
 # Durable before it is signed, or ended again.
 
 
-class Meddling:
-    """A book in which something is revoked between the look at standing and the record of a token."""
-
-    def __init__(self, office: Office, times: int) -> None:
-        self.place, self.times = office.place, times
+class Meddling(test_issuer.Meddling):
+    """It meddles with the token of a hop alone, not with the decision before it."""
 
     def standing(self, chain: Chain) -> Standing:
-        found = self.place.ledger.standing(chain)
-        if self.times and chain.hops:
-            self.times -= 1
-            self.place.revoke("token", f"tok_of_someone_{self.times}")
-        return found
-
-    def record(self, drafts: Sequence[Draft]) -> list[Receipt]:
-        return self.place.ledger.record(drafts)
-
-    def seen_once(self, kind: str, value: str, expires_at: int) -> bool:
-        return self.place.ledger.seen_once(kind, value, expires_at)
+        return super().standing(chain) if chain.hops else self.place.ledger.standing(chain)
 
 
 class Failing(Meddling):
@@ -220,10 +208,10 @@ def tokens(office: Office) -> int:
 
 def test_a_token_is_recorded_only_on_the_standing_it_was_checked_on(office: Office) -> None:
     subject = office.task_token(office.place.open_task())
-    assert office.hand("helper", "other", subject, book=Meddling(office, 3))
+    assert office.hand("helper", "other", subject, book=Meddling(office.place, 3))
     assert tokens(office) == 1
     with pytest.raises(ExchangeRefusedError) as refused:
-        office.hand("helper", "other", subject, book=Meddling(office, 4))
+        office.hand("helper", "other", subject, book=Meddling(office.place, 4))
     assert refused.value.error == "temporarily_unavailable"
     assert tokens(office) == 1
 
@@ -234,7 +222,7 @@ def test_a_hop_that_no_token_comes_of_is_ended_and_its_budget_given_back(
 ) -> None:
     task = office.place.open_task()
     with pytest.raises((LedgerError, ExchangeRefusedError)):
-        office.hand("helper", "other", office.task_token(task), book=book(office, 9))
+        office.hand("helper", "other", office.task_token(task), book=book(office.place, 9))
     (hop,) = office.place.ledger.hops(task.id)
     assert hop.state == "completed"
     assert office.place.ledger.usage(task.id).calls == 1
@@ -269,7 +257,7 @@ class Completing(Meddling):
 def test_a_hop_that_ends_while_its_token_is_recorded_gets_none(office: Office) -> None:
     subject = office.task_token(office.place.open_task())
     with pytest.raises(ExchangeRefusedError, match="completed"):
-        office.hand("helper", "other", subject, book=Completing(office, 1))
+        office.hand("helper", "other", subject, book=Completing(office.place, 1))
     assert tokens(office) == 0
 
 

@@ -6,7 +6,6 @@ from typing import Any
 import msgspec
 
 from hopward import link, possession
-from hopward.base64url import decode
 from hopward.clock import to_seconds
 from hopward.jose import MAX_TOKEN
 from hopward.jwk import SigningKey
@@ -15,6 +14,7 @@ from hopward.testing.clock import FixedClock
 from hopward.testing.samples import a_hop, a_task
 
 from .markdown import page
+from .test_tokens import of as claims_of
 
 PAGE = page("docs/reference/chain.md")
 KEY = SigningKey.generate("ES256")
@@ -23,10 +23,6 @@ PRESENTED = possession.present(LINKS, KEY, "https://proxy.example", possession.a
 
 
 CODES = ("chain_broken", "chain_widened", "wrong_holder", "wrong_request", "replayed", "malformed")
-
-
-def claims_of(token: str) -> dict[str, Any]:
-    return json.loads(decode(token.split(".")[1]))
 
 
 def examples(member: str) -> list[dict[str, Any]]:

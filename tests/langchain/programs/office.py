@@ -1,21 +1,13 @@
 """A boss who may only look, and hands paying to `payer` and looking things up to `researcher`."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
 
-from langchain_core.tools import BaseTool, StructuredTool
+from langchain_core.tools import BaseTool
 
-from hopward import Guard
 from hopward.clock import Clock
-from hopward.model import Task
 from hopward.project import create
-from hopward.record import Row
-from hopward.testing.clock import FixedClock
-from langchain_hopward import Hopward
 
-from .till import SUBJECT, USER, calls, says, scripted
+from .till import SUBJECT, USER, Till, calls, says, scripted
 
 __all__ = ["SUBJECT", "USER", "Office", "calls", "configured", "install", "says", "scripted"]
 
@@ -138,24 +130,13 @@ def install(folder: Path, hops: str) -> None:
     create(folder)
 
 
-class Office:
-    """The tools, what they have done, and the guard of it all."""
+class Office(Till):
+    """The same with agents that hand work on, and with `look` for a second tool."""
 
     def __init__(self, folder: Path, clock: Clock | None = None) -> None:
+        super().__init__(folder, clock)
         self.folder = folder
-        self.clock = clock or FixedClock()
-        self.guard = Guard.open(folder / "hopward.toml", clock=self.clock)
-        self.hopward = Hopward(self.guard)
-        self.paid: list[int] = []
         self.looked = 0
-
-    def task(self) -> AbstractContextManager[Task]:
-        return self.hopward.task(subject=SUBJECT)
-
-    def pay(self, amount: int = 500) -> str:
-        """Pay an amount."""
-        self.paid.append(amount)
-        return f"paid {amount}"
 
     def look(self) -> str:
         """Look something up."""
@@ -165,14 +146,6 @@ class Office:
     def tools(self) -> list[BaseTool]:
         """`pay` and `look`, protected."""
         return self.hopward.protect([self.pay, self.look])
-
-    def tool(self, name: str, body: Callable[[], Any]) -> StructuredTool:
-        """A tool without arguments that does what `body` does."""
-        return StructuredTool.from_function(lambda: body(), name=name, description=name)
-
-    def rows(self, kind: str) -> list[Row]:
-        """The rows of one kind in the decision log, oldest first."""
-        return [row for row in reversed(list(self.guard.ledger.rows())) if row.kind == kind]
 
     def story(self) -> list[tuple[str, str, str]]:
         """Every decision: path of the chain, tool, verdict or the reason of a refusal."""

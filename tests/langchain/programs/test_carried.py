@@ -12,6 +12,7 @@ from langchain.agents import create_agent
 from langchain_core.tools import BaseTool, StructuredTool
 
 from hopward import ConfigError
+from hopward.base64url import decode
 from langchain_hopward import AuthorizationDenied
 
 from .notes import at_server
@@ -70,7 +71,7 @@ def test_a_call_behind_the_proxy_belongs_to_the_chain_of_the_agent_that_makes_it
     (call,) = at_server(received)
     assert call["tool"] == "read_note"
     assert not any("hopward" in key for key in call["meta"])
-    payload = json.loads(__import__("base64").urlsafe_b64decode(call["token"].split(".")[1] + "=="))
+    payload = json.loads(decode(call["token"].split(".")[1]))
     assert payload["act"] == {"sub": "agent:researcher", "act": {"sub": "agent:boss"}}
     assert payload["txn"] == task.id
     assert payload["hops"] == rows[0].record["chain"]["hops"]

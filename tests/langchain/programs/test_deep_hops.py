@@ -1,27 +1,17 @@
 """deepagents: its `task` tool, which nobody protects, is a hop to the agent that is configured for it."""
 
-import asyncio
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from deepagents import create_deep_agent
 
-from .office import USER, Office, calls, deep, scripted
-
-LATER = pytest.mark.parametrize("later", [False, True], ids=["invoke", "ainvoke"])
-
-
-def run(agent: Any, later: bool) -> Any:
-    return asyncio.run(agent.ainvoke(USER)) if later else agent.invoke(USER)
+from .office import Office, calls, deep, scripted
+from .test_tool_hops import LATER, run, telling
 
 
 def work(kind: str) -> tuple[str, dict[str, Any]]:
     return ("task", {"description": "do it", "subagent_type": kind})
-
-
-def told(result: Any) -> list[str]:
-    return [f"{m.status}: {m.content}" for m in result["messages"] if m.type == "tool"]
 
 
 def declared(name: str, tools: list[Any] | None = None) -> Any:
@@ -78,7 +68,7 @@ def test_a_sub_agent_that_nobody_registered_gets_nothing(
         result = run(agent, later)
     assert office.turned_away() == ["hop_unconfigured", "hop_unconfigured"]
     assert office.story() == [("boss", "look", "permit")]
-    assert [line.split(":")[0] for line in told(result)] == ["error", "error", "success"]
+    assert [line.split(":")[0] for line in telling(result)] == ["error", "error", "success"]
 
 
 @LATER

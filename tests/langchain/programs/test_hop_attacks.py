@@ -7,7 +7,6 @@ from contextlib import closing
 from typing import Any
 
 import pytest
-from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.runnables import RunnableLambda
 from langchain_core.tools import StructuredTool
 
@@ -15,20 +14,23 @@ from hopward import Guard
 from langchain_hopward import AuthorizationDenied
 
 from .office import Office
+from .test_tool_hops import Failing
 
 BARE: Any = {"callbacks": []}
 
 
 def coroutine_tool(name: str, body: Callable[[], Any]) -> StructuredTool:
+    """A tool without arguments that awaits what `body` gives."""
+
     async def call() -> Any:
         return await body()
 
     return StructuredTool.from_function(coroutine=call, name=name, description=name)
 
 
-def left_behind(office: Office, attempt: Callable[[], Any]) -> str:
-    """What becomes of an attempt that the body of an unprotected hand-over leaves behind it."""
-    office.hopward.install()
+def left_behind(office: Office, attempt: Callable[[], Any], *, torn: bool = False, config: Any = None) -> str:
+    """What becomes of an attempt that the body of an unprotected hand-over leaves behind it, or a run
+    torn off inside that body."""
 
     async def program() -> str:
         released = asyncio.Event()
@@ -42,12 +44,15 @@ def left_behind(office: Office, attempt: Callable[[], Any]) -> str:
                 return denied.reason
             return "ran"
 
-        async def ask() -> str:
+        async def leave(_: Any = None) -> str:
             left.append(asyncio.create_task(later()))
             return "done"
 
+        async def ask() -> str:
+            return await (RunnableLambda(leave).ainvoke("x", BARE) if torn else leave())
+
         with office.task():
-            await coroutine_tool("ask_payer", ask).ainvoke({})
+            await coroutine_tool("ask_payer", ask).ainvoke({}, config)
             released.set()
             return await left[0]
 
@@ -58,12 +63,14 @@ def test_what_a_hand_over_leaves_behind_is_nobody_though_it_tears_itself_off_the
     office: Office,
 ) -> None:
     _pay, look = office.tools()
+    office.hopward.install()
     assert left_behind(office, lambda: look.ainvoke({}, BARE)) in ("context_lost", "hop_completed")
     assert office.looked == 0
 
 
 def test_it_is_nobody_inside_another_run_either(office: Office) -> None:
     _pay, look = office.tools()
+    office.hopward.install()
 
     async def inner(_: Any) -> Any:
         return await look.ainvoke({})
@@ -78,32 +85,7 @@ def test_a_run_torn_off_while_the_hand_over_was_open_does_not_become_the_bosss_a
 ) -> None:
     _pay, look = office.tools()
     office.hopward.install()
-
-    async def program() -> str:
-        released = asyncio.Event()
-        left: list[asyncio.Task[str]] = []
-
-        async def later() -> str:
-            await released.wait()
-            try:
-                await look.ainvoke({})
-            except AuthorizationDenied as denied:
-                return denied.reason
-            return "ran"
-
-        async def torn(_: Any) -> str:
-            left.append(asyncio.create_task(later()))
-            return "x"
-
-        async def ask() -> str:
-            return await RunnableLambda(torn).ainvoke("x", BARE)
-
-        with office.task():
-            await coroutine_tool("ask_payer", ask).ainvoke({})
-            released.set()
-            return await left[0]
-
-    assert asyncio.run(program()) in ("context_lost", "hop_completed")
+    assert left_behind(office, lambda: look.ainvoke({}), torn=True) in ("context_lost", "hop_completed")
     assert office.looked == 0
 
 
@@ -127,42 +109,9 @@ def test_in_an_open_hand_over_a_torn_run_is_the_worker_or_nobody(office: Office,
 def test_a_handler_that_is_only_passed_along_is_not_fooled_by_runs_it_has_not_seen(office: Office) -> None:
     _pay, look = office.tools()
     passed: Any = {"callbacks": [office.hopward.handler()]}
-
-    async def program() -> str:
-        released = asyncio.Event()
-        left: list[asyncio.Task[str]] = []
-
-        async def later() -> str:
-            await released.wait()
-            try:
-                await look.ainvoke({}, passed)
-            except AuthorizationDenied as denied:
-                return denied.reason
-            return "ran"
-
-        async def torn(_: Any) -> str:
-            left.append(asyncio.create_task(later()))
-            return "x"
-
-        async def ask() -> str:
-            return await RunnableLambda(torn).ainvoke("x", BARE)
-
-        with office.task():
-            await coroutine_tool("ask_payer", ask).ainvoke({}, passed)
-            released.set()
-            return await left[0]
-
-    assert asyncio.run(program()) in ("context_lost", "hop_completed")
+    found = left_behind(office, lambda: look.ainvoke({}, passed), torn=True, config=passed)
+    assert found in ("context_lost", "hop_completed")
     assert office.looked == 0
-
-
-class Failing(BaseCallbackHandler):
-    """Another handler that fails after ours has permitted: LangChain then tells of no end."""
-
-    raise_error = True
-
-    def on_tool_start(self, *args: Any, **kwargs: Any) -> None:
-        raise ValueError("broken tracer")
 
 
 def test_a_hand_over_under_the_id_of_the_run_around_it_is_refused(office: Office) -> None:

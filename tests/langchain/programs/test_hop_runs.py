@@ -8,25 +8,32 @@ import pytest
 from deepagents import create_deep_agent
 from langchain.agents import create_agent
 from langchain.agents.middleware import ToolRetryMiddleware
+from langchain_core.tools import StructuredTool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command, interrupt
 
 from langchain_hopward import AuthorizationDenied
 
 from .office import USER, Office, calls, deep, scripted
+from .test_hop_attacks import coroutine_tool, left_behind
 
 STORY = [("boss", "delegate:payer", "permit"), ("boss>payer", "pay", "permit")]
 
 
-def team(office: Office, *, script: Any = None, middleware: Any = ()) -> Any:
-    """A boss with the unprotected tool `ask_payer`, and a payer that pays 5."""
-    office.hopward.install()
+def asking(office: Office) -> StructuredTool:
+    """The unprotected tool `ask_payer`, whose payer pays 5."""
 
     def ask() -> Any:
         payer = create_agent(scripted(calls(("pay", {"amount": 5}))), office.tools())
         return payer.invoke(USER)["messages"][-2].content
 
-    hand = office.tool("ask_payer", ask)
+    return office.tool("ask_payer", ask)
+
+
+def team(office: Office, *, script: Any = None, middleware: Any = ()) -> Any:
+    """A boss with the unprotected tool `ask_payer`, and a payer that pays 5."""
+    office.hopward.install()
+    hand = asking(office)
     model = script or scripted(calls(("ask_payer", {})))
     return create_agent(model, [hand, *office.tools()], middleware=middleware)
 
@@ -73,12 +80,7 @@ def test_a_custom_stream_tells_of_hops_without_secrets(office: Office) -> None:
 
 def test_runs_of_one_batch_have_hops_of_their_own(office: Office) -> None:
     office.hopward.install()
-
-    def ask() -> Any:
-        payer = create_agent(scripted(calls(("pay", {"amount": 5}))), office.tools())
-        return payer.invoke(USER)["messages"][-2].content
-
-    hand = office.tool("ask_payer", ask)
+    hand = asking(office)
     with office.task() as task:
         hand.batch([{}, {}, {}])
         hops = office.guard.ledger.hops(task.id)
@@ -101,9 +103,7 @@ def test_one_hand_over_after_another_in_a_coroutine_keeps_each_in_its_place(offi
             return denied.reason
         return "paid"
 
-    from langchain_core.tools import StructuredTool
-
-    hand = StructuredTool.from_function(coroutine=ask, name="ask_payer", description="ask")
+    hand = coroutine_tool("ask_payer", ask)
 
     async def program() -> None:
         with office.task():
@@ -120,34 +120,7 @@ def test_one_hand_over_after_another_in_a_coroutine_keeps_each_in_its_place(offi
 def test_a_task_left_behind_by_a_hand_over_is_refused(office: Office) -> None:
     office.hopward.install()
     _pay, look = office.tools()
-    left: list[asyncio.Task[str]] = []
-
-    async def attempt() -> str:
-        await released.wait()
-        try:
-            await look.ainvoke({})
-        except AuthorizationDenied as denied:
-            return denied.reason
-        return "looked"
-
-    async def ask() -> str:
-        left.append(asyncio.create_task(attempt()))
-        return "done"
-
-    from langchain_core.tools import StructuredTool
-
-    hand = StructuredTool.from_function(coroutine=ask, name="ask_payer", description="ask")
-
-    async def program() -> str:
-        nonlocal released
-        released = asyncio.Event()
-        with office.task():
-            await hand.ainvoke({})
-            released.set()
-            return await left[0]
-
-    released: Any = None
-    assert asyncio.run(program()) in ("context_lost", "hop_completed")
+    assert left_behind(office, lambda: look.ainvoke({})) in ("context_lost", "hop_completed")
     assert office.looked == 0
 
 

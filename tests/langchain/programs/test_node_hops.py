@@ -153,7 +153,7 @@ def test_each_branch_of_a_fan_out_is_a_hop_of_its_own(
     assert sorted(used) == sorted(one.id for one in hops)
 
 
-def handoff(agent: str, later: bool = False) -> StructuredTool:
+def handoff(agent: str) -> StructuredTool:
     """A tool that hands the conversation over to another node, as supervisors and swarms do."""
 
     def hand(tool_call_id: Annotated[str, InjectedToolCallId]) -> Command[Any]:

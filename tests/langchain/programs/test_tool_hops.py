@@ -26,17 +26,20 @@ def run(agent: Any, later: bool, given: Any = USER) -> Any:
     return asyncio.run(agent.ainvoke(given)) if later else agent.invoke(given)
 
 
-@pytest.fixture
-def ask(office: Office, request: pytest.FixtureRequest) -> Ask:
+def asking(office: Office, protected: bool) -> Ask:
     """Makes the tool that hands work on: protected, or left to the handler."""
     office.hopward.install()
-    protected = request.node.callspec.params.get("protected", True)
 
     def made(name: str, body: Callable[[], Any]) -> BaseTool:
         tool = office.tool(name, body)
         return office.hopward.protect([tool])[0] if protected else tool
 
     return made
+
+
+@pytest.fixture
+def ask(office: Office, request: pytest.FixtureRequest) -> Ask:
+    return asking(office, request.node.callspec.params.get("protected", True))
 
 
 def telling(result: Any) -> list[str]:
@@ -110,12 +113,7 @@ def test_hops_nest_and_the_log_tells_the_whole_chain(
     office = open_office(
         hop("payer", "payer", 'tool = "ask_payer"') + hop("r", "researcher", 'tool = "ask_researcher"', more)
     )
-    office.hopward.install()
-
-    def made(name: str, body: Callable[[], Any]) -> BaseTool:
-        tool = office.tool(name, body)
-        return office.hopward.protect([tool])[0] if protected else tool
-
+    made = asking(office, protected)
     payer = create_agent(scripted(calls(("look", {}), ("pay", {"amount": 5}))), office.tools())
     inner = made("ask_payer", lambda: payer.invoke(USER)["messages"][-2].content)
     researcher = create_agent(scripted(calls(("ask_payer", {}))), [inner])

@@ -12,6 +12,7 @@ from langchain_core.tools import BaseTool, StructuredTool
 from pydantic import Field
 
 from hopward import Guard
+from hopward.clock import Clock
 from hopward.model import Task
 from hopward.project import create
 from hopward.record import Row
@@ -138,8 +139,8 @@ def install(folder: Path) -> None:
 class Till:
     """The tools, what they have done, and the guard of it all."""
 
-    def __init__(self, folder: Path) -> None:
-        self.clock = FixedClock()
+    def __init__(self, folder: Path, clock: Clock | None = None) -> None:
+        self.clock = clock or FixedClock()
         self.guard = Guard.open(folder / "hopward.toml", clock=self.clock)
         self.hopward = Hopward(self.guard)
         self.paid: list[int] = []

@@ -5,12 +5,13 @@ whose tasks reach everything at both servers.
 """
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from hopward.clock import SECOND
 from hopward.issuer import Issuer
-from hopward.jwk import SigningKey
+from hopward.jwk import Algorithm, SigningKey
 from hopward.keys import KeyRing
 from hopward.ledger import SqliteLedger
 from hopward.model import Agent, Budget, Capability, Revocation, RevocationKind, Task, TaskState
@@ -132,11 +133,13 @@ class Installation:
         return _opened(self.settings, self.clock, self.keys)
 
 
-def an_installation(root: Path) -> Installation:
+def an_installation(
+    root: Path, agents: Sequence[str] = ("helper", "other"), algorithm: Algorithm = "ES256"
+) -> Installation:
     """A new installation in an empty folder, its agents registered."""
-    keys = {name: SigningKey.generate("ES256") for name in ("helper", "other")}
+    keys = {name: SigningKey.generate(algorithm) for name in agents}
     settings = some_settings(root, keys)
-    KeyRing.create(settings.state / "keys", "ES256")
+    KeyRing.create(settings.state / "keys", algorithm)
     installation = _opened(settings, FixedClock(), keys)
     for name in keys:
         agent = Agent(
