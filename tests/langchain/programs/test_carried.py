@@ -11,11 +11,12 @@ import pytest
 from langchain.agents import create_agent
 from langchain_core.tools import BaseTool, StructuredTool
 
-from hopward import ConfigError
+from hopward import ConfigError, LedgerError
 from hopward.base64url import decode
-from langchain_hopward import AuthorizationDenied
+from langchain_hopward import AuthorizationDenied, current_credential
 
 from .notes import at_server
+from .notes import command as command_of_notes
 from .office import USER, Office, calls, scripted
 
 with warnings.catch_warnings():
@@ -161,3 +162,97 @@ def test_servers_that_are_not_behind_the_proxy_are_named(library: Office) -> Non
             library.hopward.protect([], server=name)
         with pytest.raises(ConfigError):
             library.hopward.connections(name)
+
+
+def past_the_proxy(received: Path) -> Any:
+    """A client that is wired straight to the server."""
+    command, *args = command_of_notes(received)
+    return mcp_of_langchain.MCPAdapter({"mcpServers": {"notes": {"command": command, "args": args}}})
+
+
+def test_a_client_wired_past_the_proxy_gets_no_call_through(library: Office, received: Path) -> None:
+    async def program() -> AuthorizationDenied:
+        async with past_the_proxy(received) as notes:
+            read = next(tool for tool in await noted(library, notes) if tool.name == "read_note")
+            with library.task(), pytest.raises(AuthorizationDenied) as denied:
+                await read.ainvoke({"note": "n1"})
+            return denied.value
+
+    denial = asyncio.run(program())
+    assert (denial.reason, denial.executed) == ("chain_not_carried", False)
+    assert "Hopward.connections()" in denial.message
+    assert at_server(received) == []
+
+
+def test_the_result_of_a_call_that_nobody_has_decided_is_withheld(
+    library: Office, received: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(library.guard, "accepted", lambda presented: True)
+
+    async def program() -> AuthorizationDenied:
+        async with past_the_proxy(received) as notes:
+            read = next(tool for tool in await noted(library, notes) if tool.name == "read_note")
+            with library.task(), pytest.raises(AuthorizationDenied) as denied:
+                await read.ainvoke({"note": "n1"})
+            return denied.value
+
+    denial = asyncio.run(program())
+    assert (denial.reason, denial.executed) == ("chain_not_carried", True)
+    assert "read_note n1" not in denial.message
+    assert len(at_server(received)) == 1
+
+
+@pytest.mark.parametrize("method", ["accepted", "decision_about"])
+def test_where_the_log_cannot_be_asked_about_a_call_it_is_refused(
+    library: Office, received: Path, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    def unreadable(*asked: Any) -> Any:
+        raise LedgerError("The disk is gone.")
+
+    async def program() -> None:
+        async with adapter(library) as notes:
+            (read,) = await noted(library, notes)
+
+            async def research() -> str:
+                monkeypatch.setattr(library.guard, method, unreadable)
+                with pytest.raises(AuthorizationDenied) as denied:
+                    await read.ainvoke({"note": "n1"})
+                return denied.value.reason
+
+            with library.task():
+                assert await ask(library, "ask_researcher", research).ainvoke({}) == "chain_not_carried"
+
+    asyncio.run(program())
+    assert len(at_server(received)) == {"accepted": 0, "decision_about": 1}[method]
+
+
+def test_a_carried_call_has_no_credential_of_the_tool_around_it(library: Office) -> None:
+    seen: list[str] = []
+
+    def read_note(note: str) -> str:
+        """Looks for a credential."""
+        with pytest.raises(LookupError):
+            current_credential()
+        seen.append(note)
+        return note
+
+    (carried,) = library.hopward.protect([read_note], server="notes")
+
+    def look(note: str) -> str:
+        """Looks, by a carried tool."""
+        with pytest.raises(AuthorizationDenied) as denied:
+            carried.invoke({"note": note})
+        assert denied.value.executed
+        assert current_credential()
+        return note
+
+    (outer,) = library.hopward.protect([look])
+
+    def research() -> str:
+        """Researches."""
+        return outer.invoke({"note": "n1"})
+
+    made = StructuredTool.from_function(research, name="ask_researcher")
+    with library.task():
+        library.hopward.protect([made])[0].invoke({})
+    assert seen == ["n1"]

@@ -33,6 +33,7 @@ class Book(Protocol):
 
     def standing(self, chain: Chain) -> Standing: ...
     def seen_once(self, kind: str, value: str, expires_at: Instant) -> bool: ...
+    def seen(self, kind: str, value: str) -> bool: ...
 
 
 class Carrier:
@@ -71,6 +72,13 @@ class Carrier:
         linked = self._links.read(presented.links, self._keys.verification_keys(), now)
         possession.check(presented, linked, audience, asked, self._once, now)
         return linked.chain
+
+    def accepted(self, presented: Mapping[str, Any]) -> bool:
+        """Whether what `present` made has been accepted, in any process. Ask within the minute it lives.
+
+        Only who holds the decision log can accept a chain, so this tells the guarded proxy from anybody else.
+        """
+        return self._book.seen(possession.ONCE, possession.proof_id(presented["proof"]))
 
     def _once(self, proof: str, expires_at: Instant) -> bool:
         return self._book.seen_once(possession.ONCE, proof, expires_at)

@@ -16,7 +16,7 @@ from hopward.classification import Classifications, classified
 from hopward.clock import SECOND, Clock, SystemClock
 from hopward.config import read_settings
 from hopward.errors import ChainError, ConfigError, NotFoundError, StateError, TokenError
-from hopward.evaluation import Sources
+from hopward.evaluation import Sources, call_digest
 from hopward.exchange import endpoint
 from hopward.guard import UNSETTLED, planned
 from hopward.guard import Guard as _Guard
@@ -155,6 +155,28 @@ class Guard(_Guard):
         `params` is what is asked, without `_meta`. Raises `HopwardError` where it cannot be presented.
         """
         return self._carrier.present(chain, self._endpoint(server), request_digest(method, params))
+
+    def accepted(self, presented: Mapping[str, Any]) -> bool:
+        """Whether a proxy with this decision log has accepted what `present` made, within the last minute.
+
+        Nobody else can, so this tells the guarded proxy from a server that a request has reached past it.
+        Raises `LedgerError` where the log cannot be read.
+        """
+        return self._carrier.accepted(presented)
+
+    def decision_about(self, chain: Chain, call: ToolCall, after: int) -> str:
+        """The id of the decision about exactly this call of this chain that stands behind row `after`.
+
+        Empty where there is none: then nobody has decided it. Raises `LedgerError` where the log cannot be
+        read, `ValueError` for arguments that JSON cannot carry.
+        """
+        asked = RowFilter(kind="decision", task=chain.task, tool=call.tool, server=call.server, after=after)
+        told = (call_digest(call), list(chain.actors), list(chain.hops))
+        for row in self.ledger.rows(asked):
+            carried = row.record["chain"]
+            if (row.record["call"]["digest"], carried["actors"], carried["hops"]) == told:
+                return row.decision
+        return ""
 
     def access_token(self, chain: Chain, server: str) -> tuple[str, int]:
         """An access token (RFC 9068) of a chain of this process for a server's endpoint, and its seconds.

@@ -61,3 +61,9 @@ def withheld(tool: str, decision: str) -> AuthorizationDenied:
     return AuthorizationDenied(
         message, tool=tool, reason="outcome_unrecorded", decision=decision, executed=True
     )
+
+
+def unguarded(tool: str, sentence: str) -> AuthorizationDenied:
+    """The refusal to hand out the result of a call that may have happened, and that nobody has decided."""
+    message = f"{tool} was not authorized and may have been executed; its result is withheld. {sentence}"
+    return AuthorizationDenied(message, tool=tool, reason="chain_not_carried", executed=True)

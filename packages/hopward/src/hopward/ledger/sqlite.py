@@ -157,6 +157,10 @@ class SqliteLedger:
 
         return self._writer.run(work)
 
+    def seen(self, kind: str, value: str) -> bool:
+        """Whether `seen_once` has been told of a value, in any process; False once that is forgotten."""
+        return self._reader.read(lambda connection: tables.is_used(connection, kind, value))
+
     def task(self, task_id: str) -> Task:
         """The task as stored; raises `NotFoundError`."""
         return self._reader.read(lambda connection: tables.get_task(connection, task_id))

@@ -36,6 +36,7 @@ _UNRESERVE = "UPDATE usage SET calls = calls - ?, writes = writes - ? WHERE acco
 _FORGOTTEN = "SELECT max(expires_at) FROM used WHERE kind = '' OR expires_at <= ?"
 _FORGET = """INSERT INTO used (kind, digest, expires_at) VALUES ('', '', ?)
     ON CONFLICT (kind, digest) DO UPDATE SET expires_at = excluded.expires_at"""
+_USED = "SELECT 1 FROM used WHERE kind = ? AND digest = ?"
 _USE = "INSERT INTO used (kind, digest, expires_at) VALUES (?, ?, ?) ON CONFLICT (kind, digest) DO NOTHING"
 
 
@@ -153,6 +154,11 @@ def list_revocations(connection: sqlite3.Connection, kind: str, identity: str) -
     return tuple(decoded(_revocations, row[0]) for row in connection.execute(query, (kind, identity)))
 
 
+def is_used(connection: sqlite3.Connection, kind: str, value: str) -> bool:
+    """Whether a value has been used as this kind and is remembered still."""
+    return connection.execute(_USED, (kind, _remembered(value))).fetchone() is not None
+
+
 def use_once(
     connection: sqlite3.Connection, kind: str, value: str, expires_at: Instant, now: Instant
 ) -> bool:
@@ -167,8 +173,11 @@ def use_once(
         return False
     if connection.execute("DELETE FROM used WHERE kind <> '' AND expires_at <= ?", (now,)).rowcount:
         connection.execute(_FORGET, (forgotten,))
-    digest = sha256(value.encode("utf-8", "surrogatepass")).hexdigest()
-    return connection.execute(_USE, (kind, digest, expires_at)).rowcount == 1
+    return connection.execute(_USE, (kind, _remembered(value), expires_at)).rowcount == 1
+
+
+def _remembered(value: str) -> str:
+    return sha256(value.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def body(value: Value) -> str:

@@ -122,6 +122,10 @@ class MemoryLedger:
             self._used[kind, value] = expires_at
             return True
 
+    def seen(self, kind: str, value: str) -> bool:
+        """As `SqliteLedger.seen`."""
+        return (kind, value) in self._used
+
     def task(self, task_id: str) -> Task:
         """As `SqliteLedger.task`."""
         task = self._tasks.get(task_id)

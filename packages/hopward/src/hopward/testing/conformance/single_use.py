@@ -16,6 +16,15 @@ class SingleUseConformance(LedgerOpening):
         assert not ledger.seen_once("jti", "value", NOON + SECOND)
         assert not ledger.seen_once("jti", "value", NOON + 9 * SECOND)
 
+    def test_a_value_has_been_seen_once_it_is_used_and_asking_uses_nothing(
+        self, ledger: CompleteLedger
+    ) -> None:
+        assert not ledger.seen("jti", "value")
+        assert ledger.seen_once("jti", "value", NOON + SECOND)
+        assert ledger.seen("jti", "value")
+        assert not ledger.seen("assertion", "value")
+        assert not ledger.seen("jti", "other")
+
     def test_a_value_used_as_one_kind_is_fresh_as_another(self, ledger: CompleteLedger) -> None:
         assert ledger.seen_once("jti", "value", NOON + SECOND)
         assert ledger.seen_once("assertion", "value", NOON + SECOND)
