@@ -3,6 +3,7 @@
 import asyncio
 import datetime
 import enum
+import types
 import uuid
 from decimal import Decimal
 from functools import partial
@@ -315,6 +316,38 @@ class Batching(Early):
 
     def batch(self, *args: Any, **kwargs: Any) -> Any:
         return ["already done"]
+
+
+ENTRANCES = [
+    *(
+        "transform",
+        "atransform",
+        "batch_as_completed",
+        "abatch_as_completed",
+        "astream_events",
+        "astream_log",
+    ),
+    *("_parse_input", "_to_args_and_kwargs", "_transform_stream_with_config", "bind", "with_config"),
+]
+
+
+@pytest.mark.parametrize("name", ENTRANCES)
+def test_a_tool_with_an_entrance_of_its_own_is_not_accepted(till: Till, name: str) -> None:
+    made = types.new_class("Late", (Early,), exec_body=lambda body: body.update({name: lambda self: None}))
+    made.invoke = BaseTool.invoke
+    with pytest.raises(TypeError, match=f"Late has its own {name}, which may act before asking"):
+        till.hopward.protect([made()])
+
+
+@pytest.mark.parametrize("name", ["invoke", "_run"])
+def test_a_tool_that_hides_a_method_behind_an_attribute_of_its_own_is_not_accepted(
+    till: Till, name: str
+) -> None:
+    made = till.sync_tool()
+    vars(made)[name] = till.pay
+    with pytest.raises(TypeError, match="may act before asking"):
+        till.hopward.protect([made])
+    assert till.paid == []
 
 
 @pytest.mark.parametrize(

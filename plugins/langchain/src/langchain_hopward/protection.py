@@ -14,8 +14,18 @@ from langchain_core.tools import BaseTool, StructuredTool, Tool, tool
 from langchain_hopward.enforcer import Enforcer, Entry
 from langchain_hopward.parameters import Parameters
 
-_ENTRANCES = ("invoke", "ainvoke", "run", "arun", "batch", "abatch", "stream", "astream")
 _KNOWN = ("langchain_core.", "langchain_hopward.")
+_WORK = frozenset({"_run", "_arun"})
+_TELLING = ("__", "get_", "model_", "to_json", "config_schema")
+_ENTRANCES = frozenset(
+    name
+    for name in dir(BaseTool)
+    if inspect.isfunction(made := inspect.getattr_static(BaseTool, name))
+    and made.__module__.startswith(_KNOWN)
+    and not name.startswith(_TELLING)
+).difference(_WORK)
+"""Everything of LangChain that leads to the work of a tool, or could do it: `invoke`, `transform`, ..."""
+
 _PLAIN_RUN = (StructuredTool._run, Tool._run)  # pyright: ignore[reportPrivateUsage] - compared, not called
 _PLAIN_ARUN = (BaseTool._arun, StructuredTool._arun, Tool._arun)  # pyright: ignore[reportPrivateUsage]
 
@@ -50,7 +60,7 @@ class Protection:
             original = tool(original)
         if type(original) in self._copies and self._intact(original):
             return original
-        _check(type(original))
+        _check(original)
         copy = original.model_copy(update=self._functions(original))
         # The class of a copy adds an entrance and the methods a tool class has written itself.
         object.__setattr__(copy, "__class__", self._class(original))
@@ -153,13 +163,14 @@ class Protection:
         return all(one is None or one in self._guarded for one in (tool.func, tool.coroutine))
 
 
-def _check(kind: type[BaseTool]) -> None:
-    """Raises `TypeError` for a class that may do its work before LangChain comes to run the tool."""
-    for name in _ENTRANCES:
-        if not _method(kind, name).__module__.startswith(_KNOWN):
-            raise TypeError(
-                f"{kind.__name__} has its own {name}, which may act before asking; write _run instead"
-            )
+def _check(original: BaseTool) -> None:
+    """Raises `TypeError` for a tool that may do its work before LangChain comes to run it."""
+    kind = type(original)
+    own = {name for name in _ENTRANCES if not _method(kind, name).__module__.startswith(_KNOWN)}
+    own |= (_ENTRANCES | _WORK) & vars(original).keys()
+    if own:
+        told = f"{kind.__name__} has its own {', '.join(sorted(own))}"
+        raise TypeError(f"{told}, which may act before asking; write _run instead")
 
 
 def _method(kind: type, name: str) -> Callable[..., Any]:
