@@ -347,6 +347,26 @@ def test_a_truncated_scope_of_the_delegator_does_not_widen_below() -> None:
     assert office.reason(wider, PAY_CALL) == "outside_hop"
 
 
+def test_a_chain_of_reduced_scope_hands_on_nothing_beyond_it() -> None:
+    office = Office(task=a_task(capabilities=BOTH))
+    reduced = msgspec.structs.replace(office.boss, scope=("desk/read",))
+    assert office.refused(reduced, capabilities=(PAYING,)) == "nothing_delegated"
+    worker = office.handed(reduced, capabilities=BOTH)
+    assert office.reason(worker) == "permitted"
+    assert office.reason(worker, PAY_CALL) == "outside_hop"
+
+
+def test_what_could_be_handed_on_is_told_without_a_row_or_a_hop() -> None:
+    office = Office(task=a_task(depth=1))
+    rows = office.ledger.head()
+    assert office.guard.delegable(office.boss, "worker", asking())
+    assert not office.guard.delegable(office.boss, "boss", asking())
+    assert not office.guard.delegable(office.boss, "nobody", asking())
+    assert office.ledger.head() == rows
+    worker = office.handed(office.boss)
+    assert not office.guard.delegable(worker, "clerk", asking())
+
+
 class EndingLedger:
     """Ends the hop between the evaluation of a call and its commit, as another process would."""
 

@@ -164,6 +164,29 @@ def test_servers_that_are_not_behind_the_proxy_are_named(library: Office) -> Non
             library.hopward.connections(name)
 
 
+def test_a_model_is_shown_the_mcp_tools_that_its_agent_may_call(library: Office) -> None:
+    shown: list[list[str]] = []
+
+    async def program() -> None:
+        async with adapter(library) as notes:
+            tools = await noted(library, notes)
+
+            async def offer() -> str:
+                model = scripted()
+                middleware = [library.hopward.middleware()]
+                await create_agent(model, [*tools, *library.tools()], middleware=middleware).ainvoke(USER)
+                shown.append(model.offered[0])
+                return "done"
+
+            researcher = ask(library, "ask_researcher", offer)
+            with library.task():
+                await offer()
+                await researcher.ainvoke({})
+
+    asyncio.run(program())
+    assert shown == [["look"], ["read_note", "look"]]
+
+
 def past_the_proxy(received: Path) -> Any:
     """A client that is wired straight to the server."""
     command, *args = command_of_notes(received)

@@ -13,6 +13,7 @@ from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.runnables import RunnableLambda
 from langchain_core.tools import BaseTool
 
+from hopward import StateError
 from langchain_hopward import AuthorizationDenied
 
 from .office import USER, Office, calls, scripted
@@ -360,3 +361,48 @@ def test_a_tool_that_hands_work_to_an_agent_nobody_registered_gives_it_nothing(
                 hand.invoke({"description": "x", "subagent_type": kind})
             assert denied.value.reason == "hop_unconfigured"
     assert begun == ["payer"]
+
+
+def offered(office: Office, *tools: BaseTool) -> list[str]:
+    model = scripted()
+    create_agent(model, list(tools), middleware=[office.hopward.middleware()]).invoke(USER)
+    return model.offered[0] if model.offered else []
+
+
+def test_a_model_is_shown_the_hand_overs_that_its_agent_may_make(office: Office) -> None:
+    office.hopward.install()
+    shown: dict[str, list[str]] = {}
+    pay, look = office.tools()
+
+    def part(name: str) -> Callable[[], str]:
+        def body() -> str:
+            shown[name] = offered(office, *asks, pay, look)
+            return "done"
+
+        return body
+
+    names = ("ask_payer", "ask_researcher")
+    asks = office.hopward.protect([office.tool(name, part(name)) for name in names])
+    with office.task():
+        shown["boss"] = offered(office, *asks, pay, look)
+        for tool in asks:
+            tool.invoke({})
+    assert shown == {
+        "boss": ["ask_payer", "ask_researcher", "look"],
+        "ask_payer": ["pay", "look"],
+        "ask_researcher": ["ask_payer", "look"],
+    }
+    assert [path for path, tool, verdict in office.story()] == ["boss", "boss"]
+
+
+def test_work_that_was_handed_on_opens_no_task_of_its_own(office: Office) -> None:
+    def body() -> str:
+        with pytest.raises(StateError, match="Agent payer works in task"):
+            office.hopward.task(subject="mallory@example.com").__enter__()
+        return "tried"
+
+    (ask,) = office.hopward.protect([office.tool("ask_payer", body)])
+    with office.task():
+        assert ask.invoke({}) == "tried"
+    with office.task():
+        assert office.tools()[1].invoke({}) == "found"

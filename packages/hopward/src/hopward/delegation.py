@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 import msgspec
 
-from hopward import revocation
-from hopward.capability import attenuate_all
+from hopward import pattern, revocation
+from hopward.capability import attenuate_all, normal_all
 from hopward.chain import entered, scope_of
 from hopward.clock import SECOND, Instant
 from hopward.commitment import opened_digest
-from hopward.model import MOST_ACTORS, Budget, Chain, Hop, Narrowing, Task
+from hopward.model import MOST_ACTORS, Agent, Budget, Capability, Chain, Hop, Narrowing, Task
 from hopward.record import Refusal, Standing
 
 
@@ -61,7 +61,7 @@ def narrowed(handing: Handing, task: Task, standing: Standing, now: Instant) -> 
     """The hop that may be had of what was asked for, or why there is none. `unfit` comes first."""
     chain, asked, link = handing.chain, handing.asked, last_link(task, standing)
     delegator, receiver = standing.agents[chain.actor], standing.agents[handing.to]
-    available = attenuate_all(link.delegable, delegator.delegable)
+    available = _available(chain, link, delegator)
     capabilities = attenuate_all(attenuate_all(asked.capabilities, available), receiver.ceiling)
     delegable = attenuate_all(attenuate_all(asked.delegable, available), receiver.delegable)
     depth = min(asked.depth, link.depth - 1)
@@ -90,6 +90,17 @@ def narrowed(handing: Handing, task: Task, standing: Standing, now: Instant) -> 
         opened_at=now,
         expires_at=expires_at,
         state="open",
+    )
+
+
+def _available(chain: Chain, link: Task | Hop, delegator: Agent) -> tuple[Capability, ...]:
+    """What may be handed on at all; by a chain whose holder has reduced its scope, nothing beyond it."""
+    available = attenuate_all(link.delegable, delegator.delegable)
+    if pattern.normal(chain.scope) == pattern.normal(scope_of(link.capabilities)):
+        return available
+    within = (pattern.meet(one.tools, chain.scope) for one in available)
+    return normal_all(
+        msgspec.structs.replace(one, tools=tools) for one, tools in zip(available, within, strict=True)
     )
 
 

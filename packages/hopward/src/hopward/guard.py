@@ -119,6 +119,13 @@ class Guard:
         except Exception:  # noqa: BLE001 - named boundary: a listing that cannot be computed is empty
             return frozenset()
 
+    def delegable(self, chain: Chain, to_agent: str, narrowed: Narrowing) -> bool:
+        """Whether `delegate` would permit this hop as things stand.
+
+        Advice for listings, never a decision: nothing is recorded or set aside.
+        """
+        return self._evaluator.evaluate(Handing(chain, to_agent, narrowed)).verdict.name == "permit"
+
     def stands(self, chain: Chain) -> bool:
         """Whether a chain still counts, as of now: for what goes on without a call, such as an open stream.
 

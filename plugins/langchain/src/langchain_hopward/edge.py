@@ -1,6 +1,6 @@
 """The configured ways of handing work on: which call or graph node is one, and to whom."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -53,9 +53,13 @@ class Edges:
         """Whether a call of this tool hands work on, to whomever."""
         return tool in self._by_tool
 
+    def of_tool(self, tool: str) -> Sequence[Edge]:
+        """Every edge that a call of this tool may take."""
+        return self._by_tool.get(tool, ())
+
     def of_call(self, tool: str, arguments: Callable[[], Mapping[str, Any]]) -> Edge | None:
         """The one edge that a call takes, or None: to an agent nobody has registered, there is none."""
-        found = self._by_tool.get(tool, [])
+        found = self.of_tool(tool)
         if len(found) == 1 and not found[0].when:
             return found[0]
         given = arguments()

@@ -196,13 +196,32 @@ class Enforcer:
         return place.chain
 
     def visible(self, names: Iterable[str]) -> frozenset[str]:
-        """Which of these tools the chain of this context could be permitted to call."""
-        place = self.place.get()
-        if place is None or not place.entered:
+        """Which tools of this program the chain of this context could be permitted to call."""
+        chain = self._present
+        if chain is None:
             return frozenset()
         wanted = list(names)
-        handing = {name for name in wanted if self.edges.hands_on(name)}
-        return self.guard.visible(place.chain, self.server, wanted) | handing
+        handing = {name for name in wanted if self._hands_on(chain, name)}
+        calls = [name for name in wanted if not self.edges.hands_on(name)]
+        return self.guard.visible(chain, self.server, calls) | handing
+
+    def visible_behind(self, server: str, names: Iterable[str]) -> frozenset[str]:
+        """Likewise of the tools of an MCP server; a client may have put the server's name before each."""
+        chain = self._present
+        if chain is None:
+            return frozenset()
+        told = {name: {name, name.removeprefix(f"{server}_")} for name in names}
+        shown = self.guard.visible(chain, server, set[str]().union(*told.values()))
+        return frozenset(name for name, spellings in told.items() if not shown.isdisjoint(spellings))
+
+    def _hands_on(self, chain: Chain, tool: str) -> bool:
+        edges = self.edges.of_tool(tool)
+        return any(self.guard.delegable(chain, edge.agent, edge.narrowing) for edge in edges)
+
+    @property
+    def _present(self) -> Chain | None:
+        place = self.place.get()
+        return place.chain if place is not None and place.entered else None
 
     def refuse(self, tool: str, reason: str, sentence: str) -> AuthorizationDenied:
         """Record that a call was turned away before any decision; the denial to raise."""

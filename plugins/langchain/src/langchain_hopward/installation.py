@@ -82,7 +82,7 @@ class Hopward:
         It enforces nothing: the guarded tools and the handler decide, last. Needs `langchain`.
         """
         module = importlib.import_module("langchain_hopward.middleware")
-        return module.HopwardMiddleware(self._enforcer)
+        return module.HopwardMiddleware(self._enforcer, self._server_of)
 
     def task(self, *, subject: str, workflow: str = "", agent: str = "") -> TaskScope:
         """A task for a `with` block, on behalf of `subject`. Without `workflow`, the one the server names.
@@ -127,6 +127,10 @@ class Hopward:
         `url` is reached at `hopward mcp serve`. Raises `ConfigError` for anything else.
         """
         return {name: connection(self._enforcer, self._behind_proxy(name)) for name in servers}
+
+    def _server_of(self, tool: object) -> str:
+        """The MCP server that a guarded copy is of; empty for every other tool."""
+        return next((name for name, protection in self._carried.items() if protection.made(tool)), "")
 
     def _workflow(self, workflow: str) -> str:
         wanted = workflow or self.guard.settings.servers[self.server].workflow

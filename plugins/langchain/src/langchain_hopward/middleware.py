@@ -20,9 +20,11 @@ class HopwardMiddleware(AgentMiddleware[Any, Any, Any]):
     the handler come after all of them.
     """
 
-    def __init__(self, enforcer: Enforcer) -> None:
+    def __init__(self, enforcer: Enforcer, server_of: Callable[[object], str]) -> None:
+        """`server_of` tells the MCP server that a tool is of, empty for a tool of the program."""
         super().__init__()
         self._enforcer = enforcer
+        self._server_of = server_of
 
     def wrap_model_call(
         self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], ModelResponse[Any]]
@@ -62,8 +64,16 @@ class HopwardMiddleware(AgentMiddleware[Any, Any, Any]):
 
     def _shown(self, request: ModelRequest[Any]) -> ModelRequest[Any]:
         tools: Sequence[BaseTool | dict[str, Any]] = request.tools
-        visible = self._enforcer.visible([_name(tool) for tool in tools])
-        return request.override(tools=[tool for tool in tools if _name(tool) in visible])
+        named: dict[str, list[str]] = {}
+        for tool in tools:
+            named.setdefault(self._server_of(tool), []).append(_name(tool))
+        shown = {server: self._visible(server, names) for server, names in named.items()}
+        return request.override(tools=[tool for tool in tools if _name(tool) in shown[self._server_of(tool)]])
+
+    def _visible(self, server: str, names: list[str]) -> frozenset[str]:
+        if server:
+            return self._enforcer.visible_behind(server, names)
+        return self._enforcer.visible(names)
 
 
 def _name(tool: BaseTool | dict[str, Any]) -> str:

@@ -58,13 +58,17 @@ class Protection:
             if not callable(original):
                 raise TypeError(f"{original!r} is no tool of this process, so it cannot be guarded here")
             original = tool(original)
-        if type(original) in self._copies and self._intact(original):
+        if self.made(original) and self._intact(original):
             return original
         _check(original)
         copy = original.model_copy(update=self._functions(original))
         # The class of a copy adds an entrance and the methods a tool class has written itself.
         object.__setattr__(copy, "__class__", self._class(original))
         return copy
+
+    def made(self, tool: object) -> bool:
+        """Whether a tool is a guarded copy from here."""
+        return type(tool) in self._copies
 
     def _functions(self, original: BaseTool) -> dict[str, Any]:
         if not isinstance(original, StructuredTool | Tool):

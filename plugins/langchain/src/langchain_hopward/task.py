@@ -23,13 +23,22 @@ class TaskScope:
         self._token: Token[Place | None] | None = None
 
     def open(self) -> Place:
-        """Open the task, and bind it to nothing; where code inside it is. Raises as `__enter__` does."""
+        """Open the task, and bind it to nothing; where code inside it is. Raises as `__enter__` does.
+
+        Work that was handed on opens none: it would be a way out of what its hop allows.
+        """
         return self._opened()[1]
 
     def _opened(self) -> tuple[Task, Place]:
         if self._task is not None:
             raise StateError("This task has been entered before; make a new one.")
         guard = self._enforcer.guard
+        place = self._enforcer.place.get()
+        if place is not None and place.chain.hops and guard.stands(place.chain):
+            raise StateError(
+                f"Agent {place.chain.actor} works in task {place.chain.task} and opens no other.",
+                advice="What it needs, it is handed by a hop; see [servers.NAME.hops].",
+            )
         self._task = task = guard.open_task(self._workflow, self._subject)
         return task, Place(guard.enter(task.id))
 
