@@ -49,6 +49,7 @@ def test_a_call_outside_any_task_is_refused_and_recorded(till: Till, protected: 
     assert till.paid == []
     assert isinstance(caught.value, AuthorizationDenied)
     assert (caught.value.reason, caught.value.decision) == ("no_task", "")
+    assert "refused again" not in caught.value.message
     (row,) = till.rows("refusal")
     assert (row.server, row.reason) == ("app", "no_task")
     assert row.record["sentence"].startswith("pay: ")

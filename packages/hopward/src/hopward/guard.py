@@ -58,6 +58,11 @@ class Guard:
         self._clock = clock
         self._evaluator = Evaluator(sources, clock)
 
+    @property
+    def now(self) -> int:
+        """The time this guard decides by: microseconds since 1970, UTC."""
+        return self._clock.now()
+
     def authorize(self, call: ToolCall, chain: Chain) -> Decision:
         """Decide one call; durable before it returns. Never raises: what cannot be decided is denied."""
         return self._surely(Asked(call, chain), call.server, call.tool)[0]

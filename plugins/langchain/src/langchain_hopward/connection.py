@@ -3,7 +3,6 @@
 import importlib
 import importlib.metadata
 import sys
-import time
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -34,16 +33,16 @@ class Tokens:
     def __init__(self, guard: Guard, server: str) -> None:
         self._guard = guard
         self._server = server
-        self._held: dict[tuple[str, tuple[str, ...]], tuple[str, float]] = {}
+        self._held: dict[tuple[str, tuple[str, ...]], tuple[str, int]] = {}
 
     def token(self, chain: Chain) -> str:
         """A token of this chain that lasts a while; raises `HopwardError` where there is none to be had."""
-        now, key = time.monotonic(), (chain.task, chain.hops)
+        now, key = self._guard.now, (chain.task, chain.hops)
         held = self._held.get(key)
         if held is None or held[1] <= now:
             token, seconds = self._guard.access_token(chain, self._server)
             self._held = {name: one for name, one in self._held.items() if one[1] > now}
-            held = self._held[key] = (token, now + seconds - _EARLY)
+            held = self._held[key] = (token, now + (seconds - _EARLY) * 1_000_000)
         return held[0]
 
 

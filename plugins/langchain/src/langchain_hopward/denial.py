@@ -19,6 +19,14 @@ else:
 
 
 LOST = "It was called where it cannot be told which agent calls."
+_OF_THE_MOMENT = frozenset(
+    {
+        *("no_task", "context_lost", "chain_not_carried"),
+        *("standing_unsettled", "log_unavailable", "internal_error"),
+    }
+)
+"""Reasons that say nothing of the call itself: made elsewhere or later, it may be permitted."""
+
 UNDECIDED = "It could not be authorized because of an internal error."
 
 
@@ -48,7 +56,8 @@ class AuthorizationDenied(ReadableError, PermissionError):
 def refused(tool: str, reason: str, sentence: str, decision: str = "") -> AuthorizationDenied:
     """The refusal of a call that did not happen."""
     place = f" Decision {decision}." if decision else ""
-    message = f"{tool} was not executed: {sentence}{place} The same call will be refused again."
+    again = "" if reason in _OF_THE_MOMENT else " The same call will be refused again."
+    message = f"{tool} was not executed: {sentence}{place}{again}"
     return AuthorizationDenied(message, tool=tool, reason=reason, decision=decision)
 
 
