@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, cast
 from weakref import WeakSet
 
-from hopward import Chain, LedgerError, ToolCall
+from hopward import Chain, HopwardError, LedgerError, ToolCall
 from langchain_hopward import credential
 from langchain_hopward.denial import AuthorizationDenied, refused, unguarded
 from langchain_hopward.enforcer import Enforcer
@@ -81,7 +81,7 @@ class Carriage:
         """Whether the proxy has accepted a chain that was presented; not where that cannot be told."""
         try:
             return self._enforcer.guard.accepted(value)
-        except Exception:  # noqa: BLE001 - what cannot be told apart from a stranger is one
+        except HopwardError:
             return False
 
     def head(self) -> int:
@@ -96,7 +96,7 @@ class Carriage:
         call = ToolCall(server=self.server, tool=params["name"], arguments=params.get("arguments") or {})
         try:
             return bool(self._enforcer.guard.decision_about(chain, call, after))
-        except Exception:  # noqa: BLE001 - what cannot be shown to be decided is withheld
+        except (HopwardError, ValueError, TypeError, RecursionError):
             return False
 
 
