@@ -44,7 +44,7 @@ class Conversation:
         except MessageError as fault:
             self.to_client.append(json.loads(self.gate.turn_away(fault, self.chain).body))
             return
-        self.session.client.judge(parsed, self.chain, self._from_client)
+        self.session.client.judge(parsed, self.chain, self.from_client)
         self.turn.flush()
 
     def call(self, name: str, arguments: Any = None, message_id: Any = 1, **params: Any) -> None:
@@ -73,7 +73,8 @@ class Conversation:
         self.came.clear()
         self.turn.flush()
 
-    def _from_client(self, route: Route) -> None:
+    def from_client(self, route: Route) -> None:
+        """Where a message of the client goes."""
         self.came.set()
         if isinstance(route, Forward):
             self.to_server.append(json.loads(route.body))

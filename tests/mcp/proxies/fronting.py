@@ -115,15 +115,18 @@ async def front(
     credential: str = '{ by = "authorization" }',
     limits: str = "max_message_bytes = 65536",
     authority: str = EMBEDDED,
+    more: str = "",
 ) -> AsyncIterator[Fronted]:
-    """A running front before one recording server per name."""
+    """A running front before one recording server per name; `more` stands in hopward.toml as well."""
     async with AsyncExitStack() as stack:
         servers = {name: await stack.enter_async_context(RecordingServer()) for name in names}
         listening = socket.create_server(("127.0.0.1", 0))
         base = f"http://127.0.0.1:{listening.getsockname()[1]}"
         proxy = f'listen = "{base.removeprefix("http://")}"\npublic_url = "{base}"\n{limits}'
         settings = "".join(http_server(server.url, name, credential) for name, server in servers.items())
-        guard = stack.enter_context(opened(install(folder, settings, proxy=proxy, authority=authority)))
+        guard = stack.enter_context(
+            opened(install(folder, settings + more, proxy=proxy, authority=authority))
+        )
         asked = TokenEndpoint(guard) if guard.token_endpoint else None
         if asked is not None:
             stack.push_async_callback(asked.close)

@@ -15,6 +15,7 @@ from click.testing import CliRunner
 
 from hopward import Guard
 from hopward.cli import verbs
+from hopward.clock import Clock
 from hopward.wire import ExchangeForm
 
 RECORDING = Path(__file__).with_name("recording_stdio.py")
@@ -124,9 +125,9 @@ def http_server(url: str, name: str = "desk", credential: str = '{ by = "authori
 
 
 @contextmanager
-def opened(config: Path) -> Iterator[Guard]:
+def opened(config: Path, clock: Clock | None = None) -> Iterator[Guard]:
     """The guard of an installation."""
-    guard = Guard.open(config)
+    guard = Guard.open(config, clock=clock)
     try:
         yield guard
     finally:

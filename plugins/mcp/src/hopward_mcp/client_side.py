@@ -47,8 +47,12 @@ class ClientSide:
 
         `subject_token` is the access token that presented the chain, if one did.
         """
+        own = chain
         try:
-            route = self._route(message, chain, deliver, subject_token)
+            if message.kind == "request":
+                chain = carried(self._gate.guard, self._gate.server, message, own)
+            # The session's token says nothing of the agents that a carried chain names.
+            route = self._route(message, chain, deliver, subject_token if chain is own else "")
         except MessageError as fault:
             route = self._turned_away(message, fault, chain)
         except Exception:  # noqa: BLE001 - per-message boundary
@@ -64,10 +68,7 @@ class ClientSide:
 
     def _route(self, message: Message, chain: Chain, deliver: Deliver, subject_token: str) -> Route | Later:
         if message.kind == "request":
-            own, chain = chain, carried(self._gate.guard, self._gate.server, message, chain)
-            # The session's token says nothing of the agents that a carried chain names.
-            token = subject_token if chain is own else ""
-            return self._request(message, Pending(message, chain, self._gate.now(), token), deliver)
+            return self._request(message, Pending(message, chain, self._gate.now(), subject_token), deliver)
         if message.kind == "response":
             return self._answer(message)
         if message.method not in CLIENT_NOTIFICATIONS:
@@ -176,7 +177,10 @@ class ClientSide:
         own = self._asked.close(message.id)
         if own is None:
             raise MessageError(REFUSED, "unasked_answer", "This answers no request of the server.")
-        return Forward(dump({**message.body, "id": own}), message)
+        body: Body = {**message.body, "id": own}
+        if "result" in body:
+            body["result"] = without_own_meta(body["result"])
+        return Forward(dump(body), message)
 
     def _cancel(self, message: Message) -> Route:
         key = self._requests.key(message.params.get("requestId"))
