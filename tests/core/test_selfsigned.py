@@ -59,6 +59,14 @@ def test_a_session_token_names_the_hops_of_its_chain_and_none_where_there_are_no
         assert b"hops" in decode(token.split(".")[1]) or not chain.hops
 
 
+def test_a_session_token_names_the_keys_that_a_carried_chain_was_signed_with() -> None:
+    for lineage in ((), ("key:a", "key:b")):
+        carried = msgspec.structs.replace(CHAIN, lineage=lineage)
+        token = selfsigned.write(carried, ISSUER, KEY, FixedClock())
+        session = selfsigned.read(token, KEY.verification(), ISSUER, NOON)
+        assert session.lineage == session.chain.lineage == lineage
+
+
 def test_a_session_token_does_not_outlive_its_chain() -> None:
     chain = msgspec.structs.replace(CHAIN, expires_at=NOON + 9 * SECOND)
     token = selfsigned.write(chain, ISSUER, KEY, FixedClock())
@@ -108,6 +116,8 @@ def test_claims_as_they_should_be_are_accepted() -> None:
         ({"hops": []}, "bad_claim"),
         ({"hops": ["hop_1"]}, "bad_claim"),
         ({"hops": "hop_" + "1" * 24}, "bad_claim"),
+        ({"lineage": "key:k"}, "bad_claim"),
+        ({"lineage": ["k"]}, "bad_claim"),
         ({"cnf": {"jkt": "x"}}, "bad_claim"),
     ],
 )

@@ -208,7 +208,7 @@ def read(claims: Mapping[str, Any], kid: str) -> Presented:
         may_act=_party(claims["may_act"]) if "may_act" in claims else None,
         scope=scope_names(_text(claims, "scope")) if "scope" in claims else (),
         task=_text(claims, "txn") if "txn" in claims else "",
-        lineage=_lineage(claims["lineage"]) if "lineage" in claims else (),
+        lineage=lineage(claims),
         hops=hops(claims),
         bound="cnf" in claims,
     )
@@ -217,6 +217,11 @@ def read(claims: Mapping[str, Any], kid: str) -> Presented:
 def hops(claims: Mapping[str, Any]) -> tuple[str, ...]:
     """The ids of hops that a token names, in the order of its chain; raises `TokenError`."""
     return _hop_ids(claims["hops"]) if "hops" in claims else ()
+
+
+def lineage(claims: Mapping[str, Any]) -> tuple[str, ...]:
+    """The tokens and keys that a token comes from, as it names them; raises `TokenError`."""
+    return _lineage(claims["lineage"]) if "lineage" in claims else ()
 
 
 def write(credential: Credential, issuer: str, client: str) -> Content:

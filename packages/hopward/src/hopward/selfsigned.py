@@ -1,9 +1,9 @@
 """The subject token of a session that no token has opened: a JWT the proxy signs with its own key.
 
 Its type is `self_signed` of draft-ietf-oauth-transaction-tokens (iss, sub, aud = the authority, iat, exp). It
-names a task, and the hops that lead to the agent that acts, and says nothing about what may be done there:
-that, the authority looks up. It lives for a minute at most, counts once, and only where the proxy itself
-presents it.
+names a task, the hops that lead to the agent that acts, and the keys that have signed the links of a carried
+chain. It says nothing about what may be done there: that, the authority looks up. It lives for a minute at
+most, counts once, and only where the proxy itself presents it.
 """
 
 import secrets
@@ -35,6 +35,7 @@ class Session(Value, frozen=True):
     expires_at: Instant
     key: str
     hops: tuple[str, ...] = ()
+    lineage: tuple[str, ...] = ()
 
     @property
     def chain(self) -> Chain:
@@ -46,6 +47,7 @@ class Session(Value, frozen=True):
             issued_at=self.issued_at,
             expires_at=self.expires_at,
             scope=(),
+            lineage=self.lineage,
             hops=self.hops,
         )
 
@@ -66,6 +68,8 @@ def write(chain: Chain, issuer: str, key: SigningKey, clock: Clock) -> str:
     }
     if chain.hops:
         content["hops"] = list(chain.hops)
+    if chain.lineage:
+        content["lineage"] = list(chain.lineage)
     return sign(content, key, TYPE)
 
 
@@ -73,7 +77,7 @@ def read(token: str, key: VerificationKey, issuer: str, now: Instant) -> Session
     """What a token says that the proxy has signed for this authority; raises `TokenError`."""
     expected = Expected(types=(TYPE,), issuer=PROXY, audience=issuer, skew=_SKEW)
     content = verify(token, {key.kid: key}, expected, now).claims
-    if content.keys() - {"hops"} != {"iss", "sub", "aud", "txn", "iat", "exp", "jti"}:
+    if content.keys() - {"hops", "lineage"} != {"iss", "sub", "aud", "txn", "iat", "exp", "jti"}:
         raise TokenError("A session token says less or more than it must.", error="bad_claim")
     if content["exp"] - content["iat"] > LONGEST:
         raise TokenError(f"A session token lives for at most {LONGEST} s.", error="bad_claim")
@@ -87,4 +91,5 @@ def read(token: str, key: VerificationKey, issuer: str, now: Instant) -> Session
         expires_at=from_seconds(content["exp"]),
         key=key.kid,
         hops=claims.hops(content),
+        lineage=claims.lineage(content),
     )

@@ -273,7 +273,9 @@ class Issuer:
             raise ExchangeRefusedError("There is no such hop." if task else "There is no such task.")
         target = self.targets.get(resource)
         chain = led(task, (one.hop for one in found.hops))
-        chain = msgspec.structs.replace(chain, subject=session.subject, token=session.id, key=session.key)
+        chain = msgspec.structs.replace(
+            chain, subject=session.subject, token=session.id, key=session.key, lineage=session.lineage
+        )
         held = self._held(chain, task, target.server if target else "")
         return msgspec.structs.replace(held, expires_at=min(held.expires_at, session.expires_at))
 
