@@ -125,9 +125,9 @@ def http_server(url: str, name: str = "desk", credential: str = '{ by = "authori
 
 
 @contextmanager
-def opened(config: Path, clock: Clock | None = None) -> Iterator[Guard]:
+def opened(config: Path, clock: Clock | None = None, *, as_authority: bool = False) -> Iterator[Guard]:
     """The guard of an installation."""
-    guard = Guard.open(config, clock=clock)
+    guard = Guard.open(config, clock=clock, as_authority=as_authority)
     try:
         yield guard
     finally:

@@ -2,8 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import pytest
 from hopward import CredentialVerifier, Guard
 
 from .fronting import LEGACY, Fronted, front, modern_call
-from .installation import caller_token, rows
+from .installation import caller_token, opened, rows
 from .remoting import Impostor, Pairs, free_port, minted, remote, serving
 
 
@@ -31,20 +30,11 @@ class Split:
         return [row.record["outcome"]["error"] for row in rows(self.front.guard, "outcome")]
 
 
-@contextmanager
-def as_authority(config: Path) -> Iterator[Guard]:
-    guard = Guard.open(config, as_authority=True)
-    try:
-        yield guard
-    finally:
-        guard.close()
-
-
 @pytest.fixture
 async def split(tmp_path: Path) -> AsyncIterator[Split]:
     port = free_port()
     async with asyncio.timeout(60), front(tmp_path, ("desk",), authority=remote(port)) as fronted:
-        with as_authority(tmp_path / "hopward.toml") as authority:
+        with opened(tmp_path / "hopward.toml", as_authority=True) as authority:
             yield Split(fronted, authority, port)
 
 

@@ -15,10 +15,9 @@ from hopward import CredentialVerifier
 
 from .fronting import modern_call
 from .installation import caller_token, hopward, http_server, install, opened, rows, started, stdio_server
+from .piping import INITIALIZE
 from .recording_http import RecordingServer
 from .remoting import free_port, remote, serving
-from .test_remote_http import as_authority
-from .test_stdio import INITIALIZE
 
 DENIED = """\
 import sys
@@ -136,7 +135,7 @@ async def test_an_http_proxy_works_without_being_able_to_read_the_signing_key(
     listen = f'listen = "127.0.0.1:{port}"\npublic_url = "{base}"'
     async with RecordingServer() as server:
         config = install(tmp_path, http_server(server.url), proxy=listen, authority=remote(free_port()))
-        with serving(config), as_authority(config) as authority:
+        with serving(config), opened(config, as_authority=True) as authority:
             token, _ = caller_token(authority, "desk")
             process = started(config, "mcp", "serve", **locked_out)
             try:
