@@ -130,7 +130,7 @@ class Session(Conversation):
     def refused(self) -> str:
         """Why the one request so far was turned away before any decision; nothing of it went anywhere."""
         assert self.to_server == []
-        assert [row for row in rows(self.guard, "decision") if row.server] == []
+        assert self.decisions() == []
         (answer,) = self.to_client
         (row,) = rows(self.guard, "refusal")
         assert answer["error"]["message"] == row.record["sentence"]
@@ -138,13 +138,18 @@ class Session(Conversation):
         return row.reason
 
     def decisions(self) -> list[tuple[str, str, str]]:
-        """Agents, tool and verdict, or why it was refused, of each call that was decided."""
-        return [
-            (">".join(row.record["chain"]["actors"]), row.tool, told)
-            for row in rows(self.guard, "decision")
-            if row.server
-            for told in ("permit" if row.verdict == "permit" else row.reason,)
-        ]
+        """As `decisions`."""
+        return decisions(self.guard)
+
+
+def decisions(guard: Guard) -> list[tuple[str, str, str]]:
+    """Agents, tool, and `permit` or why it was refused, of each call in the log; hops are left out."""
+    return [
+        (">".join(row.record["chain"]["actors"]), row.tool, told)
+        for row in rows(guard, "decision")
+        if row.server
+        for told in ("permit" if row.verdict == "permit" else row.reason,)
+    ]
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from hopward import HopwardError, LedgerError
+from hopward import Guard, LedgerError
 from hopward.testing.clock import FixedClock
 
 from .carrying import Program, Session, call_of, claims_of, reading, request
@@ -278,5 +278,13 @@ def test_a_chain_of_the_proxys_own_task_is_decided_as_any_until_that_task_ends(
     plain.client_says(request("tools/call", call_of("echo"), value, 2))
     assert len(plain.to_server) == 1
     assert rows(plain.guard, "decision")[-1].reason == "task_completed"
-    with pytest.raises(HopwardError):
-        program.guard.enter(plain.task.id)
+
+
+def test_while_it_is_not_known_whether_the_proxys_own_task_stands_nothing_is_permitted(
+    program: Program, plain: Conversation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    value = program.of_call(program.guard.enter(plain.task.id))
+    monkeypatch.setattr(Guard, "stands", lambda *_: False)
+    plain.client_says(request("tools/call", call_of("echo"), value))
+    assert plain.to_server == []
+    assert [row.verdict for row in rows(plain.guard, "decision")] == ["deny"]

@@ -5,11 +5,13 @@
 docs/reference/chain.md shows one.
 
 It is bound to this endpoint and to exactly this request, and counts once. Where the session has a chain of
-its own, the carried one is of the same task and subject.
+its own, the carried one is of the same task and subject, and the session's own has to stand as well.
 """
 
 from collections.abc import Iterable
 from typing import Final
+
+import msgspec
 
 from hopward import Chain, Guard, TokenError
 from hopward_mcp.jsonrpc import REFUSED, Body, Message, MessageError
@@ -22,6 +24,9 @@ NOBODY: Final = Chain(task="", subject="", actors=(), issued_at=0, expires_at=0,
 
 def carried(guard: Guard, server: str, message: Message, own: Chain) -> Chain:
     """The chain a request is judged by: the one it carries, else the session's own.
+
+    Once the session's own has fallen, it is that one without its scope: then nothing is permitted, whatever
+    is carried, and the decision says what has fallen.
 
     Raises `MessageError` for a chain that is not genuine, not for this request, or of another task.
     """
@@ -38,7 +43,9 @@ def carried(guard: Guard, server: str, message: Message, own: Chain) -> Chain:
     if own is not NOBODY and (chain.task, chain.subject) != (own.task, own.subject):
         sentence = "The chain this request carries is of another task than its session."
         raise MessageError(REFUSED, "chain_mismatch", sentence, message.id)
-    return chain
+    if own is NOBODY or guard.stands(own):
+        return chain
+    return msgspec.structs.replace(own, scope=())
 
 
 def reachable(guard: Guard, chain: Chain, server: str, names: Iterable[str]) -> frozenset[str]:

@@ -195,7 +195,7 @@ class Relay:
         events = Events(self._visit.session.gate.max_bytes)
         while chunk := await response.content.readany():
             for event in events.feed(chunk):
-                if self._lasting and not self._visit.stands():
+                if self._lasting and not self._visit.stands(key):
                     raise _OverError
                 resumable = resumable or bool(event.id)
                 await self._pass(event, key)

@@ -87,9 +87,13 @@ class Visit:
             when, failure = pending.started + gate.call_timeout, timed_out(gate.call_timeout)
             asyncio.get_running_loop().call_at(when, self.abandon, key, failure)
 
-    def stands(self) -> bool:
-        """Whether the caller's chain still counts."""
-        return self.session.gate.guard.stands(self.chain)
+    def stands(self, key: int | None) -> bool:
+        """Whether the caller's chain still counts, and the one that its request carries."""
+        guard, pending = self.session.gate.guard, self.session.requests.get(key)
+        chains = (
+            [self.chain] if pending is None or pending.chain is self.chain else [self.chain, pending.chain]
+        )
+        return all(map(guard.stands, chains))
 
     def is_open(self, key: int | None) -> bool:
         """Whether a request still waits for its answer."""
