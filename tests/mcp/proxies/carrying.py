@@ -165,6 +165,9 @@ def call_of(tool: str, arguments: Any = None) -> dict[str, Any]:
     return {"name": tool, "arguments": {} if arguments is None else arguments}
 
 
+ECHO = call_of("echo")
+
+
 def request(
     method: str, params: Mapping[str, Any], value: object, message_id: Any = 1, **meta: Any
 ) -> dict[str, Any]:

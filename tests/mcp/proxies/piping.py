@@ -6,7 +6,7 @@ from typing import Any
 
 from .installation import install, started, stdio_server
 
-INITIALIZE = {
+INITIALIZE: dict[str, Any] = {
     "id": 0,
     "method": "initialize",
     "params": {"protocolVersion": "2025-11-25", "capabilities": {}},

@@ -18,7 +18,7 @@ from hopward.possession import about
 from hopward.possession import present as proved
 from hopward.testing.clock import FixedClock
 
-from .carrying import Program, Session, call_of, claims_of, request
+from .carrying import ECHO, Program, Session, call_of, claims_of, request
 from .installation import opened, rows
 
 Value = dict[str, Any]
@@ -31,7 +31,7 @@ def clerk(program: Program) -> Chain:
 
 
 def test_a_chain_for_another_server_is_refused(program: Program, session: Session) -> None:
-    session.carry(program.presentation(program.boss, "tools/call", call_of("echo"), "other"))
+    session.carry(program.presentation(program.boss, "tools/call", ECHO, "other"))
     assert session.refused() == "wrong_audience"
 
 
@@ -39,7 +39,7 @@ OTHER_PARAMS: list[Value] = [
     call_of("echo", {"x": 2}),
     call_of("echo", {"x": "1"}),
     call_of("echo", {"x": 1, "y": 1}),
-    call_of("echo"),
+    ECHO,
     call_of("fail", {"x": 1}),
     {"name": "echo"},
     {**call_of("echo", {"x": 1}), "task": {}},
@@ -59,7 +59,7 @@ def test_a_chain_for_a_call_that_was_changed_afterwards_is_refused(
 def test_a_chain_for_another_method_with_the_same_params_is_refused(
     program: Program, session: Session
 ) -> None:
-    value = program.presentation(program.boss, "prompts/get", call_of("echo"))
+    value = program.presentation(program.boss, "prompts/get", ECHO)
     session.carry(value)
     assert session.refused() == "wrong_request"
 
@@ -83,7 +83,7 @@ async def test_the_same_request_a_second_time_is_refused_here_and_at_every_other
 def by_a_stranger(value: Value, clock: FixedClock) -> Value:
     """The links of somebody else, with a proof of one's own."""
     key = SigningKey.generate("EdDSA")
-    links, asked = value["links"], about("tools/call", call_of("echo"))
+    links, asked = value["links"], about("tools/call", ECHO)
     shown = proved(links, key, claims_of(value["proof"])["aud"], asked, clock)
     return {"links": links, "key": shown.key, "proof": shown.proof}
 

@@ -1,6 +1,7 @@
 """Requests that carry the chain of their agent, in one session of several (`hopward mcp run --carried`)."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,10 @@ import pytest
 from hopward import Guard, LedgerError
 from hopward.testing.clock import FixedClock
 
-from .carrying import Program, Session, call_of, claims_of, reading, request
+from .carrying import ECHO, TEAM, Program, Session, call_of, claims_of, decisions, reading, request
 from .conversation import Conversation
-from .installation import opened, rows
+from .installation import opened, rows, stdio_server
+from .piping import INITIALIZE, Client
 
 RESULT = {"content": [{"type": "text", "text": "done"}]}
 CREDENTIAL = "dev.hopward/credential"
@@ -37,10 +39,10 @@ def test_the_server_gets_the_call_without_its_chain_and_a_credential_that_names_
 ) -> None:
     clerk = program.handed(program.handed(program.boss), "clerk")
     value = program.of_call(clerk)
-    session.client_says(request("tools/call", call_of("echo"), value, vendor=1))
+    session.client_says(request("tools/call", ECHO, value, vendor=1))
     (sent,) = session.to_server
     token = sent["params"]["_meta"].pop(CREDENTIAL)
-    assert sent["params"] == {**call_of("echo"), "_meta": {"vendor": 1}}
+    assert sent["params"] == {**ECHO, "_meta": {"vendor": 1}}
     claims = claims_of(token)
     actors = {"sub": "agent:clerk", "act": {"sub": "agent:reader", "act": {"sub": "agent:boss"}}}
     assert (claims["act"], claims["txn"], claims["hops"]) == (actors, clerk.task, list(clerk.hops))
@@ -181,7 +183,7 @@ def test_a_chain_on_a_notification_is_taken_off_and_does_not_count_as_used(
 def test_a_notification_that_looks_like_a_call_goes_nowhere_whatever_it_carries(
     program: Program, session: Session
 ) -> None:
-    session.client_says(request("tools/call", call_of("echo"), program.of_call(program.boss), None))
+    session.client_says(request("tools/call", ECHO, program.of_call(program.boss), None))
     assert session.to_server == session.to_client == session.decisions() == []
 
 
@@ -235,6 +237,10 @@ def test_where_the_log_fails_a_carried_chain_opens_nothing(
     assert "permit" not in [row.verdict for row in rows(session.guard, "decision") if row.server]
 
 
+def unknown(*_: Any) -> bool:
+    return False
+
+
 @pytest.fixture
 async def plain(tmp_path: Path, program: Program, clock: FixedClock) -> Any:
     """A session of `hopward mcp run desk` without `--carried`: it has opened a task of its own."""
@@ -246,7 +252,7 @@ def test_a_proxy_with_a_task_of_its_own_refuses_a_chain_of_any_other_task(
     program: Program, plain: Conversation
 ) -> None:
     value = program.of_call(program.boss)
-    plain.client_says(request("tools/call", call_of("echo"), value))
+    plain.client_says(request("tools/call", ECHO, value))
     assert plain.to_server == []
     assert plain.to_client[0]["error"]["code"] == -32000
     assert "of another task than its session" in plain.to_client[0]["error"]["message"]
@@ -261,7 +267,7 @@ def test_a_proxy_with_a_task_of_its_own_does_not_take_a_bad_chain_for_none(
     program: Program, plain: Conversation
 ) -> None:
     for number, value in enumerate((None, {}, program.of_call(program.boss, "fail"))):
-        plain.client_says(request("tools/call", call_of("echo"), value, number))
+        plain.client_says(request("tools/call", ECHO, value, number))
     assert plain.to_server == []
     assert [row.reason for row in rows(plain.guard, "refusal")] == ["malformed", "malformed", "wrong_request"]
 
@@ -270,12 +276,12 @@ def test_a_chain_of_the_proxys_own_task_is_decided_as_any_until_that_task_ends(
     program: Program, plain: Conversation
 ) -> None:
     own = program.guard.enter(plain.task.id)
-    plain.client_says(request("tools/call", call_of("echo"), program.of_call(own)))
+    plain.client_says(request("tools/call", ECHO, program.of_call(own)))
     assert [row.agent for row in rows(plain.guard, "decision")] == ["assistant"]
     assert len(plain.to_server) == 1
     value = program.of_call(own)
     program.guard.complete_task(plain.task.id)
-    plain.client_says(request("tools/call", call_of("echo"), value, 2))
+    plain.client_says(request("tools/call", ECHO, value, 2))
     assert len(plain.to_server) == 1
     assert rows(plain.guard, "decision")[-1].reason == "task_completed"
 
@@ -284,7 +290,49 @@ def test_while_it_is_not_known_whether_the_proxys_own_task_stands_nothing_is_per
     program: Program, plain: Conversation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     value = program.of_call(program.guard.enter(plain.task.id))
-    monkeypatch.setattr(Guard, "stands", lambda *_: False)
-    plain.client_says(request("tools/call", call_of("echo"), value))
+    monkeypatch.setattr(Guard, "stands", unknown)
+    plain.client_says(request("tools/call", ECHO, value))
     assert plain.to_server == []
     assert [row.verdict for row in rows(plain.guard, "decision")] == ["deny"]
+
+
+@pytest.fixture
+def piped(tmp_path: Path) -> Iterator[Client]:
+    """`hopward mcp run desk --carried`, a real process."""
+    servers = "".join(stdio_server(tmp_path / "record", name) for name in ("desk", "other"))
+    client = Client(tmp_path, "--carried", settings=servers + TEAM)
+    yield client
+    client.process.kill()
+    client.process.communicate()
+
+
+def test_a_real_proxy_takes_chains_of_another_process_and_opens_no_task(piped: Client) -> None:
+    piped.ask(INITIALIZE)
+    with opened(piped.config) as guard:
+        program = Program(guard)
+        reader = program.handed(program.boss)
+        assert "has to carry" in piped.call("echo")["error"]["message"]
+        value = program.of_call(reader, "echo", {"x": 1})
+        call = request("tools/call", call_of("echo", {"x": 1}), value, "read")
+        assert piped.ask(call)["result"]["isError"] is False
+        assert "used before" in piped.ask({**call, "id": "again"})["error"]["message"]
+        late = request("tools/call", ECHO, program.of_call(reader), "late")
+        guard.complete_hop(reader)
+        refused = piped.ask(late)["result"]["_meta"]["dev.hopward/decision"]
+        assert refused["reason"] == "hop_completed"
+        status, out, err = piped.end()
+        assert (status, out, "task" in err) == (0, b"", False)
+        assert [sent["method"] for sent in piped.received()] == ["initialize", "tools/call"]
+        assert program.leaks(piped.record.read_bytes()) == program.leaks_in_log() == []
+        assert [task.id for task in guard.ledger.tasks()] == [reader.task]
+        assert decisions(guard) == [
+            ("boss>reader", "echo", "permit"),
+            ("boss>reader", "echo", "hop_completed"),
+        ]
+
+
+@pytest.mark.parametrize("option", ["--subject", "--workflow"])
+def test_a_proxy_of_carried_chains_cannot_be_told_whose_task_to_open(tmp_path: Path, option: str) -> None:
+    client = Client(tmp_path, "--carried", option, "tickets")
+    status, _, err = client.end()
+    assert (status, "opens no task" in err) == (2, True)

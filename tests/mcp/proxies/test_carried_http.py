@@ -10,13 +10,11 @@ import pytest
 
 from hopward import Chain
 
-from .carrying import TEAM, Program, call_of, claims_of, decisions, reading, request
+from .carrying import ECHO, TEAM, Program, claims_of, decisions, reading, request
 from .fronting import MODERN, Answered, Fronted, front, modern_call
 from .installation import opened, rows
 from .remoting import Impostor, free_port, minted, remote
 from .test_streams import LISTENING, opened_stream
-
-ECHO = call_of("echo")
 
 
 @dataclass(slots=True)
@@ -151,7 +149,8 @@ async def test_a_chain_is_refused_at_another_endpoint_for_another_call_and_a_sec
 
 async def test_a_value_that_is_no_chain_is_refused_and_not_taken_for_none(office: Office) -> None:
     token = office.token(office.program.boss)
-    for value in (None, 7, "", {}, [], {"links": [], "key": {}, "proof": ""}):
+    values: list[Any] = [None, 7, "", {}, [], {"links": [], "key": {}, "proof": ""}]
+    for value in values:
         answered = await office.carry(token, value)
         assert (answered.status, answered.message["error"]["code"]) == (200, -32000)
     assert office.refusals() == ["malformed"] * 6
