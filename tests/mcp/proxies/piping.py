@@ -40,7 +40,7 @@ class Client:
         return self.read()
 
     def call(self, name: str, arguments: Any = None, message_id: Any = 1) -> dict[str, Any]:
-        params = {"name": name, "arguments": arguments or {}}
+        params: dict[str, Any] = {"name": name, "arguments": arguments or {}}
         return self.ask({"id": message_id, "method": "tools/call", "params": params})
 
     def received(self) -> list[dict[str, Any]]:
