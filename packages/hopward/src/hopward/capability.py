@@ -39,7 +39,10 @@ def covers(capability: Capability, call: ToolCall, tool: Tool) -> bool:
 
 def covers_any(capabilities: Iterable[Capability], call: ToolCall, tool: Tool) -> Capability | None:
     """The first capability that covers the call, or None."""
-    return next((c for c in capabilities if _obstacle(c, call, tool) is None), None)
+    for capability in capabilities:
+        if _obstacle(capability, call, tool) is None:
+            return capability
+    return None
 
 
 def explain(capability: Capability, call: ToolCall, tool: Tool) -> str | None:
@@ -187,8 +190,9 @@ def _quote(name: str) -> str:
 def _obstacle(capability: Capability, call: ToolCall, tool: Tool) -> _Obstacle | None:
     if call.server != tool.server or "/" in call.server or not pattern.matches(tool.name, call.tool):
         return _Obstacle(0, "The classification of {} is not that of {}.", (tool.full_name, call.name))
-    if not pattern.matches_any(capability.tools, call.name):
-        return _Obstacle(1, "The tool {} is not granted.", (call.name,))
+    name = call.name
+    if not pattern.matches_any(capability.tools, name):
+        return _Obstacle(1, "The tool {} is not granted.", (name,))
     return _class_obstacle(capability, tool) or _argument_obstacle(capability, call)
 
 

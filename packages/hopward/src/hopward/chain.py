@@ -7,7 +7,7 @@ with that server (`initialize`, `tools/list`, ...), which calls nothing.
 from collections.abc import Iterable
 
 from hopward.model import Capability, Chain, Task
-from hopward.pattern import matches
+from hopward.pattern import matches_any
 
 METHOD = "method:"
 """What a request that calls nothing is named by, before its MCP method, where a tool would stand."""
@@ -15,7 +15,7 @@ METHOD = "method:"
 
 def reaches(scope: Iterable[str], name: str) -> bool:
     """Whether one of the scope's entries is this `SERVER/TOOL` or a prefix pattern of it."""
-    return any(matches(entry, name) for entry in scope)
+    return matches_any(scope, name)
 
 
 def entered(task: Task) -> Chain:

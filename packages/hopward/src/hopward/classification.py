@@ -41,8 +41,10 @@ def lookalike(arguments: Iterable[str], tool: Tool) -> str | None:
     A server may match names without regard to case, as Go's JSON does: it would then read `Amount`, which no
     policy has seen, as `amount`.
     """
+    strangers = [name for name in arguments if name not in tool.arguments]
+    if not strangers:
+        return None
     declared = {folded(name) for name in tool.arguments}
-    strangers = (name for name in arguments if name not in tool.arguments)
     return next((name for name in strangers if folded(name) in declared), None)
 
 

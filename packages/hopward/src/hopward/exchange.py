@@ -24,6 +24,7 @@ hop may carry instead of 6, and how long instead of 7, the guard decides (`hopwa
 
 import re
 from collections.abc import Collection, Mapping
+from functools import lru_cache
 from typing import Literal
 
 from hopward import pattern
@@ -288,11 +289,19 @@ def _check_enforcer(request: ExchangeRequest) -> None:
 
 def _scope(request: ExchangeRequest, target: Target) -> tuple[str, ...]:
     """Check 6. Patterns nest or share no name, so being within one entry is being within the scope."""
-    reachable = pattern.meet(request.subject.scope, (f"{target.server}/*",))
-    scope = request.scope or reachable
-    beyond = [name for name in scope if not any(pattern.within(name, entry) for entry in reachable)]
-    if beyond or not scope:
+    scope = _granted(request.scope, request.subject.scope, target.server)
+    if not scope:
         raise _refused("invalid_scope", "The scope reaches beyond the subject_token or the target.")
+    return scope
+
+
+@lru_cache(maxsize=1024)
+def _granted(asked: tuple[str, ...], held: tuple[str, ...], server: str) -> tuple[str, ...]:
+    """What is granted of a scope at a server, empty if it reaches beyond: alike for each call of a tool."""
+    reachable = pattern.meet(held, (f"{server}/*",))
+    scope = asked or reachable
+    if any(not any(pattern.within(name, entry) for entry in reachable) for name in scope):
+        return ()
     return pattern.normal(scope)
 
 

@@ -118,7 +118,8 @@ class Issuer:
             subject=self._held(chain, task, call.server),
             target=server.resource,
             scope=(call.name,),
-            call=CallDetails(server=call.server, tool=call.tool, arguments_digest=digest(call.arguments)),
+            # What is planned says nothing of the arguments: `mint` digests those of the call.
+            call=CallDetails(server=call.server, tool=call.tool, arguments_digest=""),
         )
         credential = credential_of(check(request, self.targets, now, self._limits))
         delivery = server.credential
