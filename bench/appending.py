@@ -7,12 +7,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import sqlite_utils
+from msgspec.structs import replace
 
 from bench.context import Context
 from bench.errors import BenchError

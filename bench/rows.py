@@ -3,10 +3,11 @@
 import hashlib
 import shutil
 from collections.abc import Iterator
-from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from secrets import token_hex
+
+from msgspec.structs import replace
 
 from bench.context import Context
 from bench.project import Shape, Upstream, create, example_rows

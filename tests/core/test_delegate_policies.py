@@ -1,11 +1,11 @@
 """Policies about handing on: which ones a delegation is put to, and what is wrong with one that cannot be."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from hopward.cedar import CedarEngine
 from hopward.cedar.request import BETWEEN

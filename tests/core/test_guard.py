@@ -1,10 +1,11 @@
 """The guard over the memory ledger and the real policy engine: order of checks, fail-closed, one commit."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from hopward.canonical import JSON, digest
 from hopward.cedar import CedarEngine

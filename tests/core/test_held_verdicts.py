@@ -1,10 +1,10 @@
 """A verdict is held for as long as nothing that a policy asks about has changed, and no longer."""
 
-from dataclasses import replace
 from typing import Any
 
 import cedarpy
 import pytest
+from msgspec.structs import replace
 
 from hopward.cedar import CedarEngine
 from hopward.model import Tool, ToolCall

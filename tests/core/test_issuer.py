@@ -1,13 +1,13 @@
 """The issuer over a real key ring and a real decision log: every token it mints, and every one it refuses."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import jwt
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from hopward.canonical import digest
 from hopward.chain import entered

@@ -1,10 +1,10 @@
 """The proxy's exchange for a session of its own: the task is looked up, and all twelve checks apply."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from hopward import claims, selfsigned
 from hopward.canonical import digest

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import pytest
+from msgspec.structs import replace
 
 from hopward.model import Budget, Capability, Chain, Narrowing, Outcome, ToolCall
 from hopward.testing.samples import NOTE

@@ -1,7 +1,8 @@
 """The rows of the decision log that the guard writes, from what it has evaluated."""
 
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from hopward.clock import Instant
 from hopward.delegation import Handing
@@ -10,16 +11,14 @@ from hopward.model import Chain, Credential, Decision, Hop, Outcome, Tool, ToolC
 from hopward.record import Draft, Facts, Reservation
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(msgspec.Struct, frozen=True):
     """One call a chain wants to make."""
 
     call: ToolCall
     chain: Chain
 
 
-@dataclass(frozen=True, slots=True)
-class Evaluation:
+class Evaluation(msgspec.Struct, frozen=True):
     """A verdict before it is logged, with all that its row will say and stand on.
 
     `about` is what was asked for, as its row tells it. `share` is what a permit takes out of which budgets,

@@ -5,8 +5,10 @@ exception.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
+
+from msgspec.structs import replace
 
 from hopward import delegation, revocation
 from hopward.bounds import accounts, cost, facts_of, outside, reachable

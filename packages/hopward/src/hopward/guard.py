@@ -10,7 +10,6 @@ is one of the named boundaries that may catch every exception.
 
 import secrets
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 
 import msgspec
 
@@ -208,7 +207,9 @@ class Guard:
         else:
             handed = bool(evaluation.chain.hops)
             verdict = deny(*exhausted(calls=receipt.refused == "budget_calls", handed=handed))
-        return replace(evaluation, verdict=verdict, share=None, credential=None, hop=None, epoch=0)
+        return msgspec.structs.replace(
+            evaluation, verdict=verdict, share=None, credential=None, hop=None, epoch=0
+        )
 
     def _introduced(self, chain: Chain, server: str, method: str) -> str:
         call, credential, epoch = self._introduction(chain, server, method)
@@ -227,7 +228,8 @@ class Guard:
     ) -> bool:
         """Whether the row of a credential is durable; False if standing has changed since that epoch."""
         draft = credential_draft(credential, self._clock.now(), chain, call, decision)
-        return not self._ledger.record([replace(draft, epoch=epoch, hops=chain.hops)])[0].refused
+        draft = msgspec.structs.replace(draft, epoch=epoch, hops=chain.hops)
+        return not self._ledger.record([draft])[0].refused
 
     def _unrecorded(self, chain: Chain, server: str, tool: str, verdict: Verdict) -> Decision:
         return Decision(

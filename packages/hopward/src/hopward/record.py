@@ -1,8 +1,13 @@
-"""What passes between the guard, the policy engine and the decision log: plain inner values, no behaviour."""
+"""What passes between the guard, the policy engine and the decision log: plain inner values, no behaviour.
+
+Those made for every call are a `msgspec.Struct`, which takes a tenth of the time of a frozen dataclass.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
+
+import msgspec
 
 from hopward.clock import Instant
 from hopward.model import Agent, Hop, Revocation, Task, Usage
@@ -17,8 +22,7 @@ Refusal: TypeAlias = tuple[str, str]
 """A machine reason and a sentence for people."""
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(msgspec.Struct, frozen=True):
     """What is true at this moment, as policy sees it in `context` beside the arguments."""
 
     subject: str
@@ -32,16 +36,14 @@ class Facts:
     """Of each hop, in order: `purposes[0]` is what the first delegator handed work on for."""
 
 
-@dataclass(frozen=True, slots=True)
-class StandingHop:
+class StandingHop(msgspec.Struct, frozen=True):
     """A hop of a chain as it stands now, and how much of its budget it has reserved."""
 
     hop: Hop
     usage: Usage
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(msgspec.Struct, frozen=True):
     """What the ledger knows about a chain. `epoch` changes when any task, agent or revocation does.
 
     `hops` are those the chain names, in its order; one that does not exist is left out.
@@ -55,8 +57,7 @@ class Standing:
     hops: tuple[StandingHop, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Reservation:
+class Reservation(msgspec.Struct, frozen=True):
     """A share of a budget, taken in the same transaction as the permit.
 
     `accounts` are the ids of the task and hops whose budgets it counts against: all of them, or none.
@@ -67,8 +68,7 @@ class Reservation:
     writes: int
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(msgspec.Struct, frozen=True):
     """One row to append.
 
     The text fields are indexed columns and part of the hashed envelope. With `epoch` set, the row is
@@ -100,8 +100,7 @@ Refused: TypeAlias = Literal["", "stale", "budget_calls", "budget_writes", "fan_
 """Why a draft was not written; empty if it was."""
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(msgspec.Struct, frozen=True):
     """Where a draft now stands in the log, or why it was not written."""
 
     seq: int

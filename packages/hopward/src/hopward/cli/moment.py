@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from msgspec import structs
 
@@ -62,7 +62,8 @@ def find_moment(settings: Settings, place: Place) -> Moment:
     fallen = why_fallen(standing, chain, now)
     if missing:
         fallen = ("agent_unregistered", f"Agent {', '.join(missing)} is not registered.")
-    return Moment(task, chain, replace(standing, agents=_in_state(agents, standing.agents)), fallen, now)
+    standing = structs.replace(standing, agents=_in_state(agents, standing.agents))
+    return Moment(task, chain, standing, fallen, now)
 
 
 def _in_state(agents: Mapping[str, Agent], known: Mapping[str, Agent]) -> dict[str, Agent]:

@@ -1,6 +1,6 @@
 """Work handed on over OAuth: the guard's decision about a hop, as the hop's token or as an OAuth error."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import chain
 from typing import Protocol
 
@@ -87,7 +87,8 @@ class Handed:
         if len(compact(content)) > _MOST_BYTES:
             sentence = "What would be handed on does not fit into a token."
             raise ExchangeRefusedError(sentence, error="invalid_authorization_details")
-        draft = replace(credential_row(credential, agent, found.epoch), decision=self.decision)
+        draft = credential_row(credential, agent, found.epoch)
+        draft = msgspec.structs.replace(draft, decision=self.decision)
         # No access token: nothing but the authority itself takes it (RFC 8693 section 2.2.1).
         more = {"token_type": "N_A", "issued_token_type": JWT_TYPE, **carried}
         return Prepared(credential, content, draft, more)

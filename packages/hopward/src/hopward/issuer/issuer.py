@@ -312,10 +312,10 @@ class Issuer:
             raise ExchangeRefusedError(fallen[1])
         credential = credential_of(grant)
         draft = credential_row(credential, request.client.id, epoch)
-        draft = replace(draft, server=grant.target.server, agent=grant.actors[-1])
+        draft = msgspec.structs.replace(draft, server=grant.target.server, agent=grant.actors[-1])
         content = claims.write(credential, self.issuer, request.client.id)
         if grant.call is not None:
-            draft = replace(draft, tool=grant.call.tool, decision=grant.call.decision)
+            draft = msgspec.structs.replace(draft, tool=grant.call.tool, decision=grant.call.decision)
             content |= call_claims(grant.call)
         return Prepared(credential, content, draft)
 
@@ -333,7 +333,7 @@ class Issuer:
         held = msgspec.structs.replace(chain, scope=scope, issued_at=now, expires_at=ends)
         audience = endpoint(self._settings, server)
         credential = for_authority(audience, chain.subject, held, chain.actors)
-        draft = replace(credential_row(credential, chain.actor, found.epoch), server=server)
+        draft = msgspec.structs.replace(credential_row(credential, chain.actor, found.epoch), server=server)
         return Prepared(credential, claims.write(credential, self.issuer, chain.actor), draft)
 
     def _identified(self, agent: str, book: Book) -> Prepared:

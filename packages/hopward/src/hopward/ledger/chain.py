@@ -6,11 +6,12 @@ The envelope is an object of every column but the hash: seq, kind, at, task, age
 reason, decision and record. The row before the first one has the hash of 64 zeros.
 """
 
-from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
 from json.encoder import encode_basestring as _text
 from typing import TypeAlias
+
+import msgspec
 
 from hopward.canonical import compact
 from hopward.clock import SECOND, Instant, iso
@@ -25,8 +26,7 @@ Columns: TypeAlias = tuple[str, str, str, str, str, str, str, str, str, str]
 """kind, at, task, agent, server, tool, verdict, reason, decision, record (compact JSON text)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True):
     """A draft as it will be stored. `follow` holds the columns of the rows written right after it."""
 
     columns: Columns
