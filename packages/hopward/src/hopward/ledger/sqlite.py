@@ -41,7 +41,7 @@ class SqliteLedger:
                 if not store.untouched:
                     self._writing = Writer(store)
                     opened.callback(self._writing.close)
-                self._reader = Reader(store)
+                self._reader = Reader(store, self._writing.peek if self._writing else None)
             except sqlite3.Error as error:
                 raise ledger_error(error, store.path, "read") from error
             opened.pop_all()

@@ -1,14 +1,17 @@
 """One write transaction at the end of the chain."""
 
 import sqlite3
-from collections.abc import Generator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TypeVar
 
 from hopward.errors import LedgerCorruptError
 from hopward.ledger import hops, tables
 from hopward.ledger.chain import Columns, Entry, row_hash
 from hopward.ledger.failure import KEEP
 from hopward.record import Receipt, Refused
+
+_T = TypeVar("_T")
 
 _HEAD = "SELECT epoch, seq, count, hash FROM head WHERE id = 1"
 _SET_HEAD = "UPDATE head SET epoch = ?, seq = ?, count = ?, hash = ? WHERE id = 1"
@@ -77,13 +80,12 @@ class Tail:
         return Receipt(seq, digest)
 
 
-@contextmanager
-def transaction(connection: sqlite3.Connection) -> Generator[Tail]:
-    """Take the write lock, give the tail, commit; anything raised inside undoes all of it."""
+def committed(connection: sqlite3.Connection, work: Callable[[sqlite3.Connection, Tail], _T]) -> _T:
+    """Take the write lock, do the work at the tail, commit; anything raised inside undoes all of it."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         tail = Tail(connection)
-        yield tail
+        result = work(connection, tail)
         tail.store()
         connection.execute("COMMIT")
     finally:
@@ -91,3 +93,4 @@ def transaction(connection: sqlite3.Connection) -> Generator[Tail]:
             # SQLite may have rolled back by itself; the error that led here is the one to tell.
             with suppress(sqlite3.Error):
                 connection.execute("ROLLBACK")
+    return result

@@ -5,13 +5,13 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from threading import Lock
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from hopward.errors import LedgerError
 from hopward.ledger.chain import Entry, entry
 from hopward.ledger.failure import ledger_error
 from hopward.ledger.store import Presence, Store
-from hopward.ledger.transaction import Tail, transaction
+from hopward.ledger.transaction import Tail, committed
 from hopward.record import Draft, Receipt
 
 _T = TypeVar("_T")
@@ -78,6 +78,19 @@ class Writer:
             except sqlite3.Error as error:
                 raise ledger_error(error, self._path, "written") from error
 
+    def peek(self, query: str, parameters: tuple[Any, ...]) -> Any:
+        """The first row of a query, read over the connection that writes; None while it does, or without one.
+
+        What this process has written last is still in the page cache of that connection; any other connection
+        has to read it again. A commit of another process empties the cache, as it does for every connection.
+        """
+        if not self._lock.acquire(blocking=False):
+            return None
+        try:
+            return self._connection.execute(query, parameters).fetchone()
+        finally:
+            self._lock.release()
+
     def close(self) -> None:
         """Wait for the write under way and close the connection."""
         with self._lock:
@@ -101,8 +114,7 @@ class Writer:
                 group.receipts = receipts
 
     def _durably(self, work: Callable[[sqlite3.Connection, Tail], _T]) -> _T:
-        with transaction(self._connection) as tail:
-            result = work(self._connection, tail)
+        result = committed(self._connection, work)
         # After the commit: what is acknowledged was in the file at this path when it was written.
         self._presence.check()
         return result
