@@ -4,6 +4,7 @@ import json
 import math
 import struct
 from decimal import localcontext
+from enum import StrEnum
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ import rfc8785
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hopward.canonical import canonical, compact, digest
+from hopward.canonical import canonical, compact, compact_plain, digest, is_plain
 
 SAFE = 2**53 - 1
 
@@ -68,6 +69,35 @@ def test_the_canonical_form_means_the_same_value_and_is_its_own_canonical_form(v
     spelled = canonical(value)
     assert canonical(json.loads(spelled)) == spelled
     assert json.loads(spelled, parse_int=float) == value
+
+
+@given(json_values)
+@settings(deadline=None, max_examples=300)
+def test_what_is_plain_has_one_spelling_however_it_is_written(value: Any) -> None:
+    if is_plain(value):
+        assert compact_plain(value) == compact(value) == rfc8785.dumps(value)
+
+
+@given(st.text() | st.integers())
+@settings(deadline=None, max_examples=300)
+def test_every_text_and_whole_number_is_plain_and_written_as_python_writes_it(value: Any) -> None:
+    value = {"a": [value, None, True, ("b", -1)]}
+    assert is_plain(value)
+    assert compact_plain(value) == compact(value)
+
+
+class Said(StrEnum):
+    """Text that is more than text."""
+
+    YES = "yes"
+
+
+@pytest.mark.parametrize(
+    "value", [1.0, math.nan, b"x", Said.YES, {Said.YES: 1}, {1: 2}, {"\U0001f600": 1}, object(), {"a"}]
+)
+def test_a_fraction_or_anything_beyond_jsons_own_types_is_not_plain(value: Any) -> None:
+    for holding in (value, [value], {"a": ["b", value]}):
+        assert not is_plain(holding)
 
 
 def test_one_number_has_one_digest_however_it_was_written() -> None:

@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 import pytest
 from msgspec.structs import replace
 
-from hopward.canonical import JSON, digest
+from hopward.canonical import JSON, compact, digest
 from hopward.cedar import CedarEngine
 from hopward.chain import entered
 from hopward.classification import Classifications
@@ -16,6 +17,7 @@ from hopward.constraint import Range
 from hopward.errors import ChainError, ExchangeRefusedError, HopwardError, LedgerError
 from hopward.evaluation import Sources, call_digest
 from hopward.guard import Guard
+from hopward.ledger.chain import entry
 from hopward.model import (
     Agent,
     Budget,
@@ -167,6 +169,20 @@ class BrokenLedger(MemoryLedger):
 
     def record(self, drafts: Sequence[Draft]) -> list[Receipt]:
         raise LedgerError("The disk is full.")
+
+
+class WritingLedger(MemoryLedger):
+    """Remembers every row as its record reads, and as it is written."""
+
+    def __init__(self, clock: FixedClock) -> None:
+        super().__init__(clock)
+        self.spelled: list[tuple[str, str]] = []
+
+    def record(self, drafts: Sequence[Draft]) -> list[Receipt]:
+        for draft in drafts:
+            for one in (draft, *draft.follow):
+                self.spelled.append((entry(one).columns[-1], compact(one.record).decode()))
+        return super().record(drafts)
 
 
 class ForgetfulLedger(MemoryLedger):
@@ -569,6 +585,22 @@ def test_the_log_keeps_as_much_of_the_arguments_as_configured() -> None:
         record = bench.ledger.row(decision.id).record
         assert ("T-1" in str(record)) is kept
         assert record["call"]["digest"] == call_digest(READ_CALL)
+
+
+@pytest.mark.parametrize("mode", ["full", "redacted", "digest"])
+@pytest.mark.parametrize(
+    "more",
+    [{}, {"n": 1e16}, {"n": [0.5, {"m": -0.0}]}, {"n": 10**40}, {"\U0001f600": 1, "\ufb33": [None, "\x7f"]}],
+)
+def test_rows_are_spelled_alike_whatever_the_arguments_are(mode: str, more: dict[str, Any]) -> None:
+    ledger = WritingLedger(FixedClock())
+    bench = Bench(ledger=ledger, log=LogSettings(arguments=mode, redact=("n",)))  # type: ignore[arg-type]
+    call = msgspec.structs.replace(READ_CALL, arguments={**READ_CALL.arguments, **more})
+    decision = bench.guard.authorize(call, bench.chain)
+    assert decision.permitted
+    bench.guard.settle(decision, Outcome(status="ok", result_digest=digest(more), size=3))
+    assert len(ledger.spelled) >= 3
+    assert all(written == read for written, read in ledger.spelled)
 
 
 def test_a_redacted_argument_is_redacted_wherever_it_stands_and_however_it_is_cased() -> None:

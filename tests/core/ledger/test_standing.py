@@ -1,4 +1,4 @@
-"""Standing is read over the connection that writes while nobody does; it is that of the moment all the same."""
+"""Standing is read over the connection that writes while nobody does: that of the moment all the same."""
 
 import sqlite3
 import time

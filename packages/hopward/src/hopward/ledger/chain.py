@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from hopward.canonical import compact
+from hopward.canonical import compact, compact_plain
 from hopward.clock import SECOND, Instant, iso
 from hopward.errors import LedgerError
 from hopward.model import Hop
@@ -74,7 +74,7 @@ def _following(draft: Draft) -> list[Columns]:
 
 def _columns(draft: Draft) -> Columns:
     try:
-        record = compact(draft.record).decode()
+        record = (compact_plain if draft.plain else compact)(draft.record).decode()
         columns = (
             draft.kind,
             _told(draft.at),
