@@ -6,7 +6,8 @@ each agent before it may hand on. A call must lie within all of them.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+import msgspec
 
 from hopward import capability
 from hopward.chain import reaches
@@ -15,8 +16,7 @@ from hopward.model import Capability, Chain, Hop, Task, Tool, ToolCall, Usage
 from hopward.record import Facts, Refusal, Standing
 
 
-@dataclass(frozen=True, slots=True)
-class Bound:
+class Bound(msgspec.Struct, frozen=True):
     """One set of alternatives a call must lie within, and how the refusal of a call outside of it begins."""
 
     capabilities: tuple[Capability, ...]

@@ -103,8 +103,8 @@ class Evaluator:
         about = {"call": {"arguments": self._redaction.arguments(call), "digest": digested}}
 
         def evaluated(verdict: Verdict, **found: Any) -> Evaluation:
-            of_call = (asked, call.server, call.tool, digested, about)
-            return Evaluation(*of_call, verdict, at, epoch=standing.epoch, plain=plainly, **found)
+            of_call = (asked, call.server, call.tool, digested, about, verdict, at)
+            return Evaluation(*of_call, epoch=standing.epoch, plain=plainly, **found)
 
         fallen, task = self._fallen(standing, chain, at), standing.task
         if fallen is not None or task is None:
@@ -159,9 +159,8 @@ class Evaluator:
         return Evaluation(asked, call.server, call.tool, digested, about, verdict, at)
 
     def _fallen(self, standing: Standing, chain: Chain, now: Instant) -> tuple[str, str] | None:
-        strangers = [actor for actor in chain.actors if actor not in self._agents]
-        if strangers or not chain.actors:
-            return _unregistered(strangers)
+        if not chain.actors or not self._agents.issuperset(chain.actors):
+            return _unregistered([actor for actor in chain.actors if actor not in self._agents])
         fallen = revocation.why_fallen(standing, chain, now)
         task = standing.task
         if fallen is None and task and min(chain.expires_at, task.expires_at) - now < SECOND:

@@ -230,7 +230,7 @@ def _check_receiver(request: ExchangeRequest, agents: Collection[str]) -> None:
 def _check_tokens(request: ExchangeRequest, limits: Limits) -> None:
     """Checks 2 and 11, and that the subject token is a task's and the actor token an agent's."""
     subject, actor = request.subject, request.actor
-    for token in (subject, *([actor] if actor else ())):
+    for token in _inputs(request):
         if token.issuer != limits.issuer:
             raise _refused("invalid_request", "A token is of another issuer.")
         if token.bound:
@@ -324,7 +324,7 @@ def _call(request: ExchangeRequest, target: Target) -> CallDetails | None:
 def _expiry(request: ExchangeRequest, target: Target, now: Instant, limits: Limits) -> Instant:
     """Check 7, in whole seconds as tokens have them; and that both tokens are current, of check 2."""
     life = limits.token_seconds if target.kind == "endpoint" else limits.credential_seconds
-    ends = min(to_seconds(now) + life, *(to_seconds(token.expires_at) for token in _inputs(request)))
+    ends = min(to_seconds(now) + life, *[to_seconds(token.expires_at) for token in _inputs(request)])
     if ends <= to_seconds(now):
         raise _refused("invalid_request", "A token has expired, or will within a second.")
     return from_seconds(ends)
@@ -332,11 +332,11 @@ def _expiry(request: ExchangeRequest, target: Target, now: Instant, limits: Limi
 
 def _lineage(request: ExchangeRequest) -> tuple[str, ...]:
     """Check 10."""
-    return tuple(dict.fromkeys(name for token in _inputs(request) for name in token.ancestry))
+    return tuple(dict.fromkeys([name for token in _inputs(request) for name in token.ancestry]))
 
 
 def _inputs(request: ExchangeRequest) -> tuple[Presented, ...]:
-    return (request.subject, *([request.actor] if request.actor else []))
+    return (request.subject,) if request.actor is None else (request.subject, request.actor)
 
 
 def _refused(error: str, sentence: str) -> ExchangeRefusedError:

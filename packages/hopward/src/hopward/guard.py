@@ -188,12 +188,13 @@ class Guard:
                 break
             receipts = self._ledger.record(drafts)[len(outcomes) :]
             outcomes = []
-            refused = [
-                (i, receipt) for i, receipt in zip(open_rows, receipts, strict=True) if receipt.refused
-            ]
-            for i, receipt in refused:
-                evaluations[i] = self._again(evaluations[i], receipt, last=round_number == _ROUNDS - 2)
-            open_rows = [i for i, _ in refused]
+            written, open_rows = open_rows, list[int]()
+            for i, receipt in zip(written, receipts, strict=True):
+                if receipt.refused:
+                    evaluations[i] = self._again(evaluations[i], receipt, last=round_number == _ROUNDS - 2)
+                    open_rows.append(i)
+            if not open_rows:
+                break
         return [(decision_of(ids[i], one), one.hop) for i, one in enumerate(evaluations)]
 
     def _again(self, evaluation: Evaluation, receipt: Receipt, *, last: bool) -> Evaluation:

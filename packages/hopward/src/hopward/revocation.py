@@ -93,8 +93,11 @@ def _as_old_as(task: Task | None, chain: Chain) -> Chain:
 
 
 def _actors_fallen(standing: Standing, chain: Chain) -> Fallen | None:
-    fallen = (why_agent_fallen(standing.agents.get(actor), actor) for actor in chain.actors)
-    return next((why for why in fallen if why is not None), None)
+    for actor in chain.actors:
+        fallen = why_agent_fallen(standing.agents.get(actor), actor)
+        if fallen is not None:
+            return fallen
+    return None
 
 
 def _hops_fallen(standing: Standing, chain: Chain, now: Instant) -> Fallen | None:

@@ -62,7 +62,7 @@ def entry(draft: Draft) -> Entry:
     reserve = draft.reserve
     if reserve is not None and (reserve.calls < 0 or reserve.writes < 0):
         raise _invalid(draft, "it reserves less than nothing")
-    follow = tuple(columns for child in draft.follow for columns in _following(child))
+    follow = tuple([columns for child in draft.follow for columns in _following(child)])
     return Entry(_columns(draft), draft.epoch, reserve, follow, draft.hops, draft.opens)
 
 
