@@ -39,7 +39,9 @@ def in_a_task_of_a_broken_guard(till: Till, error: BaseException) -> Iterator[Ho
         yield broken
 
 
-@pytest.mark.parametrize("name", ["raise_error", "run_inline", "ignore_agent", "on_tool_start", "anything"])
+@pytest.mark.parametrize(
+    "name", ["raise_error", "run_inline", "ignore_agent", "ignore_chain", "on_tool_start", "anything"]
+)
 def test_nothing_of_the_handler_can_be_set_or_deleted(till: Till, name: str) -> None:
     handler = till.hopward.install().handler()
     with pytest.raises(AttributeError):

@@ -69,6 +69,46 @@ def test_a_model_is_asked_only_where_the_chain_may(library: Office, later: bool)
     assert "go" not in str(row.record["call"])
 
 
+@pytest.mark.parametrize("later", [False, True], ids=["invoke", "ainvoke"])
+def test_models_and_retrievers_are_decided_on_where_no_work_is_handed_on(
+    open_office: Callable[[str], Office], monkeypatch: pytest.MonkeyPatch, later: bool
+) -> None:
+    from . import office as offices
+
+    monkeypatch.setattr(offices, "CONFIG", offices.CONFIG.replace(LOOKING, GRANTED))
+    made = open_office(entries(models="Scripted", retrievers="shelf"))
+    made.hopward.install()
+    agent = create_agent(scripted(calls(("look", {}))), made.tools())
+    with made.task():
+        asyncio.run(agent.ainvoke(USER)) if later else agent.invoke(USER)
+        asyncio.run(Shelf().ainvoke("q")) if later else Shelf().invoke("q")
+    assert [tool for _, tool, _ in made.story()] == [
+        "model:Scripted",
+        "look",
+        "model:Scripted",
+        "retriever:shelf",
+    ]
+    assert len(made.rows("outcome")) == 4
+
+
+@pytest.mark.parametrize(
+    ("configured", "ignored"),
+    [
+        ("", {"chain", "llm", "chat_model", "retriever"}),
+        (entries(models="Scripted"), {"chain", "retriever"}),
+        (entries(retrievers="shelf"), {"chain", "llm", "chat_model"}),
+        (asked("payer"), set[str]()),
+    ],
+    ids=["tools alone", "models", "retrievers", "work handed on"],
+)
+def test_langchain_is_spared_only_the_events_that_nothing_configured_needs(
+    open_office: Callable[[str], Office], configured: str, ignored: set[str]
+) -> None:
+    handler = open_office(configured).hopward.handler()
+    kinds = ("agent", "chain", "llm", "chat_model", "retriever")
+    assert {kind for kind in kinds if getattr(handler, f"ignore_{kind}")} == ignored
+
+
 def test_an_agent_can_be_barred_from_a_model_that_its_delegator_may_ask(library: Office) -> None:
     barred = create_agent(scripted(calls(("pay", {"amount": 5}))), library.tools())
     hand = library.hopward.protect([library.tool("ask_payer", lambda: barred.invoke(USER))])

@@ -61,9 +61,12 @@ def outside(call: ToolCall, tool: Tool, chain: Chain, task: Task, standing: Stan
 
 def reachable(name: str, tool: Tool, chain: Chain, task: Task, standing: Standing) -> bool:
     """Whether some call of this tool could lie within everything; `name` is the full one."""
-    return reaches(chain.scope, name) and all(
-        capability.reaches(bound.capabilities, tool) for bound in bounds(task, chain, standing)
-    )
+    if not reaches(chain.scope, name):
+        return False
+    for bound in bounds(task, chain, standing):  # noqa: SIM110 - asked for every tool before every turn
+        if not capability.reaches(bound.capabilities, tool):
+            return False
+    return True
 
 
 def accounts(task: Task, standing: Standing) -> tuple[str, ...]:

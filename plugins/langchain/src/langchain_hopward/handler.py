@@ -64,25 +64,30 @@ class HopwardHandler(BaseCallbackHandler):
         """False: this is LangChain's switch for tool events."""
         return False
 
+    # What nothing configured needs to know, LangChain need not tell.
     @property
     def ignore_chain(self) -> bool:
-        """False: graph nodes are runs of this kind."""
-        return False
+        """Whether no work is handed on: the runs around and below that are of this kind."""
+        return not self._enforcer.edges.any
 
     @property
     def ignore_llm(self) -> bool:
-        """False: the switch for text models."""
-        return False
+        """The switch for text models."""
+        return self._ignores("models")
 
     @property
     def ignore_chat_model(self) -> bool:
-        """False: the switch for chat models."""
-        return False
+        """The switch for chat models."""
+        return self._ignores("models")
 
     @property
     def ignore_retriever(self) -> bool:
-        """False: the switch for retrievers."""
-        return False
+        """The switch for retrievers."""
+        return self._ignores("retrievers")
+
+    def _ignores(self, kind: str) -> bool:
+        """Whether calls of this kind are not decided on, and no run of it could lie below a hand-over."""
+        return kind not in self._enforcer.decides and not self._enforcer.edges.any
 
     def __setattr__(self, name: str, value: Any) -> None:
         raise AttributeError(f"HopwardHandler.{name} is read-only")

@@ -64,11 +64,13 @@ class HopwardMiddleware(AgentMiddleware[Any, Any, Any]):
 
     def _shown(self, request: ModelRequest[Any]) -> ModelRequest[Any]:
         tools: Sequence[BaseTool | dict[str, Any]] = request.tools
+        servers = [self._server_of(tool) for tool in tools]
         named: dict[str, list[str]] = {}
-        for tool in tools:
-            named.setdefault(self._server_of(tool), []).append(_name(tool))
+        for tool, server in zip(tools, servers, strict=True):
+            named.setdefault(server, []).append(_name(tool))
         shown = {server: self._visible(server, names) for server, names in named.items()}
-        return request.override(tools=[tool for tool in tools if _name(tool) in shown[self._server_of(tool)]])
+        kept = [tool for tool, server in zip(tools, servers, strict=True) if _name(tool) in shown[server]]
+        return request if len(kept) == len(tools) else request.override(tools=kept)
 
     def _visible(self, server: str, names: list[str]) -> frozenset[str]:
         if server:

@@ -4,8 +4,8 @@ import functools
 import inspect
 import types
 import uuid
-from collections.abc import Callable, Generator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any, Protocol, TypeAlias
 from weakref import WeakSet
 
@@ -26,6 +26,7 @@ _ENTRANCES = frozenset(
 ).difference(_WORK)
 """Everything of LangChain that leads to the work of a tool, or could do it: `invoke`, `transform`, ..."""
 
+_WITH_FUNCTIONS = (StructuredTool, Tool)
 _PLAIN_RUN = (StructuredTool._run, Tool._run)  # pyright: ignore[reportPrivateUsage] - compared, not called
 _PLAIN_ARUN = (BaseTool._arun, StructuredTool._arun, Tool._arun)  # pyright: ignore[reportPrivateUsage]
 
@@ -134,37 +135,38 @@ class Protection:
 
     def _entrances(self, base: type[BaseTool]) -> dict[str, Any]:
         """`run` and `arun`, which tell the handler that the tool will ask for itself."""
-        entered = self._entered
+        enter, variable = self._enter, self._enforcer.entry
 
         def run(tool: BaseTool, *args: Any, **kwargs: Any) -> Any:
-            with entered(tool, kwargs):
+            before = variable.get()
+            enter(tool, kwargs)
+            try:
                 return base.run(tool, *args, **kwargs)
+            finally:
+                variable.set(before)
 
         async def arun(tool: BaseTool, *args: Any, **kwargs: Any) -> Any:
-            with entered(tool, kwargs):
+            before = variable.get()
+            enter(tool, kwargs)
+            try:
                 return await base.arun(tool, *args, **kwargs)
+            finally:
+                variable.set(before)
 
         return {"run": run, "arun": arun}
 
-    @contextmanager
-    def _entered(self, tool: BaseTool, kwargs: dict[str, Any]) -> Generator[None]:
-        if not self._intact(tool):
-            yield
-            return
-        run_id: uuid.UUID = kwargs.get("run_id") or uuid.uuid4()
-        kwargs["run_id"] = run_id
-        variable, before = self._enforcer.entry, self._enforcer.entry.get()
-        variable.set(Entry(run_id, tool.name))
-        try:
-            yield
-        finally:
-            variable.set(before)
+    def _enter(self, tool: BaseTool, kwargs: dict[str, Any]) -> None:
+        if self._intact(tool):
+            run_id: uuid.UUID = kwargs.get("run_id") or uuid.uuid4()
+            kwargs["run_id"] = run_id
+            self._enforcer.entry.set(Entry(run_id, tool.name))
 
     def _intact(self, tool: BaseTool) -> bool:
         """Whether the functions are still the guarded ones; if not, the handler decides as for any tool."""
-        if not isinstance(tool, StructuredTool | Tool):
+        if not isinstance(tool, _WITH_FUNCTIONS):
             return True
-        return all(one is None or one in self._guarded for one in (tool.func, tool.coroutine))
+        func, coroutine, guarded = tool.func, tool.coroutine, self._guarded
+        return (func is None or func in guarded) and (coroutine is None or coroutine in guarded)
 
 
 def _check(original: BaseTool) -> None:
