@@ -97,7 +97,7 @@ class Guard:
 
         Raises `LedgerError` when it cannot be written, `HopwardError` where there was no permit.
         """
-        self.decide([], [(decision, outcome)])
+        self._ledger.record([outcome_draft(decision, outcome, self._clock.now())])
 
     def decide(
         self,

@@ -102,6 +102,8 @@ def _actors_fallen(standing: Standing, chain: Chain) -> Fallen | None:
 
 def _hops_fallen(standing: Standing, chain: Chain, now: Instant) -> Fallen | None:
     """Why the hops are not those of the chain, one after the other, or no longer count."""
+    if not chain.hops and not standing.hops and len(chain.actors) == 1:
+        return None
     hops = [one.hop for one in standing.hops]
     if tuple(hop.id for hop in hops) != chain.hops:
         return ("hop_unknown", "There is no such hop.")

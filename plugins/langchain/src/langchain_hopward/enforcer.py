@@ -5,6 +5,7 @@ from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar, Token
 from dataclasses import dataclass, field
+from types import TracebackType
 from typing import Any
 from uuid import UUID
 
@@ -161,28 +162,9 @@ class Enforcer:
                     self.end(running, lambda duration: Outcome(status="unknown", duration=duration))
         self.handoffs.forget(task)
 
-    @contextmanager
-    def body(self, tool: str, arguments: Callable[[], dict[str, Any]]) -> Generator[Running]:
+    def body(self, tool: str, arguments: Callable[[], dict[str, Any]]) -> "Body":
         """Around the body of a guarded tool, which leaves its result in `Running.result`."""
-        entry = self.entry.get()
-        metadata = entry.metadata if entry is not None else None
-        running = self.begin(tool, arguments, metadata)
-        place = self._inside(running)
-        token = credential.running.set(running.credential)
-        try:
-            yield running
-        except BaseException as error:
-            self.break_off(running, error)
-            raise
-        else:
-            self.finish(running, running.result)
-        finally:
-            # A coroutine may be closed in another context than its own; there is nothing to take back there.
-            with suppress(ValueError):
-                credential.running.reset(token)
-            if place is not None:
-                with suppress(ValueError):
-                    self.place.reset(place)
+        return Body(self, tool, arguments)
 
     def acting(self, tool: str) -> Chain:
         """The chain of this context. Raises `AuthorizationDenied` where there is none to act with."""
@@ -280,7 +262,7 @@ class Enforcer:
         self._running[running.decision.id] = running
         return running
 
-    def _inside(self, running: Running) -> Token[Place | None] | None:
+    def go_over(self, running: Running) -> Token[Place | None] | None:
         """Go over to the agent that the work of this call was handed to, unless it runs after the call."""
         place = self.place.get()
         if running.edge is None or running.comes_later or place is None:
@@ -296,3 +278,45 @@ class Enforcer:
 
     def _name(self, tool: str) -> str:
         return f"{self.server}/{tool}"
+
+
+class Body:
+    """Asks before the body of a guarded tool, and records after it what became of the call."""
+
+    __slots__ = ("_arguments", "_credential", "_enforcer", "_place", "_running", "_tool")
+
+    def __init__(self, enforcer: Enforcer, tool: str, arguments: Callable[[], dict[str, Any]]) -> None:
+        self._enforcer = enforcer
+        self._tool = tool
+        self._arguments = arguments
+
+    def __enter__(self) -> Running:
+        """The call, permitted. Raises `AuthorizationDenied`."""
+        enforcer = self._enforcer
+        entry = enforcer.entry.get()
+        metadata = entry.metadata if entry is not None else None
+        self._running = running = enforcer.begin(self._tool, self._arguments, metadata)
+        self._place = enforcer.go_over(running)
+        self._credential = credential.running.set(running.credential)
+        return running
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Raises `AuthorizationDenied` where a result is withheld."""
+        enforcer, running = self._enforcer, self._running
+        try:
+            if error is not None:
+                enforcer.break_off(running, error)
+            else:
+                enforcer.finish(running, running.result)
+        finally:
+            # A coroutine may be closed in another context than its own; there is nothing to take back there.
+            with suppress(ValueError):
+                credential.running.reset(self._credential)
+            if self._place is not None:
+                with suppress(ValueError):
+                    enforcer.place.reset(self._place)

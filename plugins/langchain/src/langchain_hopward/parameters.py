@@ -42,6 +42,7 @@ class Parameters:
         self._bound = self.signature.replace(parameters=bare[1:]) if method else self.signature
         parameters = self._bound.parameters.values()
         self._named = all(one.kind in _BY_NAME for one in parameters)
+        self._defaults = {one.name: one.default for one in parameters}
         self._required = {one.name for one in parameters if one.default is inspect.Parameter.empty}
         self._injected = frozenset(self._injected_names(schema))
 
@@ -52,8 +53,9 @@ class Parameters:
         Raises `UnreadableError` where they do not fit the function, or JSON cannot carry one.
         """
         found: dict[str, Any] = {}
+        parameters = self._bound.parameters
         for name, value in self._values(args, kwargs).items():
-            parameter = self._bound.parameters[name]
+            parameter = parameters[name]
             if parameter.kind is inspect.Parameter.VAR_KEYWORD:
                 found |= {key: as_json(inner) for key, inner in value.items() if not _is_runtime(inner)}
             elif not self._left_out(parameter, value):
@@ -62,8 +64,8 @@ class Parameters:
 
     def _values(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
         """The value of each parameter. By name, as LangChain calls, it can be said without `bind`."""
-        if not args and self._named and self._required <= kwargs.keys() <= self._bound.parameters.keys():
-            return {name: kwargs.get(name, one.default) for name, one in self._bound.parameters.items()}
+        if not args and self._named and self._required <= kwargs.keys() <= self._defaults.keys():
+            return {**self._defaults, **kwargs}
         try:
             bound = self._bound.bind(*args, **kwargs)
         except TypeError as error:

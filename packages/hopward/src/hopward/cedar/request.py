@@ -8,6 +8,8 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias, cast
 
+import msgspec
+
 from hopward.cedar.schema import IllTyped, context_arguments, handed
 from hopward.model import Agent, Hop, Tool, ToolCall
 from hopward.policy import ACTION, AGENT, DELEGATE, SERVER, TOOL, Policy
@@ -78,9 +80,14 @@ def call_context(
     return {"arguments": told, **_circumstances(facts), **_chain(facts, asked)}
 
 
-def matter(context: Mapping[str, Any], asked: frozenset[str]) -> str:
+def matter(context: Mapping[str, Any], asked: frozenset[str]) -> bytes:
     """What of a context can matter to policies that ask about no more than `asked`."""
-    return json.dumps([context["arguments"], {name: context[name] for name in asked if name in context}])
+    told = [context["arguments"], {name: context[name] for name in asked if name in context}]
+    try:
+        return msgspec.json.encode(told)
+    except UnicodeEncodeError:
+        # Half of a character, which only an escape can carry. Both are JSON, so one text tells one thing.
+        return json.dumps(told).encode()
 
 
 def call_request(tool: Tool, agent: Agent, context: Mapping[str, Any]) -> Request:

@@ -26,13 +26,14 @@ class Tail:
     Both are read after the write lock was taken, never kept from before: another process may have appended.
     """
 
-    __slots__ = ("_changed", "_connection", "_count", "_epoch", "_hash", "_seq")
+    __slots__ = ("_changed", "_connection", "_count", "_cursor", "_epoch", "_hash", "_seq")
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        row = connection.execute(_HEAD).fetchone()
+    def __init__(self, connection: sqlite3.Connection, cursor: sqlite3.Cursor) -> None:
+        row = cursor.execute(_HEAD).fetchone()
         if row is None:
             raise LedgerCorruptError("The decision log has lost its head.", advice=KEEP)
         self._connection = connection
+        self._cursor = cursor
         self._epoch, self._seq, self._count, self._hash = row
         self._changed = False
 
@@ -56,7 +57,7 @@ class Tail:
     def store(self) -> None:
         """Write the head, if anything was appended or changed."""
         if self._changed:
-            self._connection.execute(_SET_HEAD, (self._epoch, self._seq, self._count, self._hash))
+            self._cursor.execute(_SET_HEAD, (self._epoch, self._seq, self._count, self._hash))
 
     def _refusal(self, entry: Entry) -> Refused:
         if entry.epoch is not None and entry.epoch != self._epoch:
@@ -73,7 +74,7 @@ class Tail:
     def _insert(self, columns: Columns) -> Receipt:
         seq = self._seq + 1
         digest = row_hash(self._hash, seq, columns)
-        self._connection.execute(_APPEND, (seq, *columns, digest))
+        self._cursor.execute(_APPEND, (seq, *columns, digest))
         self._seq, self._hash = seq, digest
         self._count += 1
         self._changed = True
@@ -82,12 +83,13 @@ class Tail:
 
 def committed(connection: sqlite3.Connection, work: Callable[[sqlite3.Connection, Tail], _T]) -> _T:
     """Take the write lock, do the work at the tail, commit; anything raised inside undoes all of it."""
-    connection.execute("BEGIN IMMEDIATE")
+    cursor = connection.cursor()
+    cursor.execute("BEGIN IMMEDIATE")
     try:
-        tail = Tail(connection)
+        tail = Tail(connection, cursor)
         result = work(connection, tail)
         tail.store()
-        connection.execute("COMMIT")
+        cursor.execute("COMMIT")
     finally:
         if connection.in_transaction:
             # SQLite may have rolled back by itself; the error that led here is the one to tell.
