@@ -1,5 +1,6 @@
 """The guard over the memory ledger and the real policy engine: order of checks, fail-closed, one commit."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -585,6 +586,13 @@ def test_the_log_keeps_as_much_of_the_arguments_as_configured() -> None:
         record = bench.ledger.row(decision.id).record
         assert ("T-1" in str(record)) is kept
         assert record["call"]["digest"] == call_digest(READ_CALL)
+
+
+def test_an_outcome_that_json_cannot_carry_is_no_outcome() -> None:
+    bench = Bench()
+    decision = bench.guard.authorize(READ_CALL, bench.chain)
+    with pytest.raises(LedgerError):
+        bench.guard.settle(decision, Outcome(status="ok", duration=math.nan))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("mode", ["full", "redacted", "digest"])

@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 
+from hopward.canonical import is_plain
 from hopward.clock import Instant
 from hopward.delegation import Handing
 from hopward.errors import HopwardError
@@ -132,17 +133,19 @@ def outcome_draft(decision: Decision, outcome: Outcome, at: Instant) -> Draft:
     """The row of what became of a permit; raises `HopwardError` where there was none."""
     if not decision.permitted:
         raise HopwardError(f"decision {decision.id} is no permit", error="not_permitted")
+    record = {"outcome": plain(outcome)}
     return Draft(
         kind="outcome",
         at=at,
-        record={"outcome": plain(outcome)},
+        record=record,
         task=decision.chain.task,
         agent=decision.chain.actor,
         server=decision.server,
         tool=decision.tool,
         decision=decision.id,
         reason=outcome.status,
-        plain=True,
+        # Outcomes come from outside, and no one has looked at their numbers.
+        plain=is_plain(record),
     )
 
 
