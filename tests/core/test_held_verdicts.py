@@ -113,3 +113,16 @@ def test_a_long_request_is_not_held(asked: list[str]) -> None:
     for _ in range(2):
         assert engine.evaluate(call(note="x" * 5000), PAY, HELPER, FACTS).name == "permit"
     assert len(asked) == 2
+
+
+@pytest.mark.parametrize(
+    "note", ["\ud800", "\\ud800", '"\\ud800"', "\\\\ud800", "\ud83d\ude00", "\U0001f600"]
+)
+def test_a_verdict_on_half_a_character_holds_for_no_text_that_spells_it(note: str) -> None:
+    policy = f"{PERMIT} when {{ context.arguments has note }};"
+    fresh, used = (CedarEngine({"a.cedar": policy}, [PAY]) for _ in range(2))
+    for other in ("\ud800", "x", "\\ud800", "\U0001f600"):
+        used.evaluate(call(note=other), PAY, HELPER, FACTS)
+    verdict = used.evaluate(call(note=note), PAY, HELPER, FACTS)
+    assert verdict == fresh.evaluate(call(note=note), PAY, HELPER, FACTS)
+    assert (verdict.name == "deny") == ("\ud800" <= note[0] < "\ue000")

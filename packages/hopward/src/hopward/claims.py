@@ -7,6 +7,7 @@ ever be taken for a person (RFC 9068 section 5); in the model it is its bare id.
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any, TypeAlias, cast
 
 from hopward.clock import Instant, from_seconds, to_seconds
@@ -248,6 +249,7 @@ def write(credential: Credential, issuer: str, client: str) -> Content:
     return content
 
 
+@lru_cache(maxsize=1024)
 def _spelled(name: str) -> str:
     if _PLAIN_SCOPE.fullmatch(name):
         return name

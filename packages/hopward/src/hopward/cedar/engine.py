@@ -40,7 +40,7 @@ _MOST_HELD = 4096
 """How many of each are held: sets of policies, entities, verdicts; beyond that they start afresh."""
 
 _LONGEST_HELD = 1024
-"""Bytes of a request whose verdict is held."""
+"""Characters of a request whose verdict is held."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ class _View:
 About: TypeAlias = Literal["calls", "handing on", "both"]
 
 _H = TypeVar("_H")
-_Key: TypeAlias = tuple[str | bytes | bool | None, ...]
+_Key: TypeAlias = tuple[str | bool | None, ...]
 _Ask: TypeAlias = Callable[[_Slice], "_Answer"]
 """Puts one request to the policies of a slice."""
 

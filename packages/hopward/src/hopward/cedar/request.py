@@ -80,14 +80,9 @@ def call_context(
     return {"arguments": told, **_circumstances(facts), **_chain(facts, asked)}
 
 
-def matter(context: Mapping[str, Any], asked: frozenset[str]) -> bytes:
+def matter(context: Mapping[str, Any], asked: frozenset[str]) -> str:
     """What of a context can matter to policies that ask about no more than `asked`."""
-    told = [context["arguments"], {name: context[name] for name in asked if name in context}]
-    try:
-        return msgspec.json.encode(told)
-    except UnicodeEncodeError:
-        # Half of a character, which only an escape can carry. Both are JSON, so one text tells one thing.
-        return json.dumps(told).encode()
+    return _written([context["arguments"], {name: context[name] for name in asked if name in context}])
 
 
 def call_request(tool: Tool, agent: Agent, context: Mapping[str, Any]) -> Request:
@@ -96,7 +91,7 @@ def call_request(tool: Tool, agent: Agent, context: Mapping[str, Any]) -> Reques
         "principal": {"type": AGENT, "id": agent.id},
         "action": {"type": ACTION, "id": tool.full_name},
         "resource": {"type": TOOL, "id": tool.full_name},
-        "context": json.dumps(context),
+        "context": _written(context),
     }
 
 
@@ -107,8 +102,17 @@ def hop_request(hop: Hop, delegator: Agent, receiver: Agent, facts: Facts, tools
         "principal": {"type": AGENT, "id": delegator.id},
         "action": {"type": ACTION, "id": DELEGATE},
         "resource": {"type": AGENT, "id": receiver.id},
-        "context": json.dumps({"handed": carried, **_circumstances(facts), **_chain(facts, CHAIN)}),
+        "context": _written({"handed": carried, **_circumstances(facts), **_chain(facts, CHAIN)}),
     }
+
+
+def _written(told: Any) -> str:
+    """JSON that has no fraction in it. Whichever of the two writes it, one text tells one thing."""
+    try:
+        return msgspec.json.encode(told).decode()
+    except UnicodeEncodeError:
+        # Half of a character, which only an escape can carry.
+        return json.dumps(told)
 
 
 def _circumstances(facts: Facts) -> dict[str, Any]:
