@@ -24,6 +24,12 @@ def _many(*notes: str, end: str = ".") -> None: ...
 def _by_place(note: str, /, times: int = 2) -> None: ...
 
 
+def _place_and_rest(amount: int | None = None, /, **more: int) -> None: ...
+
+
+def _all_and_rest(*args: int, **kwargs: int) -> None: ...
+
+
 @pytest.mark.parametrize(
     ("function", "args", "kwargs", "decided"),
     [
@@ -37,6 +43,8 @@ def _by_place(note: str, /, times: int = 2) -> None: ...
         (_many, ("a", "b"), {}, {"notes": ["a", "b"], "end": "."}),
         (_many, (), {}, {"end": "."}),
         (_by_place, ("a",), {"times": 1}, {"note": "a", "times": 1}),
+        (_place_and_rest, (500,), {"more": 1}, {"amount": 500, "more": 1}),
+        (_all_and_rest, (), {"kwargs": 1}, {"kwargs": 1}),
     ],
 )
 def test_what_is_decided_on_is_what_python_binds(
@@ -52,3 +60,18 @@ def test_what_python_would_not_bind_is_not_decided_on(
 ) -> None:
     with pytest.raises(UnreadableError):
         Parameters(function).arguments((), kwargs)
+
+
+@pytest.mark.parametrize(
+    ("function", "args", "kwargs"),
+    [
+        (_place_and_rest, (500,), {"amount": 1}),
+        (_place_and_rest, (), {"amount": 1}),
+        (_all_and_rest, (500,), {"args": 1}),
+    ],
+)
+def test_two_values_under_one_name_are_not_decided_on(
+    function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> None:
+    with pytest.raises(UnreadableError):
+        Parameters(function).arguments(args, kwargs)

@@ -57,7 +57,7 @@ class Parameters:
         for name, value in self._values(args, kwargs).items():
             parameter = parameters[name]
             if parameter.kind is inspect.Parameter.VAR_KEYWORD:
-                found |= {key: as_json(inner) for key, inner in value.items() if not _is_runtime(inner)}
+                found |= self._rest(name, value)
             elif not self._left_out(parameter, value):
                 found[name] = as_json(value)
         return found
@@ -72,6 +72,14 @@ class Parameters:
             raise UnreadableError(str(error)) from None
         bound.apply_defaults()
         return bound.arguments
+
+    def _rest(self, name: str, value: Mapping[str, Any]) -> dict[str, Any]:
+        """What `**name` takes up. Raises `UnreadableError` for a name that a parameter has already."""
+        # `def pay(amount, /, **more)` can be called with two amounts; a decision has room for one.
+        twice = sorted((value.keys() & self._defaults.keys()) - {name})
+        if twice:
+            raise UnreadableError(f"{', '.join(map(repr, twice))} is given twice, by place and by name")
+        return {key: as_json(inner) for key, inner in value.items() if not _is_runtime(inner)}
 
     def _left_out(self, parameter: inspect.Parameter, value: Any) -> bool:
         absent = value is None and parameter.default is None
