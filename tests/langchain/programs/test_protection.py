@@ -1,8 +1,10 @@
 """Guarded copies: the same tool to everybody who uses it, and no way to its function without the guard."""
 
 import asyncio
+import copy
 import datetime
 import enum
+import functools
 import types
 import uuid
 from decimal import Decimal
@@ -155,6 +157,38 @@ def test_a_guarded_copy_whose_function_was_replaced_can_be_protected_again(till:
     with till.task(), pytest.raises(PermissionError):
         again.invoke({"amount": 999})
     assert till.paid == []
+
+
+@pytest.mark.parametrize("made", [StructuredTool, Paying], ids=["functions", "class"])
+def test_the_handler_decides_for_a_guarded_copy_whose_method_was_replaced(
+    till: Till, made: type[BaseTool]
+) -> None:
+    (pay,) = till.hopward.install().protect(
+        [till.sync_tool() if made is StructuredTool else noting(till, Paying)]
+    )
+
+    def bare(amount: int, **_: Any) -> str:
+        return till.pay(amount)
+
+    setattr(pay, "_run", bare)  # noqa: B010 - what a test double does
+    with till.task():
+        pay.invoke({"amount": 5})
+        with pytest.raises(PermissionError):
+            pay.invoke({"amount": 999})
+    assert till.paid == [5]
+    assert till.verdicts() == ["permit", "deny"]
+
+
+@pytest.mark.parametrize(
+    "copied", [copy.copy, copy.deepcopy, BaseTool.model_copy], ids=lambda way: way.__name__
+)
+def test_however_a_guarded_copy_is_copied_it_decides_once(till: Till, copied: Any) -> None:
+    pay = copied(till.hopward.install().protect([till.sync_tool()])[0])
+    with till.task():
+        assert pay.invoke({"amount": 5}) == "paid 5"
+        with pytest.raises(PermissionError):
+            pay.invoke({})
+    assert till.verdicts() == ["permit", "deny"]
 
 
 def test_a_copy_of_a_guarded_copy_is_guarded_under_its_first_name(till: Till) -> None:
@@ -337,6 +371,52 @@ def test_a_tool_with_an_entrance_of_its_own_is_not_accepted(till: Till, name: st
     made.invoke = BaseTool.invoke
     with pytest.raises(TypeError, match=f"Late has its own {name}, which may act before asking"):
         till.hopward.protect([made()])
+
+
+class Disguised(Early):
+    """An entrance of its own that says it is LangChain's."""
+
+    @functools.wraps(BaseTool.invoke)
+    def invoke(self, *args: Any, **kwargs: Any) -> Any:
+        return "already done"
+
+
+class Answering(BaseTool):
+    """A tool class that can be called like a function."""
+
+    name: str = "look"
+    description: str = "look"
+
+    def _run(self) -> str:
+        return "run"
+
+    def __call__(self) -> str:
+        return "already done"
+
+
+class Shifting(BaseTool):
+    """A tool class that has another method each time it is asked for one."""
+
+    name: str = "look"
+    description: str = "look"
+
+    def _run(self) -> str:
+        return "run"
+
+    def __getattribute__(self, name: str) -> Any:
+        return (lambda **_: "already done") if name == "_run" else super().__getattribute__(name)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [(Disguised, "invoke"), (Answering, "__call__"), (Shifting, "__getattribute__")],
+    ids=["disguised", "callable", "shifting"],
+)
+def test_an_entrance_is_langchains_own_only_if_it_is_the_very_function(
+    till: Till, kind: type[BaseTool], name: str
+) -> None:
+    with pytest.raises(TypeError, match=f"has its own {name}"):
+        till.hopward.protect([kind()])
 
 
 @pytest.mark.parametrize("name", ["invoke", "_run"])

@@ -26,6 +26,9 @@ _ENTRANCES = frozenset(
 ).difference(_WORK)
 """Everything of LangChain that leads to the work of a tool, or could do it: `invoke`, `transform`, ..."""
 
+_METHODS = _ENTRANCES | _WORK
+"""What no attribute of a tool itself may hide."""
+
 _WITH_FUNCTIONS = (StructuredTool, Tool)
 _PLAIN_RUN = (StructuredTool._run, Tool._run)  # pyright: ignore[reportPrivateUsage] - compared, not called
 _PLAIN_ARUN = (BaseTool._arun, StructuredTool._arun, Tool._arun)  # pyright: ignore[reportPrivateUsage]
@@ -35,6 +38,12 @@ class Guarded(Protocol):
     """A call under way, which leaves its result here."""
 
     result: Any
+
+
+_TAKING_OVER = frozenset({"__call__", "__getattribute__", "__getattr__"})
+_LANGCHAIN = (*BaseTool.__mro__, *_WITH_FUNCTIONS)
+_entered: WeakSet[Callable[..., Any]] = WeakSet()
+"""The entrances of all guarded copies in this process: another guard may guard those again."""
 
 
 Body: TypeAlias = Callable[[str, Callable[[], dict[str, Any]]], AbstractContextManager[Guarded]]
@@ -153,6 +162,7 @@ class Protection:
             finally:
                 variable.set(before)
 
+        _entered.update((run, arun))
         return {"run": run, "arun": arun}
 
     def _enter(self, tool: BaseTool, kwargs: dict[str, Any]) -> None:
@@ -163,6 +173,8 @@ class Protection:
 
     def _intact(self, tool: BaseTool) -> bool:
         """Whether the functions are still the guarded ones; if not, the handler decides as for any tool."""
+        if not _METHODS.isdisjoint(vars(tool)):
+            return False
         if not isinstance(tool, _WITH_FUNCTIONS):
             return True
         func, coroutine, guarded = tool.func, tool.coroutine, self._guarded
@@ -172,11 +184,19 @@ class Protection:
 def _check(original: BaseTool) -> None:
     """Raises `TypeError` for a tool that may do its work before LangChain comes to run it."""
     kind = type(original)
-    own = {name for name in _ENTRANCES if not _method(kind, name).__module__.startswith(_KNOWN)}
-    own |= (_ENTRANCES | _WORK) & vars(original).keys()
+    own = {name for name in _ENTRANCES | _TAKING_OVER if not _is_langchains(kind, name)}
+    own |= _METHODS & vars(original).keys()
     if own:
         told = f"{kind.__name__} has its own {', '.join(sorted(own))}"
         raise TypeError(f"{told}, which may act before asking; write _run instead")
+
+
+def _is_langchains(kind: type, name: str) -> bool:
+    """Whether what a class has under a name is LangChain's own or ours, whatever it says of itself."""
+    found = next((vars(one)[name] for one in kind.__mro__ if name in vars(one)), None)
+    if found is None or any(found is vars(one).get(name) for one in _LANGCHAIN):
+        return True
+    return inspect.isfunction(found) and found in _entered
 
 
 def _method(kind: type, name: str) -> Callable[..., Any]:
