@@ -133,10 +133,10 @@ def test_a_result_is_recorded_by_its_digest(till: Till, result: Any, protected: 
 
 @BOTH
 def test_a_result_that_json_cannot_carry_is_passed_on_as_it_is(till: Till, protected: bool) -> None:
-    numbers = iter([1, 2])
+    numbers = range(1, 3)
     ask = asking(till, lambda: numbers, protected)
     with till.task():
-        assert list(ask.invoke({})) == [1, 2]
+        assert ask.invoke({}) is numbers
     assert ended(till)["status"] == "ok"
     assert ended(till)["result_digest"].startswith("sha-256:")
 

@@ -17,6 +17,7 @@ from langchain_hopward.edge import Edge, Edges
 from langchain_hopward.form import UnreadableError
 from langchain_hopward.handoff import Handoffs
 from langchain_hopward.place import Place, PlaceVariable, run_around
+from langchain_hopward.remainder import UnfinishedResult
 from langchain_hopward.roots import Roots
 from langchain_hopward.stream import announce
 
@@ -151,6 +152,8 @@ class Enforcer:
 
     def break_off(self, running: Running, error: BaseException) -> None:
         """Record that a call has ended with an exception, which goes on: there is no result to withhold."""
+        if isinstance(error, UnfinishedResult):
+            error.decided(running.decision.id)
         with suppress(HopwardError):
             self.end(running, lambda duration: outcome.broken_off(error, duration))
 

@@ -33,7 +33,7 @@ class Hopward:
         self.guard = guard
         self._enforcer = Enforcer(guard, _server(guard, server))
         self._handler = HopwardHandler(self._enforcer)
-        self._protection = Protection(self._enforcer, self._enforcer.body)
+        self._protection = Protection(self._enforcer, self.server, self._enforcer.body)
         self._carried: dict[str, Protection] = {}
         self._hook: ContextVar[BaseCallbackHandler | None] | None = None
 
@@ -71,7 +71,8 @@ class Hopward:
         With `server`, the tools are those of an MCP server behind the guarded proxy: each call carries the
         chain of its agent there, and the proxy decides. It is refused where the chain cannot be carried.
 
-        Raises `TypeError` for what cannot be guarded: provider-side tools, classes with their own `invoke`.
+        Raises `TypeError` for what cannot be guarded: provider-side tools, classes with their own `invoke`,
+        generator functions.
         """
         protection = self._carrying(server) if server else self._protection
         return [protection.guarded(one) for one in tools]
@@ -154,7 +155,7 @@ class Hopward:
     def _carrying(self, server: str) -> Protection:
         if server not in self._carried:
             carriage = Carriage(self._enforcer, self._behind_proxy(server))
-            self._carried[server] = Protection(self._enforcer, carriage.body)
+            self._carried[server] = Protection(self._enforcer, server, carriage.body)
         return self._carried[server]
 
     def close(self) -> None:

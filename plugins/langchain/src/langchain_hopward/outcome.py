@@ -8,6 +8,7 @@ from langchain_core.messages import ToolMessage
 
 from hopward import Outcome, digest
 from langchain_hopward.form import UnreadableError, as_json
+from langchain_hopward.remainder import UnfinishedResult
 
 try:
     from langgraph.errors import GraphBubbleUp
@@ -36,11 +37,14 @@ def finished(result: Any, duration: int) -> Outcome:
 def broken_off(error: BaseException, duration: int) -> Outcome:
     """The outcome of a call that has ended with an exception: only its type is kept.
 
-    Interrupted by LangGraph, or by anything that ends the program, it may or may not have done its work.
+    Interrupted by LangGraph, or by anything that ends the program, it may or may not have done its work. So
+    it may where what it has returned goes on working.
     """
     name = type(error).__name__
     if isinstance(error, asyncio.CancelledError):
         return Outcome(status="cancelled", error=name, duration=duration)
+    if isinstance(error, UnfinishedResult) and not error.stopped:
+        return Outcome(status="unknown", error=name, duration=duration)
     if isinstance(error, _interrupted) or not isinstance(error, Exception):
         return Outcome(status="unknown", error=name, duration=duration)
     return Outcome(status="tool_error", error=name, duration=duration)

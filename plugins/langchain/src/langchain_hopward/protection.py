@@ -13,6 +13,7 @@ from langchain_core.tools import BaseTool, StructuredTool, Tool, tool
 
 from langchain_hopward.enforcer import Enforcer, Entry
 from langchain_hopward.parameters import Parameters
+from langchain_hopward.remainder import require_body, whole
 
 _KNOWN = ("langchain_core.", "langchain_hopward.")
 _WORK = frozenset({"_run", "_arun"})
@@ -52,9 +53,10 @@ Body: TypeAlias = Callable[[str, Callable[[], dict[str, Any]]], AbstractContextM
 class Protection:
     """Makes guarded copies for one enforcer. The tools themselves are left as they are."""
 
-    def __init__(self, enforcer: Enforcer, body: Body) -> None:
-        """`body` is put around the body of each tool: it asks before, and records after."""
+    def __init__(self, enforcer: Enforcer, server: str, body: Body) -> None:
+        """`body` is put around the body of each tool of `server`: it asks before, and records after."""
         self._enforcer = enforcer
+        self._server = server
         self._body = body
         self._guarded: WeakSet[Callable[..., Any]] = WeakSet()
         self._copies: WeakSet[type] = WeakSet()
@@ -120,17 +122,18 @@ class Protection:
         method: bool = False,
     ) -> Callable[..., Any]:
         """The function behind the guard, with the same signature and without a way back to the bare one."""
-        body, first = self._body, 1 if method else 0
+        require_body(name, function)
+        body, first, full = self._body, 1 if method else 0, f"{self._server}/{name}"
 
         async def later(*args: Any, **kwargs: Any) -> Any:
             with body(name, lambda: parameters.arguments(args[first:], kwargs)) as running:
                 result = function(*args, **kwargs)
-                running.result = await result if inspect.isawaitable(result) else result
+                running.result = whole(full, await result if inspect.isawaitable(result) else result)
                 return running.result
 
         def at_once(*args: Any, **kwargs: Any) -> Any:
             with body(name, lambda: parameters.arguments(args[first:], kwargs)) as running:
-                running.result = function(*args, **kwargs)
+                running.result = whole(full, function(*args, **kwargs))
                 return running.result
 
         made = later if awaited or inspect.iscoroutinefunction(function) else at_once
