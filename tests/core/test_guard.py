@@ -1,6 +1,7 @@
 """The guard over the memory ledger and the real policy engine: order of checks, fail-closed, one commit."""
 
 import math
+import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +13,7 @@ from msgspec.structs import replace
 from hopward.canonical import JSON, compact, digest
 from hopward.cedar import CedarEngine
 from hopward.chain import entered
-from hopward.classification import Classifications
+from hopward.classification import Classifications, entry_of
 from hopward.clock import SECOND, Instant
 from hopward.constraint import Range
 from hopward.errors import ChainError, ExchangeRefusedError, HopwardError, LedgerError
@@ -287,6 +288,23 @@ def test_an_unclassified_tool_is_refused_even_where_a_capability_names_it() -> N
     bench = Bench()
     decision = bench.guard.authorize(ToolCall(server="desk", tool="new_tool"), bench.chain)
     assert decision.verdict.reason == "tool_unclassified"
+    assert "[servers.desk.tools.new_tool] in hopward.toml" in decision.verdict.sentence
+
+
+@pytest.mark.parametrize(
+    ("name", "entry"),
+    [
+        ("read", "[servers.desk.tools.read]"),
+        ("read all", '[servers.desk.tools."read all"]'),
+        ("resource:ticket://7", '[servers.desk.mcp_resources."ticket://7"]'),
+        ("prompt:greet", "[servers.desk.prompts.greet]"),
+        ("model:small", "[servers.desk.models.small]"),
+        ("retriever:faq", "[servers.desk.retrievers.faq]"),
+    ],
+)
+def test_the_entry_of_a_tool_is_named_as_it_would_be_written(name: str, entry: str) -> None:
+    assert entry_of("desk", name) == entry
+    tomllib.loads(entry)
 
 
 @pytest.mark.parametrize(
@@ -749,3 +767,18 @@ def test_a_request_that_calls_nothing_gets_no_credential_when_anything_fails() -
     for change in ({"actors": ("stranger",)}, {"subject": "mallory"}, {"expires_at": NOON}):
         with pytest.raises(ChainError):
             bench.guard.introduce(msgspec.structs.replace(bench.chain, **change), "desk", "tools/list")
+
+
+@pytest.mark.parametrize("call", [None, "desk/read", ToolCall(server=None, tool=None)], ids=repr)  # pyright: ignore
+def test_what_is_no_call_is_denied_not_raised(call: Any) -> None:
+    bench = Bench()
+    decision = bench.guard.authorize(call, bench.chain)
+    assert (decision.permitted, decision.verdict.name) == (False, "deny")
+    assert not bench.guard.authorize(READ_CALL, None).permitted  # pyright: ignore[reportArgumentType]
+
+
+def test_what_is_no_call_does_not_keep_others_from_being_decided() -> None:
+    bench = Bench()
+    nothing: Any = None
+    asked = [(nothing, bench.chain), (READ_CALL, bench.chain)]
+    assert [decision.permitted for decision in bench.guard.decide(asked)] == [False, True]

@@ -298,8 +298,9 @@ def test_unknown_names_are_told_with_the_known_ones(config: Path, clock: FixedCl
         guard.open_task("ticket", "alice")
     with pytest.raises(NotFoundError, match="assistant"):
         guard.revoke("agent", "asistant", by="ops", why="typo")
-    with pytest.raises(StateError, match="subject"):
-        guard.open_task("tickets", " ")
+    for nobody in (" ", None, 7, b"alice"):
+        with pytest.raises(StateError, match="A task needs a subject"):
+            guard.open_task("tickets", nobody)  # pyright: ignore[reportArgumentType]
     with pytest.raises(StateError, match="never an agent"):
         guard.open_task("tickets", "agent:other")
 

@@ -1,11 +1,24 @@
 """Which class of thing each tool does, as a person has accepted it; a tool without an entry is refused."""
 
+import json
+import re
 from collections.abc import Iterable, Mapping
 
 from hopward.constraint.location import is_straight
 from hopward.model import Tool
 from hopward.pattern import folded, matches
 from hopward.settings import Classification, ServerSettings
+
+_GROUPS = {
+    "": "tools",
+    "resource:": "mcp_resources",
+    "prompt:": "prompts",
+    "model:": "models",
+    "retriever:": "retrievers",
+}
+"""What the names of a server's things begin with -> the table of `[servers.NAME]` they are classified in."""
+
+_BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 
 class Classifications:
@@ -35,6 +48,15 @@ class Classifications:
         return None
 
 
+def entry_of(server: str, name: str) -> str:
+    """Where somebody says what a tool does, as TOML writes it: `[servers.files.tools.read]`."""
+    group, simple = "tools", name
+    for prefix, other in _GROUPS.items():
+        if prefix and name.startswith(prefix):
+            group, simple = other, name.removeprefix(prefix)
+    return f"[servers.{_key(server)}.{group}.{_key(simple)}]"
+
+
 def lookalike(arguments: Iterable[str], tool: Tool) -> str | None:
     """An argument that is not a declared one but could be read as one, or None.
 
@@ -52,16 +74,14 @@ def classified(servers: Mapping[str, ServerSettings]) -> tuple[Tool, ...]:
     """Every classified tool of a configuration, MCP resource (`resource:`), prompt, model and retriever."""
     tools: list[Tool] = []
     for server, settings in servers.items():
-        groups = (
-            ("", settings.tools),
-            ("resource:", settings.mcp_resources),
-            ("prompt:", settings.prompts),
-            ("model:", settings.models),
-            ("retriever:", settings.retrievers),
-        )
-        for prefix, group in groups:
-            tools += [_tool(server, prefix + name, entry) for name, entry in group.items()]
+        for prefix, group in _GROUPS.items():
+            entries: Mapping[str, Classification] = getattr(settings, group)
+            tools += [_tool(server, prefix + name, entry) for name, entry in entries.items()]
     return tuple(tools)
+
+
+def _key(name: str) -> str:
+    return name if _BARE.fullmatch(name) else json.dumps(name, ensure_ascii=False)
 
 
 def _tool(server: str, name: str, entry: Classification) -> Tool:

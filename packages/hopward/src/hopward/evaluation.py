@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from hopward import delegation, revocation
 from hopward.bounds import accounts, cost, facts_of, outside, reachable
 from hopward.canonical import compact_plain, digest, digest_of, is_plain
-from hopward.classification import Classifications
+from hopward.classification import Classifications, entry_of
 from hopward.clock import SECOND, Clock, Instant
 from hopward.delegation import Handing
 from hopward.drafts import Asked, Evaluation
@@ -111,8 +111,9 @@ class Evaluator:
             return evaluated(deny(*(fallen or UNKNOWN_TASK)))
         tool = self._classifications.find(call.server, call.tool)
         if tool is None:
-            sentence = f"{call.name} has not been classified by the operator, so it may not be called."
-            return evaluated(deny("tool_unclassified", sentence))
+            entry = f"{entry_of(call.server, call.tool)} in hopward.toml"
+            told = f"{call.name} has not been classified by the operator ({entry}), so it may not be called."
+            return evaluated(deny("tool_unclassified", told))
         facts = facts_of(task, chain, standing)
         refusal = outside(call, tool, chain, task, standing)
         if refusal is not None:
@@ -152,9 +153,10 @@ class Evaluator:
         call, digested = asked.call, ""
         try:
             digested, kept = call_digest(call), self._redaction.arguments(call)
-        except (ValueError, TypeError, RecursionError):
-            # The log cannot carry such arguments; the row must stand all the same, beside those of others.
-            call, digested, kept = ToolCall(server=_carried(call.server), tool=_carried(call.tool)), "", {}
+        except (ValueError, TypeError, RecursionError, AttributeError):
+            # The log cannot carry such a call; the row must stand all the same, beside those of others.
+            server, tool = _carried(getattr(call, "server", "")), _carried(getattr(call, "tool", ""))
+            call, digested, kept = ToolCall(server=server, tool=tool), "", {}
         about = {"call": {"arguments": kept, "digest": digested}}
         return Evaluation(asked, call.server, call.tool, digested, about, verdict, at)
 
@@ -199,5 +201,5 @@ def _unregistered(names: list[str]) -> tuple[str, str]:
     return ("agent_unregistered", f"Agent {', '.join(names) or '(none)'} is not registered.")
 
 
-def _carried(text: str) -> str:
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+def _carried(text: Any) -> str:
+    return text.encode("utf-8", "backslashreplace").decode("utf-8") if isinstance(text, str) else ""

@@ -64,7 +64,8 @@ class Guard:
 
     def authorize(self, call: ToolCall, chain: Chain) -> Decision:
         """Decide one call; durable before it returns. Never raises: what cannot be decided is denied."""
-        return self._surely(Asked(call, chain), call.server, call.tool)[0]
+        server, tool = getattr(call, "server", ""), getattr(call, "tool", "")
+        return self._surely(Asked(call, chain), server, tool)[0]
 
     def delegate(self, chain: Chain, to_agent: str, narrowed: Narrowing, key: str = "") -> Delegation:
         """Decide one hop: whether the chain's acting agent may hand `narrowed` on to another agent.

@@ -85,6 +85,17 @@ def _served_here(authority: AuthoritySettings) -> bool:
     return authority.token_endpoint in (f"{authority.issuer}/token", f"http://{authority.listen}{path}/token")
 
 
+def _require_subject(subject: Any) -> None:
+    """Raise `StateError` for a subject that is nobody's name."""
+    if not isinstance(subject, str) or not subject.strip():
+        raise StateError(
+            "A task needs a subject: the person or system it is done for.",
+            advice="It is a text, such as an account's name or address.",
+        )
+    if is_agent(subject):
+        raise StateError(f"The subject of a task is never an agent, as {subject!r} would be.")
+
+
 def _task_draft(task: Task) -> Draft:
     record = {"event": "opened", "task": plain(task)}
     return Draft(kind="task", at=task.opened_at, record=record, task=task.id, agent=task.agent)
@@ -254,7 +265,8 @@ class Guard(_Guard):
     def open_task(self, workflow: str, subject: str) -> Task:
         """Open a task of a configured workflow on behalf of `subject`.
 
-        Raises `NotFoundError` for an unknown workflow, `StateError` when its agent is not active.
+        Raises `NotFoundError` for an unknown workflow, `StateError` when its agent is not active, or the
+        subject is nobody: empty, no text, or an agent.
         """
         settings = self.settings.workflows.get(workflow)
         if settings is None:
@@ -262,10 +274,7 @@ class Guard(_Guard):
             raise NotFoundError(
                 f"There is no workflow {workflow!r}.", advice=f"Configured workflows: {known}"
             )
-        if not subject.strip():
-            raise StateError("A task needs a subject: the person or system it is done for.")
-        if is_agent(subject):
-            raise StateError(f"The subject of a task is never an agent, as {subject!r} would be.")
+        _require_subject(subject)
         agent = self.agent(settings.agent)
         if agent.state != "active":
             told = f"Agent {agent.id} is {agent.state}, so no task can be opened for it."
