@@ -6,18 +6,20 @@ import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Optional
 
 import pytest
+from langchain.agents import create_agent
+from langchain.tools import ToolRuntime
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.tools import StructuredTool, Tool
 from langchain_core.tracers import context
 
-from hopward import LedgerError
+from hopward import ConfigError, LedgerError
 from langchain_hopward import AuthorizationDenied, Hopward, HopwardHandler
 from langchain_hopward.place import Place
 
-from .till import Till
+from .till import USER, Till, calls, scripted
 
 
 class Broken:
@@ -232,9 +234,53 @@ def test_installed_twice_and_passed_too_it_decides_once(till: Till) -> None:
 def test_a_tool_nobody_has_classified_is_refused(till: Till) -> None:
     till.hopward.install()
     other = StructuredTool.from_function(till.pay, name="other")
-    with till.task(), pytest.raises(PermissionError, match="has not been classified"):
+    with till.task(), pytest.raises(PermissionError, match="has not been classified") as caught:
         other.invoke({"amount": 1})
+    assert "[servers.app.tools.other] in hopward.toml" in str(caught.value)
     assert till.paid == []
+
+
+@pytest.mark.parametrize("protected", [False, True], ids=["unprotected", "protected"])
+def test_where_the_program_fills_something_in_the_refusal_says_that_protecting_helps(
+    till: Till, protected: bool
+) -> None:
+    def look(runtime: Optional[ToolRuntime] = None) -> str:  # noqa: UP045 - as programs write it
+        """Look."""
+        return "seen"
+
+    till.hopward.install()
+    tools = till.hopward.protect([look]) if protected else [StructuredTool.from_function(look)]
+    with till.task():
+        result = create_agent(scripted(calls(("look", {}))), tools).invoke(USER)
+    told = result["messages"][-2].content
+    assert told == "seen" if protected else "protect the tool: what is injected is then left out" in told
+
+
+def test_a_guarded_tool_is_not_told_to_be_protected(till: Till) -> None:
+    schema = {"type": "object", "properties": {}}
+    made = StructuredTool(name="look", description="look", func=lambda value: "seen", args_schema=schema)
+    (look,) = till.hopward.protect([made])
+    with till.task(), pytest.raises(AuthorizationDenied, match="cannot be written as JSON") as caught:
+        look.invoke({"value": object()})
+    assert "protect" not in caught.value.message
+
+
+def test_a_second_guard_cannot_be_installed_beside_the_first(till: Till) -> None:
+    assert till.hopward.install() is till.hopward.install()
+    with pytest.raises(ConfigError, match="Another Hopward is installed in this process"):
+        Hopward(till.guard).install()
+    with till.task():
+        till.sync_tool().invoke({"amount": 5})
+    assert till.paid == [5]
+
+
+def test_a_guard_can_be_installed_where_langchain_has_forgotten_the_one_before(till: Till) -> None:
+    Hopward(till.guard).install()
+    context._configure_hooks.clear()
+    till.hopward.install()
+    with till.task():
+        till.sync_tool().invoke({"amount": 5})
+    assert till.verdicts() == ["permit"]
 
 
 WITHOUT = """

@@ -440,6 +440,16 @@ def test_what_cannot_be_guarded_is_not_accepted(till: Till, given: Any) -> None:
         till.hopward.protect([given])
 
 
+@pytest.mark.parametrize(
+    "given",
+    [lambda till: till.sync_tool(), lambda till: till.pay, lambda _: {"type": "web_search"}, lambda _: "pay"],
+    ids=["tool", "function", "provider-side", "text"],
+)
+def test_a_single_tool_is_not_taken_for_a_list_of_them(till: Till, given: Any) -> None:
+    with pytest.raises(TypeError, match="protect takes a list of tools"):
+        till.hopward.protect(given(till))
+
+
 def test_a_tool_of_two_guards_asks_both(till: Till) -> None:
     other = Hopward(till.guard)
     (pay,) = other.protect(till.hopward.protect([till.sync_tool()]))

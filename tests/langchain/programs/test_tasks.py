@@ -210,3 +210,10 @@ def test_a_task_is_for_the_agent_that_its_workflow_names(till: Till) -> None:
     with pytest.raises(ConfigError, match="for agent assistant, not for cashier") as refused:
         till.hopward.task(subject=SUBJECT, workflow="refund", agent="cashier")
     assert refused.value.advice == "Workflows of cashier: none"
+
+
+@pytest.mark.parametrize("subject", [None, 7, ""], ids=repr)
+def test_a_task_of_nobody_is_refused_with_a_sentence(till: Till, subject: Any) -> None:
+    with pytest.raises(StateError, match="A task needs a subject"), till.hopward.task(subject=subject):
+        pass
+    assert till.rows("task") == []

@@ -234,7 +234,8 @@ class Enforcer:
             call = ToolCall(server=self.server, tool=tool, arguments=arguments())
         except (UnreadableError, RecursionError) as error:
             sentence = f"Its arguments could not be read, so nothing could be decided: {error}."
-            raise self.refuse(tool, "arguments_unreadable", sentence) from None
+            advice = error.advice if isinstance(error, UnreadableError) else ""
+            raise self.refuse(tool, "arguments_unreadable", f"{sentence} {advice}".rstrip()) from None
         decision = self.guard.authorize(call, chain)
         verdict = decision.verdict
         if not decision.permitted:

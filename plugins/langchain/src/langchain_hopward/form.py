@@ -18,6 +18,14 @@ _BARE = frozenset({str, int, float, bool, type(None)})
 class UnreadableError(ValueError):
     """A value that JSON cannot carry, so nothing could be decided about it."""
 
+    advice = "If the program fills it in, protect the tool: what is injected is then left out."
+
+
+class UnfitError(UnreadableError):
+    """Of a guarded tool, where only what is no argument has been left out already."""
+
+    advice = ""
+
 
 def as_json(value: Any) -> Any:
     """A value as plain JSON. Nothing in it is looked at as anything but data.

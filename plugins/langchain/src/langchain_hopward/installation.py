@@ -1,14 +1,14 @@
 """`Hopward`: one guard for the tools of this process."""
 
 import importlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, TypeVar
 
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.tools import BaseTool
-from langchain_core.tracers.context import register_configure_hook
+from langchain_core.tracers import context
 
 from hopward import ConfigError, Guard
 from langchain_hopward.carriage import Carriage
@@ -20,6 +20,9 @@ from langchain_hopward.served import served
 from langchain_hopward.task import TaskScope
 
 G = TypeVar("G")
+
+_MANY: Any = Iterable
+_ONE: Any = (BaseTool, str, Mapping)
 
 
 class Hopward:
@@ -54,11 +57,18 @@ class Hopward:
         """Have the handler see every run in this process from now on, whoever starts it.
 
         From then on a tool that is called outside a task is refused, and so is one without classification.
-        There is no way back: what enforces is not switched off.
+        There is no way back: what enforces is not switched off. Raises `ConfigError` where another `Hopward`
+        is installed.
         """
         if self._hook is None:
+            if any(isinstance(one, HopwardHandler) for one in _installed()):
+                raise ConfigError(
+                    "Another Hopward is installed in this process. Each would refuse what is called in a "
+                    "task of the other, so nothing could be called.",
+                    advice="Install one, and open every task with it.",
+                )
             self._hook = ContextVar("hopward_handler", default=self._handler)
-            register_configure_hook(self._hook, inheritable=True)
+            context.register_configure_hook(self._hook, inheritable=True)
         return self
 
     def handler(self) -> HopwardHandler:
@@ -74,6 +84,9 @@ class Hopward:
         Raises `TypeError` for what cannot be guarded: provider-side tools, classes with their own `invoke`,
         generator functions.
         """
+        # A tool is iterable, as any model of pydantic: over its fields.
+        if not isinstance(tools, _MANY) or isinstance(tools, _ONE):
+            raise TypeError("protect takes a list of tools; write protect([...])")
         protection = self._carrying(server) if server else self._protection
         return [protection.guarded(one) for one in tools]
 
@@ -161,6 +174,11 @@ class Hopward:
     def close(self) -> None:
         """Close the decision log. Whatever is still guarded is refused from then on."""
         self.guard.close()
+
+
+def _installed() -> list[object]:
+    """What LangChain tells of every run in this process, as of now."""
+    return [hook[0].get() for hook in context._configure_hooks]  # pyright: ignore[reportPrivateUsage] - only read
 
 
 def _server(guard: Guard, wanted: str) -> str:

@@ -10,7 +10,7 @@ from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import InjectedToolArg
 from pydantic import BaseModel
 
-from langchain_hopward.form import UnreadableError, as_json
+from langchain_hopward.form import UnfitError, UnreadableError, as_json
 
 try:
     from langgraph.prebuilt import ToolRuntime
@@ -50,16 +50,19 @@ class Parameters:
         """The arguments as JSON, defaults filled in, without what the program injects.
 
         A parameter that is None by default and None now is left out: to the function there is no difference.
-        Raises `UnreadableError` where they do not fit the function, or JSON cannot carry one.
+        Raises `UnfitError` where they do not fit the function, or JSON cannot carry one.
         """
         found: dict[str, Any] = {}
         parameters = self._bound.parameters
-        for name, value in self._values(args, kwargs).items():
-            parameter = parameters[name]
-            if parameter.kind is inspect.Parameter.VAR_KEYWORD:
-                found |= self._rest(name, value)
-            elif not self._left_out(parameter, value):
-                found[name] = as_json(value)
+        try:
+            for name, value in self._values(args, kwargs).items():
+                parameter = parameters[name]
+                if parameter.kind is inspect.Parameter.VAR_KEYWORD:
+                    found |= self._rest(name, value)
+                elif not self._left_out(parameter, value):
+                    found[name] = as_json(value)
+        except UnreadableError as error:
+            raise UnfitError(str(error)) from None
         return found
 
     def _values(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
