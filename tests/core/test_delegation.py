@@ -367,6 +367,25 @@ def test_what_could_be_handed_on_is_told_without_a_row_or_a_hop() -> None:
     assert not office.guard.delegable(worker, "clerk", asking())
 
 
+@pytest.mark.parametrize(
+    ("task", "wanted"),
+    [
+        ({"fan_out": 1}, {}),
+        ({"budget": Budget(calls=6, writes=9)}, {"budget": Budget(calls=3, writes=1)}),
+        ({"budget": Budget(calls=20, writes=3)}, {"budget": Budget(calls=3, writes=2)}),
+        ({"budget": Budget(calls=1, writes=0)}, {"shared": True, "budget": Budget(calls=1, writes=0)}),
+    ],
+    ids=["fan-out", "calls", "writes", "shared"],
+)
+def test_what_is_used_up_could_not_be_handed_on_either(task: dict[str, Any], wanted: dict[str, Any]) -> None:
+    office = Office(task=a_task(**task))
+    narrowed = asking(**wanted)
+    assert office.guard.delegable(office.boss, "worker", narrowed)
+    assert office.guard.delegate(office.boss, "worker", narrowed).decision.permitted
+    assert not office.guard.delegable(office.boss, "worker", narrowed)
+    assert not office.guard.delegate(office.boss, "worker", narrowed).decision.permitted
+
+
 class EndingLedger:
     """Ends the hop between the evaluation of a call and its commit, as another process would."""
 

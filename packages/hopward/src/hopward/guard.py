@@ -125,11 +125,21 @@ class Guard:
             return frozenset()
 
     def delegable(self, chain: Chain, to_agent: str, narrowed: Narrowing) -> bool:
-        """Whether `delegate` would permit this hop as things stand.
+        """Whether `delegate` would permit this hop as things stand, budgets and fan-out included.
 
-        Advice for listings, never a decision: nothing is recorded or set aside.
+        Advice for listings, never a decision: nothing is recorded or set aside. False where the log cannot
+        be read.
         """
-        return self._evaluator.evaluate(Handing(chain, to_agent, narrowed)).verdict.name == "permit"
+        evaluation = self._evaluator.evaluate(Handing(chain, to_agent, narrowed))
+        share, facts, hop = evaluation.share, evaluation.facts, evaluation.hop
+        if share is None or facts is None or hop is None:
+            return False
+        if share.calls > facts.calls_left or share.writes > facts.writes_left:
+            return False
+        try:
+            return not self._ledger.fan_out_reached(hop)
+        except LedgerError:
+            return False
 
     def stands(self, chain: Chain) -> bool:
         """Whether a chain still counts, as of now: for what goes on without a call, such as an open stream.

@@ -48,6 +48,10 @@ class Ledger(Protocol):
         """Append drafts in one durable transaction; raises `LedgerError` when it cannot."""
         ...
 
+    def fan_out_reached(self, hop: Hop) -> bool:
+        """Whether the delegator of a hop that would be opened has as many open as it may have."""
+        ...
+
     def complete_hop(self, hop_id: str, draft: Draft) -> Receipt:
         """End a hop and append its row; raises `NotFoundError`, and `StateError` if it has ended before."""
         ...

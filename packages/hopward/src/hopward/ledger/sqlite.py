@@ -126,6 +126,10 @@ class SqliteLedger:
 
         return self._writer.run(work)
 
+    def fan_out_reached(self, hop: Hop) -> bool:
+        """Whether the delegator of a hop that would be opened has as many open as it may have."""
+        return self._reader.read(lambda connection: hops.fan_out_reached(connection, hop))
+
     def hop(self, hop_id: str) -> Hop:
         """The hop as stored; raises `NotFoundError`."""
         return self._reader.read(lambda connection: hops.get_hop(connection, hop_id))

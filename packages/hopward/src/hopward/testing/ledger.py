@@ -90,6 +90,17 @@ class MemoryLedger:
                     self._add(account, -left[0], -left[1])
             return self._append(done)
 
+    def fan_out_reached(self, hop: Hop) -> bool:
+        """As `SqliteLedger.fan_out_reached`."""
+        above = self._hops.get(hop.parent) if hop.parent else self._tasks.get(hop.task)
+        siblings = [
+            other
+            for other in self._hops.values()
+            if (other.task, other.parent, other.state) == (hop.task, hop.parent, "open")
+            and other.expires_at > hop.opened_at
+        ]
+        return above is None or len(siblings) >= above.fan_out
+
     def hop(self, hop_id: str) -> Hop:
         """As `SqliteLedger.hop`."""
         hop = self._hops.get(hop_id)
@@ -214,19 +225,9 @@ class MemoryLedger:
             return "stale"
         if any(hop not in self._hops or self._hops[hop].state != "open" for hop in one.hops):
             return "stale"
-        if one.opens is not None and self._fan_out_reached(one.opens):
+        if one.opens is not None and self.fan_out_reached(one.opens):
             return "fan_out"
         return self._reserve(one.reserve) if one.reserve else ""
-
-    def _fan_out_reached(self, hop: Hop) -> bool:
-        above = self._hops.get(hop.parent) if hop.parent else self._tasks.get(hop.task)
-        siblings = [
-            other
-            for other in self._hops.values()
-            if (other.task, other.parent, other.state) == (hop.task, hop.parent, "open")
-            and other.expires_at > hop.opened_at
-        ]
-        return above is None or len(siblings) >= above.fan_out
 
     def _payers(self, hop: Hop) -> list[str]:
         accounts: list[str] = []

@@ -62,6 +62,15 @@ class HopConformance(LedgerOpening):
         assert ledger.record([a_draft(opens=a_hop("hop_5"))])[0].refused == "fan_out"
 
     @pytest.mark.usefixtures("open_task")
+    def test_whether_one_more_may_be_open_is_told_without_opening_it(self, ledger: CompleteLedger) -> None:
+        ledger.record([a_draft(opens=a_hop("hop_1"))])
+        assert not ledger.fan_out_reached(a_hop("hop_2"))
+        ledger.record([a_draft(opens=a_hop("hop_2"))])
+        assert ledger.fan_out_reached(a_hop("hop_3"))
+        assert ledger.fan_out_reached(a_hop("hop_3", parent="hop_9"))
+        assert [hop.id for hop in ledger.hops("task_1")] == ["hop_1", "hop_2"]
+
+    @pytest.mark.usefixtures("open_task")
     def test_an_expired_hop_makes_room_for_another(self, ledger: CompleteLedger) -> None:
         first = a_hop("hop_1")
         ledger.record([a_draft(opens=first), a_draft(opens=a_hop("hop_2"))])
