@@ -63,8 +63,8 @@ class Hopward:
         if self._hook is None:
             if any(isinstance(one, HopwardHandler) for one in _installed()):
                 raise ConfigError(
-                    "Another Hopward is installed in this process. Each would refuse what is called in a "
-                    "task of the other, so nothing could be called.",
+                    "Another Hopward is installed in this process. Both would decide every call, and each "
+                    "refuse what is called in a task of the other's guard.",
                     advice="Install one, and open every task with it.",
                 )
             self._hook = ContextVar("hopward_handler", default=self._handler)
