@@ -21,8 +21,6 @@ from .office import Office
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     mcp_of_langchain = pytest.importorskip("langchain.mcp", reason="this release has no langchain.mcp")
-transports = pytest.importorskip("fastmcp.client.transports")
-fastmcp = pytest.importorskip("fastmcp")
 
 
 def free_port() -> int:
@@ -69,9 +67,7 @@ def library(
 
 
 def connected(office: Office) -> Any:
-    connection = office.hopward.connections("notes")["notes"]
-    transport = transports.StreamableHttpTransport(connection["url"], auth=connection["auth"])
-    return mcp_of_langchain.MCPAdapter(fastmcp.Client(transport))
+    return mcp_of_langchain.MCPAdapter({"mcpServers": office.hopward.connections("notes")})
 
 
 def test_a_call_over_http_belongs_to_the_chain_of_its_agent(library: Office, received: Path) -> None:

@@ -19,7 +19,7 @@ def connection(enforcer: Enforcer, server: str) -> dict[str, Any]:
     guard = enforcer.guard
     if guard.settings.servers[server].url:
         url = f"{guard.settings.proxy.public_url.rstrip('/')}/{server}/mcp"
-        return {"transport": "streamable_http", "url": url, "auth": _auth(enforcer, server)}
+        return {"transport": "streamable-http", "url": url, "auth": _auth(enforcer, server)}
     return {
         "transport": "stdio",
         "command": str(Path(sys.executable).with_name("hopward")),
