@@ -164,13 +164,20 @@ class Guard(_Guard):
         """
         return self._carrier.accepted(presented)
 
-    def decision_about(self, chain: Chain, call: ToolCall, after: int) -> str:
+    def decision_about(self, chain: Chain, call: ToolCall, after: int, verdict: str = "") -> str:
         """The id of the decision about exactly this call of this chain that stands behind row `after`.
 
-        Empty where there is none: then nobody has decided it. Raises `LedgerError` where the log cannot be
-        read, `ValueError` for arguments that JSON cannot carry.
+        Empty where there is none: then nobody has decided it, or not with this `verdict`. Raises
+        `LedgerError` where the log cannot be read, `ValueError` for arguments that JSON cannot carry.
         """
-        asked = RowFilter(kind="decision", task=chain.task, tool=call.tool, server=call.server, after=after)
+        asked = RowFilter(
+            kind="decision",
+            task=chain.task,
+            tool=call.tool,
+            server=call.server,
+            verdict=verdict,
+            after=after,
+        )
         told = (call_digest(call), list(chain.actors), list(chain.hops))
         for row in self.ledger.rows(asked):
             carried = row.record["chain"]

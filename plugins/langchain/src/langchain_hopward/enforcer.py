@@ -74,7 +74,7 @@ class Entry:
         return True
 
 
-def _mark(metadata: dict[str, Any] | None, decision: str) -> None:
+def mark(metadata: dict[str, Any] | None, decision: str) -> None:
     """Leave the id of a decision in the metadata of its run, where tracers keep it: an id, and no secret."""
     if metadata is not None and decision:
         metadata["hopward_decision"] = decision
@@ -109,9 +109,9 @@ class Enforcer:
             with self._refusing(tool):
                 running = self._begun(tool, arguments)
         except AuthorizationDenied as denial:
-            _mark(metadata, denial.decision)
+            mark(metadata, denial.decision)
             raise
-        _mark(metadata, running.decision.id)
+        mark(metadata, running.decision.id)
         return running
 
     def enter_node(self, edge: Edge, place: Place, graph: UUID | None) -> Running:
@@ -168,15 +168,18 @@ class Enforcer:
         """Around the body of a guarded tool, which leaves its result in `Running.result`."""
         return Body(self, tool, arguments)
 
-    def acting(self, tool: str) -> Chain:
-        """The chain of this context. Raises `AuthorizationDenied` where there is none to act with."""
+    def acting(self, tool: str, server: str = "") -> Chain:
+        """The chain of this context. Raises `AuthorizationDenied` where there is none to act with.
+
+        `server` is that of the tool, where it is not the program's.
+        """
         # What is called from here on has not been entered yet.
         self.entry.set(None)
         place = self.place.get()
         if place is None:
-            raise self.refuse(tool, "no_task", _NO_TASK)
+            raise self.refuse(tool, "no_task", _NO_TASK, server)
         if not place.entered:
-            raise self.refuse(tool, "context_lost", LOST)
+            raise self.refuse(tool, "context_lost", LOST, server)
         return place.chain
 
     def visible(self, names: Iterable[str]) -> frozenset[str]:
@@ -207,12 +210,16 @@ class Enforcer:
         place = self.place.get()
         return place.chain if place is not None and place.entered else None
 
-    def refuse(self, tool: str, reason: str, sentence: str) -> AuthorizationDenied:
-        """Record that a call was turned away before any decision; the denial to raise."""
-        place = self.place.get()
-        with suppress(LedgerError):
-            self.guard.refuse(self.server, reason, f"{tool}: {sentence}", place.chain if place else None)
-        return refused(self._name(tool), reason, sentence)
+    def refuse(self, tool: str, reason: str, sentence: str, server: str = "") -> AuthorizationDenied:
+        """Record that a call was turned away before any decision; the denial to raise.
+
+        `server` is that of the tool, where it is not the program's.
+        """
+        place, server = self.place.get(), server or self.server
+        # What cannot be written stays a refusal; so does a name that no log can hold.
+        with suppress(LedgerError, ValueError):
+            self.guard.refuse(server, reason, f"{tool}: {sentence}", place.chain if place else None)
+        return refused(f"{server}/{tool}", reason, sentence)
 
     @contextmanager
     def _refusing(self, tool: str) -> Generator[None]:
