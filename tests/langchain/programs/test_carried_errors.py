@@ -103,6 +103,28 @@ def test_what_the_proxy_itself_says_of_a_call_it_did_not_decide_is_told(
     assert len(at_server(received)) == 1
 
 
+def test_one_decision_does_not_count_for_two_calls_that_are_alike(
+    library: Office, received: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both are under way when the one is decided, so it stands behind the start of the other as well."""
+    start = library.guard.ledger.head()
+
+    async def program() -> AuthorizationDenied:
+        async with adapter(library) as notes, past_the_proxy(received) as straight:
+            read, other = await reading(library, notes), await reading(library, straight)
+
+            async def research() -> AuthorizationDenied:
+                monkeypatch.setattr(library.guard.ledger, "head", lambda: start)
+                await read.ainvoke({"note": "n1"})
+                monkeypatch.setattr(library.guard, "accepted", lambda presented: True)
+                return await denied(other)
+
+            with library.task():
+                return await ask(library, "ask_researcher", research).ainvoke({})
+
+    assert asyncio.run(program()).executed
+
+
 def decide_as_the_proxy_would(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     """The session counts as the proxy's, and each call is decided, but it goes elsewhere."""
     present = office.guard.present

@@ -109,3 +109,4 @@ def test_outside_a_task_nothing_connects(library: Office) -> None:
 
     with pytest.raises(Exception, match=r"outside any task|Client failed to connect"):
         asyncio.run(program())
+    assert ("notes", "no_task") in [(row.server, row.reason) for row in library.rows("refusal")]

@@ -57,7 +57,8 @@ def _auth(enforcer: Enforcer, server: str) -> Any:
 
         def auth_flow(self, request: Any) -> Generator[Any, Any, None]:
             """Raises `AuthorizationDenied` outside a task."""
-            request.headers["Authorization"] = f"Bearer {tokens.token(enforcer.acting(server))}"
+            token = tokens.token(enforcer.acting("*", server))
+            request.headers["Authorization"] = f"Bearer {token}"
             yield request
 
     return ChainAuth()

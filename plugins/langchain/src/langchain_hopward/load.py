@@ -70,6 +70,7 @@ class Load:
             raise
         told = refusal(answer)
         if told is not None:
+            self.proxy.counts(told.id)
             self.refused = self._refused(asked, told, told.sentence)
         elif not self._permitted(asked, before):
             raise self.proxy.withhold(asked.tool, _UNDECIDED)

@@ -1,5 +1,6 @@
 """The guarded proxy in front of one MCP server, as far as it can be known: by what it writes into the log."""
 
+from threading import Lock
 from typing import Any
 from weakref import WeakSet
 
@@ -11,6 +12,8 @@ from langchain_hopward.stream import announce
 
 _UNREADABLE = "Its arguments could not be read, so nothing could be decided: JSON cannot carry them."
 _UNPRESENTABLE = "Its chain could not be presented."
+_COUNTED = 4096
+"""Decisions that are remembered: more than the calls that are under way at once."""
 
 
 class Proxy:
@@ -20,6 +23,8 @@ class Proxy:
         self._enforcer = enforcer
         self.server = server
         self.guarded: WeakSet[Any] = WeakSet()
+        self._counted: dict[str, None] = {}
+        self._counting = Lock()
 
     def others(self) -> list["Proxy"]:
         """The proxies in front of the other servers, to find out where a session leads instead."""
@@ -59,17 +64,32 @@ class Proxy:
             raise self.refuse(tool, "log_unavailable", "The decision log cannot be read.") from None
 
     def decision(self, chain: Chain, asked: Asked, after: int, verdict: str = "") -> Told | None:
-        """What the proxy has decided about a call that was sent; None also where that cannot be told."""
+        """What the proxy has decided about a call that was sent; None also where that cannot be told.
+
+        Each decision is about one call: of two that are alike, neither counts for both.
+        """
         call = ToolCall(server=self.server, tool=asked.tool, arguments=asked.params.get("arguments") or {})
         guard = self._enforcer.guard
         try:
-            found = guard.decision_about(chain, call, after, verdict)
+            found = guard.decision_about(chain, call, after, verdict, self._counted)
+            while found and not self.counts(found):
+                found = guard.decision_about(chain, call, after, verdict, self._counted)
             if not found:
                 return None
             row = guard.ledger.row(found)
         except (HopwardError, ValueError, TypeError, RecursionError):
             return None
         return Told(found, row.verdict, row.reason, row.record["verdict"]["sentence"])
+
+    def counts(self, decision: str) -> bool:
+        """Whether a decision has counted for no other call; from now on it counts for this one."""
+        with self._counting:
+            if decision in self._counted:
+                return False
+            self._counted[decision] = None
+            if len(self._counted) > _COUNTED:
+                del self._counted[next(iter(self._counted))]
+            return True
 
     def wrote(self, sentence: str, after: int) -> bool:
         """Whether the proxy has turned a message away with this sentence since row `after` of the log."""
