@@ -85,7 +85,8 @@ LATE = {
     ): "an HTTP client is slow to import: only for a remote authority",
     ("hopward_mcp.delivery", "keyring"): "optional: only for keys kept in the operating system's keyring",
     ("langchain_hopward.installation", "langchain_hopward.middleware"): "optional: it needs `langchain`",
-    ("langchain_hopward.carriage", "mcp"): "optional: only for tools of MCP servers",
+    ("langchain_hopward.load", "mcp"): "optional: only for tools of MCP servers",
+    ("langchain_hopward.load", "anyio"): "optional: it comes with mcp",
     ("langchain_hopward.connection", "httpx2"): "optional: only for tools of MCP servers over HTTP",
     ("langchain_hopward.connection", "httpx"): "optional: the same with mcp 1.x",
 }

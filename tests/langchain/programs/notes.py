@@ -46,6 +46,12 @@ def server(transport: str) -> str:
     return SERVER.replace("TRANSPORT", transport) + hops
 
 
+def two_servers(first: str, second: str) -> str:
+    """The same with a second server `papers`, which nobody may call."""
+    papers = SERVER.replace("servers.notes", "servers.papers").replace("example:notes", "example:papers")
+    return server(first) + papers.replace("TRANSPORT", second)
+
+
 def command(received: Path, *more: str) -> list[str]:
     """The command of the server, which writes what it gets into `received`."""
     script = Path(__file__).with_name("notes_server.py")

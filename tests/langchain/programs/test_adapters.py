@@ -1,6 +1,7 @@
 """langchain-mcp-adapters on mcp 1.x: the same chains, the same proxy, the same log."""
 
 import asyncio
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +9,11 @@ import pytest
 from langchain_core.tools import StructuredTool
 
 from langchain_hopward import AuthorizationDenied
+from langchain_hopward import load as loads
 
 from .notes import BIN, at_server
 from .office import Office
+from .stub_server import SECRET
 
 adapters = pytest.importorskip(
     "langchain_mcp_adapters.client", reason="langchain-mcp-adapters is not installed"
@@ -58,3 +61,41 @@ def test_each_call_carries_the_chain_of_its_agent(library: Office, received: Pat
         (task, "deny", ["boss"]),
     ]
     assert [call["tool"] for call in at_server(received)] == ["read_note"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "executed", "told"),
+    [
+        ("silent", False, "has not answered a ping in time"),
+        ("failing", True, "no decision about it in the log"),
+    ],
+)
+def test_a_server_that_is_no_proxy_gets_no_call_or_its_error_is_withheld(
+    library: Office,
+    received: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+    executed: bool,
+    told: str,
+) -> None:
+    if kind == "silent":
+        monkeypatch.setattr(loads, "PATIENCE", 0)
+    else:
+        monkeypatch.setattr(library.guard, "accepted", lambda presented: True)
+    script = Path(__file__).with_name("stub_server.py")
+    started = {"transport": "stdio", "command": sys.executable, "args": [str(script), str(received), kind]}
+
+    async def program() -> AuthorizationDenied:
+        (read,) = library.hopward.protect(
+            await adapters.MultiServerMCPClient({"notes": started}).get_tools(), server="notes"
+        )
+        with library.task(), pytest.raises(AuthorizationDenied) as denied:
+            await read.ainvoke({"note": "n1"})
+        return denied.value
+
+    denial = asyncio.run(program())
+    assert (denial.reason, denial.executed) == ("chain_not_carried", executed)
+    assert told in denial.message
+    assert SECRET not in denial.message
+    assert received.exists() == executed
+    assert library.turned_away() == ["chain_not_carried"]

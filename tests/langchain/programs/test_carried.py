@@ -2,46 +2,20 @@
 
 import asyncio
 import json
-import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from langchain.agents import create_agent
-from langchain_core.tools import BaseTool, StructuredTool
+from langchain_core.tools import StructuredTool
 
 from hopward import ConfigError, LedgerError
 from hopward.base64url import decode
 from langchain_hopward import AuthorizationDenied, current_credential
 
+from .carried import adapter, ask, noted, past_the_proxy
 from .notes import at_server
-from .notes import command as command_of_notes
 from .office import USER, Office, calls, scripted
-
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")
-    mcp_of_langchain = pytest.importorskip(
-        "langchain.mcp", reason="this release of LangChain has no langchain.mcp"
-    )
-
-
-def adapter(office: Office) -> Any:
-    connection = office.hopward.connections("notes")["notes"]
-    return mcp_of_langchain.MCPAdapter(
-        {"mcpServers": {"notes": {key: connection[key] for key in ("command", "args")}}}
-    )
-
-
-async def noted(office: Office, notes: Any) -> list[BaseTool]:
-    """The tools of the notes server, as guarded copies that carry their chain."""
-    return office.hopward.protect(await notes.list_tools(), server="notes")
-
-
-def ask(office: Office, name: str, body: Callable[[], Any]) -> BaseTool:
-    return office.hopward.protect(
-        [StructuredTool.from_function(coroutine=body, name=name, description=name)]
-    )[0]
 
 
 def test_a_call_behind_the_proxy_belongs_to_the_chain_of_the_agent_that_makes_it(
@@ -185,12 +159,6 @@ def test_a_model_is_shown_the_mcp_tools_that_its_agent_may_call(library: Office)
 
     asyncio.run(program())
     assert shown == [["look"], ["read_note", "look"]]
-
-
-def past_the_proxy(received: Path) -> Any:
-    """A client that is wired straight to the server."""
-    command, *args = command_of_notes(received)
-    return mcp_of_langchain.MCPAdapter({"mcpServers": {"notes": {"command": command, "args": args}}})
 
 
 def test_a_client_wired_past_the_proxy_gets_no_call_through(library: Office, received: Path) -> None:

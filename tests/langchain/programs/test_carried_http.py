@@ -21,8 +21,6 @@ from .office import Office
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     mcp_of_langchain = pytest.importorskip("langchain.mcp", reason="this release has no langchain.mcp")
-transports = pytest.importorskip("fastmcp.client.transports")
-fastmcp = pytest.importorskip("fastmcp")
 
 
 def free_port() -> int:
@@ -69,9 +67,7 @@ def library(
 
 
 def connected(office: Office) -> Any:
-    connection = office.hopward.connections("notes")["notes"]
-    transport = transports.StreamableHttpTransport(connection["url"], auth=connection["auth"])
-    return mcp_of_langchain.MCPAdapter(fastmcp.Client(transport))
+    return mcp_of_langchain.MCPAdapter({"mcpServers": office.hopward.connections("notes")})
 
 
 def test_a_call_over_http_belongs_to_the_chain_of_its_agent(library: Office, received: Path) -> None:
@@ -113,3 +109,4 @@ def test_outside_a_task_nothing_connects(library: Office) -> None:
 
     with pytest.raises(Exception, match=r"outside any task|Client failed to connect"):
         asyncio.run(program())
+    assert ("notes", "no_task") in [(row.server, row.reason) for row in library.rows("refusal")]

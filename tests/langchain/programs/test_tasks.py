@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from contextvars import copy_context
@@ -95,13 +96,33 @@ async def test_two_tasks_side_by_side_do_not_see_each_others_authority(till: Til
     assert sorted(subjects) == ["ines@example.com", "omar@example.com"]
 
 
-def test_the_inner_of_two_tasks_counts_until_it_ends(till: Till) -> None:
+def test_nothing_inside_a_task_opens_another(till: Till) -> None:
     (pay,) = till.hopward.protect([till.sync_tool()])
-    with till.task() as outer:
-        with till.task() as inner:
-            pay.invoke({"amount": 1})
+    with till.task() as task:
+        for hopward in (till.hopward, Hopward(till.guard)):
+            with pytest.raises(StateError, match=f"Task {task.id} is under way here"):
+                hopward.task(subject="mallory@example.com").__enter__()
         pay.invoke({"amount": 2})
-    assert [row.task for row in till.rows("decision")] == [inner.id, outer.id]
+    with till.task():
+        pay.invoke({"amount": 3})
+    assert till.verdicts() == ["permit", "permit"]
+
+
+def test_generators_with_tasks_of_their_own_do_not_mix_in_one_context(till: Till) -> None:
+    (pay,) = till.hopward.protect([till.sync_tool()])
+
+    def serve(subject: str) -> Iterator[str]:
+        with till.hopward.task(subject=subject):
+            yield pay.invoke({"amount": 1})
+            yield pay.invoke({"amount": 2})
+
+    first, second = serve("ines@example.com"), serve("omar@example.com")
+    next(first)
+    with pytest.raises(StateError, match="under way here"):
+        next(second)
+    list(first)
+    assert {row.record["chain"]["subject"] for row in till.rows("decision")} == {"ines@example.com"}
+    assert list(serve("omar@example.com")) == ["paid 1", "paid 2"]
 
 
 @pytest.mark.parametrize("how", ["revoked", "expired", "completed"])

@@ -14,7 +14,7 @@ from langchain_core.runnables import RunnableLambda
 from langchain_core.tools import BaseTool
 
 from hopward import StateError
-from langchain_hopward import AuthorizationDenied
+from langchain_hopward import AuthorizationDenied, Hopward
 
 from .office import USER, Office, calls, scripted
 
@@ -395,14 +395,19 @@ def test_a_model_is_shown_the_hand_overs_that_its_agent_may_make(office: Office)
     assert [path for path, tool, verdict in office.story()] == ["boss", "boss"]
 
 
-def test_work_that_was_handed_on_opens_no_task_of_its_own(office: Office) -> None:
+@pytest.mark.parametrize("revoked", [False, True], ids=["open", "revoked"])
+def test_work_that_was_handed_on_opens_no_task_of_its_own(office: Office, revoked: bool) -> None:
     def body() -> str:
-        with pytest.raises(StateError, match="Agent payer works in task"):
-            office.hopward.task(subject="mallory@example.com").__enter__()
+        if revoked:
+            (hop,) = office.guard.ledger.hops(task.id)
+            office.guard.revoke("hop", hop.id, by="ana", why="a test")
+        for hopward in (office.hopward, Hopward(office.guard)):
+            with pytest.raises(StateError, match="nothing inside it opens another"):
+                hopward.task(subject="mallory@example.com").__enter__()
         return "tried"
 
     (ask,) = office.hopward.protect([office.tool("ask_payer", body)])
-    with office.task():
+    with office.task() as task:
         assert ask.invoke({}) == "tried"
     with office.task():
         assert office.tools()[1].invoke({}) == "found"

@@ -1,7 +1,7 @@
 """From `hopward.toml` to a working guard. The only place where the parts are put together."""
 
 import secrets
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -175,17 +175,28 @@ class Guard(_Guard):
         """
         return self._carrier.accepted(presented)
 
-    def decision_about(self, chain: Chain, call: ToolCall, after: int) -> str:
+    def decision_about(
+        self, chain: Chain, call: ToolCall, after: int, verdict: str = "", but: Container[str] = ()
+    ) -> str:
         """The id of the decision about exactly this call of this chain that stands behind row `after`.
 
-        Empty where there is none: then nobody has decided it. Raises `LedgerError` where the log cannot be
-        read, `ValueError` for arguments that JSON cannot carry.
+        Empty where there is none: then nobody has decided it, or not with this `verdict`. Decisions in `but`
+        are about other calls of the same kind. Raises `LedgerError` where the log cannot be read,
+        `ValueError` for arguments that JSON cannot carry.
         """
-        asked = RowFilter(kind="decision", task=chain.task, tool=call.tool, server=call.server, after=after)
+        asked = RowFilter(
+            kind="decision",
+            task=chain.task,
+            tool=call.tool,
+            server=call.server,
+            verdict=verdict,
+            after=after,
+        )
         told = (call_digest(call), list(chain.actors), list(chain.hops))
         for row in self.ledger.rows(asked):
             carried = row.record["chain"]
-            if (row.record["call"]["digest"], carried["actors"], carried["hops"]) == told:
+            same = (row.record["call"]["digest"], carried["actors"], carried["hops"]) == told
+            if same and row.decision not in but:
                 return row.decision
         return ""
 

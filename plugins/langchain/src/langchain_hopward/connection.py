@@ -19,7 +19,7 @@ def connection(enforcer: Enforcer, server: str) -> dict[str, Any]:
     guard = enforcer.guard
     if guard.settings.servers[server].url:
         url = f"{guard.settings.proxy.public_url.rstrip('/')}/{server}/mcp"
-        return {"transport": "streamable_http", "url": url, "auth": _auth(enforcer, server)}
+        return {"transport": "streamable-http", "url": url, "auth": _auth(enforcer, server)}
     return {
         "transport": "stdio",
         "command": str(Path(sys.executable).with_name("hopward")),
@@ -57,7 +57,8 @@ def _auth(enforcer: Enforcer, server: str) -> Any:
 
         def auth_flow(self, request: Any) -> Generator[Any, Any, None]:
             """Raises `AuthorizationDenied` outside a task."""
-            request.headers["Authorization"] = f"Bearer {tokens.token(enforcer.acting(server))}"
+            token = tokens.token(enforcer.acting("*", server))
+            request.headers["Authorization"] = f"Bearer {token}"
             yield request
 
     return ChainAuth()

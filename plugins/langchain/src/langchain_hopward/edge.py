@@ -1,6 +1,6 @@
 """The configured ways of handing work on: which call or graph node is one, and to whom."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -47,7 +47,6 @@ class Edges:
                 self._by_tool.setdefault(edge.tool, []).append(edge)
         self._by_node = {edge.node: edge for edge in edges if edge.node}
         self.any = bool(edges)
-        self.any_later = any(edge.tool and edge.node for edge in edges)
 
     def hands_on(self, tool: str) -> bool:
         """Whether a call of this tool hands work on, to whomever."""
@@ -66,6 +65,6 @@ class Edges:
         fitting = [edge for edge in found if all(given.get(key) == value for key, value in edge.when.items())]
         return fitting[0] if len(fitting) == 1 else None
 
-    def of_node(self, node: str) -> Edge | None:
-        """The edge that leads to this graph node, or None."""
-        return self._by_node.get(node)
+    def of_nodes(self, nodes: Iterable[str]) -> Sequence[Edge]:
+        """The edges that lead to these graph nodes."""
+        return [edge for edge in map(self._by_node.get, nodes) if edge is not None]

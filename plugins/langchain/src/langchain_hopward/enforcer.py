@@ -16,9 +16,9 @@ from langchain_hopward.denial import LOST, UNDECIDED, AuthorizationDenied, refus
 from langchain_hopward.edge import Edge, Edges
 from langchain_hopward.form import UnreadableError
 from langchain_hopward.handoff import Handoffs
-from langchain_hopward.place import Place, PlaceVariable, run_around
+from langchain_hopward.place import Place, PlaceVariable, place_of, run_around
 from langchain_hopward.remainder import UnfinishedResult
-from langchain_hopward.roots import Roots
+from langchain_hopward.runs import Runs
 from langchain_hopward.stream import announce
 
 _NO_TASK = "It was called outside any task, so on nobody's behalf."
@@ -29,8 +29,9 @@ _NOBODY = "No agent is registered for what it hands the work to."
 class Running:
     """A permitted call under way. Settled exactly once.
 
-    `chain` is what the work is done with: of a call that hands it on, the other agent's. `root` is the run
-    in which a graph node takes the work up.
+    `chain` is what the work is done with: of a call that hands it on, the other agent's. `above` are the runs
+    that such a call lies in, its own first: one of them is of the graph whose node takes the work up.
+    `by_node` says that a node has handed the work on itself, by being entered.
     """
 
     decision: Decision
@@ -38,7 +39,8 @@ class Running:
     begun: int
     edge: Edge | None
     chain: Chain
-    root: UUID | None = None
+    above: tuple[UUID, ...] = ()
+    by_node: bool = False
     result: Any = field(default=None, repr=False)
 
     @property
@@ -49,7 +51,7 @@ class Running:
     @property
     def comes_later(self) -> bool:
         """Whether the work that the call hands on is done after it, in a graph node."""
-        return self.edge is not None and bool(self.edge.node) and bool(self.edge.tool)
+        return self.edge is not None and bool(self.edge.node) and not self.by_node
 
 
 @dataclass(slots=True)
@@ -73,7 +75,7 @@ class Entry:
         return True
 
 
-def _mark(metadata: dict[str, Any] | None, decision: str) -> None:
+def mark(metadata: dict[str, Any] | None, decision: str) -> None:
     """Leave the id of a decision in the metadata of its run, where tracers keep it: an id, and no secret."""
     if metadata is not None and decision:
         metadata["hopward_decision"] = decision
@@ -88,13 +90,13 @@ class Enforcer:
     def __init__(self, guard: Guard, server: str) -> None:
         self.guard = guard
         self.server = server
-        self.place: PlaceVariable = ContextVar("hopward_place", default=None)
+        self.place: PlaceVariable = place_of(guard)
         self.entry: ContextVar[Entry | None] = ContextVar("hopward_entry", default=None)
         settings = guard.settings.servers[server]
         self.edges = Edges(settings.hops)
         self.decides = frozenset(kind for kind in ("models", "retrievers") if getattr(settings, kind))
         self.handoffs: Handoffs[Running] = Handoffs(guard)
-        self.roots = Roots()
+        self.runs = Runs()
         self._running: dict[str, Running] = {}
 
     def begin(
@@ -108,13 +110,13 @@ class Enforcer:
             with self._refusing(tool):
                 running = self._begun(tool, arguments)
         except AuthorizationDenied as denial:
-            _mark(metadata, denial.decision)
+            mark(metadata, denial.decision)
             raise
-        _mark(metadata, running.decision.id)
+        mark(metadata, running.decision.id)
         return running
 
-    def enter_node(self, edge: Edge, place: Place, run: UUID) -> Running:
-        """Take up a hand-over as a graph node: one that a call has decided, or else one that is decided now.
+    def enter_node(self, edge: Edge, place: Place, graph: UUID | None) -> Running:
+        """Take up a hand-over as a node in a graph's run: one that a call has decided, else one decided now.
 
         Raises `AuthorizationDenied` alone.
         """
@@ -122,13 +124,12 @@ class Enforcer:
         with self._refusing(what):
             if not place.entered:
                 raise self.refuse(what, "context_lost", LOST)
-            root = self.roots.of(run)
-            taken = self.handoffs.take(root, place.chain, edge.node) if root else None
-            return taken or self._delegated(edge, place.chain, what)
+            taken = self.handoffs.take(graph, place.chain, edge.node) if graph is not None else None
+            return taken or self._delegated(edge, place.chain, what, by_node=True)
 
     def under_way(self, running: Running) -> bool:
-        """Whether a call has not been settled yet."""
-        return running.decision.id in self._running
+        """Whether a call has not been settled yet, or the work that it has handed on is being done."""
+        return running.decision.id in self._running or self.handoffs.is_active(running.chain)
 
     def end(self, running: Running, ended: Callable[[int], Outcome]) -> None:
         """Record what became of a call, unless that is done. Raises `LedgerError` when it cannot be."""
@@ -164,20 +165,24 @@ class Enforcer:
                 with suppress(HopwardError):
                     self.end(running, lambda duration: Outcome(status="unknown", duration=duration))
         self.handoffs.forget(task)
+        self.runs.forget(task)
 
     def body(self, tool: str, arguments: Callable[[], dict[str, Any]]) -> "Body":
         """Around the body of a guarded tool, which leaves its result in `Running.result`."""
         return Body(self, tool, arguments)
 
-    def acting(self, tool: str) -> Chain:
-        """The chain of this context. Raises `AuthorizationDenied` where there is none to act with."""
+    def acting(self, tool: str, server: str = "") -> Chain:
+        """The chain of this context. Raises `AuthorizationDenied` where there is none to act with.
+
+        `server` is that of the tool, where it is not the program's.
+        """
         # What is called from here on has not been entered yet.
         self.entry.set(None)
         place = self.place.get()
         if place is None:
-            raise self.refuse(tool, "no_task", _NO_TASK)
+            raise self.refuse(tool, "no_task", _NO_TASK, server)
         if not place.entered:
-            raise self.refuse(tool, "context_lost", LOST)
+            raise self.refuse(tool, "context_lost", LOST, server)
         return place.chain
 
     def visible(self, names: Iterable[str]) -> frozenset[str]:
@@ -208,12 +213,16 @@ class Enforcer:
         place = self.place.get()
         return place.chain if place is not None and place.entered else None
 
-    def refuse(self, tool: str, reason: str, sentence: str) -> AuthorizationDenied:
-        """Record that a call was turned away before any decision; the denial to raise."""
-        place = self.place.get()
-        with suppress(LedgerError):
-            self.guard.refuse(self.server, reason, f"{tool}: {sentence}", place.chain if place else None)
-        return refused(self._name(tool), reason, sentence)
+    def refuse(self, tool: str, reason: str, sentence: str, server: str = "") -> AuthorizationDenied:
+        """Record that a call was turned away before any decision; the denial to raise.
+
+        `server` is that of the tool, where it is not the program's.
+        """
+        place, server = self.place.get(), server or self.server
+        # What cannot be written stays a refusal; so does a name that no log can hold.
+        with suppress(LedgerError, ValueError):
+            self.guard.refuse(server, reason, f"{tool}: {sentence}", place.chain if place else None)
+        return refused(f"{server}/{tool}", reason, sentence)
 
     @contextmanager
     def _refusing(self, tool: str) -> Generator[None]:
@@ -248,9 +257,9 @@ class Enforcer:
         edge = self.edges.of_call(tool, arguments)
         if edge is None:
             raise self.refuse(tool, "hop_unconfigured", _NOBODY)
-        return self._delegated(edge, chain, tool)
+        return self._delegated(edge, chain, tool, by_node=False)
 
-    def _delegated(self, edge: Edge, chain: Chain, what: str) -> Running:
+    def _delegated(self, edge: Edge, chain: Chain, what: str, *, by_node: bool) -> Running:
         holder = self.guard.holder(edge.agent)
         delegation = self.guard.delegate(chain, edge.agent, edge.narrowing, holder)
         decision, verdict = delegation.decision, delegation.decision.verdict
@@ -259,8 +268,9 @@ class Enforcer:
         announce(self._name(what), verdict.name, verdict.reason, decision.id)
         # Handing on is no call at a server, so there is no credential for it.
         nothing = CallCredential(lambda: self.guard.mint(decision, ToolCall(server=self.server, tool=what)))
-        root = self.roots.of(run_around())
-        return self._started(Running(decision, nothing, time.perf_counter_ns(), edge, delegation.chain, root))
+        running = Running(decision, nothing, time.perf_counter_ns(), edge, delegation.chain)
+        running.above, running.by_node = self.runs.above(run_around()), by_node
+        return self._started(running)
 
     def _started(self, running: Running) -> Running:
         self._running[running.decision.id] = running
@@ -275,8 +285,8 @@ class Enforcer:
 
     def _handed_over(self, running: Running, edge: Edge, came: Outcome) -> None:
         """The call that handed work on is over; unless the work itself comes after it, so is the hop."""
-        if running.comes_later and running.root is not None and came.status == "ok":
-            self.handoffs.promise(running.root, edge.node, running)
+        if running.comes_later and running.above and came.status == "ok":
+            self.handoffs.promise(running.above, edge.node, running)
         else:
             self.handoffs.leave(running.chain)
 

@@ -108,7 +108,7 @@ class HopwardHandler(BaseCallbackHandler):
         """Return if the call may go on; raises `AuthorizationDenied`, whatever happens."""
         with self._refusing("A tool was not executed", run_id):
             above = self._grow(run_id, parent_run_id)
-            self._in_place(serialized["name"], above)
+            self._in_place(serialized["name"], run_id, above)
             entry, metadata = self._enforcer.entry.get(), kwargs.get("metadata")
             if entry is None or not entry.meets(run_id, serialized["name"], metadata):
                 self._start(serialized["name"], run_id, inputs, metadata)
@@ -135,9 +135,9 @@ class HopwardHandler(BaseCallbackHandler):
             return
         with self._refusing("A graph node was not run", run_id):
             self._grow(run_id, parent_run_id)
-            node = _node_of(kwargs)
-            if node:
-                self._enter_node(node, run_id)
+            nodes = _nodes_of(kwargs)
+            if nodes:
+                self._enter_node(nodes, run_id, parent_run_id)
 
     def on_chain_end(self, outputs: Any, *, run_id: UUID, **kwargs: Any) -> None:
         """A run is over; if it was a node that took a hand-over up, so is its hop."""
@@ -214,16 +214,23 @@ class HopwardHandler(BaseCallbackHandler):
         if kind not in self._enforcer.decides:
             return
         name, arguments = call()
-        self._in_place(name, above)
+        self._in_place(name, run_id, above)
         place, before = self._enforcer.place.get(), credential.running.get()
         running = self._enforcer.begin(name, lambda: arguments)
-        self._open.setdefault(run_id, []).append(_Opened(running, before, place, None))
+        self._keep(run_id, _Opened(running, before, place, None))
 
-    def _in_place(self, name: str, above: Handover | None) -> None:
-        """Refuse a call that LangChain places below a hand-over while its context is elsewhere."""
+    def _in_place(self, name: str, run_id: UUID, above: Handover | None) -> None:
+        """Refuse a call that LangChain places below a hand-over while its context is elsewhere.
+
+        And one under the id of a call that is under way: the end of one would be taken for that of the other.
+        """
         place = self._enforcer.place.get()
-        if above is not None and (place is None or place.below is not above):
+        elsewhere = above is not None and (place is None or place.below is not above)
+        if elsewhere or any(self._enforcer.under_way(one.running) for one in self._open.get(run_id, ())):
             raise self._enforcer.refuse(name, "context_lost", LOST)
+
+    def _keep(self, run_id: UUID, opened: "_Opened") -> None:
+        self._open.setdefault(run_id, []).append(opened)
 
     def _end(self, run_id: UUID, output: Any) -> None:
         try:
@@ -238,7 +245,7 @@ class HopwardHandler(BaseCallbackHandler):
         self._over(run_id)
 
     def _over(self, run_id: UUID) -> None:
-        if self._enforcer.roots.shrink(run_id):
+        if self._enforcer.runs.shrink(run_id):
             self._enforcer.handoffs.drop(run_id)
 
     @contextmanager
@@ -264,7 +271,7 @@ class HopwardHandler(BaseCallbackHandler):
         handover = None
         if running.edge is not None and not running.comes_later:
             handover = self._hand_over(run_id, running)
-        self._open.setdefault(run_id, []).append(_Opened(running, before, place, handover))
+        self._keep(run_id, _Opened(running, before, place, handover))
         # The credential of a tool around this one is not this one's.
         credential.running.set(None)
 
@@ -272,25 +279,34 @@ class HopwardHandler(BaseCallbackHandler):
         """Note a run; the first one in the body of a hand-over goes over to the other agent.
 
         Raises `AuthorizationDenied` for a run under the id of the one around it: it would lie below itself.
+        And for one whose chain is not that of the run it lies in.
         """
-        if self._enforcer.edges.any and run_id in (parent_run_id, run_around()):
-            raise self._enforcer.refuse("run", "context_lost", LOST)
-        if self._enforcer.edges.any_later:
-            self._enforcer.roots.grow(run_id, parent_run_id)
+        enforcer = self._enforcer
+        if not enforcer.edges.any:
+            return None
+        if run_id in (parent_run_id, run_around()):
+            raise enforcer.refuse("run", "context_lost", LOST)
         above = self._tree.grow(run_id, parent_run_id)
-        found = self._enforcer.place.get()
+        found = enforcer.place.get()
         place = settled(found, parent_run_id)
         if place is not found:
-            self._enforcer.place.set(place)
+            enforcer.place.set(place)
+        chain = place.chain if place is not None and place.entered else None
+        if not enforcer.runs.grow(run_id, parent_run_id, chain):
+            raise enforcer.refuse("run", "context_lost", LOST)
         return above
 
-    def _enter_node(self, node: str, run_id: UUID) -> None:
-        edge, place = self._enforcer.edges.of_node(node), self._enforcer.place.get()
+    def _enter_node(self, nodes: frozenset[str], run_id: UUID, graph: UUID | None) -> None:
+        edges, place = self._enforcer.edges.of_nodes(nodes), self._enforcer.place.get()
+        if edges and len(nodes) > 1:
+            raise self._enforcer.refuse(f"node:{edges[0].node}", "context_lost", LOST)
+        edge = edges[0] if edges else None
         if edge is None or place is None or place.chain.actor == edge.agent:
             return
-        running = self._enforcer.enter_node(edge, place, run_id)
+        running = self._enforcer.enter_node(edge, place, graph)
         handover = self._hand_over(run_id, running)
-        self._open.setdefault(run_id, []).append(_Opened(running, credential.running.get(), place, handover))
+        self._keep(run_id, _Opened(running, credential.running.get(), place, handover))
+        credential.running.set(None)
 
     def _hand_over(self, run_id: UUID, running: Running) -> Handover:
         """Leave the delegator's authority here; the first run below gets the other agent's."""
@@ -327,10 +343,13 @@ class _Opened:
     handover: Handover | None
 
 
-def _node_of(event: dict[str, Any]) -> str:
-    """The graph node whose own run this is, empty for any other run."""
-    metadata: dict[str, Any] = event.get("metadata") or {}
+def _nodes_of(event: dict[str, Any]) -> frozenset[str]:
+    """The graph node whose own run this is, none for any other run: LangGraph tags that run, and none below.
+
+    Two where name and metadata, which a program can set, do not say the same.
+    """
     tags: list[str] = event.get("tags") or []
-    node, name = metadata.get("langgraph_node"), event.get("name")
-    own = bool(node) and node == name and any(tag.startswith("graph:step:") for tag in tags)
-    return str(node) if own else ""
+    if not any(tag.startswith("graph:step:") for tag in tags):
+        return frozenset()
+    metadata: dict[str, Any] = event.get("metadata") or {}
+    return frozenset({str(event.get("name")), str(metadata.get("langgraph_node"))})

@@ -1,11 +1,13 @@
 """Hand-overs that outlive the call that decided them: the other agent runs afterwards, as a graph node."""
 
 from contextlib import suppress
+from dataclasses import dataclass
 from threading import Lock
 from typing import Generic, Protocol, TypeVar
 from uuid import UUID
 
 from hopward import Chain, Guard, HopwardError
+from langchain_hopward.runs import leads_on
 
 
 class Promised(Protocol):
@@ -18,6 +20,15 @@ class Promised(Protocol):
 P = TypeVar("P", bound=Promised)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Waiting(Generic[P]):
+    """Work that waits. `above` are the runs that the call which handed it on lies in, its own first."""
+
+    above: tuple[UUID, ...]
+    node: str
+    work: P
+
+
 class Handoffs(Generic[P]):
     """Work that waits for its node, that is under way in one, or that others still go on from.
 
@@ -27,25 +38,30 @@ class Handoffs(Generic[P]):
     def __init__(self, guard: Guard) -> None:
         self._guard = guard
         self._lock = Lock()
-        self._waiting: dict[tuple[UUID, str, str], list[P]] = {}
+        self._waiting: list[_Waiting[P]] = []
         self._active: list[Chain] = []
         self._left: list[Chain] = []
 
-    def promise(self, root: UUID, node: str, work: P) -> None:
-        """A call of this root run has decided that its work goes on in that node."""
+    def promise(self, above: tuple[UUID, ...], node: str, work: P) -> None:
+        """A call has decided that its work goes on in that node, of a graph in whose run it lies."""
         with self._lock:
-            self._waiting.setdefault((root, work.chain.task, node), []).append(work)
+            self._waiting.append(_Waiting(above, node, work))
 
-    def take(self, root: UUID, chain: Chain, node: str) -> P | None:
-        """What has waited longest for this node in this root run and went on from this chain, or None."""
+    def take(self, graph: UUID, chain: Chain, node: str) -> P | None:
+        """What has waited longest for this node of this graph's run and went on from this chain, or None."""
         with self._lock:
-            waiting = self._waiting.get((root, chain.task, node), [])
-            for work in waiting:
-                if _goes_on(work.chain, chain):
-                    waiting.remove(work)
+            for waiting in self._waiting:
+                work = waiting.work
+                if graph in waiting.above and waiting.node == node and _goes_on(work.chain, chain):
+                    self._waiting.remove(waiting)
                     self._active.append(work.chain)
                     return work
             return None
+
+    def is_active(self, chain: Chain) -> bool:
+        """Whether the work of a chain has been taken up and is under way."""
+        with self._lock:
+            return chain in self._active
 
     def leave(self, chain: Chain) -> None:
         """The work of a chain is done; its hop ends as soon as nothing goes on from it."""
@@ -59,8 +75,9 @@ class Handoffs(Generic[P]):
     def drop(self, root: UUID) -> None:
         """A root run is over: what was handed over in it and never taken up ends."""
         with self._lock:
-            gone = [key for key in self._waiting if key[0] == root]
-            self._left.extend(work.chain for key in gone for work in self._waiting.pop(key))
+            gone = [one for one in self._waiting if root in one.above]
+            self._waiting = [one for one in self._waiting if one not in gone]
+            self._left.extend(one.work.chain for one in gone)
             over = self._over() if gone else []
         self._complete(over)
 
@@ -73,12 +90,12 @@ class Handoffs(Generic[P]):
     def forget(self, task: str) -> None:
         """The task is over, and all of its hops with it."""
         with self._lock:
-            self._waiting = {key: works for key, works in self._waiting.items() if key[1] != task}
+            self._waiting = [one for one in self._waiting if one.work.chain.task != task]
             self._active = [chain for chain in self._active if chain.task != task]
             self._left = [chain for chain in self._left if chain.task != task]
 
     def _over(self) -> list[Chain]:
-        waiting = [work.chain for several in self._waiting.values() for work in several]
+        waiting = [one.work.chain for one in self._waiting]
         over: list[Chain] = []
         for chain in sorted(self._left, key=lambda one: len(one.hops), reverse=True):
             held = [one for one in self._left if one is not chain and one not in over]
@@ -89,4 +106,4 @@ class Handoffs(Generic[P]):
 
 
 def _goes_on(other: Chain, chain: Chain) -> bool:
-    return len(other.hops) > len(chain.hops) and other.hops[: len(chain.hops)] == chain.hops
+    return len(other.hops) > len(chain.hops) and leads_on(chain, other)

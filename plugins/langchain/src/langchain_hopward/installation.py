@@ -137,6 +137,9 @@ class Hopward:
             MultiServerMCPClient(hopward.connections("files"))                  # langchain-mcp-adapters
             MCPAdapter({"mcpServers": hopward.connections("files")})            # langchain.mcp
 
+        One adapter per server: of several, it makes a router, which is no proxy, and its calls are refused.
+        A `fastmcp.client.group.ClientGroup` has a client for each.
+
         A server with a `command` gets a proxy of its own that takes nothing but carried chains; one with a
         `url` is reached at `hopward mcp serve`. Raises `ConfigError` for anything else.
         """

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from langchain_core.runnables.config import var_child_runnable_config
 
-from hopward import Chain
+from hopward import Chain, Guard
 
 
 @dataclass(slots=True, eq=False)
@@ -68,3 +68,10 @@ def settled(place: Place | None, parent: UUID | None) -> Place | None:
 
 
 PlaceVariable = ContextVar[Place | None]
+_variables: dict[str, PlaceVariable] = {}
+
+
+def place_of(guard: Guard) -> PlaceVariable:
+    """The one variable of an installation in this process, whoever opens it: nobody is at two places."""
+    root = str(guard.settings.root.resolve())
+    return _variables.setdefault(root, ContextVar("hopward_place", default=None))

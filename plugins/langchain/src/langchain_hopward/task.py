@@ -25,7 +25,7 @@ class TaskScope:
     def open(self) -> Place:
         """Open the task, and bind it to nothing; where code inside it is. Raises as `__enter__` does.
 
-        Work that was handed on opens none: it would be a way out of what its hop allows.
+        Inside a task there is no other: it would be a way out of what the task, or a hop, allows.
         """
         return self._opened()[1]
 
@@ -34,10 +34,11 @@ class TaskScope:
             raise StateError("This task has been entered before; make a new one.")
         guard = self._enforcer.guard
         place = self._enforcer.place.get()
-        if place is not None and place.chain.hops and guard.stands(place.chain):
+        if place is not None and (place.chain.hops or guard.task(place.chain.task).state == "open"):
             raise StateError(
-                f"Agent {place.chain.actor} works in task {place.chain.task} and opens no other.",
-                advice="What it needs, it is handed by a hop; see [servers.NAME.hops].",
+                f"Task {place.chain.task} is under way here, and nothing inside it opens another.",
+                advice="Leave its block first. One in a generator holds for whoever reads that: "
+                "hopward.entry(graph) has a task for each stream.",
             )
         self._task = task = guard.open_task(self._workflow, self._subject)
         return task, Place(guard.enter(task.id))
