@@ -292,6 +292,33 @@ def _handled(attempt: Attempt, answer: Any) -> None:
     _named(attempt, handle_tool_error=answer, handle_validation_error=answer).invoke(LARGE)
 
 
+def _replaced(attempt: Attempt) -> None:
+    vars(attempt.pay)["_run"] = lambda amount, **more: attempt.till.pay(amount)
+    attempt.pay.invoke(LARGE)
+
+
+def _twice(attempt: Attempt) -> None:
+    """Decided on the amount by name, and called with the one by place."""
+
+    def pay(amount: int, /, **more: Any) -> str:
+        return attempt.till.pay(amount)
+
+    schema = {"type": "object", "properties": {"amount": {"type": "integer"}}}
+    made = StructuredTool.from_function(pay, name="pay", description="Pays", args_schema=schema)
+    cast("Any", cast("StructuredTool", attempt.protect(made)).func)(999, amount=1)
+
+
+def _generator_tool(attempt: Attempt) -> None:
+    """A tool that returns before it has done anything."""
+
+    def pay(amount: int) -> Any:
+        yield attempt.till.pay(amount)
+
+    with suppress(TypeError):  # what cannot be guarded
+        made = attempt.protect(StructuredTool.from_function(pay, name="pay", description="Pays"))
+        list(made.invoke({"amount": 1}))
+
+
 def _coroutine_only(attempt: Attempt) -> None:
     asyncio.run(attempt.protect(attempt.till.async_tool()).ainvoke(LARGE))
 
@@ -362,6 +389,7 @@ SEEN: list[tuple[str, Act]] = [
     ("another handler empties the run", _emptied),
     ("subclass of the handler", _lenient),
     ("raise_error set to False", lambda a: _switch(a, lambda h: object.__setattr__(h, "raise_error", False))),
+    ("method of the tool replaced", _replaced),
     ("raise_error put into `__dict__`", lambda a: _switch(a, lambda h: h.__dict__.update(raise_error=False))),
 ]
 """What the handler stops without any guarded tool."""
@@ -373,6 +401,8 @@ UNSEEN: list[tuple[str, Act]] = [
     ("generator read after the call", _generator),
     ("coroutine itself", _coroutine_itself),
     ("method of a tool class", _own_method),
+    ("two amounts, by place and by name", _twice),
+    ("tool that is a generator, read after its call", _generator_tool),
     ("subclass of the tool's class", _subclass),
     ("class of the tool put back", _plain_class),
     ("another name for the tool", _another_name),
@@ -400,8 +430,13 @@ RUNS_ANYWAY: list[tuple[str, Act]] = [
 BEYOND = dict(enumerate([*SEEN, *UNSEEN, *RUNS_ANYWAY], start=21))
 """Number -> what it is called, and the attempt."""
 
-NEEDS_HANDLER = {"original swapped in by middleware", "original tool kept", "plain function as a tool"}
-"""What guarded copies alone cannot stop: the tool that is called is no guarded one."""
+NEEDS_HANDLER = {
+    "original swapped in by middleware",
+    "original tool kept",
+    "plain function as a tool",
+    "method of the tool replaced",
+}
+"""What guarded copies alone cannot stop: the tool that is called is no guarded one, or not any more."""
 
 WAYS: dict[int, tuple[str, Act]] = TWENTY | BEYOND
 """All of them, as the guide lists them."""
