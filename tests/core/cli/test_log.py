@@ -256,9 +256,13 @@ def test_the_output_is_coloured_on_request_and_the_same_text_without(
 def test_follow_shows_rows_as_they_are_written_until_it_is_interrupted(desk: Shell, guard: Guard) -> None:
     command = [str(Path(sys.executable).with_name("hopward")), "log", "tail", "-f", "-n", "1", "--json"]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    with subprocess.Popen(
+    # A process in the background has none of it, and what it starts would have none either.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    following = subprocess.Popen(
         command, cwd=desk.folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as following:
+    )
+    signal.signal(signal.SIGINT, before)
+    with following:
         try:
             assert following.stdout is not None
             assert following.stderr is not None
