@@ -7,16 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 from hopward import NotFoundError, read_settings
 from hopward_mcp.accepted import write_entries
+from hopward_mcp.display import show_table
 from hopward_mcp.inspection import inspect
 from hopward_mcp.proposal import Proposal
-
-_PIPED_WIDTH = 1_000
-"""Columns when the output is no terminal: wide enough that hardly anything is folded."""
 
 
 @click.command()
@@ -84,19 +80,10 @@ def _accepted(proposals: Sequence[Proposal], names: tuple[str, ...], every: bool
 
 
 def _show(proposals: Sequence[Proposal]) -> None:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("name", "action", "sensitivity", "integrity", "destination"):
-        table.add_column(column, no_wrap=True)
-    for column in ("arguments", "why"):
-        table.add_column(column, overflow="fold")
-    for one in proposals:
-        arguments = ", ".join(f"{name}: {kind}" for name, kind in one.arguments.items())
-        cells = (one.name, one.action, one.sensitivity, one.integrity, one.destination, arguments, one.why)
-        table.add_row(*(_harmless(cell) for cell in cells))
-    width = None if sys.stdout.isatty() else _PIPED_WIDTH
-    Console(highlight=False, markup=False, emoji=False, width=width).print(table)
+    columns = ("name", "action", "sensitivity", "integrity", "destination", "arguments", "why")
+    show_table(columns, map(_cells, proposals), whole=5)
 
 
-def _harmless(text: str) -> str:
-    """A server's own text without anything that a terminal would obey."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+def _cells(one: Proposal) -> tuple[str, ...]:
+    arguments = ", ".join(f"{name}: {kind}" for name, kind in one.arguments.items())
+    return (one.name, one.action, one.sensitivity, one.integrity, one.destination, arguments, one.why)

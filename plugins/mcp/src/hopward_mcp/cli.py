@@ -7,6 +7,7 @@ import click
 
 _COMMANDS = {
     "classify": ("hopward_mcp.classify", "classify", "Propose a classification of a server's tools."),
+    "ls": ("hopward_mcp.ls", "ls", "List the servers, and ask each of them what it offers."),
     "run": ("hopward_mcp.run", "run", "Guard one server over stdin and stdout."),
     "serve": ("hopward_mcp.serve", "serve", "Guard the servers with a url over HTTP."),
 }

@@ -1,0 +1,103 @@
+"""`hopward mcp ls`: the servers, what each is reached by, speaks and offers, and whether it answers."""
+
+import asyncio
+import sys
+from pathlib import Path
+
+import click
+import msgspec
+
+from hopward import Settings, read_settings
+from hopward_mcp.display import show_table
+from hopward_mcp.roster import Entry, roster, unasked
+
+_COLUMNS = ("server", "transport", "reached", "era", "tools", "classified", "unclassified", "health")
+
+
+@click.command()
+@click.option("--offline", is_flag=True, help="Connect to no server: show what hopward.toml says.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    default=10.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long each server may take to answer.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per server.")
+@click.option("--config", type=click.Path(dir_okay=False, path_type=Path), help="The hopward.toml to use.")
+@click.pass_context
+def ls(ctx: click.Context, offline: bool, timeout: float, as_json: bool, config: Path | None) -> None:
+    """List the servers, and ask each of them what it offers.
+
+    Each is started, or asked over HTTP, all at once and without any credential for a call. Exit status 1 if
+    one does not answer. `era` is the protocol version that answers; `classified` counts the tools that
+    hopward.toml says something about, `unclassified` those that are refused because it says nothing.
+    """
+    settings = read_settings(config if config is not None else ctx.obj.config)
+    entries = unasked(settings) if offline else _asked(settings, timeout)
+    if as_json:
+        for entry in entries:
+            click.echo(msgspec.json.encode(_plain(entry)))
+    elif entries:
+        show_table(_COLUMNS, map(_cells, entries))
+        _hint(entries)
+    else:
+        click.echo("No server is guarded yet. Add a [servers.NAME] to hopward.toml.", err=True)
+    if any(entry.ok is False for entry in entries):
+        ctx.exit(1)
+
+
+def _asked(settings: Settings, seconds: float) -> list[Entry]:
+    total, done = len(settings.servers), 0
+    shown = sys.stderr.isatty()
+
+    def progress() -> None:
+        nonlocal done
+        done += 1
+        if shown:
+            click.echo(f"\rasked {done} of {total} servers", err=True, nl=False)
+
+    entries = asyncio.run(roster(settings, seconds, progress))
+    if shown:
+        click.echo("\r\x1b[K", err=True, nl=False)
+    return entries
+
+
+def _cells(entry: Entry) -> tuple[str, ...]:
+    tools, unclassified = entry.tools, entry.unclassified
+    return (
+        entry.server,
+        entry.transport,
+        entry.reached,
+        entry.era,
+        "" if tools is None else str(len(tools)),
+        str(len(entry.classified)),
+        "" if unclassified is None else str(len(unclassified)),
+        entry.health,
+    )
+
+
+def _plain(entry: Entry) -> dict[str, object]:
+    return {
+        "server": entry.server,
+        "transport": entry.transport,
+        "reached": entry.reached,
+        "era": entry.era,
+        "tools": entry.tools,
+        "classified": entry.classified,
+        "unclassified": entry.unclassified,
+        "ok": entry.ok,
+        "health": entry.health,
+    }
+
+
+def _hint(entries: list[Entry]) -> None:
+    for entry in entries:
+        if entry.unclassified:
+            click.echo(f"Next: hopward mcp classify {entry.server}", err=True)
+        if entry.vanished:
+            told = ", ".join(entry.vanished)
+            click.echo(f"Classified, but not offered by {entry.server}: {told}", err=True)
+    if any(entry.ok is False for entry in entries):
+        click.echo("Next: hopward doctor, which says what else is broken or missing.", err=True)
