@@ -10,6 +10,7 @@ _COMMANDS = {
     "ls": ("hopward_mcp.ls", "ls", "List the servers, and ask each of them what it offers."),
     "run": ("hopward_mcp.run", "run", "Guard one server over stdin and stdout."),
     "serve": ("hopward_mcp.serve", "serve", "Guard the servers with a url over HTTP."),
+    "try": ("hopward_mcp.trial", "trial", "Make one guarded call, and explain the decision."),
 }
 """Name: module, attribute, one line of help."""
 

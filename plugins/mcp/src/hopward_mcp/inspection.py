@@ -22,6 +22,7 @@ from hopward_mcp.proposal import Proposal, propose_prompt, propose_resource, pro
 T = TypeVar("T")
 
 _METHOD_NOT_FOUND = -32601
+_MOST_PAGES = 1_000
 _REFUSED_CALLER = (401, 403)
 
 # The SDK logs what it cannot read with a traceback; what is wrong reaches us as an error as well.
@@ -73,7 +74,7 @@ async def asked(
     except (MCPError, OSError, TimeoutError, ValueError, *_CUT_OFF) as error:
         raise _unanswered(server, error, statuses) from error
     except ExceptionGroup as group:
-        raise _unanswered(server, _first(group), statuses) from group
+        raise _unanswered(server, leaf(group), statuses) from group
 
 
 _CUT_OFF = (anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.EndOfStream)
@@ -100,11 +101,12 @@ def _unanswered(server: str, error: BaseException, statuses: list[int]) -> Hopwa
     )
 
 
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    leaf: BaseException = group.exceptions[0]
-    while isinstance(leaf, BaseExceptionGroup):
-        leaf = cast("BaseExceptionGroup[BaseException]", leaf).exceptions[0]
-    return leaf
+def leaf(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The first exception that is no group: what has happened first."""
+    first: BaseException = group.exceptions[0]
+    while isinstance(first, BaseExceptionGroup):
+        first = cast("BaseExceptionGroup[BaseException]", first).exceptions[0]
+    return first
 
 
 async def _proposals(server: str, client: Client) -> list[Proposal]:
@@ -158,9 +160,13 @@ def _started(
 
 
 async def _pages(ask: Callable[..., Awaitable[Any]], member: str) -> list[Any]:
-    """Every page of one listing; empty where the server does not have it."""
+    """Every page of one listing; empty where the server does not have it.
+
+    Raises `HopwardError` for a listing that does not end.
+    """
     found: list[Any] = []
     cursor: str | None = None
+    seen: set[str] = set()
     while True:
         try:
             page = await ask(cursor=cursor)
@@ -172,3 +178,6 @@ async def _pages(ask: Callable[..., Awaitable[Any]], member: str) -> list[Any]:
         cursor = page.next_cursor
         if not cursor:
             return found
+        if cursor in seen or len(seen) > _MOST_PAGES:
+            raise HopwardError(f"The list of its {member} does not end.", error="server_unreachable")
+        seen.add(cursor)

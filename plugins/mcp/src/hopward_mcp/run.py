@@ -5,28 +5,24 @@ the authority is remote, it takes an HTTP client to ask it.
 """
 
 import asyncio
-import getpass
 import importlib
-import logging
 import os
 import signal
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
-from hopward import Chain, ConfigError, Guard, HopwardError, StateError
+from hopward import Chain, ConfigError, Guard
 from hopward_mcp.authority import Authority
 from hopward_mcp.carried import NOBODY
 from hopward_mcp.child import command
 from hopward_mcp.client_end import take_over
 from hopward_mcp.delivery import courier, in_process
 from hopward_mcp.gate import Gate
+from hopward_mcp.opening import Opening, local_user, opened
 from hopward_mcp.stdio import Pump
 from hopward_mcp.turn import Turn
-
-_log = logging.getLogger(__name__)
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
@@ -49,20 +45,12 @@ def run(
     opened = config if config is not None else ctx.obj.config
     if carried and (workflow or subject):
         raise click.UsageError("--carried opens no task, so --workflow and --subject have no effect.")
-    opening = None if carried else Opening(workflow, subject or _user())
+    opening = None if carried else Opening(workflow, subject or local_user())
     try:
         status = asyncio.run(_serve(opened, server, opening))
     except asyncio.CancelledError:
         status = 0
     ctx.exit(status)
-
-
-@dataclass(frozen=True, slots=True)
-class Opening:
-    """The task to open for a session: of which workflow (empty for the server's own), on whose behalf."""
-
-    workflow: str
-    subject: str
 
 
 async def _serve(config: Path, server: str, opening: Opening | None) -> int:
@@ -75,18 +63,16 @@ async def _serve(config: Path, server: str, opening: Opening | None) -> int:
         authority = _authority(guard)
         if authority is not None:
             stack.push_async_callback(authority.close)
-        chain = NOBODY if opening is None else _opened(guard, server, opening, stack)
+        chain = NOBODY if opening is None else _chain(guard, server, opening, stack)
         turn = Turn(guard, asyncio.get_running_loop())
         gate = Gate(guard, server, courier=attached, turn=turn, authority=authority)
         return await _pump(gate, chain)
 
 
-def _opened(guard: Guard, server: str, opening: Opening, stack: AsyncExitStack) -> Chain:
+def _chain(guard: Guard, server: str, opening: Opening, stack: AsyncExitStack) -> Chain:
     """The chain of a task that ends with the stack."""
-    workflow = _workflow(guard, server, opening.workflow)
-    task = guard.open_task(workflow, opening.subject)
-    stack.callback(_complete, guard, task.id)
-    click.echo(f"hopward: {server} is guarded; task {task.id} ({workflow})", err=True)
+    task = opened(guard, server, opening, stack)
+    click.echo(f"hopward: {server} is guarded; task {task.id} ({task.workflow})", err=True)
     return guard.enter(task.id)
 
 
@@ -129,32 +115,3 @@ def _runnable(guard: Guard, server: str) -> None:
             f"servers.{server} has a `url`; `hopward mcp run` guards servers with a `command`.",
             advice="Guard it with `hopward mcp serve`: for now both sides use the same transport.",
         )
-
-
-def _workflow(guard: Guard, server: str, wanted: str) -> str:
-    """The workflow to open a task of; raises `ConfigError` where nobody says which."""
-    workflow = wanted or guard.settings.servers[server].workflow
-    if not workflow:
-        raise ConfigError(
-            f"servers.{server} names no workflow, so there is no task to open.",
-            advice="Set `workflow` there, or pass --workflow.",
-        )
-    return workflow
-
-
-def _user() -> str:
-    """Who is at the keyboard, as far as the operating system knows: a label, not a proof."""
-    try:
-        return f"local:{getpass.getuser()}"
-    except (OSError, KeyError):
-        return "local:unknown"
-
-
-def _complete(guard: Guard, task_id: str) -> None:
-    """End the session's task; one that was revoked or has expired has ended already."""
-    try:
-        guard.complete_task(task_id)
-    except StateError as error:
-        _log.info("%s", error.message)
-    except HopwardError as error:
-        click.echo(f"hopward: task {task_id} could not be completed: {error}", err=True)

@@ -57,7 +57,7 @@ async def _serve(config: Path) -> None:
         listening = _listen(guard.settings.proxy.listen)
         for endpoint in endpoints:
             click.echo(f"hopward: {endpoint.gate.server} is guarded at {endpoint.resource}", err=True)
-        await uvicorn.Server(_config(Front(guard, endpoints))).serve(sockets=[listening])
+        await uvicorn.Server(uvicorn_config(Front(guard, endpoints))).serve(sockets=[listening])
 
 
 def open_endpoints(guard: Guard, authority: Authority | None = None) -> list[Endpoint]:
@@ -99,7 +99,8 @@ def _listen(address: str) -> socket.socket:
         raise ConfigError(f"proxy.listen: cannot listen on {address}: {why}.") from error
 
 
-def _config(front: Front) -> uvicorn.Config:
+def uvicorn_config(front: Front) -> uvicorn.Config:
+    """How uvicorn serves a front."""
     return uvicorn.Config(
         front,
         log_config=None,

@@ -1,0 +1,142 @@
+"""One guarded call for a person to look at: a task of its own, the proxy's own path, the rows it left."""
+
+import asyncio
+import logging
+import os
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mcp import Client, MCPError
+
+from hopward import Guard, HopwardError, NotFoundError, Task
+from hopward_mcp.arguments import Word, signature, typed
+from hopward_mcp.authority import Authority
+from hopward_mcp.delivery import courier
+from hopward_mcp.gate import Gate
+from hopward_mcp.inspection import leaf, tools_of
+from hopward_mcp.loopback import Loopback
+from hopward_mcp.opening import Opening, opened
+from hopward_mcp.remote import TokenEndpoint
+from hopward_mcp.turn import Turn
+
+logging.getLogger("mcp").addHandler(logging.NullHandler())
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The call to make: arguments as typed, and the task to open for it."""
+
+    server: str
+    tool: str
+    words: Sequence[Word]
+    opening: Opening
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What became of a call. `records` are the records of its rows by their kind, and `decision` its id.
+
+    `result` is what the server, or Hopward in its place, has answered; `error` why there is none.
+    """
+
+    wanted: Wanted
+    task: Task
+    arguments: dict[str, Any] = field(default_factory=dict[str, Any])
+    result: dict[str, Any] | None = None
+    error: str = ""
+    decision: str = ""
+    records: dict[str, Any] = field(default_factory=dict[str, Any])
+
+    @property
+    def permitted(self) -> bool:
+        """Whether the decision was a permit."""
+        return self.records.get("decision", {}).get("verdict", {}).get("name") == "permit"
+
+    @property
+    def went_well(self) -> bool:
+        """Whether the call was permitted and the tool has done what it was asked."""
+        return self.permitted and self.result is not None and self.result.get("isError") is not True
+
+
+async def attempted(config: Path, wanted: Wanted) -> Attempt:
+    """Make the call. Whatever is refused or fails is in the attempt, once the server is reached.
+
+    Raises `ConfigError` for arguments that the tool cannot take, `HopwardError` where there is no way to it.
+    """
+    async with AsyncExitStack() as stack:
+        guard = Guard.open(config)
+        stack.callback(guard.close)
+        if wanted.server not in guard.settings.servers:
+            known = ", ".join(sorted(guard.settings.servers)) or "none"
+            raise NotFoundError(f"There is no server {wanted.server!r}.", advice=f"Configured: {known}")
+        gate = await _gate(guard, wanted.server, stack)
+        task = opened(guard, wanted.server, wanted.opening, stack)
+        way = Loopback(gate, guard.enter(task.id))
+        arguments, result, error = await _called(way, wanted)
+        decision, records = _rows(guard, task)
+        return Attempt(wanted, task, arguments, result, error, decision, records)
+
+
+async def _gate(guard: Guard, server: str, stack: AsyncExitStack) -> Gate:
+    attached = courier(guard.settings, server, os.environ)
+    authority: Authority | None = TokenEndpoint(guard) if guard.token_endpoint else None
+    if authority is not None:
+        stack.push_async_callback(authority.close)
+    turn = Turn(guard, asyncio.get_running_loop())
+    return Gate(guard, server, courier=attached, turn=turn, authority=authority)
+
+
+async def _called(way: Loopback, wanted: Wanted) -> tuple[dict[str, Any], dict[str, Any] | None, str]:
+    """Arguments, result and error of the call; raises `HopwardError` where it cannot be made."""
+    try:
+        async with Client(way.transport()) as client:
+            arguments = await _arguments(client, way.gate.guard, wanted)
+            try:
+                result = await client.call_tool(wanted.tool, arguments)
+            except (MCPError, RuntimeError, ValueError) as error:
+                return arguments, None, str(error)
+            return arguments, result.model_dump(mode="json", by_alias=True, exclude_none=True), ""
+    except (MCPError, OSError) as error:
+        raise _unreached(way, error) from error
+    except ExceptionGroup as group:
+        raise _unreached(way, leaf(group)) from group
+
+
+def _unreached(way: Loopback, error: BaseException) -> HopwardError:
+    if isinstance(error, HopwardError):
+        return error
+    server = way.gate.server
+    told = f"The server {server} {way.ended or f'did not answer: {error}'}"
+    advice = f"hopward mcp ls says what is wrong with it; no call was made of {server}."
+    return HopwardError(told.rstrip(".") + ".", error="server_unreachable", advice=advice)
+
+
+async def _arguments(client: Client, guard: Guard, wanted: Wanted) -> dict[str, Any]:
+    """The arguments, by what the classification and, if the task may see the tool, its schema say."""
+    try:
+        listed: list[Any] = await tools_of(client)
+    except HopwardError:
+        # A list without an end; the call itself can be made all the same.
+        listed = []
+    schema = next((tool.input_schema for tool in listed if tool.name == wanted.tool), None)
+    entry = guard.settings.servers[wanted.server].tools.get(wanted.tool)
+    return typed(wanted.words, signature(entry.arguments if entry else {}, schema))
+
+
+def _rows(guard: Guard, task: Task) -> tuple[str, dict[str, Any]]:
+    """The decision of the only call of this task, and the records of its rows by their kind.
+
+    Of a call that was refused before any decision, it is the record of that refusal.
+    """
+    rows: list[Any] = []
+    for row in guard.ledger.rows():
+        if row.task != task.id:
+            continue
+        if row.kind == "task":
+            break
+        rows.append(row)
+    decision = next((row.decision for row in rows if row.kind == "decision"), "")
+    return decision, {row.kind: row.record for row in reversed(rows) if row.decision == decision}
