@@ -173,6 +173,12 @@ SERVER = 'command = ["python", "server.py"]\n'
         (SERVER, 'command = ["python", "a\\nb"]\n', "command[1]: holds a newline"),
         (SERVER, 'command = ["python", "a\\u0000b"]\n', "command[1]: holds a newline or another control"),
         (SERVER, SERVER + 'environment = { "A B" = "x" }\n', "no name of an environment variable"),
+        (SERVER, SERVER + 'pass_environment = ["A B"]\n', "no name of an environment variable"),
+        (
+            SERVER,
+            SERVER + 'environment = { K = "v" }\npass_environment = ["K"]\n',
+            "stands in environment too",
+        ),
         (
             'by = "meta"',
             'by = "header", name = "X-Key", environment = "K"',

@@ -164,6 +164,11 @@ def test_a_server_that_cannot_be_started_is_broken(sound: Shell, tmp_path: Path)
             "read from NOT_SET_HERE",
         ),
         (
+            'workflow = "tickets"\n',
+            'workflow = "tickets"\npass_environment = ["NOT_SET_HERE"]\n',
+            "desk gets NOT_SET_HERE from Hopward's environment",
+        ),
+        (
             "[servers.desk.tools.refund]",
             "[servers.desk.tools.pay_back]",
             "desk/refund, which nobody has classified",

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from hopward import ConfigError, Settings
+from hopward_mcp.child import command
 from hopward_mcp.delivery import Courier, courier
 
 from .installation import http_server, install, opened, stdio_server
@@ -83,3 +84,14 @@ def test_an_api_key_comes_from_the_keyring_which_is_loaded_only_then(
 def test_a_missing_or_unusable_api_key_refuses_to_start(tmp_path: Path, environment: dict[str, str]) -> None:
     with pytest.raises(ConfigError, match="environment variable KEY holds no API key"):
         made(tmp_path, '{ by = "header", name = "X-Key", environment = "KEY" }', environment)
+
+
+def test_a_server_gets_the_variables_that_are_passed_by_name_and_no_others(tmp_path: Path) -> None:
+    passed = stdio_server(tmp_path / "r").replace(
+        'workflow = "tickets"', 'workflow = "tickets"\npass_environment = ["MODE", "NOT_SET"]'
+    )
+    with opened(install(tmp_path, passed)) as guard:
+        environment = {"MODE": "quiet", "OTHER": "secret", "HOME": "/home/you"}
+        nothing = Courier("meta", {}, {})
+        started = command(guard.settings, "desk", nothing, environment)
+    assert started.environment == {"MODE": "quiet", "HOME": "/home/you"}

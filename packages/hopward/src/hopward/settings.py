@@ -118,6 +118,7 @@ class ServerSettings(Value, frozen=True):
     """`[servers.NAME]`: one upstream MCP server, by `command` (stdio) or `url` (Streamable HTTP), or the
     tools of a program itself (`in_process`); exactly one of the three.
 
+    `pass_environment` names variables of Hopward's own process that the server's process gets as they are.
     `resource` is its resource indicator, the only audience its credentials carry. `workflow` names the
     task a stdio session, or a program that names none, opens. `server_requests` lists the requests the
     server may send to the client. `hops` are the ways in which a program hands work from agent to agent.
@@ -131,6 +132,7 @@ class ServerSettings(Value, frozen=True):
     url: str = ""
     in_process: bool = False
     environment: dict[str, str] = {}
+    pass_environment: tuple[str, ...] = ()
     directory: str = ""
     workflow: str = ""
     server_requests: tuple[str, ...] = ()

@@ -17,7 +17,7 @@ from hopward import ConfigError, Settings
 from hopward_mcp.delivery import Courier
 
 _KEPT = frozenset({"HOME", "LOGNAME", "PATH", "SHELL", "TERM", "USER", "LANG", "TZ", "TMPDIR"})
-"""Variables of this process a server also gets; everything else stands in its `environment`."""
+"""Variables of this process a server also gets; everything else stands in its settings."""
 
 _LEAVE = 1.5
 _TERMINATE = 1.0
@@ -43,7 +43,8 @@ def command(settings: Settings, server: str, courier: Courier, environment: Mapp
     """The command of a server; `environment` is this process's."""
     root, entry = settings.root, settings.servers[server]
     kept = {name: value for name, value in environment.items() if name in _KEPT or name.startswith("LC_")}
-    whole = {**kept, **entry.environment, **courier.environment}
+    passed = {name: environment[name] for name in entry.pass_environment if name in environment}
+    whole = {**kept, **passed, **entry.environment, **courier.environment}
     return Command(entry.command, whole, root / entry.directory if entry.directory else root)
 
 

@@ -194,6 +194,10 @@ def _servers(settings: Settings) -> Iterator[Finding]:
         if variable and variable not in os.environ:
             told = f"The API key of {name} is read from {variable}, which is not set here."
             yield Finding("note", "servers", told)
+        for passed in server.pass_environment:
+            if passed not in os.environ:
+                told = f"{name} gets {passed} from Hopward's environment, where it is not set here."
+                yield Finding("note", "servers", told)
 
 
 def _program(settings: Settings, name: str, server: ServerSettings) -> Iterator[Finding]:

@@ -56,7 +56,7 @@ def _transport(path: KeyPath, server: Table) -> Iterator[Problem]:
     wrong = forms.wrong_endpoint(url) if url.strip() else ""
     if wrong:
         yield Problem((*path, "url"), wrong)
-    for key in ("environment", "directory"):
+    for key in ("environment", "pass_environment", "directory"):
         if key in server and "command" not in server:
             yield Problem((*path, key), "has no effect without command")
     if "in_process" in server:
@@ -69,8 +69,22 @@ def _transport(path: KeyPath, server: Table) -> Iterator[Problem]:
             yield Problem((*path, "environment", name), "is no name of an environment variable")
         if "\0" in text(value):
             yield Problem((*path, "environment", name), "holds a NUL character")
+    yield from _passed((*path, "pass_environment"), server)
     if forms.has_control(text(server.get("directory"))):
         yield Problem((*path, "directory"), "holds a control character")
+
+
+def _passed(path: KeyPath, server: Table) -> Iterator[Problem]:
+    """A variable has one source: a value written down, Hopward's own environment, or a brokered API key."""
+    delivery = table(server.get("credential"))
+    brokered = delivery.get("name") if delivery.get("by") == "variable" else None
+    for index, name in enumerate(items(server.get("pass_environment"))):
+        if not forms.VARIABLE_NAME.fullmatch(text(name)):
+            yield Problem((*path, index), "is no name of an environment variable")
+        elif name in table(server.get("environment")):
+            yield Problem((*path, index), "stands in environment too; leave it out in one of them")
+        elif name == brokered:
+            yield Problem((*path, index), "is the API key that credential brokers; leave it out here")
 
 
 def _command(path: KeyPath, server: Table) -> Iterator[Problem]:
