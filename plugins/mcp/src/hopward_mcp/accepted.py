@@ -1,6 +1,5 @@
 """Writes accepted classifications into `hopward.toml`, leaving everything else in the file as it was."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -9,6 +8,7 @@ import tomlkit
 
 from hopward import ConfigError
 from hopward_mcp.proposal import Proposal
+from hopward_mcp.replacing import replace_file
 
 
 def write_entries(config: Path, server: str, accepted: Sequence[Proposal]) -> None:
@@ -16,7 +16,7 @@ def write_entries(config: Path, server: str, accepted: Sequence[Proposal]) -> No
 
     The file is replaced in one step, so a failure leaves the old one.
     """
-    document = tomlkit.parse(config.read_text(encoding="utf-8"))
+    document = tomlkit.parse(config.read_bytes().decode("utf-8"))
     tables = cast("dict[str, Any]", document)["servers"][server]
     for proposal in accepted:
         group = tables.setdefault(proposal.kind, tomlkit.table(is_super_table=True))
@@ -24,10 +24,7 @@ def write_entries(config: Path, server: str, accepted: Sequence[Proposal]) -> No
             raise ConfigError(f"servers.{server}.{proposal.kind} has {proposal.name!r} already.")
         group[proposal.name] = _table(proposal, last=proposal is accepted[-1])
     text = tomlkit.dumps(document)  # pyright: ignore[reportUnknownMemberType] - dumps is typed loosely
-    draft = config.with_name(config.name + ".new")
-    draft.write_text(text, encoding="utf-8")
-    os.chmod(draft, config.stat().st_mode & 0o777)
-    os.replace(draft, config)
+    replace_file(config, text.encode())
 
 
 def _table(proposal: Proposal, *, last: bool) -> Any:

@@ -11,7 +11,7 @@ import click
 from hopward import NotFoundError, read_settings
 from hopward_mcp.accepted import write_entries
 from hopward_mcp.display import show_table
-from hopward_mcp.inspection import inspect
+from hopward_mcp.inspection import Surroundings, inspect
 from hopward_mcp.proposal import Proposal
 
 
@@ -37,33 +37,46 @@ def classify(
     Entries that exist already are never touched.
     """
     opened = config if config is not None else ctx.obj.config
-    proposals = _unclassified(opened, server)
-    if as_json:
-        for proposal in proposals:
-            entry = {"kind": proposal.kind, "name": proposal.name, **proposal.entry(), "why": proposal.why}
-            click.echo(json.dumps(entry))
+    proposals = asyncio.run(unclassified(opened, server))
+    if not as_json:
+        review(opened, server, proposals, names=accept, every=accept_all)
         return
+    for proposal in proposals:
+        entry = {"kind": proposal.kind, "name": proposal.name, **proposal.entry(), "why": proposal.why}
+        click.echo(json.dumps(entry))
+
+
+def review(
+    config: Path,
+    server: str,
+    proposals: Sequence[Proposal],
+    *,
+    names: tuple[str, ...] = (),
+    every: bool = False,
+) -> None:
+    """Show proposals, and write down those that a person accepts: here and now, or by name."""
     if not proposals:
         click.echo(f"Everything {server} offers is classified.")
         return
     _show(proposals)
-    accepted = _accepted(proposals, accept, accept_all)
+    accepted = _accepted(proposals, names, every)
     if not accepted:
         click.echo(f"Nothing accepted. hopward mcp classify {server} --accept NAME accepts one.", err=True)
         return
-    write_entries(opened, server, accepted)
-    click.echo(f"Wrote {len(accepted)} entries to {opened}.")
+    write_entries(config, server, accepted)
+    click.echo(f"Wrote {len(accepted)} entries to {config}.")
     click.echo("Next: read them, then run hopward policy check --write-schema", err=True)
 
 
-def _unclassified(config: Path, server: str) -> list[Proposal]:
+async def unclassified(config: Path, server: str, surroundings: Surroundings | None = None) -> list[Proposal]:
+    """Proposals for what nobody has classified yet; raises `HopwardError` when the server does not answer."""
     settings = read_settings(config)
     entry = settings.servers.get(server)
     if entry is None:
         known = ", ".join(sorted(settings.servers)) or "none"
         raise NotFoundError(f"There is no server {server!r} in {config}.", advice=f"Configured: {known}")
     existing = {"tools": entry.tools, "mcp_resources": entry.mcp_resources, "prompts": entry.prompts}
-    found = asyncio.run(inspect(settings, server))
+    found = await inspect(settings, server, surroundings)
     return [proposal for proposal in found if proposal.name not in existing[proposal.kind]]
 
 

@@ -11,6 +11,8 @@ _COMMANDS = {
     "run": ("hopward_mcp.run", "run", "Guard one server over stdin and stdout."),
     "serve": ("hopward_mcp.serve", "serve", "Guard the servers with a url over HTTP."),
     "try": ("hopward_mcp.trial", "trial", "Make one guarded call, and explain the decision."),
+    "unwrap": ("hopward_mcp.unwrap", "unwrap", "Give an MCP client its own servers back."),
+    "wrap": ("hopward_mcp.wrap", "wrap", "Put the servers of an MCP client behind Hopward."),
 }
 """Name: module, attribute, one line of help."""
 
