@@ -1,6 +1,8 @@
 """`hopward mcp try`: one real call through the proxy's own path."""
 
 import json
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ from hopward_mcp.arguments import split
 from hopward_mcp.attempt import Attempt, Wanted, attempted
 from hopward_mcp.opening import Opening
 
-from .installation import http_server, install, opened, stdio_server
+from .installation import http_server, install, opened, started, stdio_server
 from .offering import entry, installed, offering, run, stdio
 from .recording_http import RecordingServer
 from .remoting import free_port, remote, serving
@@ -189,3 +191,21 @@ def test_the_servers_own_error_is_told_as_it_came(tmp_path: Path) -> None:
     config = install(tmp_path, stdio_server(tmp_path / "record"))
     found = tried(config, "desk", "broken", status=1)
     assert (found["error"], found["outcome"]["error"]) == ("broken", "json-rpc -32050")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_call_that_is_interrupted_is_recorded_and_its_task_completed(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    record = tmp_path / "record"
+    os.mkfifo(record)
+    config = install(tmp_path, stdio_server(record))
+    process = started(config, "mcp", "try", "desk", "slow")
+    with record.open("rb") as heard:
+        while b"tools/call" not in heard.readline():
+            continue
+        process.send_signal(number)
+        _, told = process.communicate(timeout=60)
+    assert process.returncode == 1, told
+    assert b"Aborted" in told
+    assert [kind for kind, _ in logged(config)] == ["task", "decision", "credential", "outcome", "task"]

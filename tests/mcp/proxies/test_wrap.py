@@ -329,6 +329,16 @@ VSCODE = f"""{{
 """
 
 
+def test_variables_for_the_python_of_a_server_do_not_reach_that_of_hopward(config: Path) -> None:
+    text = '{"mcpServers": {"notes": {"command": "cat", "env": {"PYTHONPATH": "/srv/notes"}}}}'
+    path = client(config, text)
+    wrapped(config, path)
+    entry = servers(path)["notes"]
+    assert entry["args"][0] == "-I"
+    assert started({"command": entry["args"][1], "args": entry["args"][2:]}, config, "notes")
+    assert "Wrapped already: notes" in wrapped(config, path).stderr
+
+
 def test_vs_code_keeps_its_inputs_and_its_servers_over_http(config: Path) -> None:
     path = client(config, VSCODE, ".vscode/mcp.json")
     done = wrapped(config, path)

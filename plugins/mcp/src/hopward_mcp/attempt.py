@@ -18,7 +18,7 @@ from hopward_mcp.delivery import courier
 from hopward_mcp.gate import Gate
 from hopward_mcp.inspection import leaf, tools_of
 from hopward_mcp.loopback import Loopback
-from hopward_mcp.opening import Opening, opened
+from hopward_mcp.opening import Opening, end_on_signal, opened
 from hopward_mcp.remote import TokenEndpoint
 from hopward_mcp.turn import Turn
 
@@ -66,6 +66,7 @@ async def attempted(config: Path, wanted: Wanted) -> Attempt:
 
     Raises `ConfigError` for arguments that the tool cannot take, `HopwardError` where there is no way to it.
     """
+    end_on_signal()
     async with AsyncExitStack() as stack:
         guard = Guard.open(config)
         stack.callback(guard.close)

@@ -159,8 +159,9 @@ def _are_texts(value: Any) -> bool:
 
 
 def _guarded(words: Sequence[str]) -> str:
-    """The server that a command guards, if it is `hopward mcp run SERVER`."""
-    if PurePath(words[0]).stem != "hopward":
+    """The server that a command guards, if it is `hopward mcp run SERVER`, or `python -I hopward ...`."""
+    program = words[2] if len(words) > 2 and words[1] == "-I" else words[0]
+    if PurePath(program).stem != "hopward":
         return ""
     places = (at for at in range(1, len(words) - 2) if words[at : at + 2] == ("mcp", "run"))
     return next((words[at + 2] for at in places), "")

@@ -14,6 +14,7 @@ from string import Template
 from typing import Any, cast
 
 import tomlkit
+from msgspec.structs import replace
 from tomlkit.items import AoT
 
 from hopward import ConfigError, Settings, read_settings
@@ -107,19 +108,39 @@ def with_servers(settings: Settings, text: str, new: Sequence[Guarded], agent: s
     return text + "".join(_tables(settings, one, agent) for one in new)
 
 
-def check(config: Path, text: str) -> None:
-    """Raise `ConfigError` unless this text could stand in place of hopward.toml."""
+def check(config: Path, before: Settings, text: str) -> None:
+    """Raise `ConfigError` unless this text could stand in place of hopward.toml, and only adds to it."""
     draft = config.absolute().with_name(f".{config.name}.{secrets.token_hex(4)}")
     handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(text.encode())
-        read_settings(draft)
+        after = read_settings(draft)
     except ConfigError as error:
         told = str(error).replace(draft.name, config.name)
         raise ConfigError(f"The servers do not fit into hopward.toml. {told}") from error
     finally:
         draft.unlink()
+    if not _only_adds(before, after):
+        raise ConfigError("hopward.toml is written in a way that nothing can be added to safely.")
+
+
+def _only_adds(before: Settings, after: Settings) -> bool:
+    """Whether all that was there is there unchanged, but for ceilings, which may have grown at their end."""
+    agents = all(
+        replace(after.agents[name], ceiling=()) == replace(agent, ceiling=())
+        and after.agents[name].ceiling[: len(agent.ceiling)] == agent.ceiling
+        for name, agent in before.agents.items()
+    )
+    servers = all(after.servers[name] == server for name, server in before.servers.items())
+    workflows = all(after.workflows[name] == workflow for name, workflow in before.workflows.items())
+    rest = (after.authority, after.log, after.proxy, after.state, after.policies)
+    return (
+        agents
+        and servers
+        and workflows
+        and rest == (before.authority, before.log, before.proxy, before.state, before.policies)
+    )
 
 
 def _is_same(settings: Settings, name: str, entry: Entry) -> bool:

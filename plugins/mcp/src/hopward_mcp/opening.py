@@ -1,7 +1,9 @@
 """The task of a session: opened from a workflow when it begins, completed when it ends."""
 
+import asyncio
 import getpass
 import logging
+import signal
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
@@ -10,6 +12,8 @@ import click
 from hopward import ConfigError, Guard, HopwardError, StateError, Task
 
 _log = logging.getLogger(__name__)
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +32,15 @@ def opened(guard: Guard, server: str, opening: Opening, stack: AsyncExitStack) -
     task = guard.open_task(_workflow(guard, server, opening.workflow), opening.subject)
     stack.callback(_complete, guard, task.id)
     return task
+
+
+def end_on_signal() -> None:
+    """Turn the first signal into cancellation of this task, so that the session's task is completed."""
+    task = asyncio.current_task()
+    if task is None:
+        return
+    for number in _SIGNALS:
+        asyncio.get_running_loop().add_signal_handler(number, lambda: task.cancelling() or task.cancel())
 
 
 def local_user() -> str:

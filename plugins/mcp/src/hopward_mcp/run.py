@@ -7,7 +7,6 @@ the authority is remote, it takes an HTTP client to ask it.
 import asyncio
 import importlib
 import os
-import signal
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -20,11 +19,9 @@ from hopward_mcp.child import command
 from hopward_mcp.client_end import take_over
 from hopward_mcp.delivery import courier, in_process
 from hopward_mcp.gate import Gate
-from hopward_mcp.opening import Opening, local_user, opened
+from hopward_mcp.opening import Opening, end_on_signal, local_user, opened
 from hopward_mcp.stdio import Pump
 from hopward_mcp.turn import Turn
-
-_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 @click.command()
@@ -54,7 +51,7 @@ def run(
 
 
 async def _serve(config: Path, server: str, opening: Opening | None) -> int:
-    _end_on_signal()
+    end_on_signal()
     async with AsyncExitStack() as stack:
         guard = Guard.open(config)
         stack.callback(guard.close)
@@ -74,15 +71,6 @@ def _chain(guard: Guard, server: str, opening: Opening, stack: AsyncExitStack) -
     task = opened(guard, server, opening, stack)
     click.echo(f"hopward: {server} is guarded; task {task.id} ({task.workflow})", err=True)
     return guard.enter(task.id)
-
-
-def _end_on_signal() -> None:
-    """Turn the first signal into cancellation of this task, so that the session's task is completed."""
-    task = asyncio.current_task()
-    if task is None:
-        return
-    for number in _SIGNALS:
-        asyncio.get_running_loop().add_signal_handler(number, lambda: task.cancelling() or task.cancel())
 
 
 async def _pump(gate: Gate, chain: Chain) -> int:

@@ -40,7 +40,10 @@ def trial(ctx: click.Context, server: str, tool: str, words: tuple[str, ...], **
     """
     opening = Opening(asked["workflow"], asked["subject"] or local_user())
     wanted = Wanted(server, tool, split(words), opening)
-    attempt = asyncio.run(attempted(asked["config"] or ctx.obj.config, wanted))
+    try:
+        attempt = asyncio.run(attempted(asked["config"] or ctx.obj.config, wanted))
+    except asyncio.CancelledError:
+        raise click.Abort from None
     if asked["as_json"]:
         click.echo(json.dumps(_plain(attempt), separators=(",", ":")))
     else:

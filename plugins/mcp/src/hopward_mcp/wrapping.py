@@ -58,9 +58,8 @@ def planned(config: Path, client: Path, agent: str) -> Plan:
     new = [one for one in servers if one.new]
     text = config_before.decode()
     config_after = with_servers(settings, text, new, agent_for(settings, agent)) if new else text
-    check(config, config_after)
-    launch = [str(launcher()), "--config", str(config.absolute()), "mcp", "run"]
-    client_after = found.with_launcher({one.entry.name: [*launch, one.server] for one in servers})
+    check(config, settings, config_after)
+    client_after = found.with_launcher({one.entry.name: _launch(config, one) for one in servers})
     return Plan(
         config=config,
         settings=settings,
@@ -102,6 +101,14 @@ def launcher() -> Path:
             "The command `hopward` is not found.", advice="Install hopward in this environment."
         )
     return (found or Path(str(searched))).absolute()
+
+
+def _launch(config: Path, one: Guarded) -> list[str]:
+    """The words that start a server through Hopward."""
+    words = [str(launcher()), "--config", str(config.absolute()), "mcp", "run", one.server]
+    # Variables that are meant for the server's Python are not to change what Hopward's own imports.
+    isolated = any(name.startswith("PYTHON") for name in one.entry.environment)
+    return [sys.executable, "-I", *words] if isolated else words
 
 
 def restored(found: ClientConfig, entries: dict[str, WrappedEntry]) -> tuple[str, list[str]]:
