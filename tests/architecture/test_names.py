@@ -22,7 +22,7 @@ BOUNDARIES = {
     "hopward_mcp.relay:Relay.call": "a request that cannot be carried ends as lost",
     "hopward_mcp.remote:TokenEndpoint._told": "a credential that cannot be asked for is not there",
     "hopward_mcp.results:filtered": "a list that cannot be filtered is empty",
-    "hopward_mcp.server_side:ServerSide.judge": "a message that cannot be judged is dropped, its call failed",
+    "hopward_mcp.server_side:ServerSide.judge_read": "a message that cannot be judged fails its call",
     "hopward_mcp.turn:Turn.flush": "calls that cannot be decided together are tried one by one",
     "hopward_mcp.turn:Turn._alone": "a call that cannot be decided is refused",
     "hopward_mcp.turn:Turn._settle_alone": "a result that cannot be recorded is withheld",

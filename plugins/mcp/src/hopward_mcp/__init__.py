@@ -6,8 +6,9 @@
                           concealment, replies
     a credential goes on  delivery; authority (the seam), remote (asks one in another process)
     over stdio            run -> stdio: client_end, lines, child
-    over HTTP             serve -> connection -> front -> endpoint -> relay: request, visit, headers, sse,
-                          http_sessions, departure, upstream
+    over HTTP             serve -> connection -> front -> endpoint: request, visit, headers, http_sessions,
+                          departure; and by the server's transport (the seam is server_end)
+      to a url            http_end -> relay: sse, upstream
     on the command line   cli (loads the others only when they run)
 
 Nothing here decides: `hopward.Guard` does. The stdio side imports nothing of the HTTP side.

@@ -4,35 +4,18 @@ import asyncio
 from typing import Final
 from urllib.parse import quote, urlsplit
 
-import aiohttp
 import msgspec
 
-from hopward import Chain, Decision, HopwardError
+from hopward import Chain, Decision
 from hopward_mcp.endings import GONE
 from hopward_mcp.gate import Gate
-from hopward_mcp.headers import (
-    HEADER_MISMATCH,
-    SESSION,
-    UNSUPPORTED_VERSION,
-    agree,
-    is_modern,
-    passed_on,
-)
-from hopward_mcp.http_sessions import HttpSession, HttpSessions
-from hopward_mcp.jsonrpc import (
-    INVALID_PARAMS,
-    INVALID_REQUEST,
-    METHOD_NOT_FOUND,
-    PARSE_ERROR,
-    Message,
-    MessageError,
-)
-from hopward_mcp.relay import Relay
+from hopward_mcp.headers import SESSION, agree, is_modern, status_of
+from hopward_mcp.http_sessions import HttpSession
+from hopward_mcp.jsonrpc import INVALID_REQUEST, Message, MessageError
 from hopward_mcp.replies import step_up
 from hopward_mcp.request import JSON_TYPE, GoneError, Request
 from hopward_mcp.route import Reply, Route, to_nobody
-from hopward_mcp.session import Session
-from hopward_mcp.upstream import Upstream
+from hopward_mcp.server_end import ServerEnd
 from hopward_mcp.visit import Visit
 
 _SCOPE_SAFE = "!#$&'()*+,-./:;<=>?@[]^_`{|}~"
@@ -47,7 +30,7 @@ class Endpoint:
     """Serves one server. `resource` is the audience of its callers' tokens; `challenge` begins every
     `WWW-Authenticate` (RFC 6750, RFC 9728 section 5.1)."""
 
-    def __init__(self, gate: Gate, upstream: Upstream, public_url: str) -> None:
+    def __init__(self, gate: Gate, end: ServerEnd, public_url: str) -> None:
         base = urlsplit(public_url)
         path = f"{base.path.rstrip('/')}/{gate.server}/mcp"
         metadata = f"{base.scheme}://{base.netloc}{WELL_KNOWN}{path}"
@@ -57,8 +40,7 @@ class Endpoint:
         self.resource = f"{public_url.rstrip('/')}/{gate.server}/mcp"
         self.challenge = f'Bearer resource_metadata="{metadata}"'
         self.scope = f"{gate.server}/*"
-        self._upstream = upstream
-        self._sessions = HttpSessions(gate.now)
+        self._end = end
 
     async def serve(self, request: Request, chain: Chain, token: str) -> None:
         """Answer one request of an identified caller; `token` has presented the chain."""
@@ -77,10 +59,8 @@ class Endpoint:
             return
 
     async def close(self) -> None:
-        """End every session and every connection."""
-        self._sessions.close_all()
-        self.gate.turn.flush()
-        await self._upstream.close()
+        """End every session, and the way to the server."""
+        await self._end.close()
 
     async def _post(self, request: Request, chain: Chain, token: str) -> None:
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != JSON_TYPE:
@@ -93,18 +73,17 @@ class Endpoint:
         agree(message, request.headers)
         modern = is_modern(request.headers)
         held = None if modern else self._held(request, chain)
-        session = held.session if held is not None else Session(self.gate)
+        session = self._end.session(message, held, modern=modern)
         visit = Visit(request, chain, token, session, held, modern)
         route = await self._judged(visit, message)
-        relay = Relay(self._upstream, self._sessions, visit)
         if isinstance(route, Reply):
             await self._reply(visit, message, route)
         elif route is None:
             await request.answer(202)
         elif route.key is None:
-            await relay.notify(route)
+            await self._end.carrier(visit).notify(route)
         else:
-            await relay.call(route, route.key)
+            await self._end.carrier(visit).call(route, route.key)
 
     async def _judged(self, visit: Visit, message: Message) -> Route:
         try:
@@ -118,7 +97,7 @@ class Endpoint:
     async def _reply(self, visit: Visit, message: Message, reply: Reply) -> None:
         decision = reply.decision
         if decision is None or not self._wants_scope(decision):
-            await visit.request.answer(_reply_status(reply.code, modern=visit.modern), reply.body)
+            await visit.request.answer(status_of(reply.code, modern=visit.modern), reply.body)
             return
         scope = quote(f"{decision.server}/{decision.tool}", safe=_SCOPE_SAFE)
         challenge = f'{self.challenge}, error="insufficient_scope", scope="{scope}"'
@@ -136,33 +115,15 @@ class Endpoint:
         if held is None:
             raise MessageError(INVALID_REQUEST, "no_session", "The header Mcp-Session-Id is missing.")
         visit = Visit(request, chain, token, held.session, held, modern=False)
-        if request.method == "GET":
-            await Relay(self._upstream, self._sessions, visit).listen()
-            return
-        headers = {**passed_on(request.headers), SESSION: held.upstream_id}
-        try:
-            async with asyncio.timeout(self.gate.call_timeout):
-                headers.update(await visit.introduction("DELETE"))
-                response = await self._upstream.request("DELETE", headers)
-        except HopwardError:
-            # Whatever the chain stood on has ended, so the session ends here; the server's own goes idle.
-            self._sessions.close(held)
-            await request.answer(204)
-            return
-        except (aiohttp.ClientError, TimeoutError):
-            await request.answer(502)
-            return
-        response.release()
-        if response.status < 300 or response.status == 404:
-            self._sessions.close(held)
-        await request.answer(response.status if response.status in (200, 202, 204, 404, 405) else 502)
+        carrier = self._end.carrier(visit)
+        await (carrier.listen() if request.method == "GET" else carrier.leave(held))
 
     def _held(self, request: Request, chain: Chain) -> HttpSession | None:
         """The caller's session, None if it names none; raises `MessageError` for one that is not its own."""
         session_id = request.headers.get(SESSION)
         if session_id is None:
             return None
-        held = self._sessions.find(session_id, chain)
+        held = self._end.sessions.find(session_id, chain)
         if held is None:
             raise MessageError(INVALID_REQUEST, _UNKNOWN_SESSION, "There is no such session.")
         return held
@@ -171,11 +132,4 @@ class Endpoint:
 def _status(fault: MessageError, *, modern: bool) -> int:
     """The HTTP status of a message that was turned away."""
     special = {_UNKNOWN_SESSION: 404, "too_large": 413}.get(fault.reason)
-    return special if special is not None else _reply_status(fault.code, modern=modern)
-
-
-def _reply_status(code: int, *, modern: bool) -> int:
-    """The HTTP status of an answer of ours with this JSON-RPC error code, 0 for none."""
-    if code in (PARSE_ERROR, INVALID_REQUEST, HEADER_MISMATCH, UNSUPPORTED_VERSION):
-        return 400
-    return {INVALID_PARAMS: 400, METHOD_NOT_FOUND: 404}.get(code, 200) if modern else 200
+    return special if special is not None else status_of(fault.code, modern=modern)

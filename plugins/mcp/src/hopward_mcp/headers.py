@@ -7,7 +7,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import cast
 
-from hopward_mcp.jsonrpc import INVALID_REQUEST, Body, Message, MessageError
+from hopward_mcp.jsonrpc import (
+    INVALID_PARAMS,
+    INVALID_REQUEST,
+    METHOD_NOT_FOUND,
+    PARSE_ERROR,
+    Body,
+    Message,
+    MessageError,
+)
 from hopward_mcp.methods import NAME_PARAMS, VERSION_KEY
 
 HEADER_MISMATCH = -32020
@@ -137,6 +145,13 @@ def passed_on(headers: Mapping[str, str]) -> dict[str, str]:
     passed = {key: headers[key] for key in _PASSED if headers.get(key, "").isascii() and key in headers}
     passed.setdefault("accept", "application/json, text/event-stream")
     return passed
+
+
+def status_of(code: int, *, modern: bool) -> int:
+    """The HTTP status of an answer of ours with this JSON-RPC error code, 0 for none."""
+    if code in (PARSE_ERROR, INVALID_REQUEST, HEADER_MISMATCH, UNSUPPORTED_VERSION):
+        return 400
+    return {INVALID_PARAMS: 400, METHOD_NOT_FOUND: 404}.get(code, 200) if modern else 200
 
 
 def encoded(value: str) -> str:

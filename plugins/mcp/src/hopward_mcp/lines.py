@@ -1,8 +1,10 @@
 """A byte stream cut into lines of bounded length; an over-long line costs its sender that line, no more."""
 
+import re
 from dataclasses import dataclass
 
 _START = 512
+_ANSWER_START = re.compile(rb'\s*\{\s*"jsonrpc"\s*:\s*"2\.0"\s*,\s*"id"\s*:\s*(\d{1,15})\s*[,}]')
 
 
 @dataclass(frozen=True, slots=True)
@@ -10,6 +12,12 @@ class Overlong:
     """In place of a line over the limit: how it began."""
 
     start: bytes
+
+    @property
+    def answered(self) -> int | None:
+        """The id of the request it answers, where it began as answers begin."""
+        found = _ANSWER_START.match(self.start)
+        return int(found[1]) if found else None
 
 
 class Lines:

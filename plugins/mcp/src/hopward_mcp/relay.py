@@ -15,7 +15,7 @@ from hopward import HopwardError
 from hopward_mcp.departure import Departure
 from hopward_mcp.endings import GONE, MALFORMED, Failure, failed, lost, timed_out
 from hopward_mcp.headers import SESSION, passed_on, upstream
-from hopward_mcp.http_sessions import HttpSessions
+from hopward_mcp.http_sessions import HttpSession, HttpSessions
 from hopward_mcp.jsonrpc import MessageError
 from hopward_mcp.methods import ENDLESS
 from hopward_mcp.request import JSON_TYPE, STREAM_TYPE
@@ -97,6 +97,27 @@ class Relay:
         except asyncio.CancelledError:
             if not self._departure.gone:
                 raise
+
+    async def leave(self, held: HttpSession) -> None:
+        """End the session at the server, and here if that has worked (DELETE)."""
+        headers = {**passed_on(self._request.headers), SESSION: held.upstream_id}
+        try:
+            async with asyncio.timeout(self._visit.session.gate.call_timeout):
+                headers.update(await self._visit.introduction("DELETE"))
+                response = await self._upstream.request("DELETE", headers)
+        except HopwardError:
+            # Whatever the chain stood on has ended, so the session ends here; the server's own goes idle.
+            self._sessions.close(held)
+            await self._request.answer(204)
+            return
+        except (aiohttp.ClientError, TimeoutError):
+            await self._request.answer(502)
+            return
+        response.release()
+        if response.status < 300 or response.status == 404:
+            self._sessions.close(held)
+        known = response.status in (200, 202, 204, 404, 405)
+        await self._request.answer(response.status if known else 502)
 
     async def _listened(self) -> None:
         async with asyncio.timeout(self._visit.session.gate.call_timeout):

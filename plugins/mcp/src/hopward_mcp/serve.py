@@ -18,6 +18,7 @@ from hopward_mcp.delivery import courier
 from hopward_mcp.endpoint import Endpoint
 from hopward_mcp.front import Front
 from hopward_mcp.gate import Gate
+from hopward_mcp.http_end import HttpEnd
 from hopward_mcp.remote import TokenEndpoint
 from hopward_mcp.turn import Turn
 from hopward_mcp.upstream import Upstream
@@ -77,7 +78,7 @@ def open_endpoints(guard: Guard, authority: Authority | None = None) -> list[End
         attached = courier(guard.settings, server, os.environ)
         gate = Gate(guard, server, courier=attached, turn=turn, authority=authority)
         upstream = Upstream(settings.url, attached.headers, gate.max_bytes)
-        endpoints.append(Endpoint(gate, upstream, guard.settings.proxy.public_url))
+        endpoints.append(Endpoint(gate, HttpEnd(gate, upstream), guard.settings.proxy.public_url))
     if not endpoints:
         raise ConfigError(
             "No server in hopward.toml has a `url`, so there is nothing to serve over HTTP.",

@@ -42,13 +42,17 @@ class ServerSide:
 
         A `Forward` goes to the client, a `Reply` back to the server.
         """
-        answered: object = key
         try:
             message = self._gate.read_server(raw)
         except MessageError as fault:
             self._gate.turn_away(fault, None)
             self._endings.fail(fault.id if key is None else key, MALFORMED, deliver)
             return
+        self.judge_read(message, deliver, key)
+
+    def judge_read(self, message: Message, deliver: Deliver, key: int | None = None) -> None:
+        """Judge one message that has been read, where it had to be read to know whose it is."""
+        answered: object = key
         if message.kind == "response" and message.id is not None:
             answered = message.id
         try:

@@ -5,7 +5,6 @@ written on in one piece. When one side takes no more, the other side is not read
 """
 
 import asyncio
-import re
 from typing import BinaryIO
 
 from hopward import Chain
@@ -23,8 +22,6 @@ _DRAIN = 5.0
 
 _FLUSH = 1.0
 """Seconds the client has to take the last answers."""
-
-_ANSWER_START = re.compile(rb'\s*\{\s*"jsonrpc"\s*:\s*"2\.0"\s*,\s*"id"\s*:\s*(\d{1,15})\s*[,}]')
 
 
 class Pump:
@@ -131,8 +128,7 @@ class Pump:
         for line in self._from_server.feed(data):
             if isinstance(line, Overlong):
                 self._gate.turn_away(too_large(self._gate.max_bytes), None)
-                found = _ANSWER_START.match(line.start)
-                self._session.endings.fail(int(found[1]) if found else None, MALFORMED, self._to_client)
+                self._session.endings.fail(line.answered, MALFORMED, self._to_client)
             else:
                 self._session.server.judge(line, self._from_server_to)
 
