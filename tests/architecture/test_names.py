@@ -16,6 +16,7 @@ BOUNDARIES = {
     "hopward.evaluation:Evaluator.evaluate": "whatever fails while deciding is a deny",
     "hopward.guard:Guard._surely": "what cannot be decided is denied",
     "hopward.guard:Guard.visible": "a listing that cannot be computed is empty",
+    "hopward_mcp.carriage:Carriage.call": "a request that cannot be carried ends as lost",
     "hopward_mcp.client_side:ClientSide.judge": "a message that cannot be judged is refused",
     "hopward_mcp.client_side:ClientSide._onward": "a call that cannot be forwarded is answered and recorded",
     "hopward_mcp.front:Front.__call__": "a request that cannot be served lets nobody in",

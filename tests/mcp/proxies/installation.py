@@ -86,6 +86,8 @@ READABLE = (
     "repeat",
     "resumable",
     "greet",
+    "pair",
+    "torrent",
 )
 
 

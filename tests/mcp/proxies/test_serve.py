@@ -3,6 +3,8 @@
 import asyncio
 import http.client
 import json
+import os
+import select
 import signal
 import socket
 import subprocess
@@ -14,7 +16,15 @@ import pytest
 
 from .fronting import modern_call
 from .installation import caller_token, http_server, install, opened, rows, started, stdio_server
+from .processes import process_server
 from .recording_http import RecordingServer
+
+IN_PROGRAM = """
+[servers.desk]
+in_process = true
+resource = "urn:example:desk"
+credential = { by = "context" }
+"""
 
 
 def free_port() -> int:
@@ -83,19 +93,32 @@ async def test_a_revoked_task_is_refused_at_its_next_call_by_a_process_already_s
 
 
 @pytest.mark.parametrize(
-    ("port", "told"), [(0, "No server in hopward.toml has a `url`"), (1, "cannot listen on 127.0.0.1")]
+    ("port", "told"),
+    [(0, "No server in hopward.toml has a `url` or a `command`"), (1, "cannot listen on 127.0.0.1")],
 )
 def test_what_cannot_be_served_is_refused_with_advice(tmp_path: Path, port: int, told: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1] if port else free_port()
-        servers = (
-            http_server("http://127.0.0.1:1/mcp") if "listen" in told else stdio_server(tmp_path / "record")
-        )
+        servers = stdio_server(tmp_path / "record") if "listen" in told else IN_PROGRAM
         process = started(install(tmp_path, servers, proxy=proxy(port)), "mcp", "serve")
         _, err = process.communicate(timeout=30)
     assert process.returncode != 0
     assert told in err.decode()
     assert "Traceback" not in err.decode()
+
+
+async def test_a_server_with_a_command_is_served_and_its_processes_end_with_the_front(tmp_path: Path) -> None:
+    port = free_port()
+    config = install(tmp_path, process_server(tmp_path / "record"), proxy=proxy(port))
+    with opened(config) as guard, serving(config) as process:
+        token, _ = caller_token(guard, "desk")
+        answered = json.loads(await asyncio.to_thread(call, port, token, "echo"))
+        server = os.pidfd_open(json.loads(answered["result"]["content"][0]["text"])["pid"])
+        process.send_signal(signal.SIGTERM)
+        assert await asyncio.to_thread(process.wait, 20) == 0
+        assert select.select([server], [], [], 10)[0]
+        os.close(server)
+        assert [row.reason for row in rows(guard, "outcome")] == ["ok"]
 
 
 async def test_a_process_that_serves_takes_no_head_without_end(tmp_path: Path) -> None:

@@ -41,7 +41,8 @@ class AuthoritySettings(Value, frozen=True):
 class ProxySettings(Value, frozen=True):
     """`[proxy]`: the HTTP side of `hopward mcp serve`, and limits of both sides.
 
-    `public_url` is the base of the resource indicators callers use: `PUBLIC_URL/SERVER/mcp`.
+    `public_url` is the base of the resource indicators callers use: `PUBLIC_URL/SERVER/mcp`. A server with
+    `command` has at most `max_processes` processes there, each ended when unused for so many seconds.
     """
 
     listen: str = "127.0.0.1:8701"
@@ -51,6 +52,8 @@ class ProxySettings(Value, frozen=True):
     max_message_bytes: int = 4_194_304
     max_depth: int = 64
     call_timeout_seconds: int = 300
+    max_processes: int = 32
+    process_idle_seconds: int = 900
 
 
 class Classification(Value, frozen=True):

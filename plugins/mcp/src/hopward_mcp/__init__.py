@@ -9,6 +9,8 @@
     over HTTP             serve -> connection -> front -> endpoint: request, visit, headers, http_sessions,
                           departure; and by the server's transport (the seam is server_end)
       to a url            http_end -> relay: sse, upstream
+      to a command        stdio_end -> carriage: outlet, sse; workers (who gets a process), worker (whose is a
+                          message of it): child, lines
     on the command line   cli (loads the others only when they run)
 
 Nothing here decides: `hopward.Guard` does. The stdio side imports nothing of the HTTP side.

@@ -95,7 +95,7 @@ class Child(asyncio.SubprocessProtocol):
 
     def hold(self, held: bool) -> None:
         """Stop or go on reading the process's output."""
-        if self._stdout is None or self._gone.is_set():
+        if self._stdout is None or self._gone.is_set() or self._stdout.is_closing():
             return
         if held:
             self._stdout.pause_reading()

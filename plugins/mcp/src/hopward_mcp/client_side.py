@@ -25,7 +25,7 @@ from hopward_mcp.jsonrpc import (
 from hopward_mcp.methods import CLIENT_NOTIFICATIONS, CLIENT_REQUESTS, references, target
 from hopward_mcp.pending import Asked, Pending, Requests
 from hopward_mcp.replies import no_credential, refusal
-from hopward_mcp.results import without_own_meta
+from hopward_mcp.results import with_progress, without_own_meta
 from hopward_mcp.route import LATER, Deliver, Forward, Later, Reply, Route
 
 _log = logging.getLogger(__name__)
@@ -36,11 +36,14 @@ _INTERNAL = "Hopward could not handle this message."
 class ClientSide:
     """Judges the client's messages of one session."""
 
-    def __init__(self, gate: Gate, requests: Requests, asked: Asked, endings: Endings) -> None:
+    def __init__(
+        self, gate: Gate, requests: Requests, asked: Asked, endings: Endings, *, shared: bool = False
+    ) -> None:
         self._gate = gate
         self._requests = requests
         self._asked = asked
         self._endings = endings
+        self._shared = shared
 
     def judge(self, message: Message, chain: Chain, deliver: Deliver, subject_token: str = "") -> None:
         """Judge one message; `deliver` gets where it goes, a `Reply` only if it is owed an answer.
@@ -166,6 +169,8 @@ class ClientSide:
     def _forward(self, key: int, pending: Pending) -> Forward:
         message, courier, token = pending.message, self._gate.courier, pending.token
         body = _cleaned({**message.body, "id": key}, message.params)
+        if self._shared:
+            body = with_progress(body, key)
         pending.forwarded = True
         if not token:
             return Forward(dump(body), message, key)

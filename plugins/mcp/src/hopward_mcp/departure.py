@@ -1,20 +1,23 @@
 """Noticing that a caller has gone while its request is under way."""
 
 import asyncio
+from collections.abc import Callable
 
 from hopward_mcp.request import Request
 
 
 class Departure:
-    """Within it, the current task is cancelled when the caller goes; `gone` then tells why.
+    """Within it, the current task is cancelled when the caller goes; `gone` then tells why. With `then`, that
+    is called instead.
 
     Watching costs a task, so it starts only after `patience` seconds: most answers come sooner.
     """
 
-    def __init__(self, request: Request, patience: float) -> None:
+    def __init__(self, request: Request, patience: float, then: Callable[[], None] | None = None) -> None:
         self.gone = False
         self._request = request
         self._patience = patience
+        self._then = then
         self._loop = asyncio.get_running_loop()
         self._task = asyncio.current_task()
         self._timer: asyncio.TimerHandle | None = None
@@ -40,5 +43,7 @@ class Departure:
     async def _wait(self) -> None:
         await self._request.departure()
         self.gone = True
-        if self._task is not None:
+        if self._then is not None:
+            self._then()
+        elif self._task is not None:
             self._task.cancel()

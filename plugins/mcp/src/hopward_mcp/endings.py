@@ -10,7 +10,7 @@ import msgspec
 
 from hopward import Outcome
 from hopward_mcp.gate import Gate
-from hopward_mcp.jsonrpc import INTERNAL_ERROR, REFUSED, TIMED_OUT, error
+from hopward_mcp.jsonrpc import INTERNAL_ERROR, REFUSED, TIMED_OUT, Body, error
 from hopward_mcp.methods import ENDLESS
 from hopward_mcp.pending import Pending, Requests
 from hopward_mcp.route import Deliver, Forward, Route
@@ -23,6 +23,7 @@ class Failure:
     code: int
     sentence: str
     ended: Outcome
+    data: Body | None = None
 
 
 MALFORMED = Failure(
@@ -79,7 +80,8 @@ class Endings:
         pending.cancelled = True
         ended = failure.ended if pending.forwarded else NOT_FORWARDED
         ended = msgspec.structs.replace(ended, duration=self.duration(pending))
-        route = Forward(error(pending.message.id, failure.code, failure.sentence), pending.message)
+        told = error(pending.message.id, failure.code, failure.sentence, failure.data)
+        route = Forward(told, pending.message)
         self.release(pending, ended, route, deliver)
 
     def fail_all(self, failure: Failure, deliver: Deliver) -> None:

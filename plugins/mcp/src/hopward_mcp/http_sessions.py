@@ -3,7 +3,7 @@
 import itertools
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from hopward import Chain
@@ -26,20 +26,23 @@ def principal(chain: Chain) -> Principal:
 
 @dataclass(slots=True)
 class HttpSession:
-    """A caller's session: our `id`, the server's `upstream_id`, what is under way. `used` is loop time."""
+    """A caller's session: our `id`, the server's `upstream_id`, what is under way. `used` is loop time,
+    `on_close` is called when it has been forgotten."""
 
     id: str
     upstream_id: str
     principal: Principal
     session: Session
     used: float
+    on_close: Callable[[], None] = field(default=lambda: None)
 
 
 class HttpSessions:
-    """The sessions at one server. `now` is event-loop time."""
+    """The sessions at one server. `now` is event-loop time, `idle` the seconds a session is kept unused."""
 
-    def __init__(self, now: Callable[[], float]) -> None:
+    def __init__(self, now: Callable[[], float], idle: float = _IDLE) -> None:
         self._now = now
+        self._idle = idle
         self._sessions: dict[str, HttpSession] = {}
 
     def __len__(self) -> int:
@@ -49,7 +52,8 @@ class HttpSessions:
         """A new session with an id of 256 random bits; the longest unused one gives way when there are too
         many."""
         now = self._now()
-        for held in list(itertools.takewhile(lambda held: now - held.used > _IDLE, self._sessions.values())):
+        oldest_first = self._sessions.values()
+        for held in list(itertools.takewhile(lambda held: now - held.used > self._idle, oldest_first)):
             self.close(held)
         if len(self._sessions) >= _MOST:
             self.close(next(iter(self._sessions.values())))
@@ -62,15 +66,20 @@ class HttpSessions:
         held = self._sessions.get(session_id)
         if held is None or held.principal != principal(chain):
             return None
+        self.touch(held)
+        return held
+
+    def touch(self, held: HttpSession) -> None:
+        """Note that a session is in use."""
         held.used = self._now()
         # Kept in order of use: the longest unused first.
         self._sessions[held.id] = self._sessions.pop(held.id)
-        return held
 
     def close(self, held: HttpSession) -> None:
         """Forget a session; what is under way in it is recorded as lost."""
         if self._sessions.pop(held.id, None) is not None:
             held.session.endings.fail_all(lost("The session has ended."), to_nobody)
+            held.on_close()
 
     def close_all(self) -> None:
         """Forget every session."""

@@ -63,7 +63,20 @@ SERVER_NOTIFICATIONS = frozenset(
 ENDLESS = frozenset({"subscriptions/listen"})
 """Requests that are answered only when they end, so no time limit applies."""
 
+STATEFUL = frozenset(
+    {
+        "initialize",
+        "ping",
+        "logging/setLevel",
+        "resources/subscribe",
+        "resources/unsubscribe",
+    }
+)
+"""Requests about a connection: the era 2026-07-28 has none, and a process may serve several clients."""
+
 VERSION_KEY = "io.modelcontextprotocol/protocolVersion"
+CAPABILITIES_KEY = "io.modelcontextprotocol/clientCapabilities"
+LOG_LEVEL_KEY = "io.modelcontextprotocol/logLevel"
 SUBSCRIPTION_KEY = "io.modelcontextprotocol/subscriptionId"
 OWN_PREFIX = "dev.hopward/"
 """`_meta` keys of ours; what the other side sends under it is removed."""

@@ -252,15 +252,7 @@ class Relay:
             response.release()
 
     async def _fail(self, key: int, failure: Failure, status: int = 200) -> None:
-        """Answer in the server's place: in JSON, or as the last event of a stream that has begun."""
-        route = await self._visit.failed(key, failure)
-        body = route.body if isinstance(route, Forward) else b""
-        if self._request.started:
-            await self._request.write(written(Event(), body) if body else b"", last=True)
-        elif body:
-            await self._request.answer(404 if status == 404 else 200, body, self._opened)
-        else:
-            await self._request.answer(202)
+        await self._visit.fail(key, failure, 404 if status == 404 else 200, self._opened)
 
 
 def _broken(error: aiohttp.ClientError) -> Failure:

@@ -101,3 +101,11 @@ def with_subscription(content: Body, ids: Callable[[object], object | None]) -> 
     meta = cast("Body", meta)
     own = ids(meta[SUBSCRIPTION_KEY])
     return content if own is None else {**content, "_meta": {**meta, SUBSCRIPTION_KEY: own}}
+
+
+def with_progress(body: Body, key: int) -> Body:
+    """A request that asks for its progress under our id; the same object if it asks for none."""
+    params = body.get("params", {})
+    if "progressToken" not in params.get("_meta", {}):
+        return body
+    return {**body, "params": {**params, "_meta": {**params["_meta"], "progressToken": key}}}

@@ -1,4 +1,4 @@
-"""`hopward mcp serve`: the HTTP front in front of every server with a `url`, one endpoint each."""
+"""`hopward mcp serve`: the HTTP front in front of every server, one endpoint each."""
 
 import asyncio
 import os
@@ -13,6 +13,7 @@ import uvloop
 
 from hopward import ConfigError, Guard
 from hopward_mcp.authority import Authority
+from hopward_mcp.child import command
 from hopward_mcp.connection import Connection
 from hopward_mcp.delivery import courier
 from hopward_mcp.endpoint import Endpoint
@@ -20,6 +21,8 @@ from hopward_mcp.front import Front
 from hopward_mcp.gate import Gate
 from hopward_mcp.http_end import HttpEnd
 from hopward_mcp.remote import TokenEndpoint
+from hopward_mcp.server_end import ServerEnd
+from hopward_mcp.stdio_end import StdioEnd
 from hopward_mcp.turn import Turn
 from hopward_mcp.upstream import Upstream
 
@@ -33,7 +36,7 @@ _GRACE = 10
 @click.option("--config", type=click.Path(dir_okay=False, path_type=Path), help="The hopward.toml to use.")
 @click.pass_context
 def serve(ctx: click.Context, config: Path | None) -> None:
-    """Guard every server with a `url` over HTTP, each at /SERVER/mcp.
+    """Guard every server over HTTP, each at /SERVER/mcp, whether it has a `url` or a `command`.
 
     Callers bring a token for the endpoint they call, obtained from the authority for a task.
     """
@@ -62,7 +65,7 @@ async def _serve(config: Path) -> None:
 
 
 def open_endpoints(guard: Guard, authority: Authority | None = None) -> list[Endpoint]:
-    """An endpoint for every server with a `url`; raises `ConfigError` when there is none.
+    """An endpoint for every server with a `url` or `command`; raises `ConfigError` when there is none.
 
     `authority` is asked for credentials, where this process does not mint them.
     """
@@ -72,20 +75,23 @@ def open_endpoints(guard: Guard, authority: Authority | None = None) -> list[End
         if settings.in_process:
             click.echo(f"hopward: {server} is the tools of a program (in_process), not served", err=True)
             continue
-        if not settings.url:
-            click.echo(f"hopward: {server} has a `command`; use `hopward mcp run {server}` for it", err=True)
-            continue
         attached = courier(guard.settings, server, os.environ)
         gate = Gate(guard, server, courier=attached, turn=turn, authority=authority)
-        upstream = Upstream(settings.url, attached.headers, gate.max_bytes)
-        endpoints.append(Endpoint(gate, HttpEnd(gate, upstream), guard.settings.proxy.public_url))
+        endpoints.append(Endpoint(gate, _end(gate), guard.settings.proxy.public_url))
     if not endpoints:
         raise ConfigError(
-            "No server in hopward.toml has a `url`, so there is nothing to serve over HTTP.",
-            advice="`hopward mcp run SERVER` guards a server with a `command`: for now both sides use the "
-            "same transport.",
+            "No server in hopward.toml has a `url` or a `command`, so there is nothing to serve over HTTP.",
+            advice="Add a [servers.NAME] with one of them.",
         )
     return endpoints
+
+
+def _end(gate: Gate) -> ServerEnd:
+    """The way to a gate's server."""
+    settings = gate.guard.settings.servers[gate.server]
+    if settings.url:
+        return HttpEnd(gate, Upstream(settings.url, gate.courier.headers, gate.max_bytes))
+    return StdioEnd(gate, command(gate.guard.settings, gate.server, gate.courier, os.environ))
 
 
 def _listen(address: str) -> socket.socket:

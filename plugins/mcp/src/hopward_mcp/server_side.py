@@ -30,11 +30,14 @@ _log = logging.getLogger(__name__)
 class ServerSide:
     """Judges the server's messages of one session."""
 
-    def __init__(self, gate: Gate, requests: Requests, asked: Asked, endings: Endings) -> None:
+    def __init__(
+        self, gate: Gate, requests: Requests, asked: Asked, endings: Endings, *, shared: bool = False
+    ) -> None:
         self._gate = gate
         self._requests = requests
         self._asked = asked
         self._endings = endings
+        self._shared = shared
         self._concealed = gate.concealment.concealed
 
     def judge(self, raw: bytes, deliver: Deliver, key: int | None = None) -> None:
@@ -125,12 +128,22 @@ class ServerSide:
             if own is None:
                 return None
             params = {**params, "requestId": own}
+        elif self._shared and message.method == "notifications/progress":
+            params = {**params, "progressToken": self._progress_token(params.get("progressToken"))}
         body = _with_params(message.body, message, params)
         return Forward(self._concealed(dump(body)), message)
 
     def _client_id(self, key: object) -> object | None:
         pending = self._requests.get(key)
         return None if pending is None else pending.message.id
+
+    def _progress_token(self, key: object) -> object:
+        """The token under which the client has asked for the progress of its request."""
+        pending = self._requests.get(key)
+        asked: Body = pending.message.params.get("_meta", {}) if pending is not None else {}
+        if "progressToken" not in asked:
+            raise MessageError(REFUSED, "unasked_answer", "Nobody asked for this progress.")
+        return asked["progressToken"]
 
     def _given_up(self, request_id: object) -> object | None:
         """The id under which the client knows what the server gives up: the server's request or its own."""

@@ -8,12 +8,16 @@ from hopward_mcp.server_side import ServerSide
 
 
 class Session:
-    """Both sides of a conversation and the requests under way in it."""
+    """Both sides of a conversation and the requests under way in it.
 
-    def __init__(self, gate: Gate) -> None:
+    With `shared`, other conversations go on over the same pipe to the server, so its progress is asked for,
+    and comes, under our ids instead of the client's.
+    """
+
+    def __init__(self, gate: Gate, *, shared: bool = False) -> None:
         self.gate = gate
         self.requests = Requests()
         self.endings = Endings(gate, self.requests)
         asked = Asked()
-        self.client = ClientSide(gate, self.requests, asked, self.endings)
-        self.server = ServerSide(gate, self.requests, asked, self.endings)
+        self.client = ClientSide(gate, self.requests, asked, self.endings, shared=shared)
+        self.server = ServerSide(gate, self.requests, asked, self.endings, shared=shared)

@@ -10,8 +10,9 @@ from hopward_mcp.endings import Failure, timed_out
 from hopward_mcp.http_sessions import HttpSession
 from hopward_mcp.jsonrpc import Message
 from hopward_mcp.request import Request
-from hopward_mcp.route import Route, to_nobody
+from hopward_mcp.route import Forward, Route, to_nobody
 from hopward_mcp.session import Session
+from hopward_mcp.sse import Event, written
 
 
 class _Answer:
@@ -54,11 +55,20 @@ class Visit:
         self.session.server.judge(raw, answer.deliver, key)
         return await answer.route()
 
-    async def failed(self, key: int, failure: Failure) -> Route:
-        """What the caller is told when the server does not answer."""
+    async def fail(
+        self, key: int, failure: Failure, status: int = 200, headers: Mapping[str, str] | None = None
+    ) -> None:
+        """Answer in the server's place: in JSON, or as the last event of a stream that has begun."""
         answer = _Answer()
         self.session.endings.fail(key, failure, answer.deliver)
-        return await answer.route()
+        route = await answer.route()
+        body = route.body if isinstance(route, Forward) else b""
+        if self.request.started:
+            await self.request.write(written(Event(), body) if body else b"", last=True)
+        elif body:
+            await self.request.answer(status, body, headers)
+        else:
+            await self.request.answer(202)
 
     async def introduction(self, method: str) -> Mapping[str, str]:
         """The headers of a request that calls nothing, where the server wants a token on every request.

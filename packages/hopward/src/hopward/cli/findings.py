@@ -210,7 +210,8 @@ def _program(settings: Settings, name: str, server: ServerSettings) -> Iterator[
         yield Finding("broken", "servers", f"{name} cannot be started: there is no folder {folder}.")
     if not server.workflow:
         told = f"{name} names no workflow, so hopward mcp run {name} has no task to open."
-        yield Finding("note", "servers", told, f'Add workflow = "NAME" to [servers.{name}].')
+        advice = f'Add workflow = "NAME" to [servers.{name}]; hopward mcp serve needs none.'
+        yield Finding("note", "servers", told, advice)
 
 
 def _workflows(settings: Settings) -> Iterator[Finding]:

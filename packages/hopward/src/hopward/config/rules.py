@@ -18,7 +18,13 @@ from hopward.settings import AuthoritySettings, ProxySettings
 _SECTIONS = ("servers", "agents", "workflows")
 _AUTHORITY_LISTEN = AuthoritySettings(issuer="").listen
 _FOLDERS = {"state": ".hopward", "policies": "policies"}
-_LIMITS = {"max_message_bytes": 1_073_741_824, "max_depth": 512, "call_timeout_seconds": 86_400}
+_LIMITS = {
+    "max_message_bytes": 1_073_741_824,
+    "max_depth": 512,
+    "call_timeout_seconds": 86_400,
+    "max_processes": 1_024,
+    "process_idle_seconds": 86_400,
+}
 _LONGEST_TOKEN_TIMEOUT = 60
 _MAY_BE_BLANK = frozenset({"environment", "value", "values", "command"})
 """Keys under which an empty text means something: a variable's value, a constraint's value, an argument."""
