@@ -1,6 +1,7 @@
 """The example server, guarded over stdio and over Streamable HTTP, with the clients that people have.
 
-Each client has one session over each transport; the tests look at what it saw and what the server did.
+Each client has one session over each pair of transports; the tests look at what it saw and what the server
+did.
 """
 
 import asyncio
@@ -8,7 +9,7 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias, get_args
 
 import httpx2
 import pytest
@@ -27,13 +28,16 @@ REFUSED: dict[str, tuple[str, dict[str, Any]]] = {
 }
 """By the reason: a tool the task may call, with arguments with which it may not."""
 
+Pair: TypeAlias = Literal["stdio", "http", "http-to-stdio"]
+"""What the client speaks, and the server."""
+
 
 @dataclass
 class Seen:
     """What one client saw in one session, and what the server had to show for it."""
 
     desk: Desk
-    server: str
+    pair: Pair
     kind: Kind
     task: str = ""
     version: str = ""
@@ -53,7 +57,11 @@ class Seen:
 
     @property
     def subject(self) -> str:
-        return f"Reply over {self.server} by {self.kind}"
+        return f"Reply over {self.pair} by {self.kind}"
+
+    @property
+    def server(self) -> str:
+        return "support_desk_http" if self.pair == "http" else "support_desk"
 
 
 async def session(seen: Seen, how_it_ends: tuple[str, ...]) -> None:
@@ -87,7 +95,7 @@ async def session(seen: Seen, how_it_ends: tuple[str, ...]) -> None:
 async def connected(seen: Seen) -> AsyncIterator[Agent]:
     """A client of a kind at the guarded desk, with a task of its own."""
     made = seen.desk
-    if seen.server == "support_desk":
+    if seen.pair == "stdio":
         async with over_stdio(seen.kind, made.folder, seen.server) as agent:
             yield agent
         return
@@ -112,14 +120,14 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
 
 @pytest.fixture(
     scope="module",
-    params=[(transport, kind) for transport in ("stdio", "http") for kind in EVERY],
+    params=[(pair, kind) for pair in get_args(Pair) for kind in EVERY],
     ids=lambda param: f"{param[0]}-{param[1]}",
 )
 def seen(made: Desk, request: pytest.FixtureRequest) -> Seen:
-    """One session of each client over each transport."""
-    param: tuple[Literal["stdio", "http"], Kind] = request.param
-    transport, kind = param
-    seen = Seen(made, "support_desk" if transport == "stdio" else "support_desk_http", kind)
+    """One session of each client over each pair of transports."""
+    param: tuple[Pair, Kind] = request.param
+    pair, kind = param
+    seen = Seen(made, pair, kind)
     revoke = ("revoke", "task", "TASK", "--why", "a test")
     asyncio.run(session(seen, revoke if kind.library == "sdk" else ("task", "complete", "TASK")))
     return seen
