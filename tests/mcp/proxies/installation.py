@@ -88,6 +88,7 @@ READABLE = (
     "greet",
     "pair",
     "torrent",
+    "pester",
 )
 
 

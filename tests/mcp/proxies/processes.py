@@ -45,7 +45,8 @@ class Processes:
     @property
     def received(self) -> list[dict[str, Any]]:
         """`{"pid", "message"}` of everything the processes have received, in order."""
-        lines = self.record.read_bytes().splitlines() if self.record.exists() else []
+        # What stands after the last newline is still being written.
+        *lines, _ = self.record.read_bytes().split(b"\n") if self.record.exists() else [b""]
         return [json.loads(line) for line in lines]
 
     @property

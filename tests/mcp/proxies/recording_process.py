@@ -5,7 +5,8 @@
 A line of RECORD is `{"pid": ..., "message": ...}`. The first request decides the era of a process, as
 with the SDK; `mute` answers nothing at all. A tool's name says what it does: `echo` answers with what it
 received, `slow` never, `pair` only once two of it are under way, and then the later one first; `ask` asks
-the client, and answers with the client's answer; `torrent` sends messages without end.
+the client, and answers with the client's answer; `torrent` and `pester` send notifications or requests
+without end.
 """
 
 import json
@@ -91,8 +92,8 @@ class Server:
                 self.asking.append(message_id)
                 send({"id": len(self.asking), "method": "roots/list", "params": {}})
                 send({"id": 99, "method": "sampling/createMessage", "params": {"messages": []}})
-            case "torrent":
-                threading.Thread(target=torrent, daemon=True).start()
+            case "torrent" | "pester":
+                threading.Thread(target=torrent, args=(name == "pester",), daemon=True).start()
             case "stream":
                 self.progress(params)
                 send({"method": "notifications/message", "params": {"level": "info", "data": "working"}})
@@ -125,9 +126,10 @@ class Server:
             )
 
 
-def torrent() -> None:
+def torrent(asking: bool) -> None:
+    told = {"method": "notifications/message", "params": {"level": "info", "data": "x" * 1_000}}
     while True:
-        send({"method": "notifications/message", "params": {"level": "info", "data": "x" * 1_000}})
+        send({"id": 1, "method": "sampling/createMessage"} if asking else told)
 
 
 def send(message: dict[str, Any]) -> None:

@@ -95,11 +95,14 @@ async def test_a_server_that_keeps_ending_is_started_after_a_pause_only(served: 
 
 
 @pytest.mark.parametrize("era", ["modern", "legacy"])
-async def test_a_process_that_floods_does_not_keep_others_from_theirs(served: Processes, era: str) -> None:
+@pytest.mark.parametrize("tool", ["torrent", "pester"])
+async def test_a_process_that_floods_does_not_keep_others_from_theirs(
+    served: Processes, tool: str, era: str
+) -> None:
     token, theirs = served.front.token(), served.front.token(subject="bob")
     session = await served.session(token)
     meta = {"io.modelcontextprotocol/logLevel": "info"}
-    call = session.call("torrent") if era == "legacy" else served.call(token, "torrent", meta=meta)
+    call = session.call(tool) if era == "legacy" else served.call(token, tool, meta=meta)
     flooded = asyncio.create_task(call)
     await served.until("tools/call")
     for _ in range(5):

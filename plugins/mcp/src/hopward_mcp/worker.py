@@ -34,7 +34,8 @@ given up that are remembered: their answers may still come."""
 
 _MOST_UNHEEDED = 64
 _REST = 0.05
-"""A process that has sent so many messages in one read that go to nobody is not read for so many seconds."""
+"""After so many messages that go to nobody, a process is not listened to for so many seconds: each refusal
+is a row in the log, and others want their turn."""
 
 
 @dataclass(slots=True)
@@ -66,6 +67,7 @@ class Worker:
         self._session = session
         self._on_gone = on_gone
         self._lines = Lines(gate.max_bytes)
+        self._read: deque[bytes | Overlong] = deque()
         self._child = Child(self._data, self._gone, self._stuffed)
         self._entries: dict[object, _Entry] = {}
         self._left: deque[object] = deque(maxlen=_MOST)
@@ -173,12 +175,24 @@ class Worker:
     # From the process.
 
     def _data(self, data: bytes) -> None:
+        self._read.extend(self._lines.feed(data))
+        if not self._resting:
+            self._work()
+
+    def _work(self) -> None:
         self._unheeded = 0
-        for line in self._lines.feed(data):
-            self._line(line)
-        if self._unheeded > _MOST_UNHEEDED:
-            self._rest(True)
-            asyncio.get_running_loop().call_later(_REST, self._rest, False)
+        while self._read:
+            self._line(self._read.popleft())
+            if self._unheeded > _MOST_UNHEEDED:
+                self._resting = True
+                self._hold()
+                asyncio.get_running_loop().call_later(_REST, self._rested)
+                return
+
+    def _rested(self) -> None:
+        self._resting = False
+        self._hold()
+        self._work()
 
     def _line(self, line: bytes | Overlong) -> None:
         if isinstance(line, Overlong):
@@ -197,7 +211,7 @@ class Worker:
             self._of_session(message, self._session)
 
     def _malformed(self, fault: MessageError, key: object) -> None:
-        self._gate.turn_away(fault, None)
+        self._refuse(fault)
         if self._asked is not None and self._asked[0] == key:
             self._tell_asked(None)
         entry = self._entries.pop(key, None)
@@ -215,7 +229,7 @@ class Worker:
             self._left.remove(message.id)
         else:
             sentence = "The server answers no forwarded request."
-            self._gate.turn_away(MessageError(REFUSED, "unasked_answer", sentence), None)
+            self._refuse(MessageError(REFUSED, "unasked_answer", sentence))
 
     def _tell_asked(self, message: Message | None) -> None:
         if self._asked is not None and not self._asked[1].done():
@@ -227,7 +241,7 @@ class Worker:
         if message.kind == "request":
             sentence = "The server may not send this request to the client."
             fault = MessageError(METHOD_NOT_FOUND, "server_request", sentence, message.id)
-            self.write(self._gate.turn_away(fault, None).body)
+            self._reply(self._refuse(fault))
             return
         entry = self._entries.get(_mentioned(message)) or self._logging(message)
         if entry is not None:
@@ -244,18 +258,28 @@ class Worker:
     def _of_session(self, message: Message, session: Session) -> None:
         if message.kind == "request" and self._is_deaf(len(self._unheard)):
             fault = MessageError(REFUSED, "too_many", "The client takes no requests.", message.id)
-            self.write(self._gate.turn_away(fault, None).body)
+            self._reply(self._refuse(fault))
             return
         session.server.judge_read(message, partial(self._pass, self._stream(message)))
 
     def _pass(self, outlet: Outlet | None, route: Route) -> None:
-        if isinstance(route, Reply):
-            self.write(route.body)
-        elif isinstance(route, Forward):
-            if outlet is None:
-                self._keep(route)
-            else:
-                outlet.put(route)
+        if not isinstance(route, Forward):
+            self._unheeded += 1
+            if route is not None:
+                self._reply(route)
+        elif outlet is None:
+            self._keep(route)
+        else:
+            outlet.put(route)
+
+    def _refuse(self, fault: MessageError) -> Reply:
+        self._unheeded += 1
+        return self._gate.turn_away(fault, None)
+
+    def _reply(self, reply: Reply) -> None:
+        """Answer the process itself, unless it does not even take what it is sent."""
+        if self._takes.is_set():
+            self._child.write(reply.body + b"\n")
 
     def _stream(self, message: Message) -> Outlet | None:
         """The stream on which a message of the session goes, if one is open."""
@@ -292,8 +316,9 @@ class Worker:
                 outlet.put(route)
 
     def _gone(self, how: str) -> None:
-        for line in self._lines.end():
+        for line in (*self._read, *self._lines.end()):
             self._line(line)
+        self._read.clear()
         self.how = how
         self._takes.set()
         self._tell_asked(None)
@@ -323,10 +348,6 @@ class Worker:
 
     def _behind(self, outlet: Outlet, full: bool) -> None:
         (self._unread.add if full else self._unread.discard)(outlet)
-        self._hold()
-
-    def _rest(self, resting: bool) -> None:
-        self._resting = resting
         self._hold()
 
     def _hold(self) -> None:
