@@ -16,7 +16,7 @@ import aiohttp
 from hopward_mcp.workers import Workers
 
 from .fronting import LEGACY, MODERN, Answered, Fronted, front
-from .installation import SERVER, classified
+from .installation import EMBEDDED, SERVER, classified
 
 PROCESS = Path(__file__).with_name("recording_process.py")
 META: dict[str, Any] = {
@@ -134,10 +134,15 @@ def killed(pid: int) -> None:
 
 
 @asynccontextmanager
-async def processes(folder: Path, era: str = "both", limits: str = "") -> AsyncIterator[Processes]:
-    """A running front before the recording process."""
+async def processes(
+    folder: Path, era: str = "both", limits: str = "", authority: str = EMBEDDED, more: str = ""
+) -> AsyncIterator[Processes]:
+    """A running front before the recording process; `more` stands in hopward.toml as well."""
     record = folder / "record"
-    settings = process_server(record, era)
+    settings = process_server(record, era) + more
     limits = f"max_message_bytes = 65536\n{limits}"
-    async with asyncio.timeout(60), front(folder, (), limits=limits, more=settings) as running:
+    async with (
+        asyncio.timeout(60),
+        front(folder, (), limits=limits, authority=authority, more=settings) as running,
+    ):
         yield Processes(running, record)
