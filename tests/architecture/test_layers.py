@@ -83,6 +83,10 @@ LATE = {
         "hopward_mcp.run",
         "hopward_mcp.remote",
     ): "an HTTP client is slow to import: only for a remote authority",
+    (
+        "hopward_mcp.run",
+        "hopward_mcp.outbound",
+    ): "an HTTP client is slow to import: only for a server over HTTP",
     ("hopward_mcp.delivery", "keyring"): "optional: only for keys kept in the operating system's keyring",
     ("langchain_hopward.installation", "langchain_hopward.middleware"): "optional: it needs `langchain`",
     ("langchain_hopward.load", "mcp"): "optional: only for tools of MCP servers",

@@ -20,6 +20,7 @@ BOUNDARIES = {
     "hopward_mcp.client_side:ClientSide.judge": "a message that cannot be judged is refused",
     "hopward_mcp.client_side:ClientSide._onward": "a call that cannot be forwarded is answered and recorded",
     "hopward_mcp.front:Front.__call__": "a request that cannot be served lets nobody in",
+    "hopward_mcp.outbound:Outbound._call": "a request that cannot be carried ends as lost",
     "hopward_mcp.relay:Relay.call": "a request that cannot be carried ends as lost",
     "hopward_mcp.remote:TokenEndpoint._told": "a credential that cannot be asked for is not there",
     "hopward_mcp.results:filtered": "a list that cannot be filtered is empty",

@@ -110,10 +110,10 @@ def _seen(result: Any) -> Answer:
 
 
 @asynccontextmanager
-async def over_stdio(kind: Kind, folder: Path, server: str) -> AsyncIterator[Agent]:
+async def over_stdio(kind: Kind, folder: Path, server: str, *options: str) -> AsyncIterator[Agent]:
     """A client that starts `hopward mcp run SERVER` as the command of a server."""
     said = folder / "said.txt"
-    arguments = ["--config", str(folder / "hopward.toml"), "mcp", "run", server]
+    arguments = ["--config", str(folder / "hopward.toml"), "mcp", "run", server, *options]
     if kind.library == "fastmcp":
         transport = StdioTransport(str(HOPWARD), arguments, keep_alive=False, log_file=said)
         async with fastmcp.Client(transport, mode=kind.mode) as client:

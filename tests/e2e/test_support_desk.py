@@ -28,7 +28,7 @@ REFUSED: dict[str, tuple[str, dict[str, Any]]] = {
 }
 """By the reason: a tool the task may call, with arguments with which it may not."""
 
-Pair: TypeAlias = Literal["stdio", "http", "http-to-stdio"]
+Pair: TypeAlias = Literal["stdio", "http", "http-to-stdio", "stdio-to-http"]
 """What the client speaks, and the server."""
 
 
@@ -61,7 +61,7 @@ class Seen:
 
     @property
     def server(self) -> str:
-        return "support_desk_http" if self.pair == "http" else "support_desk"
+        return "support_desk_http" if self.pair.endswith("http") else "support_desk"
 
 
 async def session(seen: Seen, how_it_ends: tuple[str, ...]) -> None:
@@ -95,8 +95,8 @@ async def session(seen: Seen, how_it_ends: tuple[str, ...]) -> None:
 async def connected(seen: Seen) -> AsyncIterator[Agent]:
     """A client of a kind at the guarded desk, with a task of its own."""
     made = seen.desk
-    if seen.pair == "stdio":
-        async with over_stdio(seen.kind, made.folder, seen.server) as agent:
+    if seen.pair.startswith("stdio"):
+        async with over_stdio(seen.kind, made.folder, seen.server, "--workflow", "support") as agent:
             yield agent
         return
     seen.task = made.open_task("support")

@@ -135,9 +135,9 @@ class RecordingServer:
             }
             _result(writer, message_id, result, {"Mcp-Session-Id": f"upstream-{self.sessions}"})
         elif message["method"] == "tools/list":
-            tools = [
-                {"name": tool, "inputSchema": {"type": "object"}} for tool in ("echo", "stream", "hidden")
-            ]
+            marked = {"properties": {"region": {"type": "string", "x-mcp-header": "Region"}}}
+            schema = {"type": "object", **marked}
+            tools = [{"name": tool, "inputSchema": schema} for tool in ("echo", "stream", "hidden")]
             _result(writer, message_id, {"tools": tools, "resultType": "complete", "cacheScope": "public"})
         elif message["method"] == "subscriptions/listen":
             await self._subscribed(message_id, reader, writer)

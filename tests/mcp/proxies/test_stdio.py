@@ -187,7 +187,7 @@ def test_the_server_gets_an_environment_of_its_own_with_the_brokered_key_the_age
     ("words", "told"),
     [
         (["nobody"], "There is no server 'nobody'"),
-        (["web"], "has a `url`"),
+        (["web", "--carried"], "has a `url`"),
         (["desk", "--workflow", "nothing"], "There is no workflow 'nothing'"),
     ],
 )

@@ -5,7 +5,9 @@
                           commit per event-loop turn), gate (what a server's sessions share), results,
                           concealment, replies
     a credential goes on  delivery; authority (the seam), remote (asks one in another process)
-    over stdio            run -> stdio: client_end, lines, child
+    over stdio            run: client_end, lines; and by the server's transport
+      to a command        stdio: child
+      to a url            outbound: headers, parameters, introduction, sse, upstream
     over HTTP             serve -> connection -> front -> endpoint: request, visit, headers, http_sessions,
                           departure; and by the server's transport (the seam is server_end)
       to a url            http_end -> relay: sse, upstream
@@ -13,5 +15,5 @@
                           message of it): child, lines
     on the command line   cli (loads the others only when they run)
 
-Nothing here decides: `hopward.Guard` does. The stdio side imports nothing of the HTTP side.
+Nothing here decides: `hopward.Guard` does. From stdio to stdio nothing of the HTTP side is imported.
 """

@@ -1,7 +1,7 @@
 """`hopward mcp run`: the stdio proxy in front of one server, for one task.
 
 Imports neither an MCP SDK nor anything of the HTTP side: a client waits for this process to start. Only where
-the authority is remote, it takes an HTTP client to ask it.
+the authority is remote, or the server has a `url`, it takes an HTTP client to reach it.
 """
 
 import asyncio
@@ -55,7 +55,7 @@ async def _serve(config: Path, server: str, opening: Opening | None) -> int:
     async with AsyncExitStack() as stack:
         guard = Guard.open(config)
         stack.callback(guard.close)
-        _runnable(guard, server)
+        _runnable(guard, server, opening)
         attached = courier(guard.settings, server, os.environ)
         authority = _authority(guard)
         if authority is not None:
@@ -74,8 +74,12 @@ def _chain(guard: Guard, server: str, opening: Opening, stack: AsyncExitStack) -
 
 
 async def _pump(gate: Gate, chain: Chain) -> int:
-    started = command(gate.guard.settings, gate.server, gate.courier, os.environ)
-    how = await Pump(gate, chain).run(started, *take_over())
+    if gate.guard.settings.servers[gate.server].url:
+        outbound = importlib.import_module("hopward_mcp.outbound").Outbound(gate, chain)
+        how: str = await outbound.run(*take_over())
+    else:
+        started = command(gate.guard.settings, gate.server, gate.courier, os.environ)
+        how = await Pump(gate, chain).run(started, *take_over())
     if not how:
         return 0
     click.echo(f"hopward: the server {how}", err=True)
@@ -90,7 +94,7 @@ def _authority(guard: Guard) -> Authority | None:
     return authority
 
 
-def _runnable(guard: Guard, server: str) -> None:
+def _runnable(guard: Guard, server: str, opening: Opening | None) -> None:
     """Raise `ConfigError` for a server that cannot be run at all."""
     settings = guard.settings.servers.get(server)
     if settings is None:
@@ -98,8 +102,8 @@ def _runnable(guard: Guard, server: str) -> None:
         raise ConfigError(f"There is no server {server!r} in hopward.toml.", advice=f"Configured: {known}")
     if settings.in_process:
         raise in_process(server)
-    if not settings.command:
+    if settings.url and opening is None:
         raise ConfigError(
-            f"servers.{server} has a `url`; `hopward mcp run` guards servers with a `command`.",
-            advice="Guard it with `hopward mcp serve`: for now both sides use the same transport.",
+            f"servers.{server} has a `url`; calls that carry their chains reach it at `hopward mcp serve`.",
+            advice="Leave out --carried, or use the server's endpoint there.",
         )

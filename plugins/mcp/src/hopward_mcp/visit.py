@@ -3,11 +3,11 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import partial
 
 from hopward import Chain
 from hopward_mcp.endings import Failure, timed_out
 from hopward_mcp.http_sessions import HttpSession
+from hopward_mcp.introduction import introduction
 from hopward_mcp.jsonrpc import Message
 from hopward_mcp.request import Request
 from hopward_mcp.route import Forward, Route, to_nobody
@@ -75,16 +75,7 @@ class Visit:
 
         Raises `HopwardError` when there is no token to be had.
         """
-        gate = self.session.gate
-        if gate.courier.by != "authorization":
-            return {}
-        if gate.authority is None:
-            token = gate.guard.introduce(self.chain, gate.server, method)
-        else:
-            who = (self.chain, gate.server, method, self.token)
-            token = await gate.authority.token(partial(gate.guard.introduction_request, *who))
-        gate.concealment.learn(token)
-        return gate.courier.call_headers(token)
+        return await introduction(self.session.gate, self.chain, method, self.token)
 
     def abandon(self, key: int, failure: Failure) -> None:
         """Record that a request ended without anybody waiting for its answer."""

@@ -1,0 +1,321 @@
+"""A stdio client before a server over HTTP: each of its messages becomes a request of ours.
+
+Imported only for a server with a `url`: an HTTP client is slow to import. The client's session is the
+server's, both ways: in the older era ours has its id, and a stream for what answers nothing.
+"""
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from contextlib import suppress
+from functools import partial
+from typing import Any, BinaryIO, cast
+
+import aiohttp
+
+from hopward import Chain, HopwardError
+from hopward_mcp.client_end import ClientEnd
+from hopward_mcp.endings import MALFORMED, Failure, failed, lost, timed_out
+from hopward_mcp.gate import Gate
+from hopward_mcp.headers import SESSION, VERSION, passed_on, upstream
+from hopward_mcp.introduction import introduction
+from hopward_mcp.jsonrpc import Body, Message, MessageError, too_large
+from hopward_mcp.lines import Lines, Overlong
+from hopward_mcp.methods import ENDLESS, VERSION_KEY, is_modern
+from hopward_mcp.parameters import Parameters
+from hopward_mcp.request import JSON_TYPE, STREAM_TYPE
+from hopward_mcp.route import Forward, Reply, Route
+from hopward_mcp.session import Session
+from hopward_mcp.sse import Events, StreamError
+from hopward_mcp.upstream import Upstream, not_sent
+
+_log = logging.getLogger(__name__)
+
+_ANSWER = "answer"
+"""What an answer of the client is called where a request has its method."""
+_DRAIN = 5.0
+_FLUSH = 1.0
+_LEAVE = 1.5
+"""Seconds that requests under way have after the client has closed our stdin, that the client has to take the
+last answers, and the server to end its session."""
+_LISTEN_AGAIN = 1.0
+
+
+class _OverError(Exception):
+    """What a stream that goes on without a call stood on has ended."""
+
+
+class Outbound:
+    """One stdio session: one client, one chain, one server over HTTP."""
+
+    def __init__(self, gate: Gate, chain: Chain) -> None:
+        self._gate = gate
+        self._chain = chain
+        self._session = Session(gate)
+        self._lines = Lines(gate.max_bytes)
+        url = gate.guard.settings.servers[gate.server].url
+        self._upstream = Upstream(url, gate.courier.headers, gate.max_bytes)
+        self._client = ClientEnd(
+            on_data=self._data, on_end=self._client_ended, on_lost=self.stop, on_full=self._client_full
+        )
+        self._loop = asyncio.get_running_loop()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._calls: dict[int, asyncio.Task[None]] = {}
+        self._told: asyncio.Task[None] | None = None
+        self._headers: dict[str, str] = {}
+        self._parameters = Parameters()
+        self._ended = asyncio.Event()
+        self._takes = asyncio.Event()
+        self._takes.set()
+        self._finished = False
+        self._how = ""
+
+    def stop(self) -> None:
+        """End the session now."""
+        self._finished = True
+        self._ended.set()
+
+    async def run(self, source: BinaryIO, sink: BinaryIO) -> str:
+        """Serve until the client leaves, this task is cancelled, or the server has ended its session.
+
+        Returns how the server ended it, else an empty text.
+        """
+        try:
+            await self._client.open(source, sink)
+            await self._ended.wait()
+            if not (self._finished or self._how):
+                await self._drain()
+        except asyncio.CancelledError:
+            self._how = ""
+        self._finished = True
+        self._gate.turn.flush()
+        self._session.endings.fail_all(lost(f"The server {self._how or 'was left'}."), self._to_client)
+        self._gate.turn.flush()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._leave()
+        await self._client.close(_FLUSH)
+        await self._upstream.close()
+        return self._how
+
+    async def _drain(self) -> None:
+        """After the client's last message: let what is under way be answered."""
+        self._gate.turn.flush()
+        calls = list(self._calls.values())
+        if calls:
+            await asyncio.wait(calls, timeout=_DRAIN)
+        self._gate.turn.flush()
+
+    async def _leave(self) -> None:
+        """End the server's session."""
+        if SESSION not in self._headers:
+            return
+        with suppress(aiohttp.ClientError, TimeoutError, HopwardError):
+            async with asyncio.timeout(_LEAVE):
+                headers = await introduction(self._gate, self._chain, "DELETE")
+                response = await self._upstream.request("DELETE", {**self._headers, **headers})
+                response.release()
+
+    # From the client.
+
+    def _data(self, data: bytes) -> None:
+        for line in self._lines.feed(data):
+            self._line(line)
+
+    def _line(self, line: bytes | Overlong) -> None:
+        if self._finished:
+            return
+        try:
+            if isinstance(line, Overlong):
+                raise too_large(self._gate.max_bytes)
+            message = self._gate.read_client(line)
+        except MessageError as fault:
+            self._client.write(self._gate.turn_away(fault, self._chain).body + b"\n")
+            return
+        key = self._session.requests.key(message.params.get("requestId"))
+        self._session.client.judge(message, self._chain, partial(self._outward, key))
+
+    def _client_ended(self) -> None:
+        for line in self._lines.end():
+            self._line(line)
+        # Behind the turn in which the last messages are decided.
+        self._loop.call_soon(self._ended.set)
+
+    def _client_full(self, full: bool) -> None:
+        if full:
+            self._takes.clear()
+        else:
+            self._takes.set()
+
+    def _outward(self, named: int | None, route: Route) -> None:
+        """Send on what the client has said; `named` is our id of the request that it is about, if any."""
+        if isinstance(route, Reply):
+            self._client.write(route.body + b"\n")
+        elif isinstance(route, Forward) and not self._finished:
+            call = self._calls.get(named) if named is not None else None
+            if route.key is not None:
+                self._calls[route.key] = self._begin(self._call(route, route.key, self._told))
+                self._calls[route.key].add_done_callback(partial(self._over, route.key))
+            elif route.message.method == "notifications/cancelled" and VERSION not in self._headers and call:
+                # In 2026-07-28 a request is given up by leaving its stream.
+                call.cancel()
+            else:
+                self._told = self._begin(self._notify(route, self._told))
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def _over(self, key: int, _: asyncio.Task[None]) -> None:
+        self._calls.pop(key, None)
+        self._session.requests.close(key)
+
+    # To the server and back.
+
+    async def _notify(self, route: Forward, before: asyncio.Task[None] | None) -> None:
+        """Send a notification or an answer, after the one before it."""
+        with suppress(aiohttp.ClientError, TimeoutError, HopwardError):
+            async with asyncio.timeout(self._gate.call_timeout):
+                response = await self._send(route, before)
+                response.release()
+        if route.message.method == "notifications/initialized" and SESSION in self._headers:
+            self._begin(self._listen())
+
+    async def _call(self, route: Forward, key: int, before: asyncio.Task[None] | None) -> None:
+        """Send a request and bring back its answer; it always ends, and its outcome is always recorded."""
+        limit = self._gate.call_timeout
+        lasting = route.message.method in ENDLESS
+        try:
+            async with asyncio.timeout(None if lasting else limit):
+                response = await self._send(route, before)
+                try:
+                    await self._answered(response, route.message, key)
+                finally:
+                    response.close() if lasting else response.release()
+        except HopwardError as error:
+            self._fail(key, failed(f"The request was not sent: {error.message}", error.error))
+        except aiohttp.ClientError as error:
+            broken = lost("The connection to the server broke.")
+            unsent = failed("The server cannot be reached.", "not_sent")
+            self._fail(key, unsent if not_sent(error) else broken)
+        except TimeoutError:
+            self._fail(key, timed_out(limit))
+        except (StreamError, MessageError):
+            self._fail(key, MALFORMED)
+        except _OverError:
+            self._fail(key, lost("What this stream stood on has ended."))
+        except Exception:  # noqa: BLE001 - per-message boundary: it ends, and that is its outcome
+            _log.exception("a request could not be carried")
+            self._fail(key, lost("Hopward could not bring back the answer."))
+
+    async def _send(self, route: Forward, before: asyncio.Task[None] | None) -> aiohttp.ClientResponse:
+        if before is not None:
+            # What the client has told the server reaches it before what it asks next.
+            await asyncio.wait([before])
+        message, known = route.message, self._headers
+        if is_modern(message):
+            known = {VERSION: str(message.params["_meta"][VERSION_KEY])}
+            if message.method == "tools/call":
+                known |= self._parameters.headers(message)
+        headers = {
+            **upstream(message, known),
+            **({SESSION: known[SESSION]} if SESSION in known else {}),
+            **(route.headers or await introduction(self._gate, self._chain, message.method or _ANSWER)),
+        }
+        return await self._upstream.request("POST", headers, route.body)
+
+    async def _answered(self, response: aiohttp.ClientResponse, asked: Message, key: int) -> None:
+        status = response.status
+        if asked.method == "initialize" and status == 200 and SESSION in response.headers:
+            self._headers[SESSION] = response.headers[SESSION]
+        if status == 200 and response.content_type == STREAM_TYPE:
+            await self._events(response, asked, key)
+            self._fail(key, lost("The server ended its stream without an answer."))
+            return
+        raw = await self._upstream.body(response)
+        if status in (401, 403):
+            self._fail(key, failed("The server refused Hopward's credential.", f"http_{status}"))
+        elif response.content_type != JSON_TYPE or not raw:
+            self._fail(key, failed(f"The server answered HTTP {status}.", f"http_{status}"))
+        else:
+            self._session.server.judge(raw, partial(self._inward, asked), key)
+            self._fail(key, MALFORMED)
+        if status == 404 and SESSION in self._headers:
+            self._how = "has ended the session"
+            self._ended.set()
+
+    async def _events(self, response: aiohttp.ClientResponse, asked: Message | None, key: int | None) -> None:
+        """Bring back events until the answer to `key`, or the end."""
+        lasting = asked is None or asked.method in ENDLESS
+        events = Events(self._gate.max_bytes)
+        while chunk := await response.content.readany():
+            for event in events.feed(chunk):
+                if lasting and not self._stands(key):
+                    raise _OverError
+                if event.data and event.name in ("", "message"):
+                    self._session.server.judge(event.data, partial(self._inward, asked), key)
+                if key is not None and self._session.requests.get(key) is None:
+                    return
+            await self._takes.wait()
+
+    async def _listen(self) -> None:
+        """Keep open the session's stream of messages that answer nothing, if the server has one."""
+        while not self._finished:
+            headers = {**passed_on(self._headers), "accept": STREAM_TYPE, SESSION: self._headers[SESSION]}
+            try:
+                headers.update(await introduction(self._gate, self._chain, "GET"))
+                response = await self._upstream.request("GET", headers)
+                try:
+                    if response.status != 200 or response.content_type != STREAM_TYPE:
+                        return
+                    await self._events(response, None, None)
+                finally:
+                    response.close()
+            except (HopwardError, _OverError):
+                return
+            except (aiohttp.ClientError, StreamError) as error:
+                _log.info("the session's stream is opened again: %s", error)
+            await asyncio.sleep(_LISTEN_AGAIN)
+
+    async def _back(self, reply: Reply) -> None:
+        """Tell the server that its request was refused."""
+        with suppress(aiohttp.ClientError, TimeoutError, HopwardError):
+            async with asyncio.timeout(self._gate.call_timeout):
+                headers = {**passed_on(self._headers), "content-type": JSON_TYPE}
+                headers |= {SESSION: self._headers[SESSION]} if SESSION in self._headers else {}
+                headers.update(await introduction(self._gate, self._chain, _ANSWER))
+                response = await self._upstream.request("POST", headers, reply.body)
+                response.release()
+
+    def _stands(self, key: int | None) -> bool:
+        pending = self._session.requests.get(key)
+        chains = [self._chain, *([pending.chain] if pending is not None else [])]
+        return all(map(self._gate.guard.stands, chains))
+
+    def _inward(self, asked: Message | None, route: Route) -> None:
+        if isinstance(route, Reply):
+            self._begin(self._back(route))
+        elif isinstance(route, Forward):
+            if asked is not None and route.message.kind == "response":
+                self._learn(asked, route.message)
+            self._to_client(route)
+
+    def _learn(self, asked: Message, answer: Message) -> None:
+        """Note what headers will have to say: the version that `initialize` has agreed on, and arguments."""
+        result = cast("Body", answer.body.get("result", {}))
+        if asked.method == "tools/list":
+            self._parameters.learn(result)
+        version = result.get("protocolVersion") if asked.method == "initialize" else None
+        if isinstance(version, str) and version.isascii() and version.isprintable():
+            self._headers[VERSION] = version
+
+    def _to_client(self, route: Route) -> None:
+        if isinstance(route, Forward):
+            self._client.write(route.body + b"\n")
+
+    def _fail(self, key: int, failure: Failure) -> None:
+        """Answer in the server's place, unless it has answered."""
+        self._session.endings.fail(key, failure, self._to_client)
