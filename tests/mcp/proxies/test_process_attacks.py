@@ -111,6 +111,22 @@ async def test_a_process_that_floods_does_not_keep_others_from_theirs(
     await session.delete()
 
 
+async def test_a_process_is_read_no_faster_than_its_caller_reads(served: Processes) -> None:
+    session = await served.session(served.front.token())
+    worker = next(iter(served.workers._running))
+    headers = {**session.headers, "Authorization": f"Bearer {session.token}"}
+    headers |= {"Content-Type": "application/json", "Accept": "text/event-stream"}
+    call = b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"torrent"}}'
+    url = f"{served.front.base}/desk/mcp"
+    async with served.front.client.post(url, headers=headers, data=call):
+        while not worker._held:
+            await asyncio.sleep(0)
+        assert (await served.call(served.front.token(subject="bob"), "echo")).status == 200
+        assert worker._held
+        assert sum(outlet._size for outlet in worker._unread) < 1_000_000
+    await session.delete()
+
+
 async def test_a_flood_that_nobody_reads_is_bounded(served: Processes) -> None:
     session = await served.session(served.front.token())
     flooded = asyncio.create_task(session.call("torrent"))
