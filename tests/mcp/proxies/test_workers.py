@@ -76,6 +76,13 @@ async def test_when_all_processes_are_taken_others_are_told_so_and_nobody_gives_
     assert all(pool.lives(*one) for one in zip(sessions, chains, strict=False))
 
 
+async def test_many_that_come_at_once_get_no_more_than_there_may_be(pool: Pool) -> None:
+    chains = [pool.principal(f"user-{n}") for n in range(12)]
+    begun = await asyncio.gather(*(pool.open(chain) for chain in chains), return_exceptions=True)
+    assert [isinstance(one, HopwardError) for one in begun] == [False] * 8 + [True] * 4
+    assert len(pool.workers) == 8
+
+
 async def test_what_is_unused_for_too_long_ends_and_what_is_in_use_does_not(pool: Pool) -> None:
     ours = pool.principal()
     idle, streaming = await pool.open(ours), await pool.open(ours)

@@ -69,9 +69,8 @@ class Workers:
 
     async def open(self, chain: Chain, session: Session) -> HttpSession:
         """A new session of the older era, and a process just for it."""
-        who = principal(chain)
-        self._admit(who)
-        starting = asyncio.get_running_loop().create_task(self._started(who, session))
+        admitted = self._admitted(principal(chain), session)
+        starting = asyncio.get_running_loop().create_task(self._started(admitted))
         try:
             worker = await asyncio.shield(starting)
         except asyncio.CancelledError:
@@ -101,8 +100,7 @@ class Workers:
         if starting is None:
             if self._gate.now() < self._legacy_until:
                 raise _wrong_era()
-            self._admit(who)
-            starting = asyncio.get_running_loop().create_task(self._modern(who))
+            starting = asyncio.get_running_loop().create_task(self._modern(self._admitted(who, None)))
             self._shared[who] = starting
             starting.add_done_callback(partial(self._begun, who))
         return await asyncio.shield(starting)
@@ -135,8 +133,14 @@ class Workers:
 
     # Who gets one.
 
-    def _admit(self, who: Principal) -> None:
-        """Make sure that a principal may have another process; one of its own may have to give way."""
+    def _admitted(self, who: Principal, session: Session | None) -> Worker:
+        """A process that may be started; one of the principal's own may have to give way to it."""
+        self._make_room(who)
+        worker = Worker(self._gate, who, session, self._lost)
+        self._running.add(worker)
+        return worker
+
+    def _make_room(self, who: Principal) -> None:
         count, until = self._failures.get(who, (0, -math.inf))
         pause = until - self._gate.now()
         if pause > 0:
@@ -151,14 +155,12 @@ class Workers:
             raise HopwardError(told, error="too_many_processes")
         self._retire(min(unused, key=lambda worker: worker.used), _ENDED)
 
-    async def _started(self, who: Principal, session: Session | None) -> Worker:
-        worker = Worker(self._gate, who, session, self._lost)
-        self._running.add(worker)
+    async def _started(self, worker: Worker) -> Worker:
         try:
             await worker.start(self._command)
         except ConfigError as error:
             self._running.discard(worker)
-            self._failed(who)
+            self._failed(worker.principal)
             _log.error("%s", error)
             raise HopwardError("The server cannot be started.", error="not_started") from error
         except BaseException:
@@ -170,14 +172,14 @@ class Workers:
         self._watch()
         return worker
 
-    async def _modern(self, who: Principal) -> Worker:
-        """A new process that has said that it speaks 2026-07-28."""
-        worker = await self._started(who, None)
+    async def _modern(self, worker: Worker) -> Worker:
+        """The same, once it has said that it speaks 2026-07-28."""
+        await self._started(worker)
         try:
             async with asyncio.timeout(self._gate.call_timeout):
                 answer = await worker.ask("server/discover", _DISCOVER)
         except TimeoutError:
-            self._failed(who)
+            self._failed(worker.principal)
             self._retire(worker, _STOPPED)
             raise HopwardError("The server did not answer in time.", error="timed_out") from None
         except asyncio.CancelledError:
