@@ -147,13 +147,13 @@ def test_a_result_does_not_reach_the_terminal_as_it_is(config: Path) -> None:
 async def test_a_server_over_http_is_called_through_the_front(tmp_path: Path) -> None:
     async with RecordingServer() as server:
         config = install(tmp_path, http_server(server.url))
-        found = await over_http(config, "echo", "a:=1")
+        found = await over_http(config, "echo", "region=north")
         (call,) = server.calls
         assert (call.header("authorization") or "").startswith("Bearer ")
     assert found.went_well
     assert found.records["credential"]["credential"]["audience"] == "urn:example:desk"
     assert found.result is not None
-    assert found.result["content"][0]["text"] == '{"a": 1}'
+    assert found.result["content"][0]["text"] == '{"region": "north"}'
 
 
 async def test_a_call_refused_over_http_does_not_reach_the_server(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ _COMMANDS = {
     "classify": ("hopward_mcp.classify", "classify", "Propose a classification of a server's tools."),
     "ls": ("hopward_mcp.ls", "ls", "List the servers, and ask each of them what it offers."),
     "run": ("hopward_mcp.run", "run", "Guard one server over stdin and stdout."),
-    "serve": ("hopward_mcp.serve", "serve", "Guard the servers with a url over HTTP."),
+    "serve": ("hopward_mcp.serve", "serve", "Guard the servers over HTTP, each at /SERVER/mcp."),
     "try": ("hopward_mcp.trial", "trial", "Make one guarded call, and explain the decision."),
     "unwrap": ("hopward_mcp.unwrap", "unwrap", "Give an MCP client its own servers back."),
     "wrap": ("hopward_mcp.wrap", "wrap", "Put the servers of an MCP client behind Hopward."),

@@ -26,6 +26,7 @@ from hopward_mcp.client_end import ClientEnd
 from hopward_mcp.endpoint import Endpoint
 from hopward_mcp.front import Front
 from hopward_mcp.gate import Gate
+from hopward_mcp.http_end import HttpEnd
 from hopward_mcp.lines import Lines, Overlong
 from hopward_mcp.serve import uvicorn_config
 from hopward_mcp.stdio import Pump
@@ -80,7 +81,7 @@ class Loopback:
         public = guard.settings.proxy.public_url
         token, _ = guard.access_token(self.chain, gate.server)
         upstream = Upstream(guard.settings.servers[gate.server].url, gate.courier.headers, gate.max_bytes)
-        endpoint = Endpoint(gate, upstream, public)
+        endpoint = Endpoint(gate, HttpEnd(gate, upstream), public)
         listening = socket.create_server(("127.0.0.1", 0), backlog=_BACKLOG)
         serving = uvicorn.Server(uvicorn_config(Front(guard, [endpoint])))
         running = asyncio.create_task(serving.serve(sockets=[listening]))
