@@ -20,6 +20,9 @@ Durability: TypeAlias = Literal["process", "power"]
 # so that a commit in 500 pays for the copy rather than one in 125.
 _CHECKPOINT_PAGES = 4000
 
+_CACHE_KIB = 16_384
+"""Pages of the indices that rows go into are kept so far: in a log of a million rows, they are many."""
+
 _EFFECTIVE_IDS = os.access in os.supports_effective_ids
 
 
@@ -41,6 +44,7 @@ class Store:
         try:
             connection.execute(f"PRAGMA query_only = {'OFF' if write else 'ON'}")
             if write:
+                connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
                 connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
                 power = self.durability == "power"
                 connection.execute(f"PRAGMA synchronous = {'FULL' if power else 'NORMAL'}")
