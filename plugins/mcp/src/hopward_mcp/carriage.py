@@ -8,7 +8,7 @@ import asyncio
 import logging
 
 from hopward import HopwardError, Outcome
-from hopward_mcp.departure import Departure
+from hopward_mcp.departure import PATIENCE, Departure
 from hopward_mcp.endings import GONE, Failure, failed, lost, timed_out
 from hopward_mcp.headers import SESSION, status_of
 from hopward_mcp.http_sessions import HttpSession
@@ -17,21 +17,15 @@ from hopward_mcp.methods import ENDLESS
 from hopward_mcp.outlet import Outlet
 from hopward_mcp.request import STREAM_TYPE
 from hopward_mcp.route import Forward
+from hopward_mcp.session import OverError
 from hopward_mcp.sse import Event, written
 from hopward_mcp.visit import Visit
 from hopward_mcp.worker import Worker
 from hopward_mcp.workers import Workers
 
-_PATIENCE = 0.05
-"""Seconds before a caller that waits is watched for leaving."""
-
 _FALLEN = "What this request stands on has ended."
 
 _log = logging.getLogger(__name__)
-
-
-class _OverError(Exception):
-    """The task, or whatever else the caller's stream stood on, has ended."""
 
 
 class Carriage:
@@ -42,7 +36,7 @@ class Carriage:
         self._visit = visit
         self._request = visit.request
         self._gate = visit.session.gate
-        self._departure = Departure(visit.request, _PATIENCE)
+        self._departure = Departure(visit.request, PATIENCE)
         self._worker: Worker | None = None
         self._outlet: Outlet | None = None
         self._opened: HttpSession | None = None
@@ -69,7 +63,7 @@ class Carriage:
         self._lasting = route.message.method in ENDLESS
         if not (self._visit.modern or self._lasting):
             # In this era a caller that leaves has not given up; what answers nothing goes another way.
-            self._departure = Departure(self._request, _PATIENCE, self._unattended)
+            self._departure = Departure(self._request, PATIENCE, self._unattended)
         try:
             async with asyncio.timeout(None if self._lasting else limit):
                 with self._departure:
@@ -81,7 +75,7 @@ class Carriage:
             await self._fail(key, Failure(fault.code, fault.sentence, ended, fault.data))
         except TimeoutError:
             await self._fail(key, timed_out(limit))
-        except _OverError:
+        except OverError:
             self._give_up(key)
             await self._fail(key, lost(_FALLEN))
         except asyncio.CancelledError:
@@ -134,7 +128,7 @@ class Carriage:
             raise HopwardError("The server has ended, or has too much to do.", error="not_sent")
         while (found := await self._outlet.next()) is not None:
             if self._lasting and not self._visit.stands(key):
-                raise _OverError
+                raise OverError
             await self._pass(*found)
             if found[1]:
                 return

@@ -5,6 +5,9 @@ from collections.abc import Callable
 
 from hopward_mcp.request import Request
 
+PATIENCE = 0.05
+"""Seconds before a caller that waits is watched for leaving."""
+
 
 class Departure:
     """Within it, the current task is cancelled when the caller goes; `gone` then tells why. With `then`, that

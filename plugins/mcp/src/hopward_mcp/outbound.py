@@ -25,9 +25,9 @@ from hopward_mcp.methods import ENDLESS, VERSION_KEY, is_modern
 from hopward_mcp.parameters import Parameters
 from hopward_mcp.request import JSON_TYPE, STREAM_TYPE
 from hopward_mcp.route import Forward, Reply, Route
-from hopward_mcp.session import Session
+from hopward_mcp.session import OverError, Session
 from hopward_mcp.sse import Events, StreamError
-from hopward_mcp.upstream import Upstream, not_sent
+from hopward_mcp.upstream import Upstream, broken
 
 _log = logging.getLogger(__name__)
 
@@ -39,10 +39,6 @@ _LEAVE = 1.5
 """Seconds that requests under way have after the client has closed our stdin, that the client has to take the
 last answers, and the server to end its session."""
 _LISTEN_AGAIN = 1.0
-
-
-class _OverError(Exception):
-    """What a stream that goes on without a call stood on has ended."""
 
 
 class Outbound:
@@ -198,14 +194,12 @@ class Outbound:
         except HopwardError as error:
             self._fail(key, failed(f"The request was not sent: {error.message}", error.error))
         except aiohttp.ClientError as error:
-            broken = lost("The connection to the server broke.")
-            unsent = failed("The server cannot be reached.", "not_sent")
-            self._fail(key, unsent if not_sent(error) else broken)
+            self._fail(key, broken(error))
         except TimeoutError:
             self._fail(key, timed_out(limit))
         except (StreamError, MessageError):
             self._fail(key, MALFORMED)
-        except _OverError:
+        except OverError:
             self._fail(key, lost("What this stream stood on has ended."))
         except Exception:  # noqa: BLE001 - per-message boundary: it ends, and that is its outcome
             _log.exception("a request could not be carried")
@@ -253,8 +247,8 @@ class Outbound:
         events = Events(self._gate.max_bytes)
         while chunk := await response.content.readany():
             for event in events.feed(chunk):
-                if lasting and not self._stands(key):
-                    raise _OverError
+                if lasting and not self._session.stands(self._chain, key):
+                    raise OverError
                 if event.data and event.name in ("", "message"):
                     self._session.server.judge(event.data, partial(self._inward, asked), key)
                 if key is not None and self._session.requests.get(key) is None:
@@ -274,7 +268,7 @@ class Outbound:
                     await self._events(response, None, None)
                 finally:
                     response.close()
-            except (HopwardError, _OverError):
+            except (HopwardError, OverError):
                 return
             except (aiohttp.ClientError, StreamError) as error:
                 _log.info("the session's stream is opened again: %s", error)
@@ -289,11 +283,6 @@ class Outbound:
                 headers.update(await introduction(self._gate, self._chain, _ANSWER))
                 response = await self._upstream.request("POST", headers, reply.body)
                 response.release()
-
-    def _stands(self, key: int | None) -> bool:
-        pending = self._session.requests.get(key)
-        chains = [self._chain, *([pending.chain] if pending is not None else [])]
-        return all(map(self._gate.guard.stands, chains))
 
     def _inward(self, asked: Message | None, route: Route) -> None:
         if isinstance(route, Reply):

@@ -12,7 +12,7 @@ from contextlib import suppress
 import aiohttp
 
 from hopward import HopwardError
-from hopward_mcp.departure import Departure
+from hopward_mcp.departure import PATIENCE, Departure
 from hopward_mcp.endings import GONE, MALFORMED, Failure, failed, lost, timed_out
 from hopward_mcp.headers import SESSION, passed_on, upstream
 from hopward_mcp.http_sessions import HttpSession, HttpSessions
@@ -20,12 +20,11 @@ from hopward_mcp.jsonrpc import MessageError
 from hopward_mcp.methods import ENDLESS
 from hopward_mcp.request import JSON_TYPE, STREAM_TYPE
 from hopward_mcp.route import Forward, Reply
+from hopward_mcp.session import OverError
 from hopward_mcp.sse import Event, Events, StreamError, written
-from hopward_mcp.upstream import Upstream, not_sent
+from hopward_mcp.upstream import Upstream, broken
 from hopward_mcp.visit import Visit
 
-_PATIENCE = 0.05
-"""Seconds before a caller that waits is watched for leaving."""
 _ANSWER = "answer"
 """What an answer of the caller is called where a request has its method."""
 _TAIL = 1.0
@@ -33,10 +32,6 @@ _TAIL = 1.0
 
 
 _log = logging.getLogger(__name__)
-
-
-class _OverError(Exception):
-    """The task, or whatever else the caller's stream stood on, has ended."""
 
 
 class Relay:
@@ -47,7 +42,7 @@ class Relay:
         self._sessions = sessions
         self._visit = visit
         self._request = visit.request
-        self._departure = Departure(visit.request, _PATIENCE)
+        self._departure = Departure(visit.request, PATIENCE)
         self._opened: Mapping[str, str] = {}
         self._lasting = False
 
@@ -71,12 +66,12 @@ class Relay:
         except HopwardError as error:
             await self._fail(key, failed(f"The request was not sent: {error.message}", error.error))
         except aiohttp.ClientError as error:
-            await self._fail(key, _broken(error))
+            await self._fail(key, broken(error))
         except TimeoutError:
             await self._fail(key, timed_out(limit))
         except (StreamError, MessageError):
             await self._fail(key, MALFORMED)
-        except _OverError:
+        except OverError:
             await self._fail(key, lost("What this stream stood on has ended."))
         except asyncio.CancelledError:
             self._visit.abandon(key, GONE)
@@ -128,7 +123,7 @@ class Relay:
             if not _is_stream(response):
                 await self._request.answer(response.status if 400 <= response.status < 500 else 502)
                 return
-            with suppress(aiohttp.ClientError, StreamError, _OverError):
+            with suppress(aiohttp.ClientError, StreamError, OverError):
                 await self._request.stream()
                 await self._until_answered(response, None)
             self._departure.ignore()
@@ -217,7 +212,7 @@ class Relay:
         while chunk := await response.content.readany():
             for event in events.feed(chunk):
                 if self._lasting and not self._visit.stands(key):
-                    raise _OverError
+                    raise OverError
                 resumable = resumable or bool(event.id)
                 await self._pass(event, key)
                 if key is not None and not self._visit.is_open(key):
@@ -253,12 +248,6 @@ class Relay:
 
     async def _fail(self, key: int, failure: Failure, status: int = 200) -> None:
         await self._visit.fail(key, failure, 404 if status == 404 else 200, self._opened)
-
-
-def _broken(error: aiohttp.ClientError) -> Failure:
-    if not_sent(error):
-        return failed("The server cannot be reached.", "not_sent")
-    return lost("The connection to the server broke.")
 
 
 def _is_stream(response: aiohttp.ClientResponse) -> bool:

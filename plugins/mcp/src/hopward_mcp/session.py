@@ -1,10 +1,15 @@
 """One client's conversation with one server; on HTTP without sessions, one request."""
 
+from hopward import Chain
 from hopward_mcp.client_side import ClientSide
 from hopward_mcp.endings import Endings
 from hopward_mcp.gate import Gate
 from hopward_mcp.pending import Asked, Requests
 from hopward_mcp.server_side import ServerSide
+
+
+class OverError(Exception):
+    """The task, or whatever else a stream that goes on without a call stood on, has ended."""
 
 
 class Session:
@@ -21,3 +26,9 @@ class Session:
         asked = Asked()
         self.client = ClientSide(gate, self.requests, asked, self.endings, shared=shared)
         self.server = ServerSide(gate, self.requests, asked, self.endings, shared=shared)
+
+    def stands(self, chain: Chain, key: int | None) -> bool:
+        """Whether the caller's chain still counts, and the one that this request of it carries."""
+        pending = self.requests.get(key)
+        chains = [chain] if pending is None or pending.chain is chain else [chain, pending.chain]
+        return all(map(self.gate.guard.stands, chains))

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 import aiohttp
 
+from hopward_mcp.endings import Failure, failed, lost
 from hopward_mcp.jsonrpc import too_large
 
 _CONNECT = 10.0
@@ -58,6 +59,8 @@ class Upstream:
         await self._client.close()
 
 
-def not_sent(error: aiohttp.ClientError) -> bool:
-    """Whether the request surely never reached the server."""
-    return isinstance(error, aiohttp.ClientConnectorError)
+def broken(error: aiohttp.ClientError) -> Failure:
+    """How a request ends that met this error: not sent, where it surely never reached the server."""
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return failed("The server cannot be reached.", "not_sent")
+    return lost("The connection to the server broke.")

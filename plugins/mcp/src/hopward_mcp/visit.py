@@ -90,11 +90,7 @@ class Visit:
 
     def stands(self, key: int | None) -> bool:
         """Whether the caller's chain still counts, and the one that its request carries."""
-        guard, pending = self.session.gate.guard, self.session.requests.get(key)
-        chains = (
-            [self.chain] if pending is None or pending.chain is self.chain else [self.chain, pending.chain]
-        )
-        return all(map(guard.stands, chains))
+        return self.session.stands(self.chain, key)
 
     def is_open(self, key: int | None) -> bool:
         """Whether a request still waits for its answer."""
