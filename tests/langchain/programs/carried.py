@@ -60,6 +60,14 @@ async def denied(read: BaseTool, note: str = "n1") -> AuthorizationDenied:
     return caught.value
 
 
+async def denied_in_task(office: Office, client: Any, note: str = "n1") -> AuthorizationDenied:
+    """The refusal of one call in a task, over a client that is not connected yet."""
+    async with client as server:
+        read = await reading(office, server)
+        with office.task():
+            return await denied(read, note)
+
+
 def ask(office: Office, name: str, body: Callable[[], Any]) -> BaseTool:
     """A tool that hands its body to another agent."""
     return office.hopward.protect(

@@ -13,7 +13,7 @@ from hopward import ConfigError, LedgerError
 from hopward.base64url import decode
 from langchain_hopward import AuthorizationDenied, current_credential
 
-from .carried import adapter, ask, noted, past_the_proxy
+from .carried import adapter, ask, denied_in_task, noted, past_the_proxy
 from .notes import at_server
 from .office import USER, Office, calls, scripted
 
@@ -162,14 +162,7 @@ def test_a_model_is_shown_the_mcp_tools_that_its_agent_may_call(library: Office)
 
 
 def test_a_client_wired_past_the_proxy_gets_no_call_through(library: Office, received: Path) -> None:
-    async def program() -> AuthorizationDenied:
-        async with past_the_proxy(received) as notes:
-            read = next(tool for tool in await noted(library, notes) if tool.name == "read_note")
-            with library.task(), pytest.raises(AuthorizationDenied) as denied:
-                await read.ainvoke({"note": "n1"})
-            return denied.value
-
-    denial = asyncio.run(program())
+    denial = asyncio.run(denied_in_task(library, past_the_proxy(received)))
     assert (denial.reason, denial.executed) == ("chain_not_carried", False)
     assert "Hopward.connections()" in denial.message
     assert at_server(received) == []
@@ -180,14 +173,7 @@ def test_the_result_of_a_call_that_nobody_has_decided_is_withheld(
 ) -> None:
     monkeypatch.setattr(library.guard, "accepted", lambda presented: True)
 
-    async def program() -> AuthorizationDenied:
-        async with past_the_proxy(received) as notes:
-            read = next(tool for tool in await noted(library, notes) if tool.name == "read_note")
-            with library.task(), pytest.raises(AuthorizationDenied) as denied:
-                await read.ainvoke({"note": "n1"})
-            return denied.value
-
-    denial = asyncio.run(program())
+    denial = asyncio.run(denied_in_task(library, past_the_proxy(received)))
     assert (denial.reason, denial.executed) == ("chain_not_carried", True)
     assert "read_note n1" not in denial.message
     assert len(at_server(received)) == 1

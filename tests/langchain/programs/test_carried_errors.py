@@ -9,7 +9,7 @@ import pytest
 from hopward import Chain, ToolCall
 from langchain_hopward import AuthorizationDenied
 
-from .carried import adapter, ask, denied, past_the_proxy, reading, stub, wired
+from .carried import adapter, ask, denied, denied_in_task, past_the_proxy, reading, stub, wired
 from .notes import at_server
 from .office import Office
 from .stub_server import SECRET
@@ -20,13 +20,7 @@ def test_an_error_of_a_call_that_nobody_has_decided_is_withheld(
 ) -> None:
     monkeypatch.setattr(library.guard, "accepted", lambda presented: True)
 
-    async def program() -> AuthorizationDenied:
-        async with wired(stub(received, "failing")) as failing:
-            read = await reading(library, failing)
-            with library.task():
-                return await denied(read)
-
-    denial = asyncio.run(program())
+    denial = asyncio.run(denied_in_task(library, wired(stub(received, "failing"))))
     assert (denial.reason, denial.executed) == ("chain_not_carried", True)
     assert SECRET not in denial.message
     assert denial.__cause__ is None
@@ -64,13 +58,9 @@ def test_whatever_comes_back_of_a_call_that_was_denied_is_withheld(
 ) -> None:
     decide_as_the_proxy_would(library, monkeypatch)
 
-    async def program() -> AuthorizationDenied:
-        async with wired(stub(received, "failing")) if failing else past_the_proxy(received) as server:
-            read = await reading(library, server)
-            with library.task():
-                return await denied(read)
-
-    denial = asyncio.run(program())
+    denial = asyncio.run(
+        denied_in_task(library, wired(stub(received, "failing")) if failing else past_the_proxy(received))
+    )
     assert SECRET not in denial.message
     assert "read_note n1" not in denial.message
     assert denial.reason == ("outside_task" if failing else "chain_not_carried")

@@ -11,7 +11,7 @@ from langchain_core.callbacks import BaseCallbackHandler
 from hopward import LedgerError
 from langchain_hopward import AuthorizationDenied
 
-from .carried import adapter, ask, denied, past_the_proxy, reading, stub, wired
+from .carried import adapter, ask, denied, denied_in_task, past_the_proxy, reading, stub, wired
 from .notes import at_server
 from .office import USER, Office, calls, scripted
 
@@ -79,13 +79,7 @@ def test_a_refusal_that_cannot_be_logged_is_the_same_refusal(
 
 
 def test_an_argument_that_json_cannot_carry_is_refused_as_unreadable(library: Office, received: Path) -> None:
-    async def program() -> AuthorizationDenied:
-        async with adapter(library) as notes:
-            read = await reading(library, notes)
-            with library.task():
-                return await denied(read, "\ud800")
-
-    assert asyncio.run(program()).reason == "arguments_unreadable"
+    assert asyncio.run(denied_in_task(library, adapter(library), "\ud800")).reason == "arguments_unreadable"
     assert [told[:2] for told in refusals(library)] == [("notes", "arguments_unreadable")]
     assert at_server(received) == []
 
@@ -93,13 +87,7 @@ def test_an_argument_that_json_cannot_carry_is_refused_as_unreadable(library: Of
 def test_the_refusal_of_a_carried_call_names_server_tool_and_decision(
     library: Office, received: Path
 ) -> None:
-    async def program() -> AuthorizationDenied:
-        async with adapter(library) as notes:
-            read = await reading(library, notes)
-            with library.task():
-                return await denied(read)
-
-    denial = asyncio.run(program())
+    denial = asyncio.run(denied_in_task(library, adapter(library)))
     (row,) = library.rows("decision")
     assert (denial.tool, denial.reason, denial.decision) == ("notes/read_note", "outside_task", row.decision)
     assert at_server(received) == []

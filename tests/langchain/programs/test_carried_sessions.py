@@ -13,7 +13,7 @@ from langchain_hopward import load as loads
 
 from . import notes
 from . import office as offices
-from .carried import adapter, ask, denied, mcp_of_langchain, reading, stub, wired
+from .carried import adapter, ask, denied, denied_in_task, mcp_of_langchain, reading, stub, wired
 from .notes import at_server
 from .office import Office
 
@@ -92,13 +92,7 @@ def test_a_server_that_never_answers_the_ping_gets_no_call(
 ) -> None:
     monkeypatch.setattr(loads, "PATIENCE", 0)
 
-    async def program() -> AuthorizationDenied:
-        async with wired(stub(received, "silent")) as silent:
-            read = await reading(library, silent)
-            with library.task():
-                return await denied(read)
-
-    denial = asyncio.run(program())
+    denial = asyncio.run(denied_in_task(library, wired(stub(received, "silent"))))
     assert (denial.reason, denial.executed) == ("chain_not_carried", False)
     assert "has not answered a ping in time" in denial.message
     assert not received.exists()
