@@ -4,6 +4,8 @@ from typing import Any
 
 import cedarpy
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from hopward.cedar import CedarEngine
@@ -99,6 +101,108 @@ def test_arguments_agents_and_tools_are_told_apart() -> None:
         assert engine.evaluate(call(), PAY, an_agent("other"), FACTS).name == "deny"
         assert engine.evaluate(call(), PAY, an_agent("helper", owner="mallory"), FACTS).name == "deny"
         assert engine.evaluate(call(amount="5"), PAY, HELPER, FACTS).reason == "argument_type"
+
+
+LEFT = "context.calls_left"
+NOTE = "context.arguments has note && context.arguments.note"
+AMOUNT = "context.arguments has amount && context.arguments.amount"
+
+
+@pytest.mark.parametrize(
+    ("condition", "alike"),
+    [
+        (f"{LEFT} > 0", [replace(FACTS, calls_left=left) for left in (1, 7, 2**62)]),
+        (f"0 < {LEFT}", [replace(FACTS, calls_left=left) for left in (1, 7, 2**62)]),
+        (f"{LEFT} >= 3 && {LEFT} != 100", [replace(FACTS, calls_left=left) for left in (3, 99, 101)]),
+        (f"[1, 2].contains({LEFT}) || {LEFT} > 5", [replace(FACTS, calls_left=left) for left in (6, 9)]),
+        ('context.subject != "mallory"', [replace(FACTS, subject=name) for name in ("alice", "bob")]),
+    ],
+)
+def test_what_compares_alike_does_not_make_cedar_decide_again(
+    condition: str, alike: list[Facts], asked: list[str]
+) -> None:
+    engine = CedarEngine({"a.cedar": f"{PERMIT} when {{ {condition} }};"}, [PAY])
+    assert {engine.evaluate(call(), PAY, HELPER, facts).name for facts in alike} == {"permit"}
+    assert len(asked) == 1
+
+
+def test_any_text_but_the_one_that_is_forbidden_is_one_request_however_long(asked: list[str]) -> None:
+    engine = CedarEngine({"a.cedar": f'{PERMIT} unless {{ {NOTE} == "no" }};'}, [PAY])
+    notes = ("x" * 5000, "y", "", "No", "no ")
+    assert {engine.evaluate(call(note=note), PAY, HELPER, FACTS).name for note in notes} == {"permit"}
+    assert len(asked) == 1
+    assert engine.evaluate(call(note="no"), PAY, HELPER, FACTS).name == "deny"
+    assert (
+        engine.evaluate(ToolCall(server="desk", tool="pay", arguments={}), PAY, HELPER, FACTS).name
+        == "permit"
+    )
+    assert len(asked) == 3
+
+
+CONDITIONS = (
+    f"{LEFT} < 3",
+    f"3 <= {LEFT}",
+    f"!({LEFT} == 5)",
+    f"{LEFT} + 1 > 4",
+    f"[2, 4].contains({LEFT})",
+    f'[2, 4].contains({LEFT}) || context.subject == "calls_left"',
+    "context.writes_left == context.calls_left",
+    "context.calls_left < context.writes_left",
+    'context.subject == "alice"',
+    '["alice", "bob"].contains(context.subject)',
+    'context.subject like "a*"',
+    "context.purpose == context.subject",
+    "context.arguments has note",
+    f'{NOTE} == "note"',
+    f'{NOTE} != "x"',
+    f'{NOTE} like "*o*"',
+    f"{NOTE} == context.subject",
+    f"{AMOUNT} >= 5",
+    "context.arguments has amount && -5 < context.arguments.amount * 2",
+    f"{AMOUNT} == {LEFT}",
+    f"{AMOUNT} > {2**63 - 1}",
+    "context == context && context.calls_left > 2",
+    "{calls_left: context.calls_left} == {calls_left: 3}",
+    '{"==": context.calls_left}["=="] == 3',
+    "(if context.calls_left > 2 then context.writes_left else 1) == 2",
+    'context["calls_left"] > 2',
+)
+
+
+@given(
+    chosen=st.lists(
+        st.tuples(st.sampled_from(("permit", "forbid")), st.sampled_from(CONDITIONS)), max_size=3
+    ),
+    asked_for=st.lists(
+        st.fixed_dictionaries(
+            {
+                "left": st.integers(0, 6),
+                "writes": st.integers(0, 4),
+                "subject": st.sampled_from(("alice", "bob", "calls_left", "note", "")),
+                "arguments": st.fixed_dictionaries(
+                    {},
+                    optional={
+                        "amount": st.sampled_from((-5, -3, 0, 3, 4, 5, 6, 2**63 - 1, True, "5", 5.0)),
+                        "note": st.sampled_from(("note", "x", "no", "", "alice", "\ud800", 3)),
+                    },
+                ),
+            }
+        ),
+        min_size=2,
+        max_size=12,
+    ),
+)
+def test_a_held_verdict_is_the_one_that_would_be_reached(
+    chosen: list[tuple[str, str]], asked_for: list[dict[str, Any]]
+) -> None:
+    scope = '(principal, action in Hopward::Action::"pay", resource)'
+    text = "".join(f"{effect} {scope} when {{ {condition} }};\n" for effect, condition in chosen)
+    holding = CedarEngine({"a.cedar": text + PERMIT + ";"}, [PAY])
+    for one in asked_for:
+        facts = replace(FACTS, calls_left=one["left"], writes_left=one["writes"], subject=one["subject"])
+        asking = ToolCall(server="desk", tool="pay", arguments=one["arguments"])
+        fresh = CedarEngine({"a.cedar": text + PERMIT + ";"}, [PAY])
+        assert holding.evaluate(asking, PAY, HELPER, facts) == fresh.evaluate(asking, PAY, HELPER, facts)
 
 
 def test_a_long_request_is_not_held(asked: list[str]) -> None:

@@ -16,6 +16,7 @@ import cedarpy
 from cedarpy import AuthzResult, Decision, Entities, PolicySet, Schema
 
 from hopward.canonical import digest
+from hopward.cedar.matter import Matter, matter
 from hopward.cedar.reading import Schemas, holds_for_hops, read_policies, read_schema
 from hopward.cedar.request import (
     CHAIN,
@@ -24,12 +25,10 @@ from hopward.cedar.request import (
     Entity,
     Request,
     agent_entity,
-    asked_of,
     call_context,
     call_entities,
     call_request,
     hop_request,
-    matter,
 )
 from hopward.cedar.schema import IllTyped, request_schema, schema_text
 from hopward.model import Agent, Hop, Tool, ToolCall, Verdict
@@ -73,14 +72,13 @@ class _Slice:
 class _View:
     """What is held about the calls of one tool, or about handing on.
 
-    `named` are the agents that some of its policies name in their scope, `asked` the attributes that some
-    of them may ask about.
+    `named` are the agents that some of its policies name in their scope, `matter` what they may ask about.
     """
 
     schema: Schema
     policies: tuple[Policy, ...]
     named: frozenset[str]
-    asked: frozenset[str]
+    matter: Matter
 
     def known(self, agent: str) -> str | None:
         """What tells the agent's slice from that of others: nothing, where no policy names it."""
@@ -137,12 +135,12 @@ class CedarEngine:
             )
             return self._deny("tool_unclassified", sentence)
         view = self._view(tool)
-        context = call_context(call, tool, facts, view.asked)
+        context = call_context(call, tool, facts, view.matter.asked)
         if isinstance(context, IllTyped):
             wrong = f"Argument {context.argument!r} must be {context.expected}; it is {context.found}."
             return self._deny("argument_type", wrong)
         # Policies see nothing else, and Cedar has no clock: what matters being the same, so is the verdict.
-        told = matter(context, view.asked)
+        told = view.matter.told(context)
         key = (call.tool, tool.full_name, agent.id, agent.owner, agent.purpose, told)
         verdict = self._verdicts.get(key)
         if verdict is None:
@@ -210,7 +208,7 @@ class CedarEngine:
         if not policies:
             return self._explained(verdict, (), None)
         view = self._view(tool)
-        context = call_context(call, tool, facts, view.asked)
+        context = call_context(call, tool, facts, view.matter.asked)
         if isinstance(context, IllTyped):
             return self._explained(verdict, policies, None)
         ask = self._asking(call_request(tool, agent, context), view, tool, agent)
@@ -269,7 +267,7 @@ class CedarEngine:
         )
 
     def _asking_hop(self, hop: Hop, delegator: Agent, receiver: Agent, facts: Facts) -> _Ask:
-        tools = self.tools if self._handing.asked & REACHED else ()
+        tools = self.tools if self._handing.matter.asked & REACHED else ()
         request = hop_request(hop, delegator, receiver, facts, tools)
         schema = self._handing.schema
         agents = [agent_entity(agent) for agent in (delegator, receiver)]
@@ -328,7 +326,7 @@ def _view(schema: Schema, policies: Sequence[Policy], attributes: frozenset[str]
     """`attributes` are what some policy may ask about, beside the chain."""
     scopes = (scope for policy in policies for scope in (policy.agents, policy.resources))
     named = frozenset(name for scope in scopes for _, name in scope or ())
-    return _View(schema, tuple(policies), named, asked_of(policies, attributes | CHAIN | CIRCUMSTANCES))
+    return _View(schema, tuple(policies), named, matter(policies, attributes | CHAIN | CIRCUMSTANCES))
 
 
 def _sliced(policies: tuple[Policy, ...]) -> _Slice:

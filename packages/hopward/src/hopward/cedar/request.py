@@ -5,14 +5,14 @@ chain, go in only where a policy asks about them: Cedar reads each of them anew 
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypeAlias, cast
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
 
 import msgspec
 
 from hopward.cedar.schema import IllTyped, context_arguments, handed
 from hopward.model import Agent, Hop, Tool, ToolCall
-from hopward.policy import ACTION, AGENT, DELEGATE, SERVER, TOOL, Policy
+from hopward.policy import ACTION, AGENT, DELEGATE, SERVER, TOOL
 from hopward.record import Facts
 
 Request: TypeAlias = dict[str, Any]
@@ -33,41 +33,6 @@ CIRCUMSTANCES = frozenset(
 REACHED = frozenset({"tools", "destinations"})
 """What of a hop is looked up among the classified tools only where a policy asks about it."""
 
-_CONTEXT = {"Var": "context"}
-_RECORDS = (_CONTEXT, *({".": {"left": _CONTEXT, "attr": record}} for record in ("arguments", "handed")))
-
-
-def asked_of(policies: Iterable[Policy], every: frozenset[str]) -> frozenset[str]:
-    """Which of `every` attribute the conditions of these policies can ask about, and perhaps more.
-
-    That is each that stands anywhere in them as a text, and all where one of them takes `context` or a
-    record in it as a whole.
-    """
-    names: set[str] = set()
-    # A stack, because conditions may nest deeper than Python calls. True: an attribute of it is asked for.
-    stack: list[tuple[Any, bool]] = [(policy.form["conditions"], False) for policy in policies]
-    while stack:
-        part, apart = stack.pop()
-        if not apart and part in _RECORDS:
-            return every
-        if isinstance(part, str):
-            names.add(part)
-        elif isinstance(part, list):
-            stack.extend((one, False) for one in cast("list[Any]", part))
-        elif isinstance(part, dict):
-            stack.extend(_parts(cast("dict[str, Any]", part)))
-    return every & names
-
-
-def _parts(form: Mapping[str, Any]) -> Iterable[tuple[Any, bool]]:
-    for operator, operand in form.items():
-        match operand:
-            case {"left": left, "attr": str(attribute)} if operator in (".", "has"):
-                yield left, True
-                yield attribute, False
-            case _:
-                yield operand, False
-
 
 def call_context(
     call: ToolCall, tool: Tool, facts: Facts, asked: frozenset[str]
@@ -80,18 +45,13 @@ def call_context(
     return {"arguments": told, **_circumstances(facts), **_chain(facts, asked)}
 
 
-def matter(context: Mapping[str, Any], asked: frozenset[str]) -> str:
-    """What of a context can matter to policies that ask about no more than `asked`."""
-    return _written([context["arguments"], {name: context[name] for name in asked if name in context}])
-
-
 def call_request(tool: Tool, agent: Agent, context: Mapping[str, Any]) -> Request:
     """The request about a call."""
     return {
         "principal": {"type": AGENT, "id": agent.id},
         "action": {"type": ACTION, "id": tool.full_name},
         "resource": {"type": TOOL, "id": tool.full_name},
-        "context": _written(context),
+        "context": written(context),
     }
 
 
@@ -102,11 +62,11 @@ def hop_request(hop: Hop, delegator: Agent, receiver: Agent, facts: Facts, tools
         "principal": {"type": AGENT, "id": delegator.id},
         "action": {"type": ACTION, "id": DELEGATE},
         "resource": {"type": AGENT, "id": receiver.id},
-        "context": _written({"handed": carried, **_circumstances(facts), **_chain(facts, CHAIN)}),
+        "context": written({"handed": carried, **_circumstances(facts), **_chain(facts, CHAIN)}),
     }
 
 
-def _written(told: Any) -> str:
+def written(told: Any) -> str:
     """JSON that has no fraction in it. Whichever of the two writes it, one text tells one thing."""
     try:
         return msgspec.json.encode(told).decode()
