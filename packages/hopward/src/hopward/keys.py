@@ -55,7 +55,9 @@ class KeyRing:
         """Use `open` or `create`."""
         self._folder = folder
         self._clock = clock
-        self._ring = _load_ring(folder / AUTHORITY)
+        # Joined once: a path joined for every call takes longer than asking for its stamp.
+        self._file = folder / AUTHORITY
+        self._ring = _load_ring(self._file)
         self.proxy_key = proxy_key
 
     @classmethod
@@ -167,7 +169,7 @@ class KeyRing:
     def _replace(self, active: SigningKey, retired: Iterable[Retired]) -> SigningKey:
         """Published first: no proxy may meet a token whose key it cannot know yet."""
         self._publish(_public(active, retired))
-        keyfile.write(self._folder / AUTHORITY, _document(active, retired))
+        keyfile.write(self._file, _document(active, retired))
         return self._fresh().active
 
     def _publish(self, document: dict[str, Any]) -> None:
@@ -181,9 +183,8 @@ class KeyRing:
             raise ConfigError(f"{path} cannot be written: {error.strerror}.") from error
 
     def _fresh(self) -> _Ring:
-        path = self._folder / AUTHORITY
-        if keyfile.stamp(path) != self._ring.stamp:
-            self._ring = _load_ring(path)
+        if keyfile.stamp(self._file) != self._ring.stamp:
+            self._ring = _load_ring(self._file)
         return self._ring
 
 
