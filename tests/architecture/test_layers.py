@@ -74,6 +74,7 @@ NETWORK = {
 Checker: TypeAlias = Callable[[Iterable[Import]], Iterator[str]]
 
 LATE = {
+    ("hopward.cli", "importlib.metadata"): "slow to import, and needed only for verbs of others",
     ("hopward.config", "hopward.config.diagnosis"): "slow to import, and needed only when a file is refused",
     (
         "hopward.ledger.store",

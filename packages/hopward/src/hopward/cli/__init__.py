@@ -8,17 +8,20 @@ Exit status: 0 done; 1 refused, failed, or something is broken; 2 wrong usage or
 """
 
 import importlib
-import importlib.metadata
 import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from hopward.cli.harmless import harmless_lines
 from hopward.cli.session import Session
 from hopward.errors import ConfigError, HopwardError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 _VERBS = {
     "init": (
@@ -37,6 +40,10 @@ _VERBS = {
 }
 _PLUGIN_GROUP = "hopward.commands"
 
+_OUR_PLUGINS = {"mcp": "hopward_mcp.cli:mcp"}
+"""Where to find a verb of ours without looking through every installed distribution, which takes a tenth of
+the time that `hopward mcp run` has to start."""
+
 
 class Verbs(click.Group):
     """The built-in verbs by name, then the plugins' verbs; none of them is imported before it is used."""
@@ -47,9 +54,10 @@ class Verbs(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """One verb, imported now. A plugin cannot take the name of a built-in verb."""
-        if cmd_name in _VERBS:
-            module, _, attribute = _VERBS[cmd_name][0].partition(":")
-            return _command(getattr(importlib.import_module(module), attribute), cmd_name)
+        place = _VERBS[cmd_name][0] if cmd_name in _VERBS else _OUR_PLUGINS.get(cmd_name, "")
+        module, _, attribute = place.partition(":")
+        if module and find_spec(module.partition(".")[0]) is not None:
+            return _command(_imported(module, attribute, cmd_name), cmd_name)
         for entry in _plugin_verbs():
             if entry.name == cmd_name:
                 return _command(_loaded(entry), cmd_name)
@@ -90,20 +98,31 @@ def _told(error: Exception) -> click.ClickException:
             return click.ClickException(f"{told}\n  `hopward --debug ...` shows where; please report it.")
 
 
-def _plugin_verbs() -> Iterator[importlib.metadata.EntryPoint]:
-    for entry in importlib.metadata.entry_points(group=_PLUGIN_GROUP):
+def _plugin_verbs() -> Iterator["EntryPoint"]:
+    for entry in importlib.import_module("importlib.metadata").entry_points(group=_PLUGIN_GROUP):
         if entry.name not in _VERBS:
             yield entry
 
 
-def _loaded(entry: importlib.metadata.EntryPoint) -> Any:
+def _imported(module: str, attribute: str, name: str) -> Any:
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except ImportError as error:
+        raise _unloaded(name, module.partition(".")[0], error) from error
+
+
+def _loaded(entry: "EntryPoint") -> Any:
     try:
         return entry.load()
     except ImportError as error:
-        told = f"The verb {entry.name!r} of {_distribution(entry)} cannot be loaded: {error}"
-        raise ConfigError(
-            told, advice="Install that package again, in the same version as hopward."
-        ) from error
+        raise _unloaded(entry.name, _distribution(entry), error) from error
+
+
+def _unloaded(name: str, where: str, error: ImportError) -> ConfigError:
+    return ConfigError(
+        f"The verb {name!r} of {where} cannot be loaded: {error}",
+        advice="Install that package again, in the same version as hopward.",
+    )
 
 
 def _command(found: Any, name: str) -> click.Command:
@@ -112,12 +131,12 @@ def _command(found: Any, name: str) -> click.Command:
     return found
 
 
-def _summary(entry: importlib.metadata.EntryPoint) -> str:
+def _summary(entry: "EntryPoint") -> str:
     text = entry.dist.metadata["Summary"] if entry.dist else ""
     return f"{text} ({_distribution(entry)})"
 
 
-def _distribution(entry: importlib.metadata.EntryPoint) -> str:
+def _distribution(entry: "EntryPoint") -> str:
     return entry.dist.name if entry.dist else entry.value
 
 
