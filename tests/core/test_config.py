@@ -256,12 +256,54 @@ SERVER = 'command = ["python", "server.py"]\n'
         ("[servers.support]", '[servers."-x"]\n[servers.support]', "a name is 1 to 63"),
         ("[agents.assistant]", '[agents."assistänt"]\n[agents.assistant]', "a name is 1 to 63"),
         ("[servers.support]", "[servers.Support]\n[servers.support]", "cannot be told apart"),
-        ('workflow = "tickets"', 'server_requests = ["roots list"]', "must be an MCP method"),
+        ('workflow = "tickets"', 'server_requests = ["roots/list"]', "is no list any more: say what each"),
     ],
 )
 def test_a_broken_rule_is_named(tmp_path: Path, old: str, new: str, told: str) -> None:
     found = problems_of(tmp_path, changed(old, new))
     assert any(told in problem for problem in found), found
+
+
+REQUEST = """
+[servers.support.server_requests."%s"]
+action = "send"
+sensitivity = "internal"
+integrity = "untrusted"
+destination = "support"
+arguments = { mode = "string" }
+"""
+
+
+@pytest.mark.parametrize(
+    ("method", "told"),
+    [
+        ("roots list", "must be an MCP method such as roots/list"),
+        ("roots/*", "must be an MCP method such as roots/list"),
+        ("a" * 129, "must be an MCP method such as roots/list"),
+        ("ping", "is always allowed; leave it out"),
+        ("tools/call", "is no request that a server may send"),
+        ("Sampling/createMessage", "is no request that a server may send"),
+        ("rpc.discover", "is no request that a server may send"),
+        ("notifications/x", "is no request that a server may send"),
+    ],
+)
+def test_only_what_a_server_may_ask_for_can_be_classified_as_its_request(
+    tmp_path: Path, method: str, told: str
+) -> None:
+    (problem,) = problems_of(tmp_path, GOOD + REQUEST % method)
+    assert f'server_requests."{method}": ' in problem or f"server_requests.{method}: " in problem
+    assert told in problem
+
+
+@pytest.mark.parametrize(
+    "method",
+    ["sampling/createMessage", "elicitation/create", "roots/list", "com.acme/re-index", "acme/ask.it"],
+)
+def test_a_request_of_the_server_is_classified_like_a_tool(tmp_path: Path, method: str) -> None:
+    path = tmp_path / "hopward.toml"
+    path.write_text(GOOD + REQUEST % method)
+    entry = read_settings(path).servers["support"].server_requests[method]
+    assert (entry.action, entry.arguments) == ("send", {"mode": "string"})
 
 
 @pytest.mark.parametrize(

@@ -117,6 +117,7 @@ class Session(Conversation):
         super().__init__(guard)
         self.program = program
         self.chain = NOBODY
+        self.session.heard(self.chain)
 
     def carry(self, value: object, tool: str = "echo", arguments: Any = None, message_id: Any = 1) -> None:
         """A tools/call that carries a value, whatever it is."""

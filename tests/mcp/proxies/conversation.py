@@ -33,6 +33,7 @@ class Conversation:
         self.session = Session(self.gate)
         self.task = guard.open_task("tickets", "alice")
         self.chain: Chain = guard.enter(self.task.id)
+        self.session.heard(self.chain)
         self.to_client: list[dict[str, Any]] = []
         self.to_server: list[dict[str, Any]] = []
 
@@ -56,6 +57,8 @@ class Conversation:
         """One message of the server."""
         raw = message if isinstance(message, bytes) else json.dumps({"jsonrpc": "2.0", **message}).encode()
         self.session.server.judge(raw, self._from_server)
+        self.turn.flush()
+        # The outcome of an answer that asks for something, after the decisions about what it asks for.
         self.turn.flush()
 
     def server_answers(self, result: dict[str, Any]) -> None:

@@ -60,7 +60,6 @@ SERVER = """
 resource = "urn:example:{name}"
 credential = {credential}
 workflow = "tickets"
-server_requests = ["roots/list"]
 """
 
 ENTRY = """
@@ -97,7 +96,12 @@ def classified(server: str) -> str:
     entries = [ENTRY.format(server=server, group="tools", tool=tool, action="read") for tool in READABLE]
     entries.append(ENTRY.format(server=server, group="tools", tool="refund", action="pay"))
     entries.append(ENTRY.format(server=server, group="tools", tool="hidden", action="delete"))
-    for group, name in (("mcp_resources", '"ticket://*"'), ("prompts", "summary")):
+    groups = (
+        ("mcp_resources", '"ticket://*"'),
+        ("prompts", "summary"),
+        ("server_requests", '"roots/list"'),
+    )
+    for group, name in groups:
         entries.append(ENTRY.format(server=server, group=group, tool=name, action="read"))
     return "".join(entries)
 

@@ -188,11 +188,14 @@ def test_a_notification_that_looks_like_a_call_goes_nowhere_whatever_it_carries(
 
 
 def test_a_chain_in_an_answer_of_the_client_is_taken_off(program: Program, session: Session) -> None:
+    session.call("echo", chain=program.boss)
     session.server_says({"id": 7, "method": "roots/list"})
     asked = session.to_client[0]["id"]
     meta = {"dev.hopward/chain": program.of_call(program.boss), CREDENTIAL: "forged", "vendor": 1}
     session.client_says({"id": asked, "result": {"roots": [], "_meta": meta}})
-    assert session.to_server == [{"jsonrpc": "2.0", "id": 7, "result": {"roots": [], "_meta": {"vendor": 1}}}]
+    assert session.to_server[1:] == [
+        {"jsonrpc": "2.0", "id": 7, "result": {"roots": [], "_meta": {"vendor": 1}}}
+    ]
 
 
 @pytest.mark.parametrize("key", ["dev.hopward/decision", "DEV.hopward/Decision", "dev.hopward/x"])

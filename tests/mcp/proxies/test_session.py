@@ -295,7 +295,7 @@ def test_a_malformed_answer_fails_its_call_and_no_other(conversation: Conversati
     assert [row.reason for row in rows(conversation.guard, "outcome")] == ["error", "ok"]
 
 
-def test_the_server_may_send_only_the_requests_its_settings_name(conversation: Conversation) -> None:
+def test_the_server_may_send_only_the_requests_that_are_classified(conversation: Conversation) -> None:
     conversation.server_says({"id": 1, "method": "roots/list"})
     conversation.server_says({"id": 2, "method": "ping"})
     conversation.server_says({"id": 3, "method": "sampling/createMessage", "params": {}})
@@ -326,6 +326,13 @@ def test_input_the_server_may_not_ask_for_is_not_asked_in_a_result_either(conver
     conversation.server_answers({"resultType": "input_required", "inputRequests": ask})
     assert conversation.to_client[0]["result"]["requestState"] == "s"
     assert "elicitation/create" in conversation.to_client[1]["error"]["message"]
+    assert [row.tool for row in rows(conversation.guard, "decision")] == [
+        "echo",
+        "request:roots/list",
+        "echo",
+        "request:roots/list",
+        "request:elicitation/create",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -342,7 +349,7 @@ def test_an_input_request_that_could_be_read_as_another_is_not_asked(
 ) -> None:
     conversation.call("echo")
     conversation.server_answers({"resultType": "input_required", "inputRequests": {"a": ask}})
-    assert "may not" in conversation.to_client[0]["error"]["message"]
+    assert "read in two ways" in conversation.to_client[0]["error"]["message"]
 
 
 def test_the_retry_after_input_is_authorized_again(conversation: Conversation) -> None:

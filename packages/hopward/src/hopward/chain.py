@@ -12,6 +12,9 @@ from hopward.pattern import matches_any
 METHOD = "method:"
 """What a request that calls nothing is named by, before its MCP method, where a tool would stand."""
 
+REQUEST = "request:"
+"""What a server asks of its client is named by, before its MCP method, where a tool would stand."""
+
 
 def reaches(scope: Iterable[str], name: str) -> bool:
     """Whether one of the scope's entries is this `SERVER/TOOL` or a prefix pattern of it."""

@@ -13,6 +13,7 @@ _GROUPS = {
     "": "tools",
     "resource:": "mcp_resources",
     "prompt:": "prompts",
+    "request:": "server_requests",
     "model:": "models",
     "retriever:": "retrievers",
 }
@@ -36,7 +37,7 @@ class Classifications:
         self._patterns = sorted(patterns, key=lambda tool: len(tool.name), reverse=True)
 
     def find(self, server: str, name: str) -> Tool | None:
-        """The classification of a tool, MCP resource (`resource:URI`) or prompt (`prompt:NAME`), or None."""
+        """The classification of a tool, or of what has a prefix, such as `resource:URI`, or None."""
         exact = self._exact.get((server, name))
         if exact is not None:
             return exact
@@ -71,7 +72,7 @@ def lookalike(arguments: Iterable[str], tool: Tool) -> str | None:
 
 
 def classified(servers: Mapping[str, ServerSettings]) -> tuple[Tool, ...]:
-    """Every classified tool of a configuration, MCP resource (`resource:`), prompt, model and retriever."""
+    """Every classified tool of a configuration, and all else that is classified, each under its prefix."""
     tools: list[Tool] = []
     for server, settings in servers.items():
         for prefix, group in _GROUPS.items():

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from hopward import delegation, revocation
 from hopward.bounds import accounts, cost, facts_of, outside, reachable
 from hopward.canonical import compact_plain, digest, digest_of, is_plain
+from hopward.chain import REQUEST
 from hopward.classification import Classifications, entry_of
 from hopward.clock import SECOND, Clock, Instant
 from hopward.delegation import Handing
@@ -122,7 +123,9 @@ class Evaluator:
         if verdict.name != "permit":
             return evaluated(verdict, classification=tool, facts=facts)
         share = _share(tool, task, standing)
-        credential = self._exchanger.plan(call, chain, task, at)
+        # What a server asks of its client goes to the client: there is nobody to show a credential to.
+        to_client = call.tool.startswith(REQUEST)
+        credential = None if to_client else self._exchanger.plan(call, chain, task, at)
         return evaluated(verdict, classification=tool, facts=facts, share=share, credential=credential)
 
     def _handing(self, asked: Handing, at: Instant) -> Evaluation:

@@ -53,7 +53,8 @@ class ToolCall(Value, frozen=True):
 
     `tool` is the MCP tool's name; reading an MCP resource is `resource:` and its URI, fetching a prompt is
     `prompt:` and its name; asking a model or a retriever of a program is `model:` or `retriever:` and its
-    name. So one grammar of capabilities and policies covers all of them.
+    name; what an MCP server asks of its client is `request:` and the method, with the params as arguments.
+    So one grammar of capabilities and policies covers all of them.
     """
 
     server: str
@@ -273,7 +274,7 @@ class Decision(Value, frozen=True):
     """A verdict that has been logged and has an id.
 
     `recorded` is false only when the log itself could not be written; such a decision is always a deny.
-    `credential` is present exactly on a permit.
+    `credential` is present exactly on a permit of a call that goes to a server.
     """
 
     id: str

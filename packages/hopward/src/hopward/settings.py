@@ -123,9 +123,10 @@ class ServerSettings(Value, frozen=True):
 
     `pass_environment` names variables of Hopward's own process that the server's process gets as they are.
     `resource` is its resource indicator, the only audience its credentials carry. `workflow` names the
-    task a stdio session, or a program that names none, opens. `server_requests` lists the requests the
-    server may send to the client. `hops` are the ways in which a program hands work from agent to agent.
-    With any entry in `models` or `retrievers`, the model calls or retrievals of the program are decided too.
+    task a stdio session, or a program that names none, opens. `server_requests` says of each request that
+    the server may send to the client what it does. `hops` are the ways in which a program hands work from
+    agent to agent. With any entry in `models` or `retrievers`, the model calls or retrievals of the program
+    are decided too.
     `key` is the server's public JWK, for asking the authority about its credentials (RFC 7662).
     """
 
@@ -138,12 +139,12 @@ class ServerSettings(Value, frozen=True):
     pass_environment: tuple[str, ...] = ()
     directory: str = ""
     workflow: str = ""
-    server_requests: tuple[str, ...] = ()
     key: dict[str, Any] = {}
     tools: dict[str, Classification] = {}
     hops: dict[str, HopSettings] = {}
     mcp_resources: dict[str, Classification] = {}
     prompts: dict[str, Classification] = {}
+    server_requests: dict[str, Classification] = {}
     models: dict[str, Classification] = {}
     retrievers: dict[str, Classification] = {}
 

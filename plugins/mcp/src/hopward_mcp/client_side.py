@@ -23,7 +23,8 @@ from hopward_mcp.jsonrpc import (
     error,
 )
 from hopward_mcp.methods import CLIENT_NOTIFICATIONS, CLIENT_REQUESTS, references, target
-from hopward_mcp.pending import Asked, Pending, Requests
+from hopward_mcp.pending import Pending, Requests
+from hopward_mcp.questions import Questions
 from hopward_mcp.replies import no_credential, refusal
 from hopward_mcp.results import with_progress, without_own_meta
 from hopward_mcp.route import LATER, Deliver, Forward, Later, Reply, Route
@@ -37,11 +38,11 @@ class ClientSide:
     """Judges the client's messages of one session."""
 
     def __init__(
-        self, gate: Gate, requests: Requests, asked: Asked, endings: Endings, *, shared: bool = False
+        self, gate: Gate, requests: Requests, questions: Questions, endings: Endings, *, shared: bool = False
     ) -> None:
         self._gate = gate
         self._requests = requests
-        self._asked = asked
+        self._questions = questions
         self._endings = endings
         self._shared = shared
 
@@ -51,6 +52,7 @@ class ClientSide:
         `subject_token` is the access token that presented the chain, if one did.
         """
         own = chain
+        self._questions.behalf.caller = own
         try:
             if message.kind == "request":
                 chain = carried(self._gate.guard, self._gate.server, message, own)
@@ -73,7 +75,7 @@ class ClientSide:
         if message.kind == "request":
             return self._request(message, Pending(message, chain, self._gate.now(), subject_token), deliver)
         if message.kind == "response":
-            return self._answer(message)
+            return self._questions.answer(message, deliver)
         if message.method not in CLIENT_NOTIFICATIONS:
             raise MessageError(METHOD_NOT_FOUND, "unknown_notification", "This notification is not allowed.")
         if message.method == "notifications/cancelled":
@@ -177,15 +179,6 @@ class ClientSide:
         self._gate.concealment.learn(token)
         body["params"] = courier.call_params(body["params"], token)
         return Forward(dump(body), message, key, courier.call_headers(token))
-
-    def _answer(self, message: Message) -> Route:
-        own = self._asked.close(message.id)
-        if own is None:
-            raise MessageError(REFUSED, "unasked_answer", "This answers no request of the server.")
-        body: Body = {**message.body, "id": own}
-        if "result" in body:
-            body["result"] = without_own_meta(body["result"])
-        return Forward(dump(body), message)
 
     def _cancel(self, message: Message) -> Route:
         key = self._requests.key(message.params.get("requestId"))

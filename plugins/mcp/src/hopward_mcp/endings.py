@@ -12,7 +12,7 @@ from hopward import Outcome
 from hopward_mcp.gate import Gate
 from hopward_mcp.jsonrpc import INTERNAL_ERROR, REFUSED, TIMED_OUT, Body, error
 from hopward_mcp.methods import ENDLESS
-from hopward_mcp.pending import Pending, Requests
+from hopward_mcp.pending import Asked, Pending, Requests
 from hopward_mcp.route import Deliver, Forward, Route
 
 
@@ -54,9 +54,10 @@ def failed(sentence: str, reason: str) -> Failure:
 class Endings:
     """Ends the requests of one session."""
 
-    def __init__(self, gate: Gate, requests: Requests) -> None:
+    def __init__(self, gate: Gate, requests: Requests, asked: Asked) -> None:
         self._gate = gate
         self._requests = requests
+        self._asked = asked
 
     def release(self, pending: Pending, ended: Outcome, route: Route, deliver: Deliver) -> None:
         """Record the outcome of a permitted call, then deliver its answer; withhold it if that failed."""
@@ -78,6 +79,10 @@ class Endings:
             return
         # Should its decision still come, the call is not forwarded any more.
         pending.cancelled = True
+        self.end(pending, failure, deliver)
+
+    def end(self, pending: Pending, failure: Failure, deliver: Deliver) -> None:
+        """The same for a request that has been taken out."""
         ended = failure.ended if pending.forwarded else NOT_FORWARDED
         ended = msgspec.structs.replace(ended, duration=self.duration(pending))
         told = error(pending.message.id, failure.code, failure.sentence, failure.data)
@@ -85,9 +90,13 @@ class Endings:
         self.release(pending, ended, route, deliver)
 
     def fail_all(self, failure: Failure, deliver: Deliver) -> None:
-        """Answer everything under way in the server's place."""
+        """Answer everything under way in the server's place; nor will the client answer what it was asked."""
         for key, _ in self._requests.items():
             self.fail(key, failure, deliver)
+        for question in self._asked.close_all():
+            question.cancelled = True
+            if question.decision is not None:
+                self._gate.turn.settle(question.decision, failure.ended, _nobody)
 
     def expire(self, deliver: Deliver) -> float | None:
         """Fail what has waited longer than the time limit; when to look again, in event-loop time."""

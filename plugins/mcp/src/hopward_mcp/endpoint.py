@@ -83,7 +83,12 @@ class Endpoint:
         elif route.key is None:
             await self._end.carrier(visit).notify(route)
         else:
-            await self._end.carrier(visit).call(route, route.key)
+            try:
+                await self._end.carrier(visit).call(route, route.key)
+            finally:
+                if visit.held is None:
+                    # Nobody could answer what the server has asked meanwhile.
+                    visit.session.endings.fail_all(GONE, to_nobody)
 
     async def _judged(self, visit: Visit, message: Message) -> Route:
         try:
@@ -114,6 +119,7 @@ class Endpoint:
         held = self._held(request, chain)
         if held is None:
             raise MessageError(INVALID_REQUEST, "no_session", "The header Mcp-Session-Id is missing.")
+        held.session.heard(chain)
         visit = Visit(request, chain, token, held.session, held, modern=False)
         carrier = self._end.carrier(visit)
         await (carrier.listen() if request.method == "GET" else carrier.leave(held))

@@ -9,7 +9,6 @@ from hopward_mcp.authority import Authority
 from hopward_mcp.concealment import Concealment
 from hopward_mcp.delivery import Courier
 from hopward_mcp.jsonrpc import Message, MessageError, Parser, error
-from hopward_mcp.methods import SERVER_REQUESTS
 from hopward_mcp.route import Reply
 from hopward_mcp.turn import Turn
 
@@ -35,7 +34,6 @@ class Gate:
         self.now = asyncio.get_running_loop().time
         self.max_bytes = limits.max_message_bytes
         self.call_timeout = limits.call_timeout_seconds
-        self.server_requests = SERVER_REQUESTS | frozenset(guard.settings.servers[server].server_requests)
         self.keys = itertools.count(1)
         size, depth = limits.max_message_bytes, limits.max_depth
         self._from_client = Parser(max_bytes=size, max_depth=depth, every_key=True)

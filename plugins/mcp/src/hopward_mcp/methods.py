@@ -1,7 +1,7 @@
 """What each MCP method means to the proxy, in both protocol eras: forward, authorize, filter, or refuse.
 
 Default deny: a request method that is not in `CLIENT_REQUESTS` is refused, a notification that is not in an
-allow-list is dropped, and the server may send only the requests its settings name. Versions 2024-11-05 to
+allow-list is dropped, and a request of the server is authorized like a call. Versions 2024-11-05 to
 2025-11-25 and 2026-07-28 share the table; a method of the other era is harmless, its server refuses it.
 """
 
@@ -44,7 +44,10 @@ CLIENT_NOTIFICATIONS = frozenset(
 )
 
 SERVER_REQUESTS = frozenset({"ping"})
-"""Always allowed from the server; every other request must stand in the server's `server_requests`."""
+"""Always allowed from the server; every other request is authorized."""
+
+REQUEST_PREFIX = "request:"
+"""What a server asks of its client is called so, before its method, in capabilities and policies."""
 
 SERVER_NOTIFICATIONS = frozenset(
     {
@@ -102,6 +105,7 @@ NAME_PARAMS = {"tools/call": "name", "prompts/get": "name", "resources/read": "u
 """The parameter that the header `Mcp-Name` repeats (2026-07-28, Streamable HTTP)."""
 
 _NAME = re.compile(r"[A-Za-z0-9_./-]{1,128}")
+_METHOD = re.compile(r"(?=.{1,128}\Z)[A-Za-z][A-Za-z0-9_.-]*(?:/[A-Za-z0-9_.-]+)*")
 _URI_LENGTH = 4096
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[^\s]+")
 
@@ -109,6 +113,11 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[^\s]+")
 def is_name(name: object) -> bool:
     """Whether a tool or prompt name is one that reads the same to everybody."""
     return isinstance(name, str) and _NAME.fullmatch(name) is not None
+
+
+def is_method(method: str) -> bool:
+    """Whether a method is one that can be classified."""
+    return _METHOD.fullmatch(method) is not None
 
 
 def is_uri(uri: object) -> bool:

@@ -48,6 +48,7 @@ class Outbound:
         self._gate = gate
         self._chain = chain
         self._session = Session(gate)
+        self._session.heard(chain)
         self._lines = Lines(gate.max_bytes)
         url = gate.guard.settings.servers[gate.server].url
         self._upstream = Upstream(url, gate.courier.headers, gate.max_bytes)

@@ -69,22 +69,44 @@ class Requests:
         return iter(list(self._pending.items()))
 
 
+@dataclass(slots=True)
+class Question:
+    """A request of the server between its arrival and the client's answer; `started` is as in `Pending`."""
+
+    message: Message
+    started: float
+    decision: Decision | None = None
+    forwarded: bool = False
+    cancelled: bool = False
+
+
 class Asked:
     """The server's requests to the client that wait for an answer, by our id."""
 
     def __init__(self) -> None:
-        self._ids: dict[MessageId, MessageId] = {}
+        self._questions: dict[MessageId, Question] = {}
 
-    def open(self, key: int, message: Message) -> None:
+    def open(self, key: int, question: Question) -> None:
         """Enter a request of the server under our id; raises `MessageError` when there are too many."""
-        if len(self._ids) >= _MOST or message.id is None:
-            raise MessageError(REFUSED, "too_many", "Too many requests are under way.", message.id)
-        self._ids[key] = message.id
+        if len(self._questions) >= _MOST:
+            told = "Too many requests are under way."
+            raise MessageError(REFUSED, "too_many", told, question.message.id)
+        self._questions[key] = question
 
-    def close(self, key: MessageId | None) -> MessageId | None:
-        """The server's own id of the request that is answered, once."""
-        return self._ids.pop(key, None) if key is not None else None
+    def get(self, key: MessageId | None) -> Question | None:
+        """The request under our id, if it waits for an answer."""
+        return self._questions.get(key) if key is not None else None
+
+    def close(self, key: MessageId | None) -> Question | None:
+        """Take a request out; None if it does not wait for an answer."""
+        return self._questions.pop(key, None) if key is not None else None
+
+    def close_all(self) -> list[Question]:
+        """Take all of them out."""
+        questions, self._questions = self._questions, {}
+        return list(questions.values())
 
     def key(self, message_id: object) -> MessageId | None:
         """Our id of the request with the server's id."""
-        return next((key for key, own in self._ids.items() if own == message_id), None)
+        found = (key for key, question in self._questions.items() if question.message.id == message_id)
+        return next(found, None)

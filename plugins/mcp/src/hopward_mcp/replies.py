@@ -1,8 +1,9 @@
 """What the client is told when Hopward refuses a request: a sentence and a decision id, never a secret."""
 
 from hopward import Decision
-from hopward_mcp.jsonrpc import REFUSED, Body, Message, error, result
+from hopward_mcp.jsonrpc import METHOD_NOT_FOUND, REFUSED, Body, Message, error, result
 from hopward_mcp.methods import is_modern
+from hopward_mcp.route import Reply
 
 DECISION_KEY = "dev.hopward/decision"
 
@@ -22,6 +23,21 @@ def no_credential(message: Message, decision: Decision | None) -> bytes:
     sentence = "The call was permitted, but no credential could be obtained, so it was not executed."
     sentence = f"{sentence} Decision {data['id']}."
     return _answer(message, sentence, {**data, "reason": "no_credential"})
+
+
+def turned_down(message: Message, decision: Decision | None) -> Reply:
+    """The answer to a request of the server that was not permitted.
+
+    What nobody has classified is not there, which a server can make something of.
+    """
+    _, data = _told(decision)
+    sentence, code = "Hopward could not reach a decision.", REFUSED
+    if decision is not None:
+        sentence = decision.verdict.sentence
+        code = METHOD_NOT_FOUND if decision.verdict.reason == "tool_unclassified" else REFUSED
+        sentence = f"{sentence} The client was not asked. Decision {decision.id}."
+    told = error(message.id, code, sentence, {"decision": data.pop("id"), **data})
+    return Reply(told, code, decision)
 
 
 def step_up(message: Message, decision: Decision) -> bytes:

@@ -49,26 +49,6 @@ def without_tasks(result: Body) -> Body:
     return {**result, "capabilities": kept}
 
 
-def unasked_inputs(result: Body, allowed: frozenset[str]) -> list[str]:
-    """The methods of `inputRequests` (2026-07-28) that the server may not ask the client for."""
-    requests = result.get("inputRequests")
-    if requests is None:
-        return []
-    if not isinstance(requests, dict):
-        return ["inputRequests"]
-    methods = [_asked(entry) for entry in cast("Body", requests).values()]
-    return [method for method in methods if method not in allowed]
-
-
-def _asked(entry: object) -> str:
-    """The method of an input request, if it is the only one that anybody could read."""
-    if not isinstance(entry, dict):
-        return "?"
-    entry = cast("Body", entry)
-    spelled = [key for key in entry if key.casefold() == "method"]
-    return str(entry["method"]) if spelled == ["method"] else "?"
-
-
 def outcome(body: Body, duration: int) -> Outcome:
     """What a response says about a permitted call. `duration` is microseconds."""
     result = body.get("result")

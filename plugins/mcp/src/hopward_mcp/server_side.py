@@ -5,24 +5,35 @@ and the proxy keeps serving.
 """
 
 import logging
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 
-from hopward import Outcome
+from hopward import Decision, Outcome, ToolCall
 from hopward_mcp.carried import reachable
-from hopward_mcp.endings import MALFORMED, Endings, Failure, failed
+from hopward_mcp.endings import MALFORMED, NOT_FORWARDED, Endings, Failure, failed
 from hopward_mcp.gate import Gate
-from hopward_mcp.jsonrpc import METHOD_NOT_FOUND, REFUSED, Body, Message, MessageError, dump
-from hopward_mcp.methods import LISTINGS, SERVER_NOTIFICATIONS
-from hopward_mcp.pending import Asked, Pending, Requests
+from hopward_mcp.jsonrpc import (
+    INTERNAL_ERROR,
+    METHOD_NOT_FOUND,
+    REFUSED,
+    Body,
+    Message,
+    MessageError,
+    dump,
+    error,
+)
+from hopward_mcp.methods import LISTINGS, REQUEST_PREFIX, SERVER_NOTIFICATIONS
+from hopward_mcp.pending import Pending, Requests
+from hopward_mcp.questions import Questions, named_inputs
 from hopward_mcp.results import (
     filtered,
     outcome,
-    unasked_inputs,
     with_subscription,
     without_own_meta,
     without_tasks,
 )
-from hopward_mcp.route import LATER, Deliver, Forward, Later, Route
+from hopward_mcp.route import LATER, Deliver, Forward, Later, Reply, Route
 
 _log = logging.getLogger(__name__)
 
@@ -31,11 +42,11 @@ class ServerSide:
     """Judges the server's messages of one session."""
 
     def __init__(
-        self, gate: Gate, requests: Requests, asked: Asked, endings: Endings, *, shared: bool = False
+        self, gate: Gate, requests: Requests, questions: Questions, endings: Endings, *, shared: bool = False
     ) -> None:
         self._gate = gate
         self._requests = requests
-        self._asked = asked
+        self._questions = questions
         self._endings = endings
         self._shared = shared
         self._concealed = gate.concealment.concealed
@@ -59,22 +70,26 @@ class ServerSide:
         if message.kind == "response" and message.id is not None:
             answered = message.id
         try:
-            route = self._route(message, deliver, answered)
+            route = self._route(message, deliver, answered, key)
         except MessageError as fault:
-            self._gate.turn_away(fault, None)
-            deliver(None)
+            reply = self._gate.turn_away(fault, None)
+            deliver(reply if message.kind == "request" else None)
         except Exception:  # noqa: BLE001 - per-message boundary
             _log.exception("a message of the server could not be judged")
-            self._endings.fail(answered, MALFORMED, deliver)
+            if message.kind == "request":
+                told = "Hopward could not handle this message."
+                deliver(Reply(error(message.id, INTERNAL_ERROR, told), INTERNAL_ERROR))
+            else:
+                self._endings.fail(answered, MALFORMED, deliver)
         else:
             if not isinstance(route, Later):
                 deliver(route)
 
-    def _route(self, message: Message, deliver: Deliver, answered: object) -> Route | Later:
+    def _route(self, message: Message, deliver: Deliver, answered: object, key: int | None) -> Route | Later:
         if message.kind == "response":
             return self._response(message, deliver, answered)
         if message.kind == "request":
-            return self._request(message)
+            return self._questions.ask(message, key, deliver)
         return self._notification(message)
 
     def _response(self, message: Message, deliver: Deliver, key: object) -> Route | Later:
@@ -85,21 +100,44 @@ class ServerSide:
             self._requests.close(key)
             return None
         body: Body = {**message.body, "id": pending.message.id}
+        inputs: list[ToolCall] = []
         if "result" in body:
-            result = self._result(pending, message.body["result"])
-            asked = unasked_inputs(result, self._gate.server_requests)
-            if asked:
-                self._endings.fail(key, _asks_too_much(asked), deliver)
+            body["result"] = self._result(pending, message.body["result"])
+            found = named_inputs(self._gate.server, body["result"])
+            if found is None:
+                self._endings.fail(key, _UNREADABLE, deliver)
                 return LATER
-            body["result"] = result
+            body["result"], inputs = found
         whole = dump(body)
         shown = self._concealed(whole)
         if shown is not whole:
             body = self._gate.read_server(shown).body
         ended = outcome(body, self._endings.duration(pending)) if pending.decision else _UNRECORDED
         self._requests.close(key)
-        self._endings.release(pending, ended, Forward(shown, message), deliver)
+        release = partial(self._endings.release, pending, ended, Forward(shown, message), deliver)
+        if inputs:
+            self._questions.inputs(pending.chain, inputs, partial(self._asks, pending, release, deliver))
+        else:
+            release()
         return LATER
+
+    def _asks(
+        self,
+        pending: Pending,
+        release: Callable[[], None],
+        deliver: Deliver,
+        decisions: Sequence[Decision | None],
+    ) -> None:
+        """A result goes out with the requests it names, all of them permitted, or not at all."""
+        refused = [one for one in decisions if one is None or not one.permitted]
+        ended = NOT_FORWARDED if refused else _ASKED
+        for one in decisions:
+            if one is not None and one.permitted:
+                self._gate.turn.settle(one, ended, _nobody)
+        if refused:
+            self._endings.end(pending, _asks_too_much(refused[0]), deliver)
+        else:
+            release()
 
     def _result(self, pending: Pending, result: Body) -> Body:
         method, gate = pending.message.method, self._gate
@@ -107,17 +145,6 @@ class ServerSide:
         if method in LISTINGS:
             return filtered(method, result, partial(reachable, gate.guard, pending.chain, gate.server))
         return without_tasks(result) if method in ("initialize", "server/discover") else result
-
-    def _request(self, message: Message) -> Route:
-        if message.method not in self._gate.server_requests:
-            sentence = "The server may not send this request to the client."
-            return self._gate.turn_away(
-                MessageError(METHOD_NOT_FOUND, "server_request", sentence, message.id), None
-            )
-        key = next(self._gate.keys)
-        self._asked.open(key, message)
-        body = _with_params({**message.body, "id": key}, message, message.params)
-        return Forward(self._concealed(dump(body)), message, key)
 
     def _notification(self, message: Message) -> Route:
         if message.method not in SERVER_NOTIFICATIONS:
@@ -147,7 +174,7 @@ class ServerSide:
 
     def _given_up(self, request_id: object) -> object | None:
         """The id under which the client knows what the server gives up: the server's request or its own."""
-        asked = self._asked.key(request_id)
+        asked = self._questions.give_up(request_id)
         return self._client_id(request_id) if asked is None else asked
 
 
@@ -155,9 +182,25 @@ _UNRECORDED = Outcome(status="ok")
 """Of a request that needed no decision: never written."""
 
 
-def _asks_too_much(methods: list[str]) -> Failure:
-    sentence = f"The server asked the client for {', '.join(methods)[:200]}, which it may not."
-    return failed(sentence, "server_request")
+_ASKED = Outcome(status="ok")
+"""Of a request that a result names: it goes to the client with it, which answers in its next call."""
+_UNREADABLE = failed("The server asked the client in a form that can be read in two ways.", "server_request")
+
+
+def _asks_too_much(refused: Decision | None) -> Failure:
+    """The answer to a call whose result asks the client for something that is not permitted."""
+    if refused is None:
+        return failed(
+            "The server asked the client for something on which no decision was reached.", "server_request"
+        )
+    verdict, asked = refused.verdict, refused.tool.removeprefix(REQUEST_PREFIX)
+    sentence = f"The server asked the client for {asked}. {verdict.sentence} Decision {refused.id}."
+    data = {"decision": refused.id, "verdict": verdict.name, "reason": verdict.reason}
+    return replace(failed(sentence, "server_request"), data=data)
+
+
+def _nobody(_durable: bool) -> None:
+    """Its call waits for both outcomes."""
 
 
 def _with_params(body: Body, message: Message, params: Body) -> Body:

@@ -5,6 +5,7 @@ from hopward_mcp.client_side import ClientSide
 from hopward_mcp.endings import Endings
 from hopward_mcp.gate import Gate
 from hopward_mcp.pending import Asked, Requests
+from hopward_mcp.questions import Questions
 from hopward_mcp.server_side import ServerSide
 
 
@@ -22,10 +23,15 @@ class Session:
     def __init__(self, gate: Gate, *, shared: bool = False) -> None:
         self.gate = gate
         self.requests = Requests()
-        self.endings = Endings(gate, self.requests)
         asked = Asked()
-        self.client = ClientSide(gate, self.requests, asked, self.endings, shared=shared)
-        self.server = ServerSide(gate, self.requests, asked, self.endings, shared=shared)
+        self.endings = Endings(gate, self.requests, asked)
+        self._questions = Questions(gate, self.requests, asked)
+        self.client = ClientSide(gate, self.requests, self._questions, self.endings, shared=shared)
+        self.server = ServerSide(gate, self.requests, self._questions, self.endings, shared=shared)
+
+    def heard(self, chain: Chain) -> None:
+        """Note what the client comes with before it says anything, or while it says nothing."""
+        self._questions.behalf.caller = chain
 
     def stands(self, chain: Chain, key: int | None) -> bool:
         """Whether the caller's chain still counts, and the one that this request of it carries."""

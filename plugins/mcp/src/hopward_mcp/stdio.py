@@ -31,6 +31,7 @@ class Pump:
         self._gate = gate
         self._chain = chain
         self._session = Session(gate)
+        self._session.heard(chain)
         self._from_client = Lines(gate.max_bytes)
         self._from_server = Lines(gate.max_bytes)
         self._client = ClientEnd(

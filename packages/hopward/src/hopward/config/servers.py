@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from hopward.config import forms
+from hopward.config import forms, methods
 from hopward.config.problem import KeyPath, Problem, Table, items, table, tables, text
 from hopward.settings import ProxySettings
 
@@ -39,9 +39,19 @@ def server_problems(document: Table) -> Iterator[Problem]:
         workflow = server.get("workflow")
         if isinstance(workflow, str) and workflow.strip() and workflow not in workflows:
             yield Problem((*path, "workflow"), f"there is no [workflows.{workflow}]")
-        for index, method in enumerate(items(server.get("server_requests"))):
-            if not forms.METHOD_NAME.fullmatch(text(method)):
-                yield Problem((*path, "server_requests", index), "must be an MCP method such as roots/list")
+        yield from _server_requests((*path, "server_requests"), name, server)
+
+
+def _server_requests(path: KeyPath, name: str, server: Table) -> Iterator[Problem]:
+    listed = items(server.get("server_requests"))
+    for method in map(text, listed):
+        told = f'[servers.{name}.server_requests."{method}"] with action, sensitivity, integrity, destination'
+        yield Problem(path, f"is no list any more: say what each request is, as for a tool: {told}")
+    for method, entry in table(server.get("server_requests")).items():
+        wrong = methods.wrong_server_request(method)
+        if wrong:
+            yield Problem((*path, method), wrong)
+        yield from _arguments((*path, method), table(entry))
 
 
 def _transport(path: KeyPath, server: Table) -> Iterator[Problem]:
