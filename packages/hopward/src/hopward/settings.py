@@ -43,6 +43,7 @@ class ProxySettings(Value, frozen=True):
 
     `public_url` is the base of the resource indicators callers use: `PUBLIC_URL/SERVER/mcp`. A server with
     `command` has at most `max_processes` processes there, each ended when unused for so many seconds.
+    Behind `hopward mcp run` its process is started again `restarts` times in succession.
     """
 
     listen: str = "127.0.0.1:8701"
@@ -54,6 +55,7 @@ class ProxySettings(Value, frozen=True):
     call_timeout_seconds: int = 300
     max_processes: int = 32
     process_idle_seconds: int = 900
+    restarts: int = 8
 
 
 class Classification(Value, frozen=True):

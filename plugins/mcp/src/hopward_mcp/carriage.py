@@ -9,7 +9,7 @@ import logging
 
 from hopward import HopwardError, Outcome
 from hopward_mcp.departure import PATIENCE, Departure
-from hopward_mcp.endings import GONE, Failure, failed, lost, timed_out
+from hopward_mcp.endings import GONE, LEFT, TOO_LATE, Failure, failed, lost, timed_out
 from hopward_mcp.headers import SESSION, status_of
 from hopward_mcp.http_sessions import HttpSession
 from hopward_mcp.jsonrpc import MessageError
@@ -74,12 +74,13 @@ class Carriage:
             ended = Outcome(status="error", error=fault.reason)
             await self._fail(key, Failure(fault.code, fault.sentence, ended, fault.data))
         except TimeoutError:
+            self._give_up(key, TOO_LATE)
             await self._fail(key, timed_out(limit))
         except OverError:
-            self._give_up(key)
+            self._give_up(key, _FALLEN)
             await self._fail(key, lost(_FALLEN))
         except asyncio.CancelledError:
-            self._give_up(key)
+            self._give_up(key, LEFT)
             self._visit.abandon(key, GONE)
             if not self._departure.gone:
                 raise
@@ -174,9 +175,9 @@ class Carriage:
         if self._outlet is not None:
             self._outlet.open = False
 
-    def _give_up(self, key: int) -> None:
+    def _give_up(self, key: int, reason: str) -> None:
         if self._worker is not None:
-            self._worker.cancel(key)
+            self._worker.cancel(key, reason)
 
     def _leave(self, key: int) -> None:
         if self._worker is not None and self._outlet is not None:

@@ -67,6 +67,19 @@ class ClientSide:
         if not isinstance(route, Later):
             deliver(route)
 
+    def repeat(self, message: Message, chain: Chain, deliver: Deliver, answered: Deliver) -> None:
+        """Judge a request anew that has been judged before, for a new process of the server.
+
+        `answered` gets the server's answer, or what stands in its place.
+        """
+        pending = Pending(message, chain, self._gate.now(), answered=answered)
+        try:
+            route = self._request(message, pending, partial(_onward_or_answered, deliver, answered))
+        except MessageError as fault:
+            route = self._gate.turn_away(fault, chain)
+        if not isinstance(route, Later):
+            _onward_or_answered(deliver, answered, route)
+
     def _turned_away(self, message: Message, fault: MessageError, chain: Chain) -> Route:
         reply = self._gate.turn_away(fault, chain)
         return reply if message.kind == "request" else None
@@ -192,6 +205,10 @@ class ClientSide:
         self._endings.record(pending, ended)
         params = {**message.params, "requestId": key}
         return Forward(dump(_cleaned({**message.body, "params": params}, params)), message)
+
+
+def _onward_or_answered(deliver: Deliver, answered: Deliver, route: Route) -> None:
+    (deliver if isinstance(route, Forward) else answered)(route)
 
 
 def _cleaned(body: Body, params: Body) -> Body:

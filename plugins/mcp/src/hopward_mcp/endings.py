@@ -3,6 +3,7 @@
 A request also ends without an answer of the server: cancelled, timed out, or lost with the server.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -10,7 +11,7 @@ import msgspec
 
 from hopward import Outcome
 from hopward_mcp.gate import Gate
-from hopward_mcp.jsonrpc import INTERNAL_ERROR, REFUSED, TIMED_OUT, Body, error
+from hopward_mcp.jsonrpc import INTERNAL_ERROR, REFUSED, TIMED_OUT, Body, dump, error
 from hopward_mcp.methods import ENDLESS
 from hopward_mcp.pending import Asked, Pending, Requests
 from hopward_mcp.route import Deliver, Forward, Route
@@ -29,10 +30,20 @@ class Failure:
 MALFORMED = Failure(
     REFUSED, "The server's answer is malformed.", Outcome(status="error", error="malformed_answer")
 )
+TOO_LATE = "The answer took too long."
+LEFT = "The client has gone."
+FALLEN = "What this stream stood on has ended."
+
 NOT_FORWARDED = Outcome(status="cancelled", error="not_forwarded")
 """Of a permitted call that was given up before it could go out."""
 
-GONE = Failure(REFUSED, "The client has gone.", Outcome(status="cancelled", error="client_gone"))
+GONE = Failure(REFUSED, LEFT, Outcome(status="cancelled", error="client_gone"))
+
+
+def given_up(key: int, reason: str) -> bytes:
+    """What tells the server that nobody waits for its answer to a request any more."""
+    params = {"requestId": key, "reason": reason}
+    return dump({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": params})
 
 
 def timed_out(seconds: int) -> Failure:
@@ -61,6 +72,7 @@ class Endings:
 
     def release(self, pending: Pending, ended: Outcome, route: Route, deliver: Deliver) -> None:
         """Record the outcome of a permitted call, then deliver its answer; withhold it if that failed."""
+        deliver = pending.answered or deliver
         if pending.decision is None:
             deliver(route)
             return
@@ -98,14 +110,19 @@ class Endings:
             if question.decision is not None:
                 self._gate.turn.settle(question.decision, failure.ended, _nobody)
 
-    def expire(self, deliver: Deliver) -> float | None:
-        """Fail what has waited longer than the time limit; when to look again, in event-loop time."""
+    def expire(self, deliver: Deliver, give_up: Callable[[int, Pending], None]) -> float | None:
+        """Fail what has waited longer than the time limit; when to look again, in event-loop time.
+
+        `give_up` is called with each, and its key, for the server to be told.
+        """
         limit = self._gate.call_timeout
         for key, pending in self._requests.items():
             if pending.message.method in ENDLESS:
                 continue
             if pending.started + limit > self._gate.now():
                 return pending.started + limit
+            if not pending.cancelled:
+                give_up(key, pending)
             self.fail(key, timed_out(limit), deliver)
         return None
 

@@ -15,7 +15,7 @@ import aiohttp
 
 from hopward import Chain, HopwardError
 from hopward_mcp.client_end import ClientEnd
-from hopward_mcp.endings import MALFORMED, Failure, failed, lost, timed_out
+from hopward_mcp.endings import FALLEN, MALFORMED, TOO_LATE, Failure, failed, given_up, lost, timed_out
 from hopward_mcp.gate import Gate
 from hopward_mcp.headers import SESSION, VERSION, passed_on, upstream
 from hopward_mcp.introduction import introduction
@@ -198,10 +198,13 @@ class Outbound:
             self._fail(key, broken(error))
         except TimeoutError:
             self._fail(key, timed_out(limit))
+            if VERSION in self._headers and route.message.method != "initialize":
+                # In the older era, leaving its stream does not tell a server that nobody waits.
+                self._begin(self._tell(given_up(key, TOO_LATE)))
         except (StreamError, MessageError):
             self._fail(key, MALFORMED)
         except OverError:
-            self._fail(key, lost("What this stream stood on has ended."))
+            self._fail(key, lost(FALLEN))
         except Exception:  # noqa: BLE001 - per-message boundary: it ends, and that is its outcome
             _log.exception("a request could not be carried")
             self._fail(key, lost("Hopward could not bring back the answer."))
@@ -275,19 +278,19 @@ class Outbound:
                 _log.info("the session's stream is opened again: %s", error)
             await asyncio.sleep(_LISTEN_AGAIN)
 
-    async def _back(self, reply: Reply) -> None:
-        """Tell the server that its request was refused."""
+    async def _tell(self, body: bytes) -> None:
+        """Tell the server something of ours: that a request of it was refused, say."""
         with suppress(aiohttp.ClientError, TimeoutError, HopwardError):
             async with asyncio.timeout(self._gate.call_timeout):
                 headers = {**passed_on(self._headers), "content-type": JSON_TYPE}
                 headers |= {SESSION: self._headers[SESSION]} if SESSION in self._headers else {}
                 headers.update(await introduction(self._gate, self._chain, _ANSWER))
-                response = await self._upstream.request("POST", headers, reply.body)
+                response = await self._upstream.request("POST", headers, body)
                 response.release()
 
     def _inward(self, asked: Message | None, route: Route) -> None:
         if isinstance(route, Reply):
-            self._begin(self._back(route))
+            self._begin(self._tell(route.body))
         elif isinstance(route, Forward):
             if asked is not None and route.message.kind == "response":
                 self._learn(asked, route.message)

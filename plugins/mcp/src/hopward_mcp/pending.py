@@ -4,8 +4,9 @@ Ids are mapped in both directions: the server sees numbers of ours, so equal ids
 and an answer is accepted only for a request that was forwarded in this very session.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from hopward import Chain, Decision
 from hopward_mcp.jsonrpc import INVALID_REQUEST, REFUSED, Message, MessageError, MessageId
@@ -17,7 +18,8 @@ _MOST = 1024
 @dataclass(slots=True)
 class Pending:
     """A client's request between its arrival and its answer. `started` is event-loop time in seconds,
-    `subject_token` the access token it came with, if any, `token` the credential it was forwarded with."""
+    `subject_token` the access token it came with, if any, `token` the credential it was forwarded with.
+    `answered` gets the answer in the client's place."""
 
     message: Message
     chain: Chain
@@ -27,6 +29,7 @@ class Pending:
     token: str = ""
     forwarded: bool = False
     cancelled: bool = False
+    answered: Callable[[Any], None] | None = None
 
 
 class Requests:
@@ -105,6 +108,10 @@ class Asked:
         """Take all of them out."""
         questions, self._questions = self._questions, {}
         return list(questions.values())
+
+    def forwarded(self) -> list[MessageId]:
+        """Our ids of what the client has been asked and not answered."""
+        return [key for key, question in self._questions.items() if question.forwarded]
 
     def key(self, message_id: object) -> MessageId | None:
         """Our id of the request with the server's id."""

@@ -13,7 +13,7 @@ import aiohttp
 
 from hopward import HopwardError
 from hopward_mcp.departure import PATIENCE, Departure
-from hopward_mcp.endings import GONE, MALFORMED, Failure, failed, lost, timed_out
+from hopward_mcp.endings import FALLEN, GONE, MALFORMED, TOO_LATE, Failure, failed, given_up, lost, timed_out
 from hopward_mcp.headers import SESSION, passed_on, upstream
 from hopward_mcp.http_sessions import HttpSession, HttpSessions
 from hopward_mcp.jsonrpc import MessageError
@@ -27,6 +27,8 @@ from hopward_mcp.visit import Visit
 
 _ANSWER = "answer"
 """What an answer of the caller is called where a request has its method."""
+_TELLING = 10.0
+"""Seconds a server has to take what we tell it."""
 _TAIL = 1.0
 """Seconds a server has to end its stream after the answer, so that the connection can be used again."""
 
@@ -69,10 +71,11 @@ class Relay:
             await self._fail(key, broken(error))
         except TimeoutError:
             await self._fail(key, timed_out(limit))
+            await self._give_up(route, key)
         except (StreamError, MessageError):
             await self._fail(key, MALFORMED)
         except OverError:
-            await self._fail(key, lost("What this stream stood on has ended."))
+            await self._fail(key, lost(FALLEN))
         except asyncio.CancelledError:
             self._visit.abandon(key, GONE)
             if not self._departure.gone:
@@ -230,21 +233,27 @@ class Relay:
                 await self._request.stream(self._opened)
                 await self._write(event, route.body)
             elif isinstance(route, Reply):
-                await self._back(route)
+                await self._tell(route.body)
 
     async def _write(self, event: Event, data: bytes | None) -> None:
         # The fields of an event are the server's text as much as its data.
         await self._request.write(self._visit.session.gate.concealment.concealed(written(event, data)))
 
-    async def _back(self, reply: Reply) -> None:
-        """Tell the server that its request was refused."""
+    async def _give_up(self, route: Forward, key: int) -> None:
+        """In the older era, leaving its stream does not tell a server that nobody waits for the answer."""
+        if route.message.method != "initialize":
+            await self._tell(given_up(key, TOO_LATE))
+
+    async def _tell(self, body: bytes) -> None:
+        """Tell the server something of ours, in the session: that a request of it was refused, say."""
         if self._visit.held is None:
             return
         headers = {**passed_on(self._request.headers), "content-type": JSON_TYPE, **self._session_header()}
-        with suppress(aiohttp.ClientError, HopwardError):
-            headers.update(await self._visit.introduction(_ANSWER))
-            response = await self._upstream.request("POST", headers, reply.body)
-            response.release()
+        with suppress(aiohttp.ClientError, TimeoutError, HopwardError):
+            async with asyncio.timeout(_TELLING):
+                headers.update(await self._visit.introduction(_ANSWER))
+                response = await self._upstream.request("POST", headers, body)
+                response.release()
 
     async def _fail(self, key: int, failure: Failure, status: int = 200) -> None:
         await self._visit.fail(key, failure, 404 if status == 404 else 200, self._opened)

@@ -50,6 +50,7 @@ class ServerSide:
         self._endings = endings
         self._shared = shared
         self._concealed = gate.concealment.concealed
+        self.on_answer: Callable[[Pending, Message], None] | None = None
 
     def judge(self, raw: bytes, deliver: Deliver, key: int | None = None) -> None:
         """Judge one message; `key` is the request whose stream it came on, where the transport knows it.
@@ -114,6 +115,8 @@ class ServerSide:
             body = self._gate.read_server(shown).body
         ended = outcome(body, self._endings.duration(pending)) if pending.decision else _UNRECORDED
         self._requests.close(key)
+        if self.on_answer is not None and pending.answered is None:
+            self.on_answer(pending, message)
         release = partial(self._endings.release, pending, ended, Forward(shown, message), deliver)
         if inputs:
             self._questions.inputs(pending.chain, inputs, partial(self._asks, pending, release, deliver))

@@ -1,21 +1,30 @@
 """The stdio proxy: newline-delimited JSON-RPC between our own stdin and stdout and a server's process.
 
 A pump of callbacks over asyncio pipes, without a task or a thread per message: a line is read, judged, and
-written on in one piece. When one side takes no more, the other side is not read.
+written on in one piece. When one side takes no more, the other side is not read. When the server's process
+ends, what is under way is answered as lost, and what arrives is refused until another one runs (upkeep).
 """
 
 import asyncio
-from typing import BinaryIO
+import logging
+from typing import Any, BinaryIO, cast
 
 from hopward import Chain
-from hopward_mcp.child import Child, Command
+from hopward_mcp.carried import NOBODY
+from hopward_mcp.child import Command
 from hopward_mcp.client_end import ClientEnd
-from hopward_mcp.endings import MALFORMED, lost
+from hopward_mcp.endings import FALLEN, MALFORMED, TOO_LATE, given_up, lost
 from hopward_mcp.gate import Gate
-from hopward_mcp.jsonrpc import MessageError, too_large
+from hopward_mcp.jsonrpc import Body, Message, MessageError, dump, too_large
 from hopward_mcp.lines import Lines, Overlong
+from hopward_mcp.methods import SUBSCRIPTION_KEY
+from hopward_mcp.pending import Pending
+from hopward_mcp.recollection import INITIALIZED, Recollection
 from hopward_mcp.route import Forward, Reply, Route
 from hopward_mcp.session import Session
+from hopward_mcp.upkeep import Upkeep
+
+_log = logging.getLogger(__name__)
 
 _DRAIN = 5.0
 """Seconds that requests under way have to be answered after the client has closed our stdin."""
@@ -23,21 +32,24 @@ _DRAIN = 5.0
 _FLUSH = 1.0
 """Seconds the client has to take the last answers."""
 
+_OF_A_CALL = frozenset({"notifications/progress", "notifications/cancelled"})
+"""Notifications that are of a request under way, which was authorized."""
+
 
 class Pump:
-    """One stdio session: one client, one process of the server, one chain."""
+    """One stdio session: one client, one chain, one process of the server at a time."""
 
     def __init__(self, gate: Gate, chain: Chain) -> None:
         self._gate = gate
         self._chain = chain
-        self._session = Session(gate)
+        self._recollection = Recollection()
+        self._session = Session(gate, on_answer=self._heard)
         self._session.heard(chain)
         self._from_client = Lines(gate.max_bytes)
-        self._from_server = Lines(gate.max_bytes)
         self._client = ClientEnd(
             on_data=self._client_data, on_end=self._client_ended, on_lost=self.stop, on_full=self._client_full
         )
-        self._child = Child(self._server_data, self._server_gone, self._client.hold)
+        self._server = Upkeep(self._session, chain, self._recollection, self)
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._ended = asyncio.Event()
@@ -53,27 +65,34 @@ class Pump:
         self._ended.set()
 
     async def run(self, command: Command, source: BinaryIO, sink: BinaryIO) -> str:
-        """Serve until the client leaves, this task is cancelled, or the server is gone.
+        """Serve until the client leaves, this task is cancelled, or the server has ended for good.
 
         Returns how the server ended if it ended by itself, else an empty text. Raises `ConfigError` when the
         server cannot be started.
         """
-        await self._child.start(command)
+        await self._server.start(command)
+        keeping = self._loop.create_task(self._server.keep(command))
+        keeping.add_done_callback(self._over)
         try:
             await self._client.open(source, sink)
             await self._ended.wait()
         except asyncio.CancelledError:
             self.stop()
         unasked = self._how
+        self._server.leave()
         if not unasked:
             await self._drain()
-        await self._child.end(patient=not (unasked or self._stopped.is_set()))
+        keeping.cancel()
+        await asyncio.wait([keeping])
+        await self._server.end(patient=not (unasked or self._stopped.is_set()))
         self._finish(f"The server {self._how or 'was stopped'}.")
         await self._client.close(_FLUSH)
         return unasked
 
     async def _drain(self) -> None:
         """After the client's last message: let what is under way be answered."""
+        if not self._server.up:
+            return
         self._check_idle()
         try:
             await asyncio.wait_for(self._idle.wait(), _DRAIN)
@@ -103,19 +122,31 @@ class Pump:
             if isinstance(line, Overlong):
                 raise too_large(self._gate.max_bytes)
             message = self._gate.read_client(line)
+            if message.kind == "request" and not self._server.up:
+                raise self._server.refusal(message.id)
         except MessageError as fault:
             self._client.write(self._gate.turn_away(fault, self._chain).body + b"\n")
             return
-        self._session.client.judge(message, self._chain, self._from_client_to)
+        self._session.client.judge(message, self._chain, self.send)
 
-    def _from_client_to(self, route: Route) -> None:
+    def send(self, route: Route) -> None:
+        """Send on what the client has said, or answer it."""
         if isinstance(route, Forward):
-            self._child.write(route.body + b"\n")
-            if route.key is not None and self._timer is None:
-                self._timer = self._loop.call_later(self._gate.call_timeout, self._expire)
+            if route.key is None:
+                self._notify(route)
+            else:
+                self._server.write(route.body)
+                if self._timer is None:
+                    self._timer = self._loop.call_later(self._gate.call_timeout, self._expire)
         elif isinstance(route, Reply):
-            self._client.write(route.body + b"\n")
+            self.tell(route.body)
         self._check_idle()
+
+    def _notify(self, route: Forward) -> None:
+        if route.message.method == INITIALIZED:
+            self._recollection.initialized = route.body
+        if self._server.up:
+            self._server.write(route.body)
 
     def _client_ended(self) -> None:
         for line in self._from_client.end():
@@ -125,39 +156,86 @@ class Pump:
 
     # From the server.
 
-    def _server_data(self, data: bytes) -> None:
-        for line in self._from_server.feed(data):
-            if isinstance(line, Overlong):
-                self._gate.turn_away(too_large(self._gate.max_bytes), None)
-                self._session.endings.fail(line.answered, MALFORMED, self._to_client)
-            else:
-                self._session.server.judge(line, self._from_server_to)
+    def line(self, line: bytes | Overlong) -> None:
+        """Judge what the server has written."""
+        if isinstance(line, Overlong):
+            self._gate.turn_away(too_large(self._gate.max_bytes), None)
+            self._session.endings.fail(line.answered, MALFORMED, self._to_client)
+        else:
+            self._session.server.judge(line, self._from_server_to)
+
+    def gone(self, how: str) -> None:
+        """Answer for the process that has ended, and take back what it has asked."""
+        asked = self._session.asked.forwarded()
+        self._session.endings.fail_all(lost(f"The server {how}."), self._to_client)
+        for key in asked:
+            params = {"requestId": key, "reason": f"The server {how}."}
+            self.tell(dump({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": params}))
+
+    def full(self, full: bool) -> None:
+        """Read the client no faster than the server does."""
+        self._client.hold(full)
+
+    def tell(self, body: bytes) -> None:
+        """Write a message to the client."""
+        self._client.write(body + b"\n")
 
     def _from_server_to(self, route: Route) -> None:
         if isinstance(route, Reply):
-            self._child.write(route.body + b"\n")
-        else:
+            self._server.write(route.body)
+        elif route is None or route.message.kind != "notification" or self._may_pass(route.message):
             self._to_client(route)
+
+    def _may_pass(self, message: Message) -> bool:
+        """Whether a notification belongs to a call, or what it stands on still counts."""
+        if message.method in _OF_A_CALL:
+            return True
+        key: Any = cast("Body", message.params.get("_meta", {})).get(SUBSCRIPTION_KEY)
+        stream = self._session.requests.get(key)
+        chain = self._recollection.subscriber(message.params.get("uri")) if stream is None else stream.chain
+        chains = {id(one): one for one in (self._chain, chain) if one not in (None, NOBODY)}
+        if all(self._gate.guard.stands(one) for one in chains.values()):
+            return True
+        if stream is not None:
+            self._give_up(key, stream, FALLEN)
+            self._session.endings.fail(key, lost(FALLEN), self._to_client)
+        return False
 
     def _to_client(self, route: Route) -> None:
         if isinstance(route, Forward):
-            self._client.write(route.body + b"\n")
+            self.tell(route.body)
         self._check_idle()
 
     def _client_full(self, full: bool) -> None:
-        self._child.hold(full)
+        self._server.hold(full)
 
-    def _server_gone(self, how: str) -> None:
-        self._how = how
-        for line in self._from_server.end():
-            if not isinstance(line, Overlong):
-                self._session.server.judge(line, self._from_server_to)
+    def _heard(self, pending: Pending, answer: Message) -> None:
+        self._recollection.hear(pending, answer)
+        if pending.message.method != "initialize":
+            self._server.serves()
+
+    def _over(self, keeping: asyncio.Task[str]) -> None:
+        """The server has ended for good."""
+        if keeping.cancelled():
+            return
+        failure = keeping.exception()
+        if failure is not None:
+            _log.error("the server could not be kept running", exc_info=failure)
+        self._how = keeping.result() if failure is None else "could not be kept running"
         self._idle.set()
         self._ended.set()
 
     def _expire(self) -> None:
-        again = self._session.endings.expire(self._to_client)
+        again = self._session.endings.expire(self._to_client, self._too_late)
         self._timer = None if again is None else self._loop.call_at(again, self._expire)
+
+    def _too_late(self, key: int, pending: Pending) -> None:
+        self._give_up(key, pending, TOO_LATE)
+
+    def _give_up(self, key: int, pending: Pending, reason: str) -> None:
+        """Tell the server that nobody waits for an answer; `initialize` must not be cancelled."""
+        if pending.forwarded and pending.message.method != "initialize":
+            self._server.write(given_up(key, reason))
 
     def _check_idle(self) -> None:
         if self._ended.is_set() and not len(self._session.requests):

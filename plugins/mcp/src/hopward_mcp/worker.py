@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any, cast
 
 from hopward_mcp.child import Child, Command
-from hopward_mcp.endings import MALFORMED, Failure, lost
+from hopward_mcp.endings import MALFORMED, Failure, given_up, lost
 from hopward_mcp.gate import Gate
 from hopward_mcp.http_sessions import HttpSession, Principal
 from hopward_mcp.jsonrpc import METHOD_NOT_FOUND, REFUSED, Body, Message, MessageError, dump, too_large
@@ -134,11 +134,11 @@ class Worker:
             self._left.append(key)
         self._unread_by(outlet)
 
-    def cancel(self, key: int) -> None:
+    def cancel(self, key: int, reason: str) -> None:
         """Tell the process that a request has been given up."""
-        if key in self._entries:
-            params = {"requestId": key, "reason": "The client has gone."}
-            self.write(dump({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": params}))
+        entry = self._entries.get(key)
+        if entry is not None and entry.pending.message.method != "initialize":
+            self.write(given_up(key, reason))
 
     def cancelled(self, key: object) -> None:
         """The client has given up a request and been told so by nobody: it ends without an answer."""

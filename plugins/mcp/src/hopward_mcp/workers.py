@@ -19,6 +19,7 @@ from hopward_mcp.headers import LEGACY_VERSIONS, MODERN_VERSIONS, UNSUPPORTED_VE
 from hopward_mcp.http_sessions import HttpSession, HttpSessions, Principal, principal
 from hopward_mcp.jsonrpc import Body, Message, MessageError
 from hopward_mcp.methods import CAPABILITIES_KEY, VERSION_KEY
+from hopward_mcp.restarts import pause
 from hopward_mcp.session import Session
 from hopward_mcp.worker import Worker
 
@@ -26,7 +27,6 @@ _log = logging.getLogger(__name__)
 
 _SHARE = 4
 """No principal has more than one in so many of all processes, but it may always have one."""
-_LONGEST_PAUSE = 60.0
 _KNOWN = 60.0
 """Seconds for which a server that does not speak 2026-07-28 is not asked again."""
 _LOOKS = 4
@@ -142,9 +142,9 @@ class Workers:
 
     def _make_room(self, who: Principal) -> None:
         count, until = self._failures.get(who, (0, -math.inf))
-        pause = until - self._gate.now()
-        if pause > 0:
-            told = f"The server has ended {count} times; it is started again in {math.ceil(pause)} s."
+        wait = until - self._gate.now()
+        if wait > 0:
+            told = f"The server has ended {count} times; it is started again in {math.ceil(wait)} s."
             raise HopwardError(told, error="server_restarting")
         own = [worker for worker in self._running if worker.principal == who]
         if len(own) < max(1, self._most // _SHARE) and len(self._running) < self._most:
@@ -212,8 +212,7 @@ class Workers:
 
     def _failed(self, who: Principal) -> None:
         count = self._failures.pop(who, (0, 0.0))[0] + 1
-        pause = min(2.0 ** (count - 2), _LONGEST_PAUSE) if count > 1 else 0.0
-        self._failures[who] = (count, self._gate.now() + pause)
+        self._failures[who] = (count, self._gate.now() + pause(count))
         if len(self._failures) > _MOST_FAILURES:
             del self._failures[next(iter(self._failures))]
 

@@ -24,7 +24,9 @@ _LIMITS = {
     "call_timeout_seconds": 86_400,
     "max_processes": 1_024,
     "process_idle_seconds": 86_400,
+    "restarts": 1_000,
 }
+_MAY_BE_ZERO = frozenset({"restarts"})
 _LONGEST_TOKEN_TIMEOUT = 60
 _MAY_BE_BLANK = frozenset({"environment", "value", "values", "command"})
 """Keys under which an empty text means something: a variable's value, a constraint's value, an argument."""
@@ -117,9 +119,9 @@ def _proxy(section: Table) -> Iterator[Problem]:
             (*path, "allowed_origins", index), text(origin), forms.wrong_origin(text(origin))
         )
     for key, most in _LIMITS.items():
-        value = section.get(key, 1)
-        if isinstance(value, int) and not 1 <= value <= most:
-            yield Problem((*path, key), f"must be 1 to {most}")
+        value, least = section.get(key, 1), 0 if key in _MAY_BE_ZERO else 1
+        if isinstance(value, int) and not least <= value <= most:
+            yield Problem((*path, key), f"must be {least} to {most}")
     yield from _listen(path, section, "public_url")
 
 
