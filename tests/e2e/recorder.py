@@ -66,7 +66,11 @@ def _result(message: dict[str, Any]) -> dict[str, Any]:
     if message["method"] == "initialize":
         version = _params(message).get("protocolVersion")
         about = {"name": "recorder", "version": "1"}
-        return {"protocolVersion": version, "capabilities": {"tools": {}}, "serverInfo": about}
+        return {
+            "protocolVersion": version,
+            "capabilities": {"tools": {"listChanged": True}},
+            "serverInfo": about,
+        }
     return {}
 
 

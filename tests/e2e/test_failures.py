@@ -228,16 +228,27 @@ def test_a_remote_authority_that_mints_nothing_refuses_calls(connect: Connect, p
     assert project.calls_received() == []
 
 
-def test_a_server_that_crashes_in_a_call_ends_the_session_with_an_answer_and_an_unknown_outcome(
+def test_a_server_that_crashes_in_a_call_is_answered_for_and_started_again(
     connect: Connect, project: Project
 ) -> None:
     wire = connect()
-    task = wire.task
     answer = wire.call("die")
     assert "status 9" in answer["error"]["message"]
+    assert wire.read()["method"] == "notifications/tools/list_changed"
+    assert "decision" in told(wire.call("note"))
+    died, _ = project.calls_received()
+    assert project.decision(died["decision"])["outcome"].reason == "unknown"
+
+
+def test_a_server_that_is_not_to_be_started_again_ends_the_session(
+    connect: Connect, project: Project
+) -> None:
+    project.change("call_timeout_seconds = 50", "restarts = 0")
+    wire = connect()
+    task = wire.task
+    wire.call("die")
     assert wire.over() == 1
-    (claims,) = project.calls_received()
-    assert project.decision(claims["decision"])["outcome"].reason == "unknown"
+    assert "hopward: the server exited with status 9\n" in wire.said
     assert project.kinds(task)[-1] == ("task", "completed")
 
 

@@ -119,12 +119,15 @@ def test_the_server_reaches_the_client_only_as_its_settings_say(client: Client) 
     assert refusals == [-32601]
 
 
-def test_a_server_that_dies_fails_its_calls_clearly_and_the_proxy_ends(client: Client) -> None:
+def test_a_server_that_dies_fails_its_calls_clearly_and_the_proxy_ends_if_told_so(tmp_path: Path) -> None:
+    client = Client(tmp_path, proxy="restarts = 0")
+    client.ask(INITIALIZE)
     client.send({"id": 8, "method": "tools/call", "params": {"name": "slow"}})
     answers = [client.call("die", message_id=9), client.read()]
     assert sorted(answer["id"] for answer in answers) == [8, 9]
     assert all("exited with status 3" in answer["error"]["message"] for answer in answers)
     assert client.process.wait(30) == 1
+    client.end()
     with opened(client.config) as guard:
         assert [row.reason for row in rows(guard, "outcome")] == ["unknown", "unknown"]
         assert [task.state for task in guard.ledger.tasks()] == ["completed"]
@@ -297,7 +300,7 @@ def test_nothing_a_server_has_started_outlives_the_session(tmp_path: Path, does:
     script = tmp_path / "server.py"
     script.write_text(RECORDING.read_text().replace('if __name__ == "__main__":', does + "if True:"))
     settings = stdio_server(tmp_path / "record").replace(str(RECORDING), str(script))
-    client = Client(tmp_path, settings=settings)
+    client = Client(tmp_path, settings=settings, proxy="restarts = 0")
     client.ask(INITIALIZE)
     process = os.pidfd_open(int((tmp_path / "record.pid").read_text()))
     if status == 0:
