@@ -295,6 +295,54 @@ def test_only_what_a_server_may_ask_for_can_be_classified_as_its_request(
     assert told in problem
 
 
+VENDOR = REQUEST.replace("server_requests", "vendor_methods")
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        *("initialize", "ping", "tools/call", "tools/other", "Tools/Call", "tasks/get", "TASKS/x"),
+        *("server/discover", "resources/read", "prompts/get", "completion/complete", "subscriptions/listen"),
+        *("logging/setLevel", "sampling/createMessage", "elicitation/create", "roots/list"),
+        *("notifications/x", "rpc.x"),
+    ],
+)
+def test_no_method_of_the_protocol_can_be_classified_as_a_vendors(tmp_path: Path, method: str) -> None:
+    (problem,) = problems_of(tmp_path, GOOD + VENDOR % method)
+    assert "is a name of the protocol itself" in problem
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ('client_notifications = ["notifications/initialized"]', "is a name of the protocol itself"),
+        ('client_notifications = ["Notifications/Tools/list_changed"]', "is a name of the protocol itself"),
+        ('client_notifications = ["tools/call"]', "is a name of the protocol itself"),
+        ('client_notifications = ["notifications/tools/call"]', "is a name of the protocol itself"),
+        ('client_notifications = ["notifications"]', "is a name of the protocol itself"),
+        ('server_notifications = ["notifications/tasks/status"]', "is a name of the protocol itself"),
+        ('server_notifications = ["notifications/message"]', "is a name of the protocol itself"),
+        ('server_notifications = ["acme/*"]', "must be an MCP method"),
+        ('client_notifications = ["acme/do"]', "is classified as a request"),
+        ('client_notifications = ["ACME/do"]', "is classified as a request"),
+        ('server_notifications = ["acme/ask"]', "is classified as a request"),
+    ],
+)
+def test_a_notification_that_is_no_vendors_is_refused(tmp_path: Path, line: str, told: str) -> None:
+    text = changed('workflow = "tickets"', f'workflow = "tickets"\n{line}')
+    (problem,) = problems_of(tmp_path, text + VENDOR % "acme/do" + REQUEST % "acme/ask")
+    assert told in problem
+
+
+def test_vendor_notifications_are_allowed_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "hopward.toml"
+    lines = 'client_notifications = ["notifications/acme/a", "acme/b"]\nserver_notifications = ["acme/c"]'
+    path.write_text(changed('workflow = "tickets"', f'workflow = "tickets"\n{lines}') + VENDOR % "acme/do")
+    server = read_settings(path).servers["support"]
+    assert server.client_notifications == ("notifications/acme/a", "acme/b")
+    assert server.server_notifications == ("acme/c",)
+
+
 @pytest.mark.parametrize(
     "method",
     ["sampling/createMessage", "elicitation/create", "roots/list", "com.acme/re-index", "acme/ask.it"],

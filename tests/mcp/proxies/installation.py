@@ -60,6 +60,8 @@ SERVER = """
 resource = "urn:example:{name}"
 credential = {credential}
 workflow = "tickets"
+client_notifications = ["notifications/acme/opened"]
+server_notifications = ["acme/ticked"]
 """
 
 ENTRY = """

@@ -5,11 +5,13 @@ from typing import Any
 import mcp_types.methods as sdk
 import pytest
 
+from hopward.config import methods as reserved
 from hopward_mcp.jsonrpc import Message, MessageError
 from hopward_mcp.methods import (
     CLIENT_NOTIFICATIONS,
     CLIENT_REQUESTS,
     SERVER_NOTIFICATIONS,
+    SERVER_REQUESTS,
     is_modern,
     is_name,
     is_uri,
@@ -35,6 +37,13 @@ def test_every_notification_of_either_era_stands_in_an_allow_list() -> None:
 def test_no_request_method_stands_in_a_notification_allow_list() -> None:
     requests = {method for method, _ in sdk.CLIENT_REQUESTS} | {method for method, _ in sdk.SERVER_REQUESTS}
     assert not requests & (CLIENT_NOTIFICATIONS | SERVER_NOTIFICATIONS)
+
+
+def test_no_name_of_the_protocol_can_be_classified_as_a_vendors() -> None:
+    assert [method for method in CLIENT_REQUESTS if not reserved.wrong_vendor_method(method)] == []
+    own = CLIENT_NOTIFICATIONS | SERVER_NOTIFICATIONS
+    assert [method for method in own if not reserved.wrong_vendor_notification(method)] == []
+    assert {method for method, _ in sdk.SERVER_REQUESTS} == SERVER_REQUESTS | reserved.OF_SERVERS
 
 
 def test_reads_and_prompts_are_named_apart_from_tools() -> None:

@@ -14,6 +14,7 @@ _GROUPS = {
     "resource:": "mcp_resources",
     "prompt:": "prompts",
     "request:": "server_requests",
+    "vendor:": "vendor_methods",
     "model:": "models",
     "retriever:": "retrievers",
 }

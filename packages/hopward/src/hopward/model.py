@@ -53,8 +53,9 @@ class ToolCall(Value, frozen=True):
 
     `tool` is the MCP tool's name; reading an MCP resource is `resource:` and its URI, fetching a prompt is
     `prompt:` and its name; asking a model or a retriever of a program is `model:` or `retriever:` and its
-    name; what an MCP server asks of its client is `request:` and the method, with the params as arguments.
-    So one grammar of capabilities and policies covers all of them.
+    name; what an MCP server asks of its client is `request:` and the method, a request that is not of MCP
+    itself `vendor:` and the method, both with the params as arguments. So one grammar of capabilities and
+    policies covers all of them.
     """
 
     server: str

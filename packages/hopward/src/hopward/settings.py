@@ -126,9 +126,10 @@ class ServerSettings(Value, frozen=True):
     `pass_environment` names variables of Hopward's own process that the server's process gets as they are.
     `resource` is its resource indicator, the only audience its credentials carry. `workflow` names the
     task a stdio session, or a program that names none, opens. `server_requests` says of each request that
-    the server may send to the client what it does. `hops` are the ways in which a program hands work from
-    agent to agent. With any entry in `models` or `retrievers`, the model calls or retrievals of the program
-    are decided too.
+    the server may send to the client what it does, `vendor_methods` the same of requests that are not of MCP
+    itself; such notifications are allowed by name in either direction. `hops` are the ways in which a program
+    hands work from agent to agent. With any entry in `models` or `retrievers`, the model calls or retrievals
+    of the program are decided too.
     `key` is the server's public JWK, for asking the authority about its credentials (RFC 7662).
     """
 
@@ -147,6 +148,9 @@ class ServerSettings(Value, frozen=True):
     mcp_resources: dict[str, Classification] = {}
     prompts: dict[str, Classification] = {}
     server_requests: dict[str, Classification] = {}
+    vendor_methods: dict[str, Classification] = {}
+    client_notifications: tuple[str, ...] = ()
+    server_notifications: tuple[str, ...] = ()
     models: dict[str, Classification] = {}
     retrievers: dict[str, Classification] = {}
 

@@ -22,7 +22,7 @@ from hopward_mcp.jsonrpc import (
     dump,
     error,
 )
-from hopward_mcp.methods import CLIENT_NOTIFICATIONS, CLIENT_REQUESTS, references, target
+from hopward_mcp.methods import references, target
 from hopward_mcp.pending import Pending, Requests
 from hopward_mcp.questions import Questions
 from hopward_mcp.replies import no_credential, refusal
@@ -89,7 +89,7 @@ class ClientSide:
             return self._request(message, Pending(message, chain, self._gate.now(), subject_token), deliver)
         if message.kind == "response":
             return self._questions.answer(message, deliver)
-        if message.method not in CLIENT_NOTIFICATIONS:
+        if message.method not in self._gate.client_notifications:
             raise MessageError(METHOD_NOT_FOUND, "unknown_notification", "This notification is not allowed.")
         if message.method == "notifications/cancelled":
             return self._cancel(message)
@@ -97,7 +97,7 @@ class ClientSide:
 
     def _request(self, message: Message, pending: Pending, deliver: Deliver) -> Route | Later:
         gate, chain = self._gate, pending.chain
-        treatment = CLIENT_REQUESTS.get(message.method)
+        treatment = gate.treatment(message.method)
         if treatment is None:
             raise MessageError(METHOD_NOT_FOUND, "unknown_method", "This method is not allowed.", message.id)
         if treatment in ("authorize", "visible"):
@@ -190,7 +190,10 @@ class ClientSide:
         if not token:
             return Forward(dump(body), message, key)
         self._gate.concealment.learn(token)
-        body["params"] = courier.call_params(body["params"], token)
+        given = body.get("params", {})
+        params = courier.call_params(given, token)
+        if params is not given:
+            body["params"] = params
         return Forward(dump(body), message, key, courier.call_headers(token))
 
     def _cancel(self, message: Message) -> Route:

@@ -9,6 +9,12 @@ from hopward_mcp.authority import Authority
 from hopward_mcp.concealment import Concealment
 from hopward_mcp.delivery import Courier
 from hopward_mcp.jsonrpc import Message, MessageError, Parser, error
+from hopward_mcp.methods import (
+    CLIENT_NOTIFICATIONS,
+    CLIENT_REQUESTS,
+    SERVER_NOTIFICATIONS,
+    Treatment,
+)
 from hopward_mcp.route import Reply
 from hopward_mcp.turn import Turn
 
@@ -24,7 +30,7 @@ class Gate:
     def __init__(
         self, guard: Guard, server: str, *, courier: Courier, turn: Turn, authority: Authority | None = None
     ) -> None:
-        limits = guard.settings.proxy
+        limits, settings = guard.settings.proxy, guard.settings.servers[server]
         self.guard = guard
         self.server = server
         self.courier = courier
@@ -34,10 +40,19 @@ class Gate:
         self.now = asyncio.get_running_loop().time
         self.max_bytes = limits.max_message_bytes
         self.call_timeout = limits.call_timeout_seconds
+        self._vendor_methods = frozenset(settings.vendor_methods)
+        self.client_notifications = CLIENT_NOTIFICATIONS | frozenset(settings.client_notifications)
+        self.server_notifications = SERVER_NOTIFICATIONS | frozenset(settings.server_notifications)
         self.keys = itertools.count(1)
         size, depth = limits.max_message_bytes, limits.max_depth
         self._from_client = Parser(max_bytes=size, max_depth=depth, every_key=True)
         self._from_server = Parser(max_bytes=size, max_depth=depth, every_key=False)
+
+    def treatment(self, method: str) -> Treatment | None:
+        """What a request method of a client means here; None for one that is refused."""
+        if method in self._vendor_methods:
+            return "authorize"
+        return CLIENT_REQUESTS.get(method)
 
     def read_client(self, raw: bytes) -> Message:
         """A client's message; raises `MessageError`."""

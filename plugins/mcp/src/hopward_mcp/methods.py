@@ -1,8 +1,9 @@
 """What each MCP method means to the proxy, in both protocol eras: forward, authorize, filter, or refuse.
 
-Default deny: a request method that is not in `CLIENT_REQUESTS` is refused, a notification that is not in an
-allow-list is dropped, and a request of the server is authorized like a call. Versions 2024-11-05 to
-2025-11-25 and 2026-07-28 share the table; a method of the other era is harmless, its server refuses it.
+Default deny: a request method that is not in `CLIENT_REQUESTS`, nor classified as a vendor's, is refused, a
+notification that is not in an allow-list is dropped, and a request of the server is authorized like a call.
+Versions 2024-11-05 to 2025-11-25 and 2026-07-28 share the table; a method of the other era is harmless, its
+server refuses it.
 """
 
 import re
@@ -104,6 +105,9 @@ LISTINGS = {
 NAME_PARAMS = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
 """The parameter that the header `Mcp-Name` repeats (2026-07-28, Streamable HTTP)."""
 
+VENDOR_PREFIX = "vendor:"
+"""A request that is not of MCP itself is called so, before its method, in capabilities and policies."""
+
 _NAME = re.compile(r"[A-Za-z0-9_./-]{1,128}")
 _METHOD = re.compile(r"(?=.{1,128}\Z)[A-Za-z][A-Za-z0-9_.-]*(?:/[A-Za-z0-9_.-]+)*")
 _URI_LENGTH = 4096
@@ -145,6 +149,8 @@ def target(message: Message) -> tuple[str, Body]:
     params = message.params
     if message.method in ("resources/read", "resources/subscribe"):
         return "resource:" + _uri(message, params.get("uri")), {}
+    if message.method not in CLIENT_REQUESTS:
+        return VENDOR_PREFIX + message.method, without_meta(params)
     name, arguments = params.get("name"), params.get("arguments", {})
     if not is_name(name):
         raise _invalid(message, "name", "The name must match [A-Za-z0-9_./-]{1,128}.")
@@ -152,6 +158,11 @@ def target(message: Message) -> tuple[str, Body]:
         raise _invalid(message, "arguments", "The arguments must be an object.")
     prefix = "prompt:" if message.method == "prompts/get" else ""
     return f"{prefix}{name}", cast("Body", arguments)
+
+
+def without_meta(params: Body) -> Body:
+    """Params without `_meta`: the arguments of a request whose params are its own."""
+    return {key: value for key, value in params.items() if key != "_meta"}
 
 
 def references(message: Message) -> list[str]:

@@ -25,7 +25,7 @@ from hopward_mcp.jsonrpc import (
     dump,
     error,
 )
-from hopward_mcp.methods import REQUEST_PREFIX, SERVER_REQUESTS, is_method
+from hopward_mcp.methods import REQUEST_PREFIX, SERVER_REQUESTS, is_method, without_meta
 from hopward_mcp.pending import Asked, Question, Requests
 from hopward_mcp.replies import turned_down
 from hopward_mcp.results import outcome, without_own_meta
@@ -146,8 +146,7 @@ def question_call(server: str, method: str, params: Body) -> ToolCall | None:
     """What is authorized where a server asks its client for something; None for what is no method."""
     if not is_method(method):
         return None
-    arguments = {key: value for key, value in params.items() if key != "_meta"}
-    return ToolCall(server=server, tool=REQUEST_PREFIX + method, arguments=arguments)
+    return ToolCall(server=server, tool=REQUEST_PREFIX + method, arguments=without_meta(params))
 
 
 def named_inputs(server: str, result: Body) -> tuple[Body, list[ToolCall]] | None:

@@ -23,7 +23,7 @@ from hopward_mcp.jsonrpc import (
     dump,
     error,
 )
-from hopward_mcp.methods import LISTINGS, REQUEST_PREFIX, SERVER_NOTIFICATIONS
+from hopward_mcp.methods import LISTINGS, REQUEST_PREFIX
 from hopward_mcp.pending import Pending, Requests
 from hopward_mcp.questions import Questions, named_inputs
 from hopward_mcp.results import (
@@ -150,7 +150,7 @@ class ServerSide:
         return without_tasks(result) if method in ("initialize", "server/discover") else result
 
     def _notification(self, message: Message) -> Route:
-        if message.method not in SERVER_NOTIFICATIONS:
+        if message.method not in self._gate.server_notifications:
             raise MessageError(METHOD_NOT_FOUND, "unknown_notification", "A notification was not allowed.")
         params = with_subscription(message.params, self._client_id)
         if message.method == "notifications/cancelled":

@@ -33,6 +33,9 @@ RESERVED = frozenset(
 """What methods of MCP, now or in a later version, begin with; no other method may (`rpc.` is JSON-RPC's)."""
 
 
+_OWN_NOTIFICATIONS = frozenset({"initialized", "cancelled", "progress", "message"})
+
+
 def wrong_server_request(method: str) -> str:
     """What is wrong with a method as a request of a server, or empty."""
     if method == PING:
@@ -42,6 +45,28 @@ def wrong_server_request(method: str) -> str:
     wrong = _wrong_form(method)
     if not wrong and is_reserved(method):
         wrong = f"is no request that a server may send; those are {', '.join(sorted(OF_SERVERS))}"
+    return wrong
+
+
+def wrong_vendor_method(method: str) -> str:
+    """What is wrong with a method as one that is not of MCP itself, or empty."""
+    wrong = _wrong_form(method)
+    if not wrong and is_reserved(method):
+        wrong = (
+            "is a name of the protocol itself, which treats it in its own way; this table is for all others"
+        )
+    return wrong
+
+
+def wrong_vendor_notification(method: str) -> str:
+    """What is wrong with a notification as one that is not of MCP itself, or empty."""
+    wrong = _wrong_form(method)
+    first, _, rest = folded(method).partition("/")
+    inner = rest if first == "notifications" else method
+    if not wrong and (
+        not inner or is_reserved(inner) or folded(inner).partition("/")[0] in _OWN_NOTIFICATIONS
+    ):
+        wrong = "is a name of the protocol itself; its notifications need no entry"
     return wrong
 
 

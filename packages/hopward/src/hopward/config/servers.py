@@ -4,12 +4,16 @@ from collections.abc import Iterator
 
 from hopward.config import forms, methods
 from hopward.config.problem import KeyPath, Problem, Table, items, table, tables, text
+from hopward.pattern import folded
 from hopward.settings import ProxySettings
 
 _NEEDS_URL = ("authorization", "header")
 _NEEDS_COMMAND = ("variable",)
 _TRANSPORTS = {"command": "command", "url": "url", "in_process": "in_process = true"}
-_NOT_IN_PROCESS = ("server_requests", "mcp_resources", "prompts")
+_NOT_IN_PROCESS = (
+    *("server_requests", "mcp_resources", "prompts"),
+    *("vendor_methods", "client_notifications", "server_notifications"),
+)
 _OF_PROGRAMS = ("hops", "models", "retrievers")
 _BROKERED = ("header", "variable")
 _OWN_HEADERS = frozenset(
@@ -40,6 +44,7 @@ def server_problems(document: Table) -> Iterator[Problem]:
         if isinstance(workflow, str) and workflow.strip() and workflow not in workflows:
             yield Problem((*path, "workflow"), f"there is no [workflows.{workflow}]")
         yield from _server_requests((*path, "server_requests"), name, server)
+        yield from _of_vendors(path, server)
 
 
 def _server_requests(path: KeyPath, name: str, server: Table) -> Iterator[Problem]:
@@ -52,6 +57,27 @@ def _server_requests(path: KeyPath, name: str, server: Table) -> Iterator[Proble
         if wrong:
             yield Problem((*path, method), wrong)
         yield from _arguments((*path, method), table(entry))
+
+
+def _of_vendors(path: KeyPath, server: Table) -> Iterator[Problem]:
+    """Methods and notifications that are not of MCP itself. None is both: a notification is not decided."""
+    requests = {
+        "client_notifications": table(server.get("vendor_methods")),
+        "server_notifications": table(server.get("server_requests")),
+    }
+    for method, entry in requests["client_notifications"].items():
+        wrong = methods.wrong_vendor_method(method)
+        if wrong:
+            yield Problem((*path, "vendor_methods", method), wrong)
+        yield from _arguments((*path, "vendor_methods", method), table(entry))
+    for key, classified in requests.items():
+        decided = {folded(method) for method in classified}
+        for index, method in enumerate(map(text, items(server.get(key)))):
+            wrong = methods.wrong_vendor_notification(method) if method else ""
+            if folded(method) in decided:
+                wrong = "is classified as a request; as a notification it would pass undecided"
+            if wrong:
+                yield Problem((*path, key, index), wrong)
 
 
 def _transport(path: KeyPath, server: Table) -> Iterator[Problem]:
