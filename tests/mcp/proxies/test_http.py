@@ -475,6 +475,20 @@ async def test_a_server_that_never_answers_costs_its_caller_the_time_limit_and_n
         assert outcomes == ["", "timed_out"]
 
 
+async def test_a_server_of_the_older_era_that_takes_too_long_is_told_to_give_up(tmp_path: Path) -> None:
+    async with front(tmp_path, ("desk",), limits="call_timeout_seconds = 1") as fronted:
+        token, server = fronted.token(), fronted.servers["desk"]
+        session = {"Mcp-Session-Id": await fronted.initialize(token)}
+        call = {"id": "mine", "method": "tools/call", "params": {"name": "slow"}}
+        assert (await fronted.post(token, call, session)).events[-1]["error"]["code"] == -32001
+        while server.received[-1].message["method"] != "notifications/cancelled":
+            await asyncio.sleep(0)
+        asked, told = server.received[-2:]
+        assert told.message["params"]["requestId"] == asked.message["id"]
+        assert told.header("mcp-session-id") == asked.header("mcp-session-id")
+        assert told.header("authorization") != f"Bearer {token}"
+
+
 async def test_a_modern_subscription_is_a_stream_tagged_with_the_callers_id(fronted: Fronted) -> None:
     meta = {
         "io.modelcontextprotocol/protocolVersion": MODERN,

@@ -60,10 +60,14 @@ class Caller:
 
 
 @asynccontextmanager
-async def calling(folder: Path, credential: str = '{ by = "authorization" }') -> AsyncIterator[Caller]:
+async def calling(
+    folder: Path,
+    credential: str = '{ by = "authorization" }',
+    limits: str = "max_message_bytes = 65536",
+) -> AsyncIterator[Caller]:
     async with asyncio.timeout(60), RecordingServer() as server:
         settings = http_server(server.url, credential=credential)
-        client = Client(folder, settings=settings, proxy="max_message_bytes = 65536")
+        client = Client(folder, settings=settings, proxy=limits)
         try:
             yield Caller(client, server)
         finally:
@@ -164,6 +168,16 @@ async def test_a_legacy_request_is_given_up_by_telling_the_server(caller: Caller
     assert received[4].message["method"] == "notifications/cancelled"
     assert received[4].message["params"]["requestId"] == received[3].message["id"]
     assert (await caller.call("echo", 2))["id"] == 2
+
+
+async def test_a_legacy_server_that_takes_too_long_is_told_to_give_up(tmp_path: Path) -> None:
+    async with calling(tmp_path, limits="call_timeout_seconds = 1") as caller:
+        await caller.greet()
+        assert (await caller.call("slow", "mine"))["method"] == "notifications/progress"
+        assert (await caller.read())["error"]["code"] == -32001
+        received = await caller.until(5)
+        assert received[4].message["method"] == "notifications/cancelled"
+        assert received[4].message["params"]["requestId"] == received[3].message["id"]
 
 
 async def test_a_subscription_is_tagged_with_the_clients_id_and_ends_with_its_task(

@@ -163,6 +163,11 @@ async def test_a_process_that_never_answers_costs_its_caller_the_time_limit(tmp_
         assert (await waiting).message["error"]["code"] == -32001
         errors = [row.record["outcome"]["error"] for row in rows(served.front.guard, "outcome")]
         assert errors == ["", "timed_out"]
+        await served.until("notifications/cancelled")
+        asked = next(
+            one["message"] for one in served.received if one["message"].get("method") == "tools/call"
+        )
+        assert served.received[-1]["message"]["params"]["requestId"] == asked["id"]
 
 
 async def test_a_server_that_answers_nothing_at_all_is_given_up_in_time(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@
                           concealment, replies; questions (what a server asks its client), behalf (for whom)
     a credential goes on  delivery; authority (the seam), remote (asks one in another process)
     over stdio            run: client_end, lines; and by the server's transport
-      to a command        stdio: child
+      to a command        stdio: upkeep (starts it again when it ends), recollection, restarts, child
       to a url            outbound: headers, parameters, introduction, sse, upstream
     over HTTP             serve -> connection -> front -> endpoint: request, visit, headers, http_sessions,
                           departure; and by the server's transport (the seam is server_end)
