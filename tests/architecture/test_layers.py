@@ -19,6 +19,7 @@ LAYERS = (
         "classification",
         "commitment",
         "exchange",
+        "exposure",
         "keyfile",
         "policy",
         "redaction",

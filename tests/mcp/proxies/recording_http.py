@@ -13,12 +13,13 @@ from typing import Any, Self
 
 @dataclass(slots=True)
 class Received:
-    """One request as it came in."""
+    """One request as it came in; `head` is its raw bytes down to the empty line."""
 
     method: str
     path: str
     headers: list[tuple[str, str]]
     body: bytes
+    head: bytes = b""
 
     def header(self, name: str) -> str | None:
         values = [value for key, value in self.headers if key.lower() == name.lower()]
@@ -34,12 +35,13 @@ class Received:
 class RecordingServer:
     """Use as `async with RecordingServer() as server`; `received` is everything, in order.
 
-    `statuses` is what a tool is answered with, `silent` the HTTP methods that get no answer at all, `late`
-    the messages that a session's stream brings when the test says so.
+    `statuses` is what a tool is answered with, `pointing` the headers of that, `silent` the HTTP methods that
+    get no answer at all, `late` the messages that a session's stream brings when the test says so.
     """
 
     received: list[Received] = field(default_factory=list)
     statuses: dict[str, int] = field(default_factory=dict)
+    pointing: dict[str, str] = field(default_factory=dict)
     silent: set[str] = field(default_factory=set)
     late: list[dict[str, Any]] = field(default_factory=list)
     release: asyncio.Event = field(default_factory=asyncio.Event)
@@ -84,12 +86,12 @@ class RecordingServer:
             writer.close()
 
     async def _one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-        first, *lines = head.rstrip("\r\n").split("\r\n")
+        raw = await reader.readuntil(b"\r\n\r\n")
+        first, *lines = raw.decode("latin-1").rstrip("\r\n").split("\r\n")
         headers = [(key, value.strip()) for key, _, value in (line.partition(":") for line in lines)]
         method, path, _ = first.split(" ")
         length = int(next((value for key, value in headers if key.lower() == "content-length"), "0"))
-        request = Received(method, path, headers, await reader.readexactly(length))
+        request = Received(method, path, headers, await reader.readexactly(length), raw)
         self.received.append(request)
         await self._answer(request, reader, writer)
         await writer.drain()
@@ -125,7 +127,7 @@ class RecordingServer:
         name = params.get("name", "")
         status = self.statuses.get(name)
         if status is not None:
-            _respond(writer, status, b"not here", "text/plain")
+            _respond(writer, status, b"not here", "text/plain", self.pointing)
         elif message["method"] == "initialize":
             self.sessions += 1
             result = {

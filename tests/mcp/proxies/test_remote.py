@@ -71,7 +71,7 @@ async def make_split(tmp_path: Path) -> AsyncIterator[MakeSplit]:
             impostor = await stack.enter_async_context(Impostor(port, lambda pairs: minted(authority, pairs)))
             endpoint = TokenEndpoint(guard)
             stack.push_async_callback(endpoint.close)
-            session = Conversation(guard, authority=endpoint, environment={"DESK_KEY": "k"})
+            session = Conversation(guard, authority=endpoint, environment={"DESK_KEY": "key-of-the-desk"})
             return Split(session, impostor, authority)
 
         yield make

@@ -124,6 +124,7 @@ class ServerSettings(Value, frozen=True):
     tools of a program itself (`in_process`); exactly one of the three.
 
     `pass_environment` names variables of Hopward's own process that the server's process gets as they are.
+    With `digests`, nothing is started unless the SHA-256 of every file that `command` names is among them.
     `resource` is its resource indicator, the only audience its credentials carry. `workflow` names the
     task a stdio session, or a program that names none, opens. `server_requests` says of each request that
     the server may send to the client what it does, `vendor_methods` the same of requests that are not of MCP
@@ -141,6 +142,7 @@ class ServerSettings(Value, frozen=True):
     environment: dict[str, str] = {}
     pass_environment: tuple[str, ...] = ()
     directory: str = ""
+    digests: tuple[str, ...] = ()
     workflow: str = ""
     key: dict[str, Any] = {}
     tools: dict[str, Classification] = {}

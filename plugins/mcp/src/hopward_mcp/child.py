@@ -15,6 +15,7 @@ from typing import cast
 
 from hopward import ConfigError, Settings
 from hopward_mcp.delivery import Courier
+from hopward_mcp.pinned import pinned
 
 _KEPT = frozenset({"HOME", "LOGNAME", "PATH", "SHELL", "TERM", "USER", "LANG", "TZ", "TMPDIR"})
 """Variables of this process a server also gets; everything else stands in its settings."""
@@ -32,11 +33,18 @@ STDOUT = 1
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """What is started, where, and with which environment."""
+    """What is started, where, and with which environment; with `digests`, only if they list its files."""
 
     words: tuple[str, ...]
     environment: Mapping[str, str]
     directory: Path
+    digests: tuple[str, ...] = ()
+
+    def checked(self) -> tuple[str, ...]:
+        """The words as they are to be started; raises `ConfigError` where they are not what was pinned."""
+        if not self.digests:
+            return self.words
+        return pinned(self.words, self.digests, self.environment, self.directory)
 
 
 def command(settings: Settings, server: str, courier: Courier, environment: Mapping[str, str]) -> Command:
@@ -45,7 +53,8 @@ def command(settings: Settings, server: str, courier: Courier, environment: Mapp
     kept = {name: value for name, value in environment.items() if name in _KEPT or name.startswith("LC_")}
     passed = {name: environment[name] for name in entry.pass_environment if name in environment}
     whole = {**kept, **passed, **entry.environment, **courier.environment}
-    return Command(entry.command, whole, root / entry.directory if entry.directory else root)
+    directory = root / entry.directory if entry.directory else root
+    return Command(entry.command, whole, directory, entry.digests)
 
 
 class Child(asyncio.SubprocessProtocol):
@@ -69,11 +78,12 @@ class Child(asyncio.SubprocessProtocol):
         self._stdout: asyncio.ReadTransport | None = None
 
     async def start(self, started: Command) -> None:
-        """Start the process; raises `ConfigError` if that cannot be done."""
+        """Start the process; raises `ConfigError` if that cannot be done, or must not."""
+        words = await asyncio.to_thread(started.checked) if started.digests else started.words
         try:
             await self._loop.subprocess_exec(
                 lambda: self,
-                *started.words,
+                *words,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=None,

@@ -9,6 +9,7 @@ API keys come from an environment variable or the operating system's keyring; th
 """
 
 import importlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,15 @@ from typing import Any
 from hopward import ConfigError, Settings
 
 _LEAST_KEY = 8
-"""Characters of a word that is taken for a key by itself."""
+"""Characters of a word that is taken for a key by itself. No service gives out a shorter one."""
+
+_STAND_IN = re.compile(
+    r"change[-_ ]?me|placeholder|example|undefined|none|null|todo|(.)\1*|<.*>|\$?\{.*\}|%.*%"
+    r"|(?:(?:a|my|your|the|insert|enter|example|sample|test|dummy|fake|default|secret|super)[-_ ]?)*"
+    r"(?:api[-_ ]?)?(?:key|token|secret|password|passwd)(?:[-_ ]?here|1234?)?",
+    re.IGNORECASE,
+)
+"""What stands where somebody was meant to put a key, or has put the one of the documentation."""
 
 CREDENTIAL_KEY = "dev.hopward/credential"
 
@@ -89,6 +98,12 @@ def courier(settings: Settings, server: str, environment: Mapping[str, str]) -> 
     if not secret or not secret.isprintable() or not delivery.name:
         raise ConfigError(
             f"servers.{server}: {where} holds no API key that can be sent as {delivery.name!r}."
+        )
+    bare = secret.strip().rpartition(" ")[2]
+    if len(bare) < _LEAST_KEY or _STAND_IN.fullmatch(bare):
+        raise ConfigError(
+            f"servers.{server}: {where} holds a placeholder, or a key that anybody could guess.",
+            advice="Put the key there that the server's operator has given out.",
         )
     brokered = {delivery.name: secret}
     return (

@@ -52,6 +52,7 @@ $ceiling]
 _FIRST_AGENT = "assistant"
 _LONGEST = 48
 _NO_NAME = re.compile(r"[^A-Za-z0-9_-]+")
+_JOINTS = re.compile(r"[-_]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +66,12 @@ class Guarded:
 
 def assigned(settings: Settings, entries: Iterable[Entry]) -> list[Guarded]:
     """A server of hopward.toml for each entry: one that is there already if it is the same, or a new one."""
-    taken = {name.casefold() for name in (*settings.servers, *settings.workflows)}
+    taken = {_alike(name) for name in (*settings.servers, *settings.workflows)}
     found: list[Guarded] = []
     for entry in entries:
         same = next((name for name in settings.servers if _is_same(settings, name, entry)), "")
         name = same or _free(entry.name, taken)
-        taken.add(name.casefold())
+        taken.add(_alike(name))
         found.append(Guarded(entry, name, new=not same))
     return found
 
@@ -160,10 +161,15 @@ def _free(wanted: str, taken: set[str]) -> str:
     """A name for a server: that of the client as far as hopward.toml takes it."""
     base = _NO_NAME.sub("-", wanted).strip("-_")[:_LONGEST] or "server"
     name, number = base, 1
-    while name.casefold() in taken:
+    while _alike(name) in taken:
         number += 1
         name = f"{base}-{number}"
     return name
+
+
+def _alike(name: str) -> str:
+    """What hopward.toml does not tell apart in the names of servers."""
+    return _JOINTS.sub("-", name.casefold())
 
 
 def _ended(text: str) -> str:

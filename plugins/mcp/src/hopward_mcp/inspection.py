@@ -151,9 +151,10 @@ def _started(
     settings: Settings, server: str, attached: Courier, surroundings: Surroundings
 ) -> StdioServerParameters:
     started = command(settings, server, attached, surroundings.environment)
+    program, *arguments = started.checked()
     return StdioServerParameters(
-        command=started.words[0],
-        args=list(started.words[1:]),
+        command=program,
+        args=arguments,
         env=dict(started.environment),
         cwd=started.directory,
     )

@@ -12,6 +12,7 @@ from msgspec import field
 from hopward.config.problem import Problem, Table
 from hopward.config.rules import broken_rules
 from hopward.errors import ConfigError
+from hopward.exposure import check_unexposed
 from hopward.model import Value
 from hopward.settings import (
     AgentSettings,
@@ -45,7 +46,8 @@ class Document(Value, frozen=True):
 def read_settings(path: Path) -> Settings:
     """The settings in a `hopward.toml`.
 
-    Raises `ConfigError` with *every* mistake, each as `hopward.toml:LINE: KEY: what is wrong`.
+    Raises `ConfigError` with *every* mistake, each as `hopward.toml:LINE: KEY: what is wrong`, and where
+    everyone could change the file.
     """
     return checked_settings(_read(path), path)
 
@@ -104,6 +106,7 @@ def _read(path: Path) -> str:
     except OSError as error:
         told = f"{path} cannot be read: {error.strerror or error}."
         raise ConfigError(told, advice="Run `hopward init` to make one.") from None
+    check_unexposed(path)
     if len(data) > LARGEST_FILE:
         raise ConfigError(f"{path} is larger than {LARGEST_FILE} bytes.")
     try:

@@ -11,9 +11,13 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 
 TOOL_NAME = re.compile(r"[A-Za-z0-9_./-]{1,128}")
 VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 METHOD_NAME = re.compile(r"(?=.{1,128}\Z)[A-Za-z][A-Za-z0-9_.-]*(?:/[A-Za-z0-9_.-]+)*")
-_PLACEHOLDER = re.compile(r"\b(?i:change[-_]?me)\b|<[A-Z][A-Z _-]*>")
+_PLACEHOLDER = re.compile(
+    r"\b(?i:change[-_]?me|your[-_](?:\w+[-_])*(?:key|token|secret|password)(?:[-_]here)?)\b"
+    r"|<[A-Z][A-Z _-]*>"
+)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _URI_FORBIDDEN = re.compile(r"[\x00-\x20\x7f\"<>\\^`{|}]|[^\x00-\x7f]")
 
@@ -26,6 +30,13 @@ def is_placeholder(value: str) -> bool:
 def has_control(value: str) -> bool:
     """Whether a text holds a newline, NUL or another control character."""
     return _CONTROL.search(value) is not None
+
+
+def wrong_path(path: str) -> str:
+    """What is wrong with a file or folder as it is written, or empty."""
+    if has_control(path):
+        return "holds a newline or another control character"
+    return f"looks like an option; write ./{path}" if path.startswith("-") else ""
 
 
 def wrong_name(name: str) -> str:

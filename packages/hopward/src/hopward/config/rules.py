@@ -10,9 +10,9 @@ from typing import Any, cast
 from hopward.config import forms
 from hopward.config.agents import agent_problems, workflow_problems
 from hopward.config.hops import hop_problems
+from hopward.config.names import alike, name_problems
 from hopward.config.problem import KeyPath, Problem, Table, items, table, text
 from hopward.config.servers import server_problems
-from hopward.pattern import folded
 from hopward.settings import AuthoritySettings, ProxySettings
 
 _SECTIONS = ("servers", "agents", "workflows")
@@ -43,6 +43,7 @@ def broken_rules(document: Table) -> Iterator[Problem]:
     yield from _proxy(table(document.get("proxy")))
     yield from _addresses(table(document.get("authority")), table(document.get("proxy")))
     yield from server_problems(document)
+    yield from name_problems(document)
     yield from agent_problems(document)
     yield from workflow_problems(document)
     yield from hop_problems(document)
@@ -68,15 +69,14 @@ def _names(section: str, entries: Table) -> Iterator[Problem]:
         wrong = forms.wrong_name(name)
         if wrong:
             yield Problem((section, name), wrong)
-        first = seen.setdefault(folded(name), name)
+        first = seen.setdefault(alike(name), name)
         if first != name:
             yield Problem((section, name), f'cannot be told apart from "{first}"; rename one of them')
 
 
 def _folders(document: Table) -> Iterator[Problem]:
     for key in ("state", "policies"):
-        if forms.has_control(text(document.get(key))):
-            yield Problem((key,), "holds a control character")
+        yield from _if_wrong((key,), text(document.get(key)), forms.wrong_path(text(document.get(key))))
     state, policies = (normpath(text(document.get(key)) or default) for key, default in _FOLDERS.items())
     if policies in (state, normpath(f"{state}/keys")):
         yield Problem(("policies",), "must not be the state folder: that one holds private keys")

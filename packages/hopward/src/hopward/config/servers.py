@@ -106,8 +106,21 @@ def _transport(path: KeyPath, server: Table) -> Iterator[Problem]:
         if "\0" in text(value):
             yield Problem((*path, "environment", name), "holds a NUL character")
     yield from _passed((*path, "pass_environment"), server)
-    if forms.has_control(text(server.get("directory"))):
-        yield Problem((*path, "directory"), "holds a control character")
+    wrong = forms.wrong_path(text(server.get("directory")))
+    if wrong:
+        yield Problem((*path, "directory"), wrong)
+    yield from _digests((*path, "digests"), server)
+
+
+def _digests(path: KeyPath, server: Table) -> Iterator[Problem]:
+    listed = items(server.get("digests"))
+    if "digests" in server and "command" not in server:
+        yield Problem(path, "has no effect without command")
+    elif isinstance(server.get("digests"), list) and not listed:
+        yield Problem(path, "is empty, so nothing could be started; leave it out or list digests")
+    for index, digest in enumerate(listed):
+        if isinstance(digest, str) and not forms.DIGEST.fullmatch(digest):
+            yield Problem((*path, index), "must be sha256: and 64 digits of 0-9 a-f")
 
 
 def _passed(path: KeyPath, server: Table) -> Iterator[Problem]:
@@ -178,6 +191,8 @@ def _delivery_names(path: KeyPath, by: str, delivery: Table) -> Iterator[Problem
     service, _, user = text(delivery.get("keyring")).partition("/")
     if text(delivery.get("keyring")) and not (service and user):
         yield Problem((*path, "keyring"), "must be SERVICE/USER, as the operating system's keyring stores it")
+    elif forms.has_control(service + user) or service.startswith("-") or user.startswith("-"):
+        yield Problem((*path, "keyring"), "looks like an option, or holds a control character")
 
 
 def _resource(

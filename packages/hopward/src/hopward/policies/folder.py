@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from hopward.errors import ConfigError
+from hopward.exposure import check_unexposed
 
 LARGEST_FILE = 1024 * 1024
 """Bytes of one policy file."""
@@ -18,9 +19,10 @@ Fingerprint: TypeAlias = tuple[tuple[str, int, int, int, int], ...]
 def read_folder(folder: Path) -> dict[str, str]:
     """File name -> text of every `*.cedar` file directly in a folder; names that start with `.` do not count.
 
-    Raises `ConfigError` listing every file that cannot be used, and where there is none at all. A `.cedar`
-    file in a folder below is refused rather than silently left out.
+    Raises `ConfigError` listing every file that cannot be used, where there is none at all, and where
+    everyone could change one. A `.cedar` file in a folder below is refused rather than silently left out.
     """
+    check_unexposed(folder)
     problems = [
         f"{name}: only files directly in {folder.name}/ are read; move it there" for name in _deep(folder)
     ]
@@ -28,6 +30,7 @@ def read_folder(folder: Path) -> dict[str, str]:
     for file in _files(folder):
         try:
             texts[file.name] = _text(file)
+            check_unexposed(file)
         except ValueError as error:
             problems.append(f"{_shown(file.name)}: {error}")
     if problems:
