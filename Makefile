@@ -18,7 +18,7 @@ help:
 	@echo "make check    lint, format, types, architecture"
 	@echo "make docs     what the documentation takes from the code: reference tables, schemas"
 	@echo "make bench    what a guarded call costs: bench/results.json and docs/performance.md"
-	@echo "make servers  the public MCP servers and the older LangChain that tests also use"
+	@echo "make servers  the MCP servers, clients and conformance suite of others that tests also use"
 
 demo: .venv/demo.stamp
 	@$(BIN)/python examples/support_desk/demo.py $(ARGS)
@@ -39,6 +39,7 @@ bench: .venv/dev.stamp
 	@$(BIN)/python -m bench $(ARGS)
 
 servers: .venv/dev.stamp
+	@tests/servers/conformance.sh
 	@tests/servers/filesystem.sh
 	@tests/servers/git.sh
 	@tests/servers/langchain.sh

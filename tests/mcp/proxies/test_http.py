@@ -155,6 +155,40 @@ async def test_headers_that_repeat_the_body_must_be_there(fronted: Fronted, miss
     assert (answered.status, answered.message["error"]["code"]) == (400, -32020)
 
 
+@pytest.mark.parametrize("meta", [None, {}, {"io.modelcontextprotocol/clientCapabilities": {}}])
+async def test_a_body_that_does_not_name_its_version_has_wrong_parameters(
+    fronted: Fronted, meta: dict[str, Any] | None
+) -> None:
+    message, headers = modern_call("echo")
+    del message["params"]["_meta"]
+    if meta is not None:
+        message["params"]["_meta"] = meta
+    answered = await fronted.post(fronted.token(), message, headers)
+    assert (answered.status, answered.message["error"]["code"]) == (400, -32602)
+    assert fronted.servers["desk"].received == []
+
+
+async def test_an_unknown_version_is_told_those_that_a_request_may_name(fronted: Fronted) -> None:
+    message, headers = modern_call("echo")
+    message["params"]["_meta"]["io.modelcontextprotocol/protocolVersion"] = "2099-01-01"
+    answered = await fronted.post(fronted.token(), message, headers | {"MCP-Protocol-Version": "2099-01-01"})
+    assert answered.message["error"]["data"] == {"supported": ["2026-07-28"], "requested": "2099-01-01"}
+
+
+@pytest.mark.parametrize("params", [{}, {"uri": "ticket://7"}, {"uri": 7}])
+@pytest.mark.parametrize(
+    "method", ["initialize", "ping", "logging/setLevel", "resources/subscribe", "resources/unsubscribe"]
+)
+async def test_what_only_a_session_can_be_asked_is_unknown_to_the_stateless_era(
+    fronted: Fronted, method: str, params: dict[str, Any]
+) -> None:
+    message, headers = modern_call("echo")
+    message = {"id": 1, "method": method, "params": {**params, "_meta": message["params"]["_meta"]}}
+    answered = await fronted.post(fronted.token(), message, headers | {"Mcp-Method": method})
+    assert (answered.status, answered.message["error"]["code"]) == (404, -32601)
+    assert fronted.servers["desk"].received == []
+
+
 ARGUMENTS = {
     "region": "eu",
     "n": 42,

@@ -22,7 +22,7 @@ from hopward_mcp.jsonrpc import (
     dump,
     error,
 )
-from hopward_mcp.methods import references, target
+from hopward_mcp.methods import STATEFUL, is_modern, references, target
 from hopward_mcp.pending import Pending, Requests
 from hopward_mcp.questions import Questions
 from hopward_mcp.replies import no_credential, refusal
@@ -98,7 +98,7 @@ class ClientSide:
     def _request(self, message: Message, pending: Pending, deliver: Deliver) -> Route | Later:
         gate, chain = self._gate, pending.chain
         treatment = gate.treatment(message.method)
-        if treatment is None:
+        if treatment is None or (message.method in STATEFUL and is_modern(message)):
             raise MessageError(METHOD_NOT_FOUND, "unknown_method", "This method is not allowed.", message.id)
         if treatment in ("authorize", "visible"):
             require(message, chain)

@@ -72,7 +72,8 @@ def agree(message: Message, headers: Mapping[str, str]) -> None:
     """
     version = headers.get(VERSION)
     if version is not None and version not in LEGACY_VERSIONS + MODERN_VERSIONS:
-        data: Body = {"supported": [*MODERN_VERSIONS, *LEGACY_VERSIONS], "requested": version[:40]}
+        # As `server/discover` says it: what may stand here. Older versions are agreed on by `initialize`.
+        data: Body = {"supported": [*MODERN_VERSIONS], "requested": version[:40]}
         sentence = "This protocol version is not supported."
         raise MessageError(UNSUPPORTED_VERSION, "version", sentence, message.id, data)
     if message.kind != "request":
@@ -81,7 +82,10 @@ def agree(message: Message, headers: Mapping[str, str]) -> None:
         return
     required = version in MODERN_VERSIONS
     in_body = message.params.get("_meta", {}).get(VERSION_KEY)
-    if (required or in_body is not None) and in_body != version:
+    if required and in_body is None:
+        sentence = f"The member {VERSION_KEY} of _meta is missing."
+        raise MessageError(INVALID_PARAMS, "no_version", sentence, message.id)
+    if in_body is not None and in_body != version:
         raise _mismatch(message, VERSION)
     if (required or METHOD in headers) and headers.get(METHOD) != message.method:
         raise _mismatch(message, METHOD)
