@@ -141,7 +141,7 @@ class Guarded:
         return len([method for method in asked if method in ATTEMPTS])
 
     def decided(self, verdict: str) -> int:
-        """The number of decisions on what callers asked for, not on what the server did, with this verdict."""
+        """The number of decisions on what callers asked for, not the server, with this verdict."""
         rows = self.project.rows(kind="decision")
         return sum(row.verdict == verdict and not row.tool.startswith("request:") for row in rows)
 
