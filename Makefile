@@ -40,9 +40,12 @@ bench: .venv/dev.stamp
 
 servers: .venv/dev.stamp
 	@tests/servers/conformance.sh
+	@tests/servers/everything.sh
 	@tests/servers/filesystem.sh
 	@tests/servers/git.sh
 	@tests/servers/langchain.sh
+	@tests/servers/memory.sh
+	@tests/servers/time.sh
 
 clean:
 	rm -rf .venv .cache .pytest_cache .ruff_cache .hypothesis demo-run

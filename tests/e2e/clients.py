@@ -93,8 +93,11 @@ class Agent:
         return getattr(found, "contents", found)[0].text
 
     async def prompt(self, name: str, **arguments: str) -> str:
-        """The text of a prompt."""
-        return (await self._client.get_prompt(name, arguments)).messages[0].content.text
+        """The text of a prompt, or of the error in its place."""
+        try:
+            return (await self._client.get_prompt(name, arguments)).messages[0].content.text
+        except MCPError as error:
+            return error.error.message
 
     async def unknown(self, method: str) -> int:
         """The code of the error with which a request is answered that no client library knows."""

@@ -3,8 +3,10 @@
 import base64
 import json
 import subprocess
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -47,17 +49,28 @@ class Session:
     task: str = ""
     shown: set[str] = field(default_factory=set)
     answers: dict[str, Answer] = field(default_factory=dict)
+    texts: dict[str, str] = field(default_factory=dict)
     unknown: int = 0
     sent: list[dict[str, Any]] = field(default_factory=list)
 
-    async def run(self, calls: dict[str, tuple[str, dict[str, Any]]]) -> "Session":
-        """List, make the calls, and make the first one again after the task has been revoked elsewhere."""
+    async def run(
+        self,
+        calls: dict[str, tuple[str, dict[str, Any]]],
+        uris: Sequence[str] = (),
+        prompts: Mapping[str, dict[str, str]] = MappingProxyType({}),
+    ) -> "Session":
+        """List, make the calls, read the MCP resources, get the prompts, and make the first call again after
+        the task has been revoked elsewhere."""
         async with over_stdio(self.kind, self.project.folder, self.server) as agent:
             self.version = agent.version
             self.shown = await agent.tools()
             self.task = self.project.last_task()
             for name, (tool, arguments) in calls.items():
                 self.answers[name] = await agent.call(tool, **arguments)
+            for uri in uris:
+                self.texts[uri] = await agent.read(uri)
+            for name, values in prompts.items():
+                self.texts[name] = await agent.prompt(name, **values)
             self.unknown = await agent.unknown("tools/erase")
             self.project.hopward("revoke", "task", self.task, "--why", "a test")
             tool, arguments = next(iter(calls.values()))
@@ -72,6 +85,11 @@ class Session:
         """The calls the server was sent: the tool, and the claims of the credential."""
         params = [message["params"] for message in self.sent if message.get("method") == "tools/call"]
         return [(one["name"], _claims(one["_meta"][CREDENTIAL])) for one in params]
+
+    def methods(self, *names: str) -> list[str]:
+        """What the server was sent of these methods, by what each names."""
+        sent = [message for message in self.sent if message.get("method") in names]
+        return [message["params"].get("uri") or message["params"]["name"] for message in sent]
 
     def refused(self, name: str) -> str:
         """The reason of a refusal, which names its decision in the log."""

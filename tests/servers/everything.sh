@@ -1,0 +1,4 @@
+#!/usr/bin/env bash
+# Installs the npm server "everything" under .cache/servers and prints the command that starts it.
+# With --if-present it installs nothing and fails where the server is missing.
+exec "$(dirname "$0")/npm.sh" everything dist/index.js @modelcontextprotocol/server-everything@2026.8.31 "$@"
