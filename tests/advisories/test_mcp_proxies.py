@@ -261,6 +261,7 @@ async def test_every_route_answers_401_without_a_token(fronted: Fronted) -> None
     """Row 23: CVE-2026-33032 (nginx-ui)."""
     assert set(fronted.app.public_routes) == {
         "/healthz",
+        "/readyz",
         "/.well-known/oauth-protected-resource/desk/mcp",
         "/.well-known/oauth-protected-resource/other/mcp",
     }

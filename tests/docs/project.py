@@ -37,6 +37,7 @@ def support_desk(folder: Path) -> None:
                 guard.settle(decision, ENDED)
         _hand_on(guard, chain, clock)
         guard.refuse("support_desk", "not_json", "The message is not valid JSON (at character 0).", chain)
+        guard.refuse("support_desk", "bad_signature", "3 more callers were turned away.", count=3)
         _reject_a_policy(folder / "policies" / "broken.cedar", guard, clock)
         guard.issuer.agent_token("support-agent", guard.ledger)
         old = guard.issuer.jwks()["keys"][0]["kid"]

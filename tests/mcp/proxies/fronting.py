@@ -1,22 +1,21 @@
 """The HTTP front over real sockets, in the test's own event loop, before recording servers."""
 
-import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import aiohttp
-import uvicorn
 
 from hopward import Guard
-from hopward_mcp.connection import Connection
+from hopward_mcp.endpoint import Endpoint
+from hopward_mcp.endpoints import open_endpoints
 from hopward_mcp.front import Front
+from hopward_mcp.listener import Listener
 from hopward_mcp.remote import TokenEndpoint
-from hopward_mcp.serve import open_endpoints
 
 from .installation import EMBEDDED, caller_token, http_server, install, opened
 from .recording_http import RecordingServer
@@ -134,34 +133,20 @@ async def front(
         for endpoint in endpoints:
             stack.push_async_callback(endpoint.close)
         app = Front(guard, endpoints)
-        await stack.enter_async_context(_served(app, listening))
+        await stack.enter_async_context(_served(app, listening, endpoints))
         client = await stack.enter_async_context(aiohttp.ClientSession())
         yield Fronted(guard, app, base, servers, client)
 
 
 @asynccontextmanager
-async def _served(app: Front, listening: socket.socket) -> AsyncIterator[None]:
-    config = uvicorn.Config(
-        app,
-        log_config=None,
-        log_level="warning",
-        http=Connection,
-        ws="none",
-        lifespan="off",
-        timeout_graceful_shutdown=2,
-    )
-    config.load()
-    server = uvicorn.Server(config)
-    server.lifespan = config.lifespan_class(config)
-    # What `Server.serve` does, without its loop and its pauses of a tenth of a second.
-    await server.startup(sockets=[listening])
-    await server.on_tick(0)
+async def _served(app: Front, listening: socket.socket, endpoints: Sequence[Endpoint]) -> AsyncIterator[None]:
+    listener = Listener(app, app.most_connections, app.too_many)
+    await listener.begin([listening])
     try:
         yield
     finally:
-        for serving in server.servers:
-            serving.close()
-        for connection in list(server.server_state.connections):
-            connection.shutdown()
-        while server.server_state.tasks:
-            await asyncio.sleep(0)
+        listener.close()
+        for endpoint in endpoints:
+            endpoint.gate.ongoing.end_all()
+        await listener.end(2)
+        app.tally.close()

@@ -149,9 +149,13 @@ def outcome_draft(decision: Decision, outcome: Outcome, at: Instant) -> Draft:
     )
 
 
-def refusal_draft(server: str, reason: str, sentence: str, chain: Chain | None, at: Instant) -> Draft:
-    """The row of a caller or message turned away before any decision."""
+def refusal_draft(
+    server: str, reason: str, sentence: str, chain: Chain | None, at: Instant, count: int = 1
+) -> Draft:
+    """The row of a caller or message turned away before any decision, or of `count` of them."""
     record: dict[str, Any] = {"sentence": sentence}
+    if count != 1:
+        record["count"] = count
     if chain is not None and not chain.actors:
         chain = None
     if chain is not None:

@@ -173,9 +173,14 @@ class Guard:
         except Exception as error:
             raise ChainError("The chain could not be checked.", error="internal_error") from error
 
-    def refuse(self, server: str, reason: str, sentence: str, chain: Chain | None = None) -> None:
-        """Record a caller or message turned away before any decision. Raises `LedgerError` if unwritable."""
-        self._ledger.record([refusal_draft(server, reason, sentence, chain, self._clock.now())])
+    def refuse(
+        self, server: str, reason: str, sentence: str, chain: Chain | None = None, count: int = 1
+    ) -> None:
+        """Record a caller or message turned away before any decision, or `count` of them in one row.
+
+        Raises `LedgerError` if unwritable.
+        """
+        self._ledger.record([refusal_draft(server, reason, sentence, chain, self._clock.now(), count)])
 
     def _surely(self, asked: Asked | Handing, server: str, tool: str) -> tuple[Decision, Hop | None]:
         try:

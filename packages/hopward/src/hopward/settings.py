@@ -44,6 +44,8 @@ class ProxySettings(Value, frozen=True):
     `public_url` is the base of the resource indicators callers use: `PUBLIC_URL/SERVER/mcp`. A server with
     `command` has at most `max_processes` processes there, each ended when unused for so many seconds.
     Behind `hopward mcp run` its process is started again `restarts` times in succession.
+    `max_connections`, `max_requests` and `max_requests_per_caller` bound what goes on there at once. Calls
+    under way have `drain_seconds` to end once it is told to end.
     """
 
     listen: str = "127.0.0.1:8701"
@@ -56,6 +58,10 @@ class ProxySettings(Value, frozen=True):
     max_processes: int = 32
     process_idle_seconds: int = 900
     restarts: int = 8
+    max_connections: int = 2_048
+    max_requests: int = 1_024
+    max_requests_per_caller: int = 256
+    drain_seconds: int = 25
 
 
 class Classification(Value, frozen=True):

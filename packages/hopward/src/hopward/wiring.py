@@ -15,7 +15,15 @@ from hopward.claims import CallDetails, is_agent
 from hopward.classification import Classifications, classified
 from hopward.clock import SECOND, Clock, SystemClock
 from hopward.config import read_settings
-from hopward.errors import ChainError, ConfigError, NotFoundError, StateError, TokenError
+from hopward.errors import (
+    ChainError,
+    ConfigError,
+    HopwardError,
+    LedgerError,
+    NotFoundError,
+    StateError,
+    TokenError,
+)
 from hopward.evaluation import Sources, call_digest
 from hopward.exchange import endpoint
 from hopward.guard import UNSETTLED, planned
@@ -145,6 +153,7 @@ class Guard(_Guard):
         guard.settings, guard.tools, guard.ledger = settings, tools, ledger
         guard.issuer, guard.policies = issuer, policies
         guard.signs = isinstance(keyring, KeyRing)
+        guard._keys = keyring.verification_keys
         guard._identifier = Identifier(keyring=keyring, issuer=issuer.issuer, clock=clock)
         guard._remote = RemoteAuthority(issuer=issuer.issuer, keys=keyring, clock=clock)
         guard._carrier = Carrier(issuer.issuer, keyring, ledger, clock)
@@ -152,6 +161,7 @@ class Guard(_Guard):
         logged.current()
         return guard
 
+    _keys: Callable[[], object]
     _identifier: Identifier
     _remote: RemoteAuthority
     _carrier: Carrier
@@ -308,6 +318,22 @@ class Guard(_Guard):
         )
         self.ledger.put_task(task, _task_draft(task))
         return task
+
+    def lacking(self) -> tuple[str, ...]:
+        """What is missing at this moment without which nothing would be permitted: `log`, `keys`; or nothing.
+
+        The policies in force stay in force once they are loaded. This writes to the log file, but no row.
+        """
+        found: list[str] = []
+        try:
+            self.ledger.check_writable()
+        except LedgerError:
+            found.append("log")
+        try:
+            self._keys()
+        except HopwardError:
+            found.append("keys")
+        return tuple(found)
 
     def task(self, task_id: str) -> Task:
         """One task, with `expired` shown as its state once its time is over; raises `NotFoundError`."""

@@ -8,8 +8,9 @@
     over stdio            run: client_end, lines; and by the server's transport
       to a command        stdio: upkeep (starts it again when it ends), recollection, restarts, child
       to a url            outbound: headers, parameters, introduction, sse, upstream
-    over HTTP             serve -> connection -> front -> endpoint: request, visit, headers, http_sessions,
-                          departure; and by the server's transport (the seam is server_end)
+    over HTTP             serve -> serving -> listener -> connection -> front (admission, tally, readiness) ->
+                          endpoint (ongoing): request, visit, headers, http_sessions, departure; put together
+                          by endpoints; and by the server's transport (the seam is server_end)
       to a url            http_end -> relay: sse, upstream
       to a command        stdio_end -> carriage: outlet, sse; workers (who gets a process), worker (whose is a
                           message of it): child, lines

@@ -9,15 +9,15 @@ import logging
 
 from hopward import HopwardError, Outcome
 from hopward_mcp.departure import PATIENCE, Departure
-from hopward_mcp.endings import GONE, LEFT, TOO_LATE, Failure, failed, lost, timed_out
+from hopward_mcp.endings import GONE, LEFT, STOPPED, TOO_LATE, Failure, failed, lost, timed_out
 from hopward_mcp.headers import SESSION, status_of
 from hopward_mcp.http_sessions import HttpSession
 from hopward_mcp.jsonrpc import MessageError
 from hopward_mcp.methods import ENDLESS
+from hopward_mcp.ongoing import OverError
 from hopward_mcp.outlet import Outlet
 from hopward_mcp.request import STREAM_TYPE
 from hopward_mcp.route import Forward
-from hopward_mcp.session import OverError
 from hopward_mcp.sse import Event, written
 from hopward_mcp.visit import Visit
 from hopward_mcp.worker import Worker
@@ -65,6 +65,8 @@ class Carriage:
             # In this era a caller that leaves has not given up; what answers nothing goes another way.
             self._departure = Departure(self._request, PATIENCE, self._unattended)
         try:
+            if self._lasting:
+                self._visit.lasts()
             async with asyncio.timeout(None if self._lasting else limit):
                 with self._departure:
                     await self._exchange(route, key)
@@ -80,10 +82,11 @@ class Carriage:
             self._give_up(key, _FALLEN)
             await self._fail(key, lost(_FALLEN))
         except asyncio.CancelledError:
-            self._give_up(key, LEFT)
-            self._visit.abandon(key, GONE)
+            self._give_up(key, LEFT if self._departure.gone else STOPPED.sentence)
             if not self._departure.gone:
+                await self._fail(key, STOPPED)
                 raise
+            self._visit.abandon(key, GONE)
         except Exception:  # noqa: BLE001 - per-message boundary: it ends, and that is its outcome
             _log.exception("a request could not be carried")
             await self._fail(key, lost("Hopward could not bring back the answer."))
@@ -94,8 +97,12 @@ class Carriage:
         """Open the session's stream of messages that answer nothing (GET), until either side leaves."""
         try:
             worker = self._of_session()
+            self._visit.lasts()
         except HopwardError:
             await self._request.answer(502)
+            return
+        except OverError:
+            await self._request.answer(503)
             return
         outlet = worker.outlet(open=True)
         try:
@@ -108,6 +115,7 @@ class Carriage:
                 await self._request.write(b"", last=True)
         except asyncio.CancelledError:
             if not self._departure.gone:
+                await self._request.end()
                 raise
         finally:
             worker.unlisten(outlet)

@@ -1,4 +1,5 @@
-"""One connection of a caller, before anybody knows who it is: bounded in what it may send and how slowly.
+"""One connection of a caller, before anybody knows who it is: bounded in what it may send and how slowly, and
+in how many there may be.
 
 uvicorn waits without end for the head of a request, keeps as many headers as come, and takes the trailer
 fields of a chunked body for headers. Whoever can connect could use that.
@@ -9,14 +10,19 @@ from typing import ClassVar
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+_TOO_MANY = (
+    b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+)
 _MOST_UNREAD = 65_536
 """Bytes, and one read, that a head, a chunk's extension or trailer fields may take."""
 
 
 class Connection(HttpToolsProtocol):
-    """A connection that is closed when a head does not end. `patience` is the seconds it may take."""
+    """A connection that is closed when a head does not end. `patience` is the seconds it may take, `most` how
+    many connections there may be."""
 
     patience: ClassVar[float] = 10.0
+    most: ClassVar[int] = 65_536
 
     _unread = 0
     _timer: asyncio.TimerHandle | None = None
@@ -24,7 +30,15 @@ class Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         super().connection_made(transport)
+        if len(self.connections) > self.most:
+            self.transport.write(_TOO_MANY)
+            self.transport.close()
+            self.too_many()
+            return
         self._expect_head()
+
+    def too_many(self) -> None:
+        """One too many has been turned away."""
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop()

@@ -46,6 +46,11 @@ def given_up(key: int, reason: str) -> bytes:
     return dump({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": params})
 
 
+STOPPED = Failure(
+    REFUSED, "Hopward was stopped before the server answered.", Outcome(status="unknown", error="stopped")
+)
+
+
 def timed_out(seconds: int) -> Failure:
     """The server did not answer in time."""
     sentence = f"The server did not answer within {seconds} s."

@@ -44,6 +44,14 @@ class Endpoint:
 
     async def serve(self, request: Request, chain: Chain, token: str) -> None:
         """Answer one request of an identified caller; `token` has presented the chain."""
+        with self.gate.ongoing.request():
+            try:
+                await self._serve(request, chain, token)
+            except asyncio.CancelledError:
+                await request.end()
+                raise
+
+    async def _serve(self, request: Request, chain: Chain, token: str) -> None:
         try:
             if request.method == "POST":
                 await self._post(request, chain, token)

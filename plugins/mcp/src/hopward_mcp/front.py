@@ -2,10 +2,12 @@
 
     POST, GET, DELETE  /SERVER/mcp                                       a caller's token for just this URL
     GET                /.well-known/oauth-protected-resource/SERVER/mcp  public (RFC 9728)
-    GET                /healthz                                          public
+    GET                /healthz  the process is alive                    public
+    GET                /readyz   a call could be permitted now           public
 
 Every request, public or not, must name a host of ours, and an origin of ours if it names one (DNS rebinding).
-The caller's token is checked here; further it goes to a remote authority only, never to a server.
+The caller's token is checked here; further it goes to a remote authority only, never to a server. How many
+requests are answered at once is bounded, and so are the rows that callers nobody knows leave in the log.
 """
 
 import logging
@@ -14,27 +16,38 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from hopward import Guard, TokenError
+from hopward import Chain, Guard, TokenError
+from hopward_mcp.admission import Admission
 from hopward_mcp.endpoint import Endpoint
 from hopward_mcp.headers import read
-from hopward_mcp.jsonrpc import INTERNAL_ERROR, MessageError, dump, error
+from hopward_mcp.http_sessions import principal
+from hopward_mcp.jsonrpc import INTERNAL_ERROR, REFUSED, MessageError, dump, error
+from hopward_mcp.readiness import Readiness
 from hopward_mcp.request import Receive, Request, Send
+from hopward_mcp.tally import Tally
 
 _log = logging.getLogger(__name__)
 
 _BEARER = re.compile(r"[Bb]earer +([A-Za-z0-9._~+/-]+=*)")
 HEALTH: Final = "/healthz"
+READY: Final = "/readyz"
+_RETRY: Final = {"retry-after": "1"}
 _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 
 class Front:
-    """Lets callers in, each to the endpoint its token is for."""
+    """Lets callers in, each to the endpoint its token is for; nobody any more once `draining` is set."""
 
     def __init__(self, guard: Guard, endpoints: Sequence[Endpoint]) -> None:
         proxy = guard.settings.proxy
         public = urlsplit(proxy.public_url.rstrip("/"))
         origin = f"{public.scheme}://{public.netloc}"
+        self.draining = False
+        self.most_connections = proxy.max_connections
+        self.tally = Tally(guard)
         self._guard = guard
+        self._admission = Admission(proxy.max_requests, proxy.max_requests_per_caller)
+        self._readiness = Readiness(guard)
         self._hosts = _hosts(public.netloc, proxy.listen, proxy.allowed_hosts)
         self._origins = {entry.lower() for entry in (origin, *proxy.allowed_origins)}
         self._endpoints = {entry.path: entry for entry in endpoints}
@@ -43,12 +56,16 @@ class Front:
     @property
     def public_routes(self) -> tuple[str, ...]:
         """Paths that answer without a token."""
-        return (HEALTH, *self._metadata)
+        return (HEALTH, READY, *self._metadata)
 
     @property
     def guarded_routes(self) -> tuple[str, ...]:
         """Paths that answer only to a token for exactly them."""
         return tuple(self._endpoints)
+
+    def too_many(self) -> None:
+        """A connection too many has been turned away, by whomever."""
+        self.tally.note("", "too_many_connections", "There were too many connections.")
 
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
         """Serve one ASGI scope; only HTTP is served."""
@@ -74,12 +91,16 @@ class Front:
             await self._guarded(path, endpoint, request)
             return
         body = b'{"status":"ok"}' if path == HEALTH else self._metadata.get(path)
-        if body is None:
+        if body is None and path != READY:
             await request.answer(404)
         elif request.method != "GET":
             await request.answer(405, headers={"allow": "GET"})
-        else:
+        elif body is not None:
             await request.answer(200, body)
+        else:
+            lacking = (*self._readiness.lacking(), *(["draining"] if self.draining else []))
+            told = {"status": "not_ready", "lacking": lacking} if lacking else {"status": "ready"}
+            await request.answer(503 if lacking else 200, dump(told))
 
     async def _guarded(self, path: str, endpoint: Endpoint, request: Request) -> None:
         authorization = request.headers.get("authorization")
@@ -90,10 +111,29 @@ class Front:
         try:
             chain = self._guard.identify(found[1], endpoint.resource)
         except TokenError as fault:
-            endpoint.gate.note(fault.error, fault.message)
+            self.tally.note(endpoint.gate.server, fault.error, fault.message)
             await _unauthorized(request, endpoint, "invalid_token")
             return
-        await endpoint.serve(request, chain, found[1])
+        caller = (path, principal(chain))
+        full = "proxy" if self.draining else self._admission.enter(caller)
+        if full:
+            await self._turned_away(request, endpoint, chain, alone=full == "caller")
+            return
+        try:
+            await endpoint.serve(request, chain, found[1])
+        finally:
+            self._admission.leave(caller)
+
+    async def _turned_away(self, request: Request, endpoint: Endpoint, chain: Chain, *, alone: bool) -> None:
+        """429 for a caller with too many requests of its own (RFC 6585 section 4), 503 where all have."""
+        sentence = "You have too many requests under way." if alone else "Too many requests are under way."
+        if self.draining:
+            sentence = "Hopward is being stopped."
+        else:
+            self.tally.note(endpoint.gate.server, "too_many_requests", sentence, chain)
+        # Its body is not read, so the connection cannot be used again.
+        headers = {**_RETRY, "connection": "close"}
+        await request.answer(429 if alone else 503, error(None, REFUSED, sentence), headers)
 
     def _is_ours(self, headers: Mapping[str, str]) -> bool:
         origin = headers.get("origin")

@@ -15,6 +15,7 @@ from hopward_mcp.methods import (
     SERVER_NOTIFICATIONS,
     Treatment,
 )
+from hopward_mcp.ongoing import Ongoing
 from hopward_mcp.route import Reply
 from hopward_mcp.turn import Turn
 
@@ -44,6 +45,7 @@ class Gate:
         self.client_notifications = CLIENT_NOTIFICATIONS | frozenset(settings.client_notifications)
         self.server_notifications = SERVER_NOTIFICATIONS | frozenset(settings.server_notifications)
         self.keys = itertools.count(1)
+        self.ongoing = Ongoing()
         size, depth = limits.max_message_bytes, limits.max_depth
         self._from_client = Parser(max_bytes=size, max_depth=depth, every_key=True)
         self._from_server = Parser(max_bytes=size, max_depth=depth, every_key=False)

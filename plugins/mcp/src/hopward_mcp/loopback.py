@@ -16,7 +16,6 @@ from urllib.parse import urlsplit
 import anyio
 import httpx2
 import mcp_types
-import uvicorn
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.message import SessionMessage
 
@@ -28,7 +27,7 @@ from hopward_mcp.front import Front
 from hopward_mcp.gate import Gate
 from hopward_mcp.http_end import HttpEnd
 from hopward_mcp.lines import Lines, Overlong
-from hopward_mcp.serve import uvicorn_config
+from hopward_mcp.listener import Listener
 from hopward_mcp.stdio import Pump
 from hopward_mcp.upstream import Upstream
 
@@ -83,8 +82,9 @@ class Loopback:
         upstream = Upstream(guard.settings.servers[gate.server].url, gate.courier.headers, gate.max_bytes)
         endpoint = Endpoint(gate, HttpEnd(gate, upstream), public)
         listening = socket.create_server(("127.0.0.1", 0), backlog=_BACKLOG)
-        serving = uvicorn.Server(uvicorn_config(Front(guard, [endpoint])))
-        running = asyncio.create_task(serving.serve(sockets=[listening]))
+        front = Front(guard, [endpoint])
+        listener = Listener(front, front.most_connections, front.too_many)
+        await listener.begin([listening])
         headers = {"Authorization": f"Bearer {token}", "Host": urlsplit(public).netloc}
         url = f"http://127.0.0.1:{listening.getsockname()[1]}{endpoint.path}"
         try:
@@ -94,9 +94,11 @@ class Loopback:
             ):
                 yield streams
         finally:
-            serving.should_exit = True
-            await running
+            listener.close()
+            gate.ongoing.end_all()
+            await listener.end(_FLUSH)
             await endpoint.close()
+            front.tally.close()
 
 
 @asynccontextmanager

@@ -22,10 +22,11 @@ from hopward_mcp.introduction import introduction
 from hopward_mcp.jsonrpc import Body, Message, MessageError, too_large
 from hopward_mcp.lines import Lines, Overlong
 from hopward_mcp.methods import ENDLESS, VERSION_KEY, is_modern
+from hopward_mcp.ongoing import OverError
 from hopward_mcp.parameters import Parameters
 from hopward_mcp.request import JSON_TYPE, STREAM_TYPE
 from hopward_mcp.route import Forward, Reply, Route
-from hopward_mcp.session import OverError, Session
+from hopward_mcp.session import Session
 from hopward_mcp.sse import Events, StreamError
 from hopward_mcp.upstream import Upstream, broken
 

@@ -13,14 +13,25 @@ import aiohttp
 
 from hopward import HopwardError
 from hopward_mcp.departure import PATIENCE, Departure
-from hopward_mcp.endings import FALLEN, GONE, MALFORMED, TOO_LATE, Failure, failed, given_up, lost, timed_out
+from hopward_mcp.endings import (
+    FALLEN,
+    GONE,
+    MALFORMED,
+    STOPPED,
+    TOO_LATE,
+    Failure,
+    failed,
+    given_up,
+    lost,
+    timed_out,
+)
 from hopward_mcp.headers import SESSION, passed_on, upstream
 from hopward_mcp.http_sessions import HttpSession, HttpSessions
 from hopward_mcp.jsonrpc import MessageError
 from hopward_mcp.methods import ENDLESS
+from hopward_mcp.ongoing import OverError
 from hopward_mcp.request import JSON_TYPE, STREAM_TYPE
 from hopward_mcp.route import Forward, Reply
-from hopward_mcp.session import OverError
 from hopward_mcp.sse import Event, Events, StreamError, written
 from hopward_mcp.upstream import Upstream, broken
 from hopward_mcp.visit import Visit
@@ -63,6 +74,8 @@ class Relay:
         limit = self._visit.session.gate.call_timeout
         self._lasting = route.message.method in ENDLESS
         try:
+            if self._lasting:
+                self._visit.lasts()
             async with asyncio.timeout(None if self._lasting else limit):
                 await self._exchange(route, key)
         except HopwardError as error:
@@ -77,9 +90,10 @@ class Relay:
         except OverError:
             await self._fail(key, lost(FALLEN))
         except asyncio.CancelledError:
-            self._visit.abandon(key, GONE)
             if not self._departure.gone:
+                await self._fail(key, STOPPED)
                 raise
+            self._visit.abandon(key, GONE)
         except Exception:  # noqa: BLE001 - per-message boundary: it ends, and that is its outcome
             _log.exception("a request could not be carried")
             await self._fail(key, lost("Hopward could not bring back the answer."))
@@ -88,12 +102,16 @@ class Relay:
         """Open the session's stream of messages that answer nothing (GET), until either side leaves."""
         self._lasting = True
         try:
+            self._visit.lasts()
             with self._departure:
                 await self._listened()
         except (aiohttp.ClientError, TimeoutError, HopwardError):
             await self._request.answer(502)
+        except OverError:
+            await self._request.answer(503)
         except asyncio.CancelledError:
             if not self._departure.gone:
+                await self._request.end()
                 raise
 
     async def leave(self, held: HttpSession) -> None:

@@ -8,6 +8,8 @@ from hopward_mcp.jsonrpc import too_large
 
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+App: TypeAlias = Callable[[Mapping[str, Any], Receive, Send], Awaitable[None]]
+"""An ASGI application."""
 
 JSON_TYPE = "application/json"
 STREAM_TYPE = "text/event-stream"
@@ -18,12 +20,13 @@ class GoneError(Exception):
 
 
 class Request:
-    """A request and the way to answer it. `started` tells whether the answer has begun."""
+    """A request and the way to answer it. `started` and `ended` tell how far the answer has come."""
 
     def __init__(self, method: str, headers: Mapping[str, str], receive: Receive, send: Send) -> None:
         self.method = method
         self.headers = headers
         self.started = False
+        self.ended = False
         self._receive = receive
         self._send = send
 
@@ -53,6 +56,7 @@ class Request:
 
     async def answer(self, status: int, body: bytes = b"", headers: Mapping[str, str] | None = None) -> None:
         """The whole answer; JSON if it has a body."""
+        self.ended = True
         whole = {"content-length": str(len(body)), **(headers or {})}
         if body:
             whole.setdefault("content-type", JSON_TYPE)
@@ -71,7 +75,15 @@ class Request:
 
     async def write(self, data: bytes, *, last: bool = False) -> None:
         """Send a piece of the event stream."""
+        self.ended = last
         await self._send({"type": "http.response.body", "body": data, "more_body": not last})
+
+    async def end(self) -> None:
+        """End the event stream if one has begun and not ended; else answer that nothing is served now."""
+        if not self.started:
+            await self.answer(503)
+        elif not self.ended:
+            await self.write(b"", last=True)
 
     async def _begin(self, status: int, headers: Mapping[str, str]) -> None:
         self.started = True

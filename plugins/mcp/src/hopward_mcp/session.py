@@ -12,10 +12,6 @@ from hopward_mcp.questions import Questions
 from hopward_mcp.server_side import ServerSide
 
 
-class OverError(Exception):
-    """The task, or whatever else a stream that goes on without a call stood on, has ended."""
-
-
 class Session:
     """Both sides of a conversation and the requests under way in it.
 

@@ -63,6 +63,8 @@ class Visit:
         self.session.endings.fail(key, failure, answer.deliver)
         route = await answer.route()
         body = route.body if isinstance(route, Forward) else b""
+        if self.request.ended:
+            return
         if self.request.started:
             await self.request.write(written(Event(), body) if body else b"", last=True)
         elif body:
@@ -91,6 +93,10 @@ class Visit:
     def stands(self, key: int | None) -> bool:
         """Whether the caller's chain still counts, and the one that its request carries."""
         return self.session.stands(self.chain, key)
+
+    def lasts(self) -> None:
+        """This request is a stream that goes on until somebody ends it; raises `OverError` if none may."""
+        self.session.gate.ongoing.lasts()
 
     def is_open(self, key: int | None) -> bool:
         """Whether a request still waits for its answer."""

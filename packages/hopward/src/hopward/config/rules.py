@@ -25,6 +25,10 @@ _LIMITS = {
     "max_processes": 1_024,
     "process_idle_seconds": 86_400,
     "restarts": 1_000,
+    "max_connections": 65_536,
+    "max_requests": 65_536,
+    "max_requests_per_caller": 65_536,
+    "drain_seconds": 86_400,
 }
 _MAY_BE_ZERO = frozenset({"restarts"})
 _LONGEST_TOKEN_TIMEOUT = 60

@@ -104,6 +104,10 @@ class SqliteLedger:
         """
         return self._writer.record(drafts)
 
+    def check_writable(self) -> None:
+        """Raise `LedgerError` unless a row could be appended now; it takes a commit, and leaves no row."""
+        self._writer.check()
+
     def put_task(self, task: Task, draft: Draft) -> Receipt:
         """Store a task, new or changed, and append its row. Raises `StateError` if it has ended."""
         return self._writer.change(draft, lambda connection: tables.put_task(connection, task))

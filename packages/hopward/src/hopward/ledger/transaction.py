@@ -54,6 +54,10 @@ class Tail:
         self._epoch += 1
         self._changed = True
 
+    def touch(self) -> None:
+        """Have the head written as it is."""
+        self._changed = True
+
     def store(self) -> None:
         """Write the head, if anything was appended or changed."""
         if self._changed:

@@ -78,6 +78,14 @@ class Writer:
             except sqlite3.Error as error:
                 raise ledger_error(error, self._path, "written") from error
 
+    def check(self) -> None:
+        """Write what stands there already: it changes nothing, and fails where a row would."""
+        with self._lock:
+            try:
+                self._durably(lambda _, tail: tail.touch())
+            except sqlite3.Error as error:
+                raise ledger_error(error, self._path, "written") from error
+
     def peek(self, query: str, parameters: tuple[Any, ...]) -> Any:
         """The first row of a query, read over the connection that writes; None while it does, or without one.
 
