@@ -32,7 +32,7 @@ LAYERS = (
     {"guard"},
     {"ledger", "keys", "link", "selfsigned"},
     {"identity", "issuer", "assertion", "possession", "published", "verifier"},
-    {"carrier", "config", "policies", "remote"},
+    {"carrier", "config", "keychain", "policies", "remote"},
     {"project", "wiring"},
     {"testing"},
     {"cli", ""},
@@ -76,6 +76,8 @@ Checker: TypeAlias = Callable[[Iterable[Import]], Iterator[str]]
 
 LATE = {
     ("hopward.cli", "importlib.metadata"): "slow to import, and needed only for verbs of others",
+    ("hopward_mcp.serve", "hopward_mcp.alone"): "a parent of workers does not serve",
+    ("hopward_mcp.serve", "hopward_mcp.parent"): "who serves alone has no workers",
     ("hopward.config", "hopward.config.diagnosis"): "slow to import, and needed only when a file is refused",
     (
         "hopward.ledger.store",

@@ -60,6 +60,24 @@ class Operated:
                 return
             writer.close()
 
+    @property
+    def workers(self) -> list[int]:
+        """The numbers of the processes that it has started and that run."""
+        pid = self.process.pid
+        return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+    async def pinned(self, stack: AsyncExitStack, worker: int) -> Fronted:
+        """A client with one connection, which this worker has accepted."""
+        token = self.front.token()
+        while True:
+            # A session's id tells who has answered.
+            client = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=1))
+            front = Fronted(self.guard, self.front.app, self.front.base, self.front.servers, client)
+            if (await front.initialize(token)).startswith(f"{worker}."):
+                stack.push_async_callback(client.close)
+                return front
+            await client.close()
+
     def change(self, old: str, new: str) -> None:
         """Edit hopward.toml."""
         text = self.config.read_text()
@@ -89,8 +107,11 @@ def free_port() -> int:
 
 
 @asynccontextmanager
-async def operated(folder: Path, limits: str = "", more: str = "") -> AsyncGenerator[Operated]:
-    """A process that serves; `limits` stands in `[proxy]`, `more` behind the servers."""
+async def operated(
+    folder: Path, limits: str = "", more: str = "", **changes: str
+) -> AsyncGenerator[Operated]:
+    """A process that serves; `limits` stands in `[proxy]`, `more` behind the servers, `changes` in its
+    environment."""
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(asyncio.timeout(90))
         desk = await stack.enter_async_context(RecordingServer())
@@ -106,7 +127,7 @@ async def operated(folder: Path, limits: str = "", more: str = "") -> AsyncGener
             *hopward(config, "mcp", "serve"),
             stdin=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
-            env=environment(),
+            env=environment(**changes),
         )
         running = Operated(front, desk, config, record, process)
         listening = asyncio.create_task(running.listen())

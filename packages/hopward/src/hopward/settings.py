@@ -45,7 +45,8 @@ class ProxySettings(Value, frozen=True):
     `command` has at most `max_processes` processes there, each ended when unused for so many seconds.
     Behind `hopward mcp run` its process is started again `restarts` times in succession.
     `max_connections`, `max_requests` and `max_requests_per_caller` bound what goes on there at once. Calls
-    under way have `drain_seconds` to end once it is told to end.
+    under way have `drain_seconds` to end once it is told to end. With `workers`, so many processes share the
+    work, and what there may be at most is shared out among them.
     """
 
     listen: str = "127.0.0.1:8701"
@@ -62,6 +63,7 @@ class ProxySettings(Value, frozen=True):
     max_requests: int = 1_024
     max_requests_per_caller: int = 256
     drain_seconds: int = 25
+    workers: int = 1
 
 
 class Classification(Value, frozen=True):

@@ -4,7 +4,6 @@ import secrets
 from collections.abc import Callable, Container, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -14,7 +13,7 @@ from hopward.chain import entered
 from hopward.claims import CallDetails, is_agent
 from hopward.classification import Classifications, classified
 from hopward.clock import SECOND, Clock, SystemClock
-from hopward.config import read_settings
+from hopward.config import checked_settings, read_settings
 from hopward.errors import (
     ChainError,
     ConfigError,
@@ -30,6 +29,7 @@ from hopward.guard import UNSETTLED, planned
 from hopward.guard import Guard as _Guard
 from hopward.identity import Identifier
 from hopward.issuer import Issuer
+from hopward.keychain import open_keys
 from hopward.keys import KeyRing
 from hopward.ledger import RowFilter, SqliteLedger
 from hopward.model import (
@@ -47,11 +47,10 @@ from hopward.model import (
     plain,
 )
 from hopward.policies import LoggedPolicies, PolicyStore
-from hopward.published import PublishedKeys
 from hopward.record import Draft
 from hopward.redaction import Redaction
 from hopward.remote import RemoteAuthority, TokenRequest
-from hopward.settings import AgentSettings, AuthoritySettings, Settings
+from hopward.settings import AgentSettings, Settings
 
 _ROUNDS = 4
 """How often a credential is recorded again when standing changed meanwhile."""
@@ -66,31 +65,6 @@ def _policy_set_logged(ledger: SqliteLedger) -> str:
     """The policy set that came into force last, as the log tells it; empty for a new log."""
     rows = ledger.rows(RowFilter(kind="policy"))
     return next((str(row.record["policy_set"]) for row in rows if row.record["event"] == "in_force"), "")
-
-
-def _keys(settings: Settings, clock: Clock, *, as_authority: bool) -> KeyRing | PublishedKeys:
-    """The keys of this process; raises `ConfigError` unless they are all there."""
-    authority, folder = settings.authority, settings.keys_folder
-    if authority.mode == "embedded":
-        ring = KeyRing.open(folder, clock=clock)
-    elif not as_authority:
-        return PublishedKeys(folder, clock)
-    elif not _served_here(authority):
-        raise ConfigError(
-            f"authority.mode is remote: the authority is elsewhere, at {authority.token_endpoint}.",
-            advice=f'To have it here, set token_endpoint = "{authority.issuer}/token".',
-        )
-    else:
-        ring = KeyRing.open(folder, clock=clock, with_proxy=False)
-    if as_authority:
-        ring.publish()
-    return ring
-
-
-def _served_here(authority: AuthoritySettings) -> bool:
-    """Whether `hopward authority serve` with these settings is what answers at the token endpoint."""
-    path = urlsplit(authority.issuer).path
-    return authority.token_endpoint in (f"{authority.issuer}/token", f"http://{authority.listen}{path}/token")
 
 
 def _require_subject(subject: Any) -> None:
@@ -133,11 +107,27 @@ class Guard(_Guard):
         Raises `ConfigError` listing every problem of configuration or policy, and `LedgerError` when the
         decision log cannot be opened. There is no partial start.
         """
-        settings = read_settings(Path(path))
+        guard = cls.prepared(path, clock=clock, as_authority=as_authority)
+        guard.begin()
+        return guard
+
+    @classmethod
+    def prepared(
+        cls,
+        path: str | Path,
+        text: str | None = None,
+        *,
+        clock: Clock | None = None,
+        as_authority: bool = False,
+    ) -> "Guard":
+        """What `open` would, but nothing is in force before `begin`. `text` is what the file held when it was
+        read, if that was before."""
+        path = Path(path)
+        settings = read_settings(path) if text is None else checked_settings(text, path)
         clock = clock or SystemClock()
         tools = classified(settings.servers)
         policies = PolicyStore(settings.policies, tools, clock=clock)
-        keyring = _keys(settings, clock, as_authority=as_authority)
+        keyring = open_keys(settings, clock, as_authority=as_authority)
         ledger = SqliteLedger.open(settings.log_file, durability=settings.log.durability, clock=clock)
         issuer = Issuer(settings=settings, keyring=keyring, clock=clock)
         logged = LoggedPolicies(policies, ledger, clock, _policy_set_logged(ledger))
@@ -157,10 +147,20 @@ class Guard(_Guard):
         guard._identifier = Identifier(keyring=keyring, issuer=issuer.issuer, clock=clock)
         guard._remote = RemoteAuthority(issuer=issuer.issuer, keys=keyring, clock=clock)
         guard._carrier = Carrier(issuer.issuer, keyring, ledger, clock)
-        guard._register()
-        logged.current()
+        guard._current = logged.current
         return guard
 
+    def begin(self) -> None:
+        """Register the agents of the configuration, and have the log tell the policies in force. Raises
+        `LedgerError` where it cannot, and has closed the log then."""
+        try:
+            self._register()
+            self._current()
+        except HopwardError:
+            self.close()
+            raise
+
+    _current: Callable[[], object]
     _keys: Callable[[], object]
     _identifier: Identifier
     _remote: RemoteAuthority

@@ -16,6 +16,7 @@ from hopward_mcp.replies import step_up
 from hopward_mcp.request import JSON_TYPE, GoneError, Request
 from hopward_mcp.route import Reply, Route, to_nobody
 from hopward_mcp.server_end import ServerEnd
+from hopward_mcp.siblings import Siblings
 from hopward_mcp.visit import Visit
 
 _SCOPE_SAFE = "!#$&'()*+,-./:;<=>?@[]^_`{|}~"
@@ -30,7 +31,7 @@ class Endpoint:
     """Serves one server. `resource` is the audience of its callers' tokens; `challenge` begins every
     `WWW-Authenticate` (RFC 6750, RFC 9728 section 5.1)."""
 
-    def __init__(self, gate: Gate, end: ServerEnd, public_url: str) -> None:
+    def __init__(self, gate: Gate, end: ServerEnd, public_url: str, siblings: Siblings | None = None) -> None:
         base = urlsplit(public_url)
         path = f"{base.path.rstrip('/')}/{gate.server}/mcp"
         metadata = f"{base.scheme}://{base.netloc}{WELL_KNOWN}{path}"
@@ -41,25 +42,14 @@ class Endpoint:
         self.challenge = f'Bearer resource_metadata="{metadata}"'
         self.scope = f"{gate.server}/*"
         self._end = end
+        self._siblings = siblings
 
     async def serve(self, request: Request, chain: Chain, token: str) -> None:
         """Answer one request of an identified caller; `token` has presented the chain."""
-        with self.gate.ongoing.request():
-            try:
-                await self._serve(request, chain, token)
-            except asyncio.CancelledError:
-                await request.end()
-                raise
-
-    async def _serve(self, request: Request, chain: Chain, token: str) -> None:
         try:
-            if request.method == "POST":
-                await self._post(request, chain, token)
-            elif request.method in ("GET", "DELETE") and not is_modern(request.headers):
-                await self._on_session(request, chain, token)
-            else:
-                allowed = "POST" if is_modern(request.headers) else "POST, GET, DELETE"
-                await request.answer(405, headers={"allow": allowed})
+            # Another worker's answer ends when that worker says so.
+            if not await self._handed_over(request):
+                await self._serve(request, chain, token)
         except MessageError as fault:
             reply = self.gate.turn_away(fault, chain)
             await request.answer(_status(fault, modern=is_modern(request.headers)), reply.body)
@@ -69,6 +59,33 @@ class Endpoint:
     async def close(self) -> None:
         """End every session, and the way to the server."""
         await self._end.close()
+
+    async def _handed_over(self, request: Request) -> bool:
+        """Whether another worker has answered the request: one in a session that is there."""
+        if self._siblings is None or is_modern(request.headers):
+            return False
+        owner = self._siblings.owner(request.headers)
+        if owner is None:
+            return False
+        await self._siblings.hand_over(owner, request, self.path, self.gate.max_bytes)
+        return True
+
+    async def _serve(self, request: Request, chain: Chain, token: str) -> None:
+        with self.gate.ongoing.request():
+            try:
+                await self._routed(request, chain, token)
+            except asyncio.CancelledError:
+                await request.end()
+                raise
+
+    async def _routed(self, request: Request, chain: Chain, token: str) -> None:
+        if request.method == "POST":
+            await self._post(request, chain, token)
+        elif request.method in ("GET", "DELETE") and not is_modern(request.headers):
+            await self._on_session(request, chain, token)
+        else:
+            allowed = "POST" if is_modern(request.headers) else "POST, GET, DELETE"
+            await request.answer(405, headers={"allow": allowed})
 
     async def _post(self, request: Request, chain: Chain, token: str) -> None:
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != JSON_TYPE:

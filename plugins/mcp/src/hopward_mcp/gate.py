@@ -25,11 +25,19 @@ _log = logging.getLogger(__name__)
 class Gate:
     """Guards one server. `turn` is shared by all gates of a process; made on the loop everything runs on.
 
-    So is `authority`, None where this process mints its credentials itself.
+    So is `authority`, None where this process mints its credentials itself. Names of what is kept in this
+    process between requests begin with `mark`, where there are several processes.
     """
 
     def __init__(
-        self, guard: Guard, server: str, *, courier: Courier, turn: Turn, authority: Authority | None = None
+        self,
+        guard: Guard,
+        server: str,
+        *,
+        courier: Courier,
+        turn: Turn,
+        authority: Authority | None = None,
+        mark: str = "",
     ) -> None:
         limits, settings = guard.settings.proxy, guard.settings.servers[server]
         self.guard = guard
@@ -37,6 +45,7 @@ class Gate:
         self.courier = courier
         self.turn = turn
         self.authority = authority
+        self.mark = mark
         self.concealment = Concealment(courier.secrets)
         self.now = asyncio.get_running_loop().time
         self.max_bytes = limits.max_message_bytes

@@ -13,7 +13,7 @@ class HttpEnd:
     """The way to a server over Streamable HTTP."""
 
     def __init__(self, gate: Gate, upstream: Upstream) -> None:
-        self.sessions = HttpSessions(gate.now)
+        self.sessions = HttpSessions(gate.now, mark=gate.mark)
         self._gate = gate
         self._upstream = upstream
 

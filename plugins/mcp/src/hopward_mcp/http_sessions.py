@@ -38,11 +38,15 @@ class HttpSession:
 
 
 class HttpSessions:
-    """The sessions at one server. `now` is event-loop time, `idle` the seconds a session is kept unused."""
+    """The sessions at one server. `now` is event-loop time, `idle` the seconds a session is kept unused.
 
-    def __init__(self, now: Callable[[], float], idle: float = _IDLE) -> None:
+    Their ids begin with `mark`, which tells who has them.
+    """
+
+    def __init__(self, now: Callable[[], float], idle: float = _IDLE, mark: str = "") -> None:
         self._now = now
-        self._idle = idle
+        self.idle = idle
+        self._mark = mark
         self._sessions: dict[str, HttpSession] = {}
 
     def __len__(self) -> int:
@@ -53,11 +57,13 @@ class HttpSessions:
         many."""
         now = self._now()
         oldest_first = self._sessions.values()
-        for held in list(itertools.takewhile(lambda held: now - held.used > self._idle, oldest_first)):
+        for held in list(itertools.takewhile(lambda held: now - held.used > self.idle, oldest_first)):
             self.close(held)
         if len(self._sessions) >= _MOST:
             self.close(next(iter(self._sessions.values())))
-        held = HttpSession(secrets.token_urlsafe(32), upstream_id, principal(chain), session, now)
+        held = HttpSession(
+            self._mark + secrets.token_urlsafe(32), upstream_id, principal(chain), session, now
+        )
         self._sessions[held.id] = held
         return held
 

@@ -1,6 +1,7 @@
-"""The HTTP server under the front: uvicorn, begun and ended by us, because its own end is a matter of luck.
+"""The HTTP server under the front: uvicorn's protocol, begun and ended by us.
 
-uvicorn's own loop takes signals away from whoever runs it, and looks around ten times a second.
+uvicorn's own server takes signals away from whoever runs it, looks around ten times a second, and cancels
+what takes too long without waiting for what that still has to record.
 """
 
 import asyncio
@@ -8,18 +9,20 @@ import socket
 from collections.abc import Callable, Sequence
 
 import uvicorn
+from uvicorn.server import ServerState
 
 from hopward_mcp.connection import Connection
 from hopward_mcp.request import App
 
+_BACKLOG = 1024
 _KEEP_ALIVE = 30
 _LOOK = 0.02
 """Seconds between looks at connections that are about to close."""
 
 
 class Listener:
-    """Serves an ASGI application on sockets. `most` is how many connections there may be, `too_many` is
-    called when one has been turned away."""
+    """Serves an ASGI application on sockets, TCP or Unix. `most` is how many connections there may be,
+    `too_many` is called when one has been turned away."""
 
     def __init__(self, app: App, most: int, too_many: Callable[[], None]) -> None:
         class Counted(Connection):
@@ -27,7 +30,6 @@ class Listener:
                 too_many()
 
         Counted.most = most
-        self._connection = Counted
         config = uvicorn.Config(
             app,
             log_config=None,
@@ -42,9 +44,11 @@ class Listener:
             timeout_keep_alive=_KEEP_ALIVE,
         )
         config.load()
-        self._server = uvicorn.Server(config)
-        self._server.lifespan = config.lifespan_class(config)
-        self._state = self._server.server_state
+        self._config = config
+        self._connection = Counted
+        self._state = ServerState()
+        self._state.default_headers = config.encoded_headers
+        self._servers: list[asyncio.Server] = []
 
     def limit(self, most: int) -> None:
         """How many connections there may be from now on."""
@@ -52,13 +56,14 @@ class Listener:
 
     async def begin(self, sockets: Sequence[socket.socket]) -> None:
         """Take connections."""
-        await self._server.startup(sockets=list(sockets))
-        # Once: it sets up the headers of every answer.
-        await self._server.on_tick(0)
+        loop = asyncio.get_running_loop()
+        for one in sockets:
+            create = loop.create_unix_server if one.family == socket.AF_UNIX else loop.create_server
+            self._servers.append(await create(self._made, sock=one, backlog=_BACKLOG))
 
     def close(self) -> None:
         """Take no more connections, and close those that nothing is asked on."""
-        for server in self._server.servers:
+        for server in self._servers:
             server.close()
         self._shut()
 
@@ -78,6 +83,9 @@ class Listener:
                 await self.quiet()
         except TimeoutError:
             await self._abort()
+
+    def _made(self) -> Connection:
+        return self._connection(config=self._config, server_state=self._state, app_state={})
 
     async def _abort(self) -> None:
         for connection in list(self._state.connections):

@@ -1,18 +1,15 @@
-"""`hopward mcp serve`: the HTTP front in front of every server, one endpoint each.
+"""`hopward mcp serve`: the HTTP front in front of every server, one endpoint each, in one process or several.
 
 SIGTERM and SIGINT drain, and end at once when they come again.
 """
 
-import asyncio
-import signal
+import importlib
 import socket
 from pathlib import Path
 
 import click
-import uvloop
 
-from hopward import ConfigError, Guard
-from hopward_mcp.serving import Serving
+from hopward import ConfigError, read_settings
 
 _BACKLOG = 1024
 
@@ -25,24 +22,14 @@ def serve(ctx: click.Context, config: Path | None) -> None:
 
     Callers bring a token for the endpoint they call, obtained from the authority for a task.
     """
-    opened = config if config is not None else ctx.obj.config
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(opened))
-
-
-async def _serve(config: Path) -> None:
-    guard = Guard.open(config)
-    try:
-        async with Serving(guard) as serving:
-            listening = _listen(guard.settings.proxy.listen)
-            loop = asyncio.get_running_loop()
-            for number in (signal.SIGTERM, signal.SIGINT):
-                loop.add_signal_handler(number, serving.end)
-            for endpoint in serving.endpoints:
-                click.echo(f"hopward: {endpoint.gate.server} is guarded at {endpoint.resource}", err=True)
-            await serving.run([listening])
-    finally:
-        guard.close()
+    opened = (config if config is not None else ctx.obj.config).absolute()
+    settings = read_settings(opened)
+    with _listen(settings.proxy.listen) as listening:
+        # What serves is slow to import, and a parent of workers does not serve.
+        if settings.proxy.workers > 1:
+            importlib.import_module("hopward_mcp.parent").run(opened, settings, listening)
+        else:
+            importlib.import_module("hopward_mcp.alone").run(opened, settings, listening)
 
 
 def _listen(address: str) -> socket.socket:

@@ -44,7 +44,7 @@ class Workers:
 
     def __init__(self, gate: Gate, command: Command) -> None:
         limits = gate.guard.settings.proxy
-        self.sessions = HttpSessions(gate.now, limits.process_idle_seconds)
+        self.sessions = HttpSessions(gate.now, limits.process_idle_seconds, gate.mark)
         self._gate = gate
         self._command = command
         self._most = limits.max_processes

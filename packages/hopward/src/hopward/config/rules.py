@@ -29,8 +29,11 @@ _LIMITS = {
     "max_requests": 65_536,
     "max_requests_per_caller": 65_536,
     "drain_seconds": 86_400,
+    "workers": 64,
 }
 _MAY_BE_ZERO = frozenset({"restarts"})
+_SHARED_OUT = ("max_processes", "max_connections", "max_requests", "max_requests_per_caller")
+"""Limits of which each worker gets its share."""
 _LONGEST_TOKEN_TIMEOUT = 60
 _MAY_BE_BLANK = frozenset({"environment", "value", "values", "command"})
 """Keys under which an empty text means something: a variable's value, a constraint's value, an argument."""
@@ -126,6 +129,11 @@ def _proxy(section: Table) -> Iterator[Problem]:
         value, least = section.get(key, 1), 0 if key in _MAY_BE_ZERO else 1
         if isinstance(value, int) and not least <= value <= most:
             yield Problem((*path, key), f"must be {least} to {most}")
+    workers = section.get("workers", 1)
+    for key in _SHARED_OUT:
+        value = section.get(key, getattr(ProxySettings(), key))
+        if isinstance(value, int) and isinstance(workers, int) and 1 <= value < workers:
+            yield Problem((*path, key), f"is shared out among {workers} workers, so it must be at least that")
     yield from _listen(path, section, "public_url")
 
 
