@@ -8,10 +8,11 @@
     over stdio            run: client_end, lines; and by the server's transport
       to a command        stdio: upkeep (starts it again when it ends), recollection, restarts, child
       to a url            outbound: headers, parameters, introduction, sse, upstream
-    over HTTP             serve -> alone, or parent -> sibling (told): one process, or several (siblings, share)
-                          -> serving -> listener -> connection -> front (admission, tally, readiness) ->
-                          endpoint (ongoing): request, visit, headers, http_sessions, departure; put together
-                          by endpoints; and by the server's transport (the seam is server_end)
+    over HTTP             serve -> alone, or parent -> sibling (told): one process, or several of them ->
+                          serving (change, share, siblings) -> listener -> connection -> front (admission,
+                          tally, readiness) -> endpoint (ongoing): request, visit, headers, http_sessions,
+                          departure; put together by endpoints; and by the server's transport (the seam is
+                          server_end)
       to a url            http_end -> relay: sse, upstream
       to a command        stdio_end -> carriage: outlet, sse; workers (who gets a process), worker (whose is a
                           message of it): child, lines

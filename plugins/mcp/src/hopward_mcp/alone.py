@@ -8,8 +8,11 @@ from pathlib import Path
 import click
 import uvloop
 
-from hopward import Guard, Settings
+from hopward import HopwardError, Settings
+from hopward_mcp.change import checked
+from hopward_mcp.reading import reread
 from hopward_mcp.serving import Serving
+from hopward_mcp.told import refused, reloaded
 
 
 def run(config: Path, _settings: Settings, listening: socket.socket) -> None:
@@ -19,14 +22,26 @@ def run(config: Path, _settings: Settings, listening: socket.socket) -> None:
 
 
 async def _serve(config: Path, listening: socket.socket) -> None:
-    guard = Guard.open(config)
-    try:
-        async with Serving(guard) as serving:
-            loop = asyncio.get_running_loop()
-            for number in (signal.SIGTERM, signal.SIGINT):
-                loop.add_signal_handler(number, serving.end)
-            for endpoint in serving.endpoints:
-                click.echo(f"hopward: {endpoint.gate.server} is guarded at {endpoint.resource}", err=True)
-            await serving.run([listening])
-    finally:
-        guard.close()
+    loop, again = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_signal_handler(signal.SIGHUP, again.set)
+    async with Serving(checked(config, reread(config))) as serving:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, serving.end)
+        reloading = loop.create_task(_reloaded(config, serving, again))
+        for endpoint in serving.endpoints:
+            click.echo(f"hopward: {endpoint.gate.server} is guarded at {endpoint.resource}", err=True)
+        await serving.run([listening])
+        reloading.cancel()
+
+
+async def _reloaded(config: Path, serving: Serving, again: asyncio.Event) -> None:
+    """Read the configuration again whenever told to."""
+    while await again.wait():
+        again.clear()
+        try:
+            # Loading policies takes its time, and calls go on meanwhile.
+            serving.adopt(await asyncio.to_thread(checked, config, reread(config), serving.settings))
+        except HopwardError as error:
+            click.echo(refused(config, str(error)), err=True)
+        else:
+            click.echo(reloaded(config), err=True)

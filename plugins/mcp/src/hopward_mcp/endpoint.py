@@ -6,7 +6,8 @@ from urllib.parse import quote, urlsplit
 
 import msgspec
 
-from hopward import Chain, Decision
+from hopward import Chain, Decision, Guard
+from hopward_mcp.authority import Authority
 from hopward_mcp.endings import GONE
 from hopward_mcp.gate import Gate
 from hopward_mcp.headers import SESSION, agree, is_modern, status_of
@@ -43,6 +44,7 @@ class Endpoint:
         self.scope = f"{gate.server}/*"
         self._end = end
         self._siblings = siblings
+        self._retired = False
 
     async def serve(self, request: Request, chain: Chain, token: str) -> None:
         """Answer one request of an identified caller; `token` has presented the chain."""
@@ -55,6 +57,16 @@ class Endpoint:
             await request.answer(_status(fault, modern=is_modern(request.headers)), reply.body)
         except GoneError:
             return
+
+    def adopt(self, guard: Guard, authority: Authority | None) -> None:
+        """Decide by this guard from now on, within its limits."""
+        self.gate.adopt(guard, authority)
+        self._end.adopt()
+
+    def retire(self) -> None:
+        """Judge nothing any more; what is under way goes on, but for streams."""
+        self._retired = True
+        self.gate.ongoing.end_streams()
 
     async def close(self) -> None:
         """End every session, and the way to the server."""
@@ -94,7 +106,12 @@ class Endpoint:
         if request.headers.get("content-encoding", "identity").lower() != "identity":
             await request.answer(415, headers={"accept-encoding": "identity"})
             return
-        message = self.gate.read_client(await request.body(self.gate.max_bytes))
+        body = await request.body(self.gate.max_bytes)
+        if self._retired:
+            # Meanwhile the server has another way to it, or is gone.
+            await request.answer(503, headers={"retry-after": "1"})
+            return
+        message = self.gate.read_client(body)
         agree(message, request.headers)
         modern = is_modern(request.headers)
         held = None if modern else self._held(request, chain)

@@ -40,13 +40,21 @@ class Front:
 
     def __init__(self, guard: Guard, endpoints: Sequence[Endpoint]) -> None:
         proxy = guard.settings.proxy
+        self.draining = False
+        self.tally = Tally(guard)
+        self._admission = Admission(proxy.max_requests, proxy.max_requests_per_caller)
+        self.adopt(guard, endpoints)
+
+    def adopt(self, guard: Guard, endpoints: Sequence[Endpoint]) -> None:
+        """Let callers in as this guard says, to these endpoints, from now on."""
+        proxy = guard.settings.proxy
         public = urlsplit(proxy.public_url.rstrip("/"))
         origin = f"{public.scheme}://{public.netloc}"
-        self.draining = False
         self.most_connections = proxy.max_connections
-        self.tally = Tally(guard)
+        self.tally.guard = guard
+        self._admission.most = proxy.max_requests
+        self._admission.most_per_caller = proxy.max_requests_per_caller
         self._guard = guard
-        self._admission = Admission(proxy.max_requests, proxy.max_requests_per_caller)
         self._readiness = Readiness(guard)
         self._hosts = _hosts(public.netloc, proxy.listen, proxy.allowed_hosts)
         self._origins = {entry.lower() for entry in (origin, *proxy.allowed_origins)}

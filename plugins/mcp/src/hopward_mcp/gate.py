@@ -39,22 +39,26 @@ class Gate:
         authority: Authority | None = None,
         mark: str = "",
     ) -> None:
-        limits, settings = guard.settings.proxy, guard.settings.servers[server]
-        self.guard = guard
         self.server = server
         self.courier = courier
         self.turn = turn
-        self.authority = authority
         self.mark = mark
         self.concealment = Concealment(courier.secrets)
         self.now = asyncio.get_running_loop().time
+        self.keys = itertools.count(1)
+        self.ongoing = Ongoing()
+        self.adopt(guard, authority)
+
+    def adopt(self, guard: Guard, authority: Authority | None) -> None:
+        """Decide by this guard from now on, within its limits."""
+        limits, settings = guard.settings.proxy, guard.settings.servers[self.server]
+        self.guard = guard
+        self.authority = authority
         self.max_bytes = limits.max_message_bytes
         self.call_timeout = limits.call_timeout_seconds
         self._vendor_methods = frozenset(settings.vendor_methods)
         self.client_notifications = CLIENT_NOTIFICATIONS | frozenset(settings.client_notifications)
         self.server_notifications = SERVER_NOTIFICATIONS | frozenset(settings.server_notifications)
-        self.keys = itertools.count(1)
-        self.ongoing = Ongoing()
         size, depth = limits.max_message_bytes, limits.max_depth
         self._from_client = Parser(max_bytes=size, max_depth=depth, every_key=True)
         self._from_server = Parser(max_bytes=size, max_depth=depth, every_key=False)

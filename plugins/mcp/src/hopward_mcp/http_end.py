@@ -25,6 +25,10 @@ class HttpEnd:
         """A relay to the server."""
         return Relay(self._upstream, self.sessions, visit)
 
+    def adopt(self) -> None:
+        """Keep to the limits of the gate's guard from now on."""
+        self._upstream.max_bytes = self._gate.max_bytes
+
     async def close(self) -> None:
         """End every session and every connection."""
         self.sessions.close_all()

@@ -17,8 +17,6 @@ class Ongoing:
         self._requests: set[asyncio.Task[object]] = set()
         self._streams: set[asyncio.Task[object]] = set()
         self._ended: set[asyncio.Task[object]] = set()
-        self._none = asyncio.Event()
-        self._none.set()
         self._over = False
 
     def __len__(self) -> int:
@@ -29,7 +27,6 @@ class Ongoing:
         """Within it, the current task answers a request; it goes on after it when it was ended."""
         task = _current()
         self._requests.add(task)
-        self._none.clear()
         try:
             yield
         except asyncio.CancelledError:
@@ -39,8 +36,6 @@ class Ongoing:
             self._requests.discard(task)
             self._streams.discard(task)
             self._ended.discard(task)
-            if not self._requests:
-                self._none.set()
 
     def lasts(self) -> None:
         """The current request is a stream that goes on until somebody ends it; raises `OverError` when none
@@ -59,9 +54,10 @@ class Ongoing:
         self._over = True
         self._end(self._requests)
 
-    async def settled(self) -> None:
-        """Wait until no request is being answered."""
-        await self._none.wait()
+    async def settled(self, seconds: float | None = None) -> None:
+        """Wait until the requests that are being answered now have been, at most so long."""
+        if self._requests:
+            await asyncio.wait(set(self._requests), timeout=seconds)
 
     def _end(self, tasks: set[asyncio.Task[object]]) -> None:
         for task in tasks - self._ended:

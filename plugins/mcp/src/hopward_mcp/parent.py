@@ -19,7 +19,8 @@ import click
 import uvloop
 
 from hopward import ConfigError, HopwardError, Settings
-from hopward_mcp.told import Line, Said
+from hopward_mcp.reading import reread
+from hopward_mcp.told import Line, Said, failed, refused, reloaded
 
 _log = logging.getLogger(__name__)
 
@@ -33,7 +34,7 @@ _SPARE = 10.0
 def run(config: Path, settings: Settings, listening: socket.socket) -> None:
     """Serve with several workers until told to end. Raises `ConfigError` when one cannot be started."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(Parent(config, config.read_text("utf-8"), settings, listening).run())
+        runner.run(Parent(config, reread(config), settings, listening).run())
 
 
 class _Place:
@@ -43,6 +44,7 @@ class _Place:
         self.number = number
         self.process: asyncio.subprocess.Process | None = None
         self.line: Line | None = None
+        self.serves = False
         self.failures = 0
         self.since = 0.0
 
@@ -58,6 +60,14 @@ class _Place:
         if self.line is not None:
             self.line.say(message)
 
+    async def asked(self, message: Said) -> Said | ConfigError | None:
+        """What the worker answers: an error where it cannot do it, None where it has ended."""
+        if self.line is None:
+            return None
+        self.line.say(message)
+        answer = await self.line.hear()
+        return failed(answer) if answer is not None and "failed" in answer else answer
+
 
 class Parent:
     """Runs the workers. `text` is what stands in the configuration."""
@@ -68,6 +78,8 @@ class Parent:
         self._drain_seconds = settings.proxy.drain_seconds
         self._listening = listening
         self._places = [_Place(number) for number in range(settings.proxy.workers)]
+        self._changing = asyncio.Lock()
+        self._again = asyncio.Event()
         self._ending = asyncio.Event()
         self._folder = ""
 
@@ -78,9 +90,12 @@ class Parent:
             self._folder = folder
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, self._end)
+            loop.add_signal_handler(signal.SIGHUP, self._again.set)
             try:
                 await self._begin()
+                reloading = loop.create_task(self._reloaded())
                 await asyncio.gather(*map(self._kept, self._places))
+                reloading.cancel()
             finally:
                 self._kill()
                 await asyncio.gather(*(place.process.wait() for place in self._places if place.process))
@@ -115,17 +130,18 @@ class Parent:
         place.say({"start": {**told, "folder": self._folder, "number": place.number}})
         answer = await place.line.hear()
         if answer is not None and "ready" in answer:
+            place.serves = True
             return answer["ready"]
         status = await place.process.wait()
         if answer is None:
             raise ConfigError(f"{place.name} has ended before it could serve, with status {status}.")
-        failed = answer["failed"]
-        raise ConfigError(failed["message"], problems=tuple(failed["problems"]), advice=failed["advice"])
+        raise failed(answer)
 
     async def _kept(self, place: _Place) -> None:
         """Start a worker again whenever it has ended, until all are to end."""
         while place.process is not None:
             status = await place.process.wait()
+            place.serves = False
             if place.line is not None:
                 place.line.close()
             if self._ending.is_set():
@@ -135,9 +151,47 @@ class Parent:
             _log.error("%s has ended with status %d; it is started again %s", place.name, status, again)
             await self._unless_ending(pause)
             try:
-                await self._start(place)
+                # Not while the configuration changes: it serves what the others serve.
+                async with self._changing:
+                    await self._start(place)
             except HopwardError as error:
                 _log.error("%s cannot be started: %s", place.name, error)
+
+    async def _reloaded(self) -> None:
+        """Read the configuration again whenever told to."""
+        while await self._again.wait():
+            self._again.clear()
+            try:
+                async with self._changing:
+                    await self._change(reread(self._config))
+            except HopwardError as error:
+                click.echo(refused(self._config, str(error)), err=True)
+            else:
+                click.echo(reloaded(self._config), err=True)
+
+    async def _change(self, text: str) -> None:
+        """Put a configuration in force in every worker, or in none: all of them check it first, one alone, so
+        that what is wrong with it is found once. Raises `ConfigError`."""
+        serving = [place for place in self._places if place.serves]
+        if not serving:
+            raise ConfigError("No worker serves at the moment.", advice="Send SIGHUP again when one does.")
+        prepared = await _asked(serving[:1], {"prepare": text})
+        if not isinstance(prepared[0], ConfigError):
+            prepared += await _asked(serving[1:], {"prepare": text})
+        for answer in prepared:
+            if isinstance(answer, ConfigError):
+                for place in serving:
+                    place.say({"abandon": True})
+                raise answer
+            if answer is not None:
+                self._drain_seconds = answer["prepared"]
+        # Whoever is started again from now on starts with it.
+        self._text = text
+        for place, answer in zip(serving, await _asked(serving, {"adopt": True}), strict=True):
+            if isinstance(answer, ConfigError):
+                # It must not go on with what the others have left behind.
+                _log.error("%s cannot reload, and is started again: %s", place.name, answer)
+                place.say({"end": True})
 
     def _pause(self, place: _Place) -> float:
         lasted = asyncio.get_running_loop().time() - place.since > _LASTS
@@ -165,3 +219,8 @@ class Parent:
             if place.process is not None and place.runs:
                 _log.error("%s does not end, and is killed", place.name)
                 place.process.kill()
+
+
+async def _asked(places: Sequence[_Place], message: Said) -> list[Said | ConfigError | None]:
+    """What each of them answers."""
+    return await asyncio.gather(*(place.asked(message) for place in places))

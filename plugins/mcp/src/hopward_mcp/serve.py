@@ -24,6 +24,9 @@ def serve(ctx: click.Context, config: Path | None) -> None:
     """
     opened = (config if config is not None else ctx.obj.config).absolute()
     settings = read_settings(opened)
+    for name, server in settings.servers.items():
+        if server.in_process:
+            click.echo(f"hopward: {name} is the tools of a program (in_process), not served", err=True)
     with _listen(settings.proxy.listen) as listening:
         # What serves is slow to import, and a parent of workers does not serve.
         if settings.proxy.workers > 1:

@@ -42,6 +42,10 @@ class ServerEnd(Protocol):
         """What carries a request."""
         ...
 
+    def adopt(self) -> None:
+        """The gate's guard has changed: keep to its limits from now on."""
+        ...
+
     async def close(self) -> None:
         """End every session, and everything that leads to the server."""
         ...

@@ -3,6 +3,9 @@
 Told to drain, it takes no connection any more, ends the streams that go on without a call, and lets calls
 under way end, for so many seconds; then, or when told again, it answers them in the server's place. No call
 is left without an outcome.
+
+What is served can change meanwhile. Calls that were decided before end as they were decided; whatever comes
+after is decided by the new guard. Where the way to a server is the same, its sessions and processes stay.
 """
 
 import asyncio
@@ -11,81 +14,140 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from typing import Any
 
-from hopward import Guard
+from hopward_mcp.change import Change
 from hopward_mcp.endpoint import Endpoint
-from hopward_mcp.endpoints import open_endpoints
+from hopward_mcp.endpoints import Shared, Way, open_endpoint
 from hopward_mcp.front import Front
 from hopward_mcp.listener import Listener
 from hopward_mcp.remote import TokenEndpoint
 from hopward_mcp.share import share_of
 from hopward_mcp.siblings import Siblings
+from hopward_mcp.turn import Turn
 
 _LAST = 5.0
 """Seconds in which requests that were ended must have been answered."""
 
 
 class Serving:
-    """Serves the servers of a guard; an async context manager. Raises `ConfigError` on entry where there is
-    nothing to serve, or it cannot be. `siblings` are the other workers, where there are some."""
+    """Serves a configuration that was checked; an async context manager. Entered, it has begun.
 
-    def __init__(self, guard: Guard, siblings: Siblings | None = None) -> None:
-        guard.settings = share_of(guard.settings)
-        self.endpoints: list[Endpoint] = []
-        self._guard = guard
+    `siblings` are the other workers, where there are some. Raises `LedgerError` where the log cannot be
+    written.
+    """
+
+    def __init__(self, change: Change, siblings: Siblings | None = None) -> None:
+        change.guard.begin()
+        change.guard.settings = share_of(change.settings)
+        self.settings = change.settings
         self._siblings = siblings
-        self._open = AsyncExitStack()
+        self._turn = Turn(change.guard, asyncio.get_running_loop())
+        self._shared = self._sharing(change)
+        self._served = {way.server: (way, open_endpoint(way, self._shared)) for way in change.ways}
+        self._left: list[Endpoint] = []
+        self._front = Front(change.guard, self.endpoints)
+        self._listeners: list[Listener] = []
+        self._leaving: set[asyncio.Task[None]] = set()
         self._drain = asyncio.Event()
         self._stop = asyncio.Event()
 
+    @property
+    def endpoints(self) -> list[Endpoint]:
+        """An endpoint for every server."""
+        return [endpoint for _, endpoint in self._served.values()]
+
     async def __aenter__(self) -> "Serving":
-        async with AsyncExitStack() as stack:
-            authority = TokenEndpoint(self._guard) if self._guard.token_endpoint else None
-            if authority is not None:
-                stack.push_async_callback(authority.close)
-            if self._siblings is not None:
-                stack.push_async_callback(self._siblings.close)
-            self.endpoints = open_endpoints(self._guard, authority, self._siblings)
-            for endpoint in self.endpoints:
-                stack.push_async_callback(endpoint.close)
-            self._front = Front(self._guard, self.endpoints)
-            stack.callback(self._front.tally.close)
-            self._open = stack.pop_all()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._open.aclose()
+        async with AsyncExitStack() as stack:
+            stack.callback(self._shared.guard.close)
+            if self._siblings is not None:
+                stack.push_async_callback(self._siblings.close)
+            if isinstance(self._shared.authority, TokenEndpoint):
+                stack.push_async_callback(self._shared.authority.close)
+            for endpoint in self.endpoints:
+                stack.push_async_callback(endpoint.close)
+            stack.callback(self._front.tally.close)
+            await asyncio.gather(*self._leaving)
 
     def end(self) -> None:
         """Drain; at once when told again."""
         (self._stop if self._drain.is_set() else self._drain).set()
 
+    def adopt(self, change: Change) -> None:
+        """Serve another configuration from now on. Raises `LedgerError` where the log cannot be written: then
+        nothing has changed."""
+        change.guard.begin()
+        change.guard.settings = share_of(change.settings)
+        # What was asked so far is decided as things stood.
+        self._turn.flush()
+        before, self._shared = self._shared, self._sharing(change)
+        self._turn.guard = change.guard
+        served = self.endpoints
+        self._served = {way.server: (way, self._endpoint(way)) for way in change.ways}
+        self.settings = change.settings
+        self._front.adopt(change.guard, self.endpoints)
+        for listener in self._listeners:
+            listener.limit(self._front.most_connections)
+        left = [endpoint for endpoint in served if endpoint not in self.endpoints]
+        for endpoint in left:
+            endpoint.retire()
+        self._left += left
+        leaving = asyncio.get_running_loop().create_task(self._leave(before, served, left))
+        self._leaving.add(leaving)
+        leaving.add_done_callback(self._leaving.discard)
+
     async def run(self, listening: Sequence[socket.socket]) -> None:
         """Serve until told to end; the sockets are closed by then."""
-        listeners = [await self._listener(listening)]
+        await self._listen(listening)
         if self._siblings is not None:
             # Beside the callers' connections: those are not to keep the siblings out.
-            listeners.append(await self._listener([self._siblings.listening()]))
+            await self._listen([self._siblings.listening()])
         await self._drain.wait()
         self._front.draining = True
-        for listener in listeners:
+        for listener in self._listeners:
             listener.close()
         for one in listening:
             one.close()
         for endpoint in self.endpoints:
             endpoint.gate.ongoing.end_streams()
-        await self._unless_stopped(listeners, self._guard.settings.proxy.drain_seconds)
-        for endpoint in self.endpoints:
+        await self._unless_stopped(self.settings.proxy.drain_seconds)
+        for endpoint in (*self.endpoints, *self._left):
             endpoint.gate.ongoing.end_all()
-        await asyncio.gather(*(listener.end(_LAST) for listener in listeners))
+        await asyncio.gather(*(listener.end(_LAST) for listener in self._listeners))
 
-    async def _listener(self, sockets: Sequence[socket.socket]) -> Listener:
+    def _sharing(self, change: Change) -> Shared:
+        authority = TokenEndpoint(change.guard) if change.token_endpoint else None
+        return Shared(change.guard, self._turn, authority, self._siblings)
+
+    def _endpoint(self, way: Way) -> Endpoint:
+        known, endpoint = self._served.get(way.server, (None, None))
+        if endpoint is None or known != way:
+            return open_endpoint(way, self._shared)
+        endpoint.adopt(self._shared.guard, self._shared.authority)
+        return endpoint
+
+    async def _leave(self, before: Shared, served: list[Endpoint], left: list[Endpoint]) -> None:
+        """Give up what was served before, once every request that was under way then has ended."""
+        limit = before.guard.settings.proxy.call_timeout_seconds
+        await asyncio.gather(*(endpoint.gate.ongoing.settled(limit) for endpoint in served))
+        for endpoint in left:
+            endpoint.gate.ongoing.end_all()
+            await endpoint.gate.ongoing.settled()
+            await endpoint.close()
+            self._left.remove(endpoint)
+        if isinstance(before.authority, TokenEndpoint):
+            await before.authority.close()
+        before.guard.close()
+
+    async def _listen(self, sockets: Sequence[socket.socket]) -> None:
         listener = Listener(self._front, self._front.most_connections, self._front.too_many)
+        self._listeners.append(listener)
         await listener.begin(sockets)
-        return listener
 
-    async def _unless_stopped(self, listeners: Sequence[Listener], seconds: float) -> None:
+    async def _unless_stopped(self, seconds: float) -> None:
         loop = asyncio.get_running_loop()
-        quiet = asyncio.gather(*(listener.quiet() for listener in listeners))
+        quiet = asyncio.gather(*(listener.quiet() for listener in self._listeners))
         waiting: list[asyncio.Future[Any]] = [quiet, loop.create_task(self._stop.wait())]
         await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         for one in waiting:

@@ -2,8 +2,8 @@
 
     python -P -m hopward_mcp.sibling CONTROL LISTENING     numbers of inherited file descriptors
 
-Signals are the parent's business: a service manager sends them to every process there is. When the parent has
-gone, the worker drains too.
+Signals are the parent's business: some service managers send them to every process there is. When the parent
+has gone, the worker drains too.
 """
 
 import asyncio
@@ -14,10 +14,11 @@ from pathlib import Path
 
 import uvloop
 
-from hopward import ConfigError, Guard, HopwardError
+from hopward import HopwardError
+from hopward_mcp.change import Change, checked
 from hopward_mcp.serving import Serving
 from hopward_mcp.siblings import Siblings
-from hopward_mcp.told import Line, Said
+from hopward_mcp.told import Line, Said, failure
 
 
 def main() -> None:
@@ -37,35 +38,40 @@ async def _live(control: socket.socket, listening: socket.socket) -> None:
         try:
             await _serve(told["start"], line, listening)
         except HopwardError as error:
-            line.say({"failed": failure(error)})
+            line.say(failure(error))
             await line.flushed()
     line.close()
 
 
 async def _serve(start: Said, line: Line, listening: socket.socket) -> None:
-    siblings = Siblings(Path(start["folder"]), start["number"])
-    guard = Guard.prepared(start["config"], start["text"])
-    guard.begin()
-    try:
-        async with Serving(guard, siblings) as serving:
-            line.say({"ready": [[one.gate.server, one.resource] for one in serving.endpoints]})
-            obeying = asyncio.create_task(_obey(line, serving))
-            await serving.run([listening])
-            obeying.cancel()
-    finally:
-        guard.close()
+    config, siblings = Path(start["config"]), Siblings(Path(start["folder"]), start["number"])
+    async with Serving(checked(config, start["text"]), siblings) as serving:
+        line.say({"ready": [[one.gate.server, one.resource] for one in serving.endpoints]})
+        obeying = asyncio.create_task(_obey(config, line, serving))
+        await serving.run([listening])
+        obeying.cancel()
 
 
-async def _obey(line: Line, serving: Serving) -> None:
-    while await line.hear() is not None:
-        serving.end()
+async def _obey(config: Path, line: Line, serving: Serving) -> None:
+    """Do what the parent says, and end when it says nothing any more."""
+    change: Change | None = None
+    while (told := await line.hear()) is not None:
+        try:
+            if "prepare" in told:
+                change = await asyncio.to_thread(checked, config, told["prepare"], serving.settings)
+                line.say({"prepared": change.settings.proxy.drain_seconds})
+            elif "adopt" in told and change is not None:
+                prepared, change = change, None
+                serving.adopt(prepared)
+                line.say({"adopted": True})
+            elif "abandon" in told and change is not None:
+                change.guard.close()
+                change = None
+            elif "end" in told:
+                serving.end()
+        except HopwardError as error:
+            line.say(failure(error))
     serving.end()
-
-
-def failure(error: HopwardError) -> Said:
-    """An error as a message."""
-    problems = error.problems if isinstance(error, ConfigError) else ()
-    return {"message": error.message, "problems": problems, "advice": error.advice}
 
 
 def _heard() -> None:

@@ -37,6 +37,10 @@ class StdioEnd:
         """What carries a request to a process."""
         return Carriage(self.workers, visit)
 
+    def adopt(self) -> None:
+        """Keep to the limits of the gate's guard from now on."""
+        self.workers.adopt()
+
     async def close(self) -> None:
         """End every session and every process."""
         await self.workers.close()

@@ -1,14 +1,19 @@
 """What a parent and its workers say to each other: JSON messages over a socket pair, one per line.
 
-parent                        worker
-{"start": ...}                {"ready": [...]} or {"failed": ...}
+parent                           worker
+{"start": ...}                   {"ready": [...]} or {"failed": ...}
+{"prepare": TEXT}                {"prepared": SECONDS} or {"failed": ...}; nothing is in force yet
+{"adopt": true}, or "abandon"    {"adopted": true} or {"failed": ...}, or nothing
 {"end": true}, once or twice
 """
 
 import asyncio
 import json
 import socket
+from pathlib import Path
 from typing import Any, TypeAlias
+
+from hopward import ConfigError, HopwardError
 
 Said: TypeAlias = dict[str, Any]
 
@@ -51,3 +56,25 @@ class Line:
     def close(self) -> None:
         """Hang up."""
         self._writer.close()
+
+
+def failure(error: HopwardError) -> Said:
+    """An error as a message."""
+    problems = error.problems if isinstance(error, ConfigError) else ()
+    return {"failed": {"message": error.message, "problems": problems, "advice": error.advice}}
+
+
+def failed(told: Said) -> ConfigError:
+    """The error in such a message."""
+    found = told["failed"]
+    return ConfigError(found["message"], problems=tuple(found["problems"]), advice=found["advice"])
+
+
+def reloaded(config: Path) -> str:
+    """What to say of a configuration that is in force."""
+    return f"hopward: {config.name} was reloaded and is in force."
+
+
+def refused(config: Path, why: str) -> str:
+    """What to say of one that is not."""
+    return f"hopward: {config.name} was not reloaded, and what was in force stays in force. {why}"

@@ -22,10 +22,13 @@ Settled: TypeAlias = Callable[[bool], None]
 
 
 class Turn:
-    """Collects what one turn of the event loop asks and settles; shared by all sessions of a process."""
+    """Collects what one turn of the event loop asks and settles; shared by all sessions of a process.
+
+    `guard` is asked; before it is replaced, what has been collected is to be flushed.
+    """
 
     def __init__(self, guard: Guard, loop: asyncio.AbstractEventLoop) -> None:
-        self._guard = guard
+        self.guard = guard
         self._loop = loop
         self._asked: list[tuple[ToolCall, Chain]] = []
         self._decided: list[Decided] = []
@@ -55,7 +58,7 @@ class Turn:
         if not asked and not outcomes:
             return
         try:
-            decisions = self._guard.decide(asked, outcomes)
+            decisions = self.guard.decide(asked, outcomes)
             if len(decisions) != len(asked):
                 raise RuntimeError("the guard did not answer every call")
         except LedgerError as error:
@@ -76,14 +79,14 @@ class Turn:
     def _alone(self, entry: tuple[ToolCall, Chain]) -> Decision | None:
         """One call of a group that failed; one bad call must not refuse the others."""
         try:
-            return self._guard.decide([entry])[0]
+            return self.guard.decide([entry])[0]
         except Exception:  # noqa: BLE001 - per-message boundary: refused
             _log.exception("a call could not be decided")
             return None
 
     def _settle_alone(self, entry: tuple[Decision, Outcome]) -> bool:
         try:
-            self._guard.decide([], [entry])
+            self.guard.decide([], [entry])
         except Exception:  # noqa: BLE001 - per-message boundary: the result is withheld
             _log.exception("an outcome could not be recorded")
             return False

@@ -18,11 +18,14 @@ _CONNECTIONS = 512
 
 
 class Upstream:
-    """The HTTP side of one server. `headers` go with every request: a brokered API key, or nothing."""
+    """The HTTP side of one server. `headers` go with every request: a brokered API key, or nothing.
+
+    An answer has at most `max_bytes`.
+    """
 
     def __init__(self, url: str, headers: Mapping[str, str], max_bytes: int) -> None:
         self._url = url
-        self._max_bytes = max_bytes
+        self.max_bytes = max_bytes
         self._client = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=_CONNECTIONS, keepalive_timeout=_KEEP_ALIVE),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT),
@@ -48,9 +51,9 @@ class Upstream:
         size = 0
         async for part in response.content.iter_any():
             size += len(part)
-            if size > self._max_bytes:
+            if size > self.max_bytes:
                 response.close()
-                raise too_large(self._max_bytes)
+                raise too_large(self.max_bytes)
             parts.append(part)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 

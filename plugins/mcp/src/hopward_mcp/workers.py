@@ -43,12 +43,10 @@ class Workers:
     `too_many_processes`, `server_restarting`, `not_started`, `not_sent`, `timed_out`."""
 
     def __init__(self, gate: Gate, command: Command) -> None:
-        limits = gate.guard.settings.proxy
-        self.sessions = HttpSessions(gate.now, limits.process_idle_seconds, gate.mark)
+        self.sessions = HttpSessions(gate.now, mark=gate.mark)
         self._gate = gate
         self._command = command
-        self._most = limits.max_processes
-        self._idle = limits.process_idle_seconds
+        self.adopt()
         self._running: set[Worker] = set()
         self._ending: set[asyncio.Task[None]] = set()
         self._shared: dict[Principal, asyncio.Task[Worker]] = {}
@@ -59,6 +57,13 @@ class Workers:
 
     def __len__(self) -> int:
         return len(self._running)
+
+    def adopt(self) -> None:
+        """Keep to the limits of the gate's guard from now on; processes that run keep the longest message
+        they were started with."""
+        limits = self._gate.guard.settings.proxy
+        self._most = limits.max_processes
+        self._idle = self.sessions.idle = limits.process_idle_seconds
 
     def of(self, held: HttpSession) -> Worker:
         """The process of a session; raises `HopwardError` when it has ended."""
