@@ -170,7 +170,7 @@ def test_a_completed_task_refuses_its_next_call_and_lists_nothing(conversation: 
 
 
 @pytest.mark.parametrize(
-    "method", ["vendor/secret", "tasks/list", "sampling/createMessage", "TOOLS/CALL", ""]
+    "method", ["vendor/secret", "tasks/other", "sampling/createMessage", "TOOLS/CALL", ""]
 )
 def test_an_unknown_request_method_is_refused_and_logged(conversation: Conversation, method: str) -> None:
     conversation.client_says({"id": 1, "method": method})
@@ -439,18 +439,6 @@ def test_a_subscription_is_tagged_with_the_clients_own_id(conversation: Conversa
     tag = {"_meta": {"io.modelcontextprotocol/subscriptionId": conversation.to_server[0]["id"]}}
     conversation.server_says({"method": "notifications/tools/list_changed", "params": tag})
     assert conversation.to_client[0]["params"]["_meta"] == {"io.modelcontextprotocol/subscriptionId": "sub"}
-
-
-def test_mcp_tasks_are_not_announced_because_their_methods_are_refused(conversation: Conversation) -> None:
-    conversation.client_says({"id": 1, "method": "initialize", "params": {}})
-    extensions = {"io.modelcontextprotocol/tasks": {}, "io.modelcontextprotocol/ui": {}}
-    conversation.server_answers(
-        {"capabilities": {"tasks": {}, "tools": {}, "extensions": extensions}, "x": 1}
-    )
-    assert conversation.to_client[0]["result"] == {
-        "capabilities": {"tools": {}, "extensions": {"io.modelcontextprotocol/ui": {}}},
-        "x": 1,
-    }
 
 
 def test_what_never_gets_an_answer_is_answered_in_the_servers_place(conversation: Conversation) -> None:

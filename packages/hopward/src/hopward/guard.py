@@ -124,6 +124,14 @@ class Guard:
         except Exception:  # noqa: BLE001 - named boundary: a listing that cannot be computed is empty
             return frozenset()
 
+    def would_permit(self, call: ToolCall, chain: Chain) -> bool:
+        """Whether `authorize` would permit this call as things stand, its budget apart.
+
+        For what has come of a call that was permitted before; never instead of `authorize`: nothing is
+        recorded. False where anything goes wrong.
+        """
+        return self._evaluator.evaluate(Asked(call, chain)).verdict.name == "permit"
+
     def delegable(self, chain: Chain, to_agent: str, narrowed: Narrowing) -> bool:
         """Whether `delegate` would permit this hop as things stand, budgets and fan-out included.
 

@@ -22,7 +22,8 @@ from hopward_mcp.jsonrpc import (
     dump,
     error,
 )
-from hopward_mcp.methods import STATEFUL, is_modern, references, target
+from hopward_mcp.mcp_tasks import added_call
+from hopward_mcp.methods import STATEFUL, Treatment, is_modern, references, target
 from hopward_mcp.pending import Pending, Requests
 from hopward_mcp.questions import Questions
 from hopward_mcp.replies import no_credential, refusal
@@ -100,21 +101,36 @@ class ClientSide:
         treatment = gate.treatment(message.method)
         if treatment is None or (message.method in STATEFUL and is_modern(message)):
             raise MessageError(METHOD_NOT_FOUND, "unknown_method", "This method is not allowed.", message.id)
-        if treatment in ("authorize", "visible"):
+        if treatment in ("authorize", "visible", "mcp_task"):
             require(message, chain)
         if treatment == "visible":
-            names = references(message)
-            if not gate.guard.visible(chain, gate.server, names).issuperset(names):
-                raise MessageError(REFUSED, "not_visible", "The task does not reach this.", message.id)
+            self._check_visible(message, chain)
+        elif treatment == "mcp_task":
+            pending.mcp_task = gate.mcp_tasks.asked(message, chain)
+        call = self._call(message, pending, treatment)
         key = next(gate.keys)
-        if treatment != "authorize":
-            self._requests.open(key, pending)
-            return self._forward(key, pending)
-        name, arguments = target(message)
-        call = ToolCall(server=gate.server, tool=name, arguments=arguments)
         self._requests.open(key, pending)
+        if call is None:
+            return self._forward(key, pending)
+        pending.call = call
         gate.turn.authorize(call, chain, partial(self._decided, key, pending, call, deliver))
         return LATER
+
+    def _check_visible(self, message: Message, chain: Chain) -> None:
+        names = references(message)
+        if not self._gate.guard.visible(chain, self._gate.server, names).issuperset(names):
+            raise MessageError(REFUSED, "not_visible", "The task does not reach this.", message.id)
+        if message.method == "subscriptions/listen":
+            self._gate.mcp_tasks.check_listened(message, chain)
+
+    def _call(self, message: Message, pending: Pending, treatment: Treatment) -> ToolCall | None:
+        """What a request is authorized as; None where it needs no decision."""
+        if message.method == "tasks/update" and pending.mcp_task is not None:
+            return added_call(message, pending.mcp_task)
+        if treatment != "authorize":
+            return None
+        name, arguments = target(message)
+        return ToolCall(server=self._gate.server, tool=name, arguments=arguments)
 
     def _decided(
         self, key: int, pending: Pending, call: ToolCall, deliver: Deliver, decision: Decision | None

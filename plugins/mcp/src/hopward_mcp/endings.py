@@ -81,7 +81,7 @@ class Endings:
         if pending.decision is None:
             deliver(route)
             return
-        self._gate.turn.settle(pending.decision, ended, partial(_settled, pending, route, deliver))
+        self._gate.turn.settle(pending.decision, ended, partial(settled, pending, route, deliver))
 
     def record(self, pending: Pending, ended: Outcome) -> None:
         """Record the outcome of a permitted call that nobody waits for."""
@@ -136,7 +136,8 @@ class Endings:
         return int((self._gate.now() - pending.started) * 1_000_000)
 
 
-def _settled(pending: Pending, route: Route, deliver: Deliver, durable: bool) -> None:
+def settled(pending: Pending, route: Route, deliver: Deliver, durable: bool) -> None:
+    """Deliver an answer if its outcome is durable, and withhold it otherwise."""
     if durable:
         deliver(route)
         return

@@ -9,6 +9,7 @@ from hopward_mcp.authority import Authority
 from hopward_mcp.concealment import Concealment
 from hopward_mcp.delivery import Courier
 from hopward_mcp.jsonrpc import Message, MessageError, Parser, error
+from hopward_mcp.mcp_tasks import McpTasks
 from hopward_mcp.methods import (
     CLIENT_NOTIFICATIONS,
     CLIENT_REQUESTS,
@@ -54,6 +55,7 @@ class Gate:
         limits, settings = guard.settings.proxy, guard.settings.servers[self.server]
         self.guard = guard
         self.authority = authority
+        self.mcp_tasks = McpTasks(guard, self.server, self.turn)
         self.max_bytes = limits.max_message_bytes
         self.call_timeout = limits.call_timeout_seconds
         self._vendor_methods = frozenset(settings.vendor_methods)

@@ -41,11 +41,12 @@ _PARAMS = {
             "cursor",
         ),
         *("inputResponses", "requestState", "task", "argument", "context", "protocolVersion", "capabilities"),
+        *("taskId", "inputRequests"),
     )
 }
 _NESTED = {
     "ref": {"type": "type", "name": "name", "uri": "uri"},
-    "notifications": {"resourcesubscriptions": "resourceSubscriptions"},
+    "notifications": {"resourcesubscriptions": "resourceSubscriptions", "taskids": "taskIds"},
 }
 """Objects in the params whose members are looked at too."""
 
@@ -53,7 +54,7 @@ _RESULT = {
     key.casefold(): key
     for key in (
         *("_meta", "capabilities", "tools", "resources", "resourceTemplates", "prompts"),
-        *("inputRequests", "isError", "cacheScope"),
+        *("inputRequests", "isError", "cacheScope", "resultType", "task", "taskId", "tasks"),
     )
 }
 """What the proxy reads, or leaves out, in a result."""

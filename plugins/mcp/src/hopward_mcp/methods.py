@@ -13,9 +13,10 @@ from urllib.parse import unquote
 
 from hopward_mcp.jsonrpc import INVALID_PARAMS, Body, Message, MessageError
 
-Treatment: TypeAlias = Literal["forward", "authorize", "filter", "visible"]
+Treatment: TypeAlias = Literal["forward", "authorize", "filter", "visible", "mcp_task"]
 """`authorize`: one decision each time. `filter`: the result shows only what the chain may reach.
-`visible`: forwarded only when what it refers to is visible to the chain."""
+`visible`: forwarded only when what it refers to is visible to the chain. `mcp_task`: only to whose call has
+made that MCP task."""
 
 CLIENT_REQUESTS: dict[str, Treatment] = {
     "initialize": "forward",
@@ -33,6 +34,11 @@ CLIENT_REQUESTS: dict[str, Treatment] = {
     "prompts/list": "filter",
     "completion/complete": "visible",
     "subscriptions/listen": "visible",
+    "tasks/get": "mcp_task",
+    "tasks/result": "mcp_task",
+    "tasks/cancel": "mcp_task",
+    "tasks/update": "mcp_task",
+    "tasks/list": "filter",
 }
 
 CLIENT_NOTIFICATIONS = frozenset(
@@ -50,7 +56,10 @@ SERVER_REQUESTS = frozenset({"ping"})
 REQUEST_PREFIX = "request:"
 """What a server asks of its client is called so, before its method, in capabilities and policies."""
 
-SERVER_NOTIFICATIONS = frozenset(
+TASK_NOTIFICATIONS = frozenset({"notifications/tasks/status", "notifications/tasks"})
+"""How an MCP task stands: 2025-11-25, and the extension of 2026-07-28. They reach whose it is."""
+
+SERVER_NOTIFICATIONS = TASK_NOTIFICATIONS | frozenset(
     {
         "notifications/cancelled",
         "notifications/progress",
@@ -64,7 +73,7 @@ SERVER_NOTIFICATIONS = frozenset(
     }
 )
 
-ENDLESS = frozenset({"subscriptions/listen"})
+ENDLESS = frozenset({"subscriptions/listen", "tasks/result"})
 """Requests that are answered only when they end, so no time limit applies."""
 
 STATEFUL = frozenset(
@@ -82,6 +91,7 @@ VERSION_KEY = "io.modelcontextprotocol/protocolVersion"
 CAPABILITIES_KEY = "io.modelcontextprotocol/clientCapabilities"
 LOG_LEVEL_KEY = "io.modelcontextprotocol/logLevel"
 SUBSCRIPTION_KEY = "io.modelcontextprotocol/subscriptionId"
+RELATED_KEY = "io.modelcontextprotocol/related-task"
 OWN_PREFIX = "dev.hopward/"
 """`_meta` keys of ours; what the other side sends under it is removed."""
 
@@ -102,8 +112,15 @@ LISTINGS = {
     "prompts/list": Listing("prompts", "name", "prompt:"),
 }
 
-NAME_PARAMS = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
-"""The parameter that the header `Mcp-Name` repeats (2026-07-28, Streamable HTTP)."""
+NAME_PARAMS = {
+    "tools/call": "name",
+    "prompts/get": "name",
+    "resources/read": "uri",
+    "tasks/get": "taskId",
+    "tasks/update": "taskId",
+    "tasks/cancel": "taskId",
+}
+"""The parameter that the header `Mcp-Name` repeats (2026-07-28, Streamable HTTP; tasks: the extension)."""
 
 VENDOR_PREFIX = "vendor:"
 """A request that is not of MCP itself is called so, before its method, in capabilities and policies."""

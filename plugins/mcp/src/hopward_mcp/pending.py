@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from hopward import Chain, Decision
+from hopward import Chain, Decision, ToolCall
 from hopward_mcp.jsonrpc import INVALID_REQUEST, REFUSED, Message, MessageError, MessageId
+from hopward_mcp.mcp_task_store import McpTask
 
 _MOST = 1024
 """Requests one session may have under way in each direction."""
@@ -19,7 +20,8 @@ _MOST = 1024
 class Pending:
     """A client's request between its arrival and its answer. `started` is event-loop time in seconds,
     `subject_token` the access token it came with, if any, `token` the credential it was forwarded with.
-    `answered` gets the answer in the client's place."""
+    `answered` gets the answer in the client's place. `call` is what was authorized, `mcp_task` the MCP task
+    that it is about."""
 
     message: Message
     chain: Chain
@@ -30,6 +32,8 @@ class Pending:
     forwarded: bool = False
     cancelled: bool = False
     answered: Callable[[Any], None] | None = None
+    call: ToolCall | None = None
+    mcp_task: McpTask | None = None
 
 
 class Requests:

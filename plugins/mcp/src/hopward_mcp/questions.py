@@ -46,7 +46,7 @@ class Questions:
     """Judges what the server asks in one session, and the client's answers."""
 
     def __init__(self, gate: Gate, requests: Requests, asked: Asked) -> None:
-        self.behalf = Behalf(requests)
+        self.behalf = Behalf(requests, gate.mcp_tasks)
         self._gate = gate
         self._asked = asked
         self._given_up: deque[MessageId] = deque(maxlen=_REMEMBERED)

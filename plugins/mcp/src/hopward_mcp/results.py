@@ -10,8 +10,6 @@ from hopward_mcp.methods import LISTINGS, OWN_PREFIX, SUBSCRIPTION_KEY, is_liste
 
 _log = logging.getLogger(__name__)
 
-_TASKS_EXTENSION = "io.modelcontextprotocol/tasks"
-
 Visible: TypeAlias = Callable[[Iterable[str]], frozenset[str]]
 """Which of these names the caller may reach."""
 
@@ -34,19 +32,6 @@ def filtered(method: str, result: Body, visible: Visible) -> Body:
     if "cacheScope" in shown:
         shown["cacheScope"] = "private"
     return shown
-
-
-def without_tasks(result: Body) -> Body:
-    """An `initialize` or `server/discover` result that announces no MCP tasks: their methods are refused."""
-    capabilities = result.get("capabilities")
-    if not isinstance(capabilities, dict):
-        return result
-    kept = {key: value for key, value in cast("Body", capabilities).items() if key != "tasks"}
-    extensions = kept.get("extensions")
-    if isinstance(extensions, dict):
-        offered = cast("Body", extensions)
-        kept["extensions"] = {key: value for key, value in offered.items() if key != _TASKS_EXTENSION}
-    return {**result, "capabilities": kept}
 
 
 def outcome(body: Body, duration: int) -> Outcome:

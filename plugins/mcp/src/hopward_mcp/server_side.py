@@ -9,12 +9,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
-from hopward import Decision, Outcome, ToolCall
+import msgspec
+
+from hopward import Decision, HopwardError, Outcome, ToolCall
 from hopward_mcp.carried import reachable
-from hopward_mcp.endings import MALFORMED, NOT_FORWARDED, Endings, Failure, failed
+from hopward_mcp.endings import MALFORMED, NOT_FORWARDED, Endings, Failure, failed, settled
 from hopward_mcp.gate import Gate
 from hopward_mcp.jsonrpc import (
     INTERNAL_ERROR,
+    INVALID_PARAMS,
     METHOD_NOT_FOUND,
     REFUSED,
     Body,
@@ -23,7 +26,8 @@ from hopward_mcp.jsonrpc import (
     dump,
     error,
 )
-from hopward_mcp.methods import LISTINGS, REQUEST_PREFIX
+from hopward_mcp.mcp_tasks import is_task_id, made_id, makes_task
+from hopward_mcp.methods import LISTINGS, REQUEST_PREFIX, SUBSCRIPTION_KEY, TASK_NOTIFICATIONS
 from hopward_mcp.pending import Pending, Requests
 from hopward_mcp.questions import Questions, named_inputs
 from hopward_mcp.results import (
@@ -31,7 +35,6 @@ from hopward_mcp.results import (
     outcome,
     with_subscription,
     without_own_meta,
-    without_tasks,
 )
 from hopward_mcp.route import LATER, Deliver, Forward, Later, Reply, Route
 
@@ -91,6 +94,8 @@ class ServerSide:
             return self._response(message, deliver, answered)
         if message.kind == "request":
             return self._questions.ask(message, key, deliver)
+        if message.method in TASK_NOTIFICATIONS:
+            return self._of_task(message, key, deliver)
         return self._notification(message)
 
     def _response(self, message: Message, deliver: Deliver, key: object) -> Route | Later:
@@ -105,24 +110,54 @@ class ServerSide:
         if "result" in body:
             body["result"] = self._result(pending, message.body["result"])
             found = named_inputs(self._gate.server, body["result"])
-            if found is None:
-                self._endings.fail(key, _UNREADABLE, deliver)
+            failure = _UNREADABLE if found is None else self._unkept(pending, body["result"])
+            if found is None or failure is not None:
+                self._endings.fail(key, failure or _UNREADABLE, deliver)
                 return LATER
             body["result"], inputs = found
         whole = dump(body)
         shown = self._concealed(whole)
         if shown is not whole:
             body = self._gate.read_server(shown).body
-        ended = outcome(body, self._endings.duration(pending)) if pending.decision else _UNRECORDED
         self._requests.close(key)
         if self.on_answer is not None and pending.answered is None:
             self.on_answer(pending, message)
-        release = partial(self._endings.release, pending, ended, Forward(shown, message), deliver)
+        release = self._release(pending, body, Forward(shown, message), deliver)
         if inputs:
             self._questions.inputs(pending.chain, inputs, partial(self._asks, pending, release, deliver))
         else:
             release()
         return LATER
+
+    def _release(self, pending: Pending, body: Body, route: Forward, deliver: Deliver) -> Callable[[], None]:
+        """What records the outcome that an answer tells of, and then delivers it."""
+        endings, tasks, task = self._endings, self._gate.mcp_tasks, pending.mcp_task
+        if task is not None and pending.decision is None:
+            final = tasks.end_of(task, pending.message.method, body)
+            if final is not None:
+                return partial(tasks.conclude, task, final, partial(settled, pending, route, deliver))
+        ended = outcome(body, endings.duration(pending)) if pending.decision else _UNRECORDED
+        if "result" in body and makes_task(pending.message, body["result"]):
+            ended = msgspec.structs.replace(ended, status="unknown", error="mcp_task_made")
+        return partial(endings.release, pending, ended, route, deliver)
+
+    def _unkept(self, pending: Pending, result: Body) -> Failure | None:
+        """Why a result cannot be shown that is about an MCP task; of one that it makes, note whose it is."""
+        tasks, message = self._gate.mcp_tasks, pending.message
+        if message.method == "tasks/result":
+            # It may have been waited for until long after the request was judged.
+            open_to = tasks.reachable(pending.chain, [message.params.get("taskId")])
+            return None if open_to else _NO_SUCH_TASK
+        if pending.decision is None or not makes_task(message, result):
+            return None
+        made = made_id(result)
+        if not (isinstance(made, str) and is_task_id(made)):
+            return MALFORMED
+        try:
+            return None if tasks.keep(pending, made) else _UNKEPT
+        except HopwardError as error:
+            _log.error("%s", error.message)
+            return _UNKEPT
 
     def _asks(
         self,
@@ -132,22 +167,26 @@ class ServerSide:
         decisions: Sequence[Decision | None],
     ) -> None:
         """A result goes out with the requests it names, all of them permitted, or not at all."""
-        refused = [one for one in decisions if one is None or not one.permitted]
-        ended = NOT_FORWARDED if refused else _ASKED
-        for one in decisions:
-            if one is not None and one.permitted:
-                self._gate.turn.settle(one, ended, _nobody)
-        if refused:
-            self._endings.end(pending, _asks_too_much(refused[0]), deliver)
-        else:
+        if self._all_permitted(decisions):
             release()
+        else:
+            refused = next(one for one in decisions if one is None or not one.permitted)
+            self._endings.end(pending, _asks_too_much(refused), deliver)
+
+    def _all_permitted(self, decisions: Sequence[Decision | None]) -> bool:
+        """Whether all was permitted; the outcome of what was is recorded."""
+        permitted = [one for one in decisions if one is not None and one.permitted]
+        all_of_it = len(permitted) == len(decisions)
+        for one in permitted:
+            self._gate.turn.settle(one, _ASKED if all_of_it else NOT_FORWARDED, _nobody)
+        return all_of_it
 
     def _result(self, pending: Pending, result: Body) -> Body:
         method, gate = pending.message.method, self._gate
         result = with_subscription(without_own_meta(result), self._client_id)
         if method in LISTINGS:
             return filtered(method, result, partial(reachable, gate.guard, pending.chain, gate.server))
-        return without_tasks(result) if method in ("initialize", "server/discover") else result
+        return gate.mcp_tasks.listed(result, pending.chain) if method == "tasks/list" else result
 
     def _notification(self, message: Message) -> Route:
         if message.method not in self._gate.server_notifications:
@@ -162,6 +201,36 @@ class ServerSide:
             params = {**params, "progressToken": self._progress_token(params.get("progressToken"))}
         body = _with_params(message.body, message, params)
         return Forward(self._concealed(dump(body)), message)
+
+    def _of_task(self, message: Message, key: int | None, deliver: Deliver) -> Route | Later:
+        """How an MCP task stands: for whose it is, with what it asks decided, and its end recorded."""
+        tasks = self._gate.mcp_tasks
+        meta: Body = message.params.get("_meta", {})
+        listener = self._requests.get(meta.get(SUBSCRIPTION_KEY))
+        chains = [listener.chain] if listener is not None else self._questions.behalf.chains(key)
+        task_id = message.params.get("taskId")
+        owner = next((chain for chain in chains if tasks.reachable(chain, [task_id])), None)
+        if owner is None:
+            raise MessageError(REFUSED, "mcp_task_unknown", "A notification is of a task of nobody here.")
+        found = named_inputs(self._gate.server, with_subscription(message.params, self._client_id))
+        if found is None:
+            raise MessageError(REFUSED, "server_request", "A notification can be read in two ways.")
+        params, inputs = found
+        body = _with_params(message.body, message, params)
+        route = Forward(self._concealed(dump(body)), message)
+        (task,) = tasks.reachable(owner, [task_id]).values()
+        final = tasks.end_of(task, message.method, {"result": params})
+        if final is not None:
+            tasks.conclude(task, final, lambda durable: deliver(route if durable else None))
+        elif inputs:
+            self._questions.inputs(owner, inputs, partial(self._told, route, deliver))
+        else:
+            return route
+        return LATER
+
+    def _told(self, route: Forward, deliver: Deliver, decisions: Sequence[Decision | None]) -> None:
+        """A notification goes out with the requests it names, all of them permitted, or not at all."""
+        deliver(route if self._all_permitted(decisions) else None)
 
     def _client_id(self, key: object) -> object | None:
         pending = self._requests.get(key)
@@ -187,6 +256,14 @@ _UNRECORDED = Outcome(status="ok")
 
 _ASKED = Outcome(status="ok")
 """Of a request that a result names: it goes to the client with it, which answers in its next call."""
+_UNKEPT = Failure(
+    REFUSED,
+    "The call was executed, but whose task has become of it could not be noted, so it is withheld.",
+    Outcome(status="unknown", error="mcp_task_unrecorded"),
+)
+_NO_SUCH_TASK = Failure(
+    INVALID_PARAMS, "There is no such task.", Outcome(status="error", error="mcp_task_unknown")
+)
 _UNREADABLE = failed("The server asked the client in a form that can be read in two ways.", "server_request")
 
 
