@@ -276,3 +276,43 @@ async def test_every_route_answers_401_without_a_token(fronted: Fronted) -> None
     for path in ("/desk/mcp/", "/desk", "/DESK/mcp", "//desk/mcp", "/desk/mcp/x", "/", "/desk/%6dcp/.."):
         assert (await fronted.send("POST", path, modern_call("echo")[1], body)).status in (401, 404), path
     assert all(server.received == [] for server in fronted.servers.values())
+
+
+@pytest.mark.parametrize("modern", [False, True], ids=["2025-11-25", "2026-07-28"])
+async def test_mcp_tasks_of_another_caller_are_invisible(fronted: Fronted, modern: bool) -> None:
+    """Row 15: CVE-2026-52870, GHSA-hvrp-rf83-w775 (MCP Python SDK)."""
+    victim, attacker = fronted.token(subject="victim"), fronted.token(subject="attacker")
+    sessions = {} if modern else {one: await fronted.initialize(one) for one in (victim, attacker)}
+
+    async def ask(token: str, method: str, **params: Any) -> Any:
+        headers = {} if modern else {"Mcp-Session-Id": sessions[token]}
+        if modern:
+            call, headers = modern_call("later")
+            name = params.get("name", params.get("taskId"))
+            params["_meta"] = call["params"]["_meta"]
+            headers = headers | {"Mcp-Method": method, "Mcp-Name": name or "none"}
+        return (await fronted.post(token, {"id": 1, "method": method, "params": params}, headers)).message
+
+    tasked = {} if modern else {"task": {}}
+    made = (await ask(victim, "tools/call", name="later", arguments={}, **tasked))["result"]
+    task_id = made["taskId"] if modern else made["task"]["taskId"]
+    before = len(fronted.servers["desk"].received)
+    for method in ("tasks/get", "tasks/result", "tasks/cancel", "tasks/update"):
+        foreign = await ask(attacker, method, taskId=task_id)
+        assert foreign["error"] == (await ask(attacker, method, taskId="no-such-task"))["error"]
+    assert len(fronted.servers["desk"].received) == before
+    assert (await ask(attacker, "tasks/list"))["result"]["tasks"] == []
+    assert [task["taskId"] for task in (await ask(victim, "tasks/list"))["result"]["tasks"]] == [task_id]
+    assert task_id in json.dumps((await ask(victim, "tasks/result", taskId=task_id))["result"])
+    again = (await ask(attacker, "tools/call", name="later", arguments={}, **tasked))["result"]
+    assert task_id not in json.dumps(again)
+
+
+async def test_a_server_that_gives_one_task_to_two_callers_gives_it_to_the_first(fronted: Fronted) -> None:
+    """The same row: an id that is another's opens nothing, and what came with it is withheld."""
+    victim, attacker = fronted.token(subject="victim"), fronted.token(subject="attacker")
+    mine = (await fronted.call(victim, "later")).message["result"]["taskId"]
+    fronted.servers["desk"].tasks.clear()
+    assert mine not in (await fronted.call(attacker, "later")).body.decode()
+    outcomes = [row.record["outcome"]["error"] for row in rows(fronted.guard, "outcome")]
+    assert outcomes == ["mcp_task_made", "mcp_task_unrecorded"]

@@ -90,6 +90,7 @@ READABLE = (
     "pair",
     "torrent",
     "pester",
+    "later",
 )
 
 

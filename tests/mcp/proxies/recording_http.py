@@ -2,7 +2,8 @@
 
 Plain asyncio, one event loop with the test. A tool's name says how it answers: `echo` in JSON, `stream` as an
 event stream with a notification first, `slow` not before the test says so, `repeat` with the credential of
-the call in an event before the answer, `resumable` as a stream that ends before the answer.
+the call in an event before the answer, `resumable` as a stream that ends before the answer, `later` with an
+MCP task, of either era, that everybody who knows its id may see.
 """
 
 import asyncio
@@ -47,6 +48,7 @@ class RecordingServer:
     release: asyncio.Event = field(default_factory=asyncio.Event)
     broken: asyncio.Event = field(default_factory=asyncio.Event)
     sessions: int = 0
+    tasks: list[str] = field(default_factory=list)
     _server: asyncio.Server | None = None
     _open: set[asyncio.StreamWriter] = field(default_factory=set)
 
@@ -158,10 +160,24 @@ class RecordingServer:
             _begin_stream(writer)
             _event(writer, {"method": "notifications/progress", "params": {}}, event_id="r-1")
             _end_stream(writer)
+        elif name == "later" or message["method"].startswith("tasks/"):
+            _result(writer, message_id, self._task(message))
         elif name in ("stream", "slow", "ask", "repeat"):
             await self._stream(request, reader, writer)
         else:
             _result(writer, message_id, _text(params.get("arguments")))
+
+    def _task(self, message: dict[str, Any]) -> dict[str, Any]:
+        """The answer to a call that becomes a task, or about one."""
+        if message["method"] == "tasks/list":
+            return {"tasks": [{"taskId": task_id, "status": "working"} for task_id in self.tasks]}
+        if message["method"] == "tasks/result":
+            return _text(message["params"]["taskId"])
+        if message["method"] != "tools/call":
+            return {"resultType": "complete", "taskId": message["params"]["taskId"], "status": "working"}
+        self.tasks.append(f"task-{len(self.tasks) + 1}")
+        task = {"taskId": self.tasks[-1], "status": "working"}
+        return {"task": task} if "task" in message["params"] else {"resultType": "task", **task}
 
     async def _stream(
         self, request: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
