@@ -91,6 +91,10 @@ LATE = {
         "hopward_mcp.run",
         "hopward_mcp.outbound",
     ): "an HTTP client is slow to import: only for a server over HTTP",
+    (
+        "hopward_mcp.stdio",
+        "hopward_mcp.older_server",
+    ): "a client waits for the start: only for one of 2026-07-28, whose server may be older",
     ("hopward_mcp.delivery", "keyring"): "optional: only for keys kept in the operating system's keyring",
     ("langchain_hopward.installation", "langchain_hopward.middleware"): "optional: it needs `langchain`",
     ("langchain_hopward.load", "mcp"): "optional: only for tools of MCP servers",

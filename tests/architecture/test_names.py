@@ -20,6 +20,9 @@ BOUNDARIES = {
     "hopward_mcp.client_side:ClientSide.judge": "a message that cannot be judged is refused",
     "hopward_mcp.client_side:ClientSide._onward": "a call that cannot be forwarded is answered and recorded",
     "hopward_mcp.front:Front.__call__": "a request that cannot be served lets nobody in",
+    "hopward_mcp.older_server:OlderServer._pass": "a request that cannot be translated is answered and ends",
+    "hopward_mcp.older_server:OlderServer.hear": "an answer that cannot be translated fails its call",
+    "hopward_mcp.http_end:_Undecided._is_older": "a request meets by itself what asking for the era has met",
     "hopward_mcp.outbound:Outbound._call": "a request that cannot be carried ends as lost",
     "hopward_mcp.relay:Relay.call": "a request that cannot be carried ends as lost",
     "hopward_mcp.remote:TokenEndpoint._told": "a credential that cannot be asked for is not there",
@@ -29,6 +32,7 @@ BOUNDARIES = {
     "hopward_mcp.turn:Turn._alone": "a call that cannot be decided is refused",
     "hopward_mcp.turn:Turn._settle_alone": "a result that cannot be recorded is withheld",
     "hopward_mcp.turn:_call_back": "one answer that cannot be passed on does not stop the others",
+    "hopward_mcp.upstream_session:UpstreamSession._call": "a request that cannot be carried ends as lost",
     "langchain_hopward.stream:announce": "a stream that cannot be written to decides nothing",
 }
 """Functions that may keep any exception to themselves, and what then happens (docs/design.md)."""

@@ -39,8 +39,6 @@ EVERY = [
     Kind("fastmcp", "legacy"),
     Kind("fastmcp", "auto"),
 ]
-EVERY_LEGACY = [kind for kind in EVERY if kind.mode != "2026-07-28"]
-"""For a server that knows the old era only: a client is told so, or finds out."""
 
 
 @dataclass(frozen=True)

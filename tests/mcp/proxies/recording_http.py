@@ -37,7 +37,8 @@ class RecordingServer:
     """Use as `async with RecordingServer() as server`; `received` is everything, in order.
 
     `statuses` is what a tool is answered with, `pointing` the headers of that, `silent` the HTTP methods that
-    get no answer at all, `late` the messages that a session's stream brings when the test says so.
+    get no answer at all, `late` the messages that a session's stream brings when the test says so,
+    `discovered` the requests for its era.
     """
 
     received: list[Received] = field(default_factory=list)
@@ -45,6 +46,7 @@ class RecordingServer:
     pointing: dict[str, str] = field(default_factory=dict)
     silent: set[str] = field(default_factory=set)
     late: list[dict[str, Any]] = field(default_factory=list)
+    discovered: list[Received] = field(default_factory=list)
     release: asyncio.Event = field(default_factory=asyncio.Event)
     broken: asyncio.Event = field(default_factory=asyncio.Event)
     sessions: int = 0
@@ -94,10 +96,22 @@ class RecordingServer:
         method, path, _ = first.split(" ")
         length = int(next((value for key, value in headers if key.lower() == "content-length"), "0"))
         request = Received(method, path, headers, await reader.readexactly(length), raw)
+        if not await self._discovered(request, writer):
+            return True
         self.received.append(request)
         await self._answer(request, reader, writer)
         await writer.drain()
         return True
+
+    async def _discovered(self, request: Received, writer: asyncio.StreamWriter) -> bool:
+        """Answer the question for the era, which is kept apart; whether it was another request."""
+        if request.method != "POST" or request.message.get("method") != "server/discover":
+            return True
+        self.discovered.append(request)
+        found = {"supportedVersions": ["2026-07-28"], "capabilities": {}, "resultType": "complete"}
+        _result(writer, request.message["id"], found)
+        await writer.drain()
+        return False
 
     async def _answer(
         self, request: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter

@@ -43,7 +43,7 @@ class Server:
         method, message_id = message["method"], message["id"]
         enveloped = VERSION in params.get("_meta", {})
         if self.modern is None:
-            self.modern = enveloped and method != "initialize"
+            self.modern = enveloped and method != "initialize" and self.era != "legacy"
         if self.modern is not enveloped or self.era not in ("both", "modern" if enveloped else "legacy"):
             send({"id": message_id, "error": {"code": -32601, "message": "not in this era"}})
         elif method == "tools/call":

@@ -204,16 +204,18 @@ async def test_a_message_of_no_session_and_no_era_starts_nothing(served: Process
     assert (served.received, len(served.workers)) == ([], 0)
 
 
-async def test_an_era_the_server_does_not_speak_fails_clearly(tmp_path: Path) -> None:
+async def test_an_older_server_serves_callers_of_both_eras_each_in_a_process_of_its_own(
+    tmp_path: Path,
+) -> None:
     async with processes(tmp_path, "legacy") as served:
         token = served.front.token()
         for _ in range(2):
-            answered = await served.call(token, "echo")
-            assert (answered.status, answered.message["error"]["code"]) == (400, -32022)
-            assert LEGACY in answered.message["error"]["data"]["supported"]
-        assert served.methods == ["server/discover"]
-        assert outcomes(served) == ["error", "error"]
+            assert (await served.call(token, "echo")).message["result"]["resultType"] == "complete"
         assert (await (await served.session(token)).call("echo")).message["result"]
+        met = ["server/discover", "initialize", "notifications/initialized"]
+        assert served.methods == [*met, "tools/call", "tools/call", "initialize", "tools/call"]
+        assert outcomes(served) == ["ok", "ok", "ok"]
+        assert len(served.pids) == 2
 
 
 async def test_a_session_with_a_server_of_the_newer_era_only_fails_with_its_own_error(tmp_path: Path) -> None:

@@ -11,13 +11,26 @@ from hopward import Chain, Guard, HopwardError
 from hopward_mcp.child import command
 from hopward_mcp.delivery import courier
 from hopward_mcp.gate import Gate
+from hopward_mcp.jsonrpc import Message
+from hopward_mcp.pending import Pending
 from hopward_mcp.session import Session
 from hopward_mcp.turn import Turn
+from hopward_mcp.worker import Worker
 from hopward_mcp.workers import Workers
 
 from .installation import install, opened
-from .processes import process_server
+from .processes import META, process_server
 from .test_http_sessions import LoopTime
+
+
+async def unintroduced(_method: str) -> dict[str, str]:
+    return {}
+
+
+def modern_request(chain: Chain) -> Pending:
+    """A request of 2026-07-28 under way."""
+    params = {"_meta": META}
+    return Pending(Message("request", 1, "tools/list", params, {"params": params}), chain, 0.0)
 
 
 @dataclass
@@ -34,6 +47,9 @@ class Pool:
 
     async def open(self, chain: Chain) -> str:
         return (await self.workers.open(chain, Session(self.gate))).id
+
+    async def shared(self, chain: Chain) -> Worker:
+        return await self.workers.shared(chain, modern_request(chain), unintroduced)
 
     def lives(self, session: str, chain: Chain) -> bool:
         return self.workers.sessions.find(session, chain) is not None
@@ -72,7 +88,7 @@ async def test_when_all_processes_are_taken_others_are_told_so_and_nobody_gives_
         await pool.open(chains[8])
     assert refused.value.error == "too_many_processes"
     with pytest.raises(HopwardError, match="Too many processes"):
-        await pool.workers.shared(chains[8])
+        await pool.shared(chains[8])
     assert all(pool.lives(*one) for one in zip(sessions, chains, strict=False))
 
 
@@ -86,7 +102,7 @@ async def test_many_that_come_at_once_get_no_more_than_there_may_be(pool: Pool) 
 async def test_what_is_unused_for_too_long_ends_and_what_is_in_use_does_not(pool: Pool) -> None:
     ours = pool.principal()
     idle, streaming = await pool.open(ours), await pool.open(ours)
-    shared = await pool.workers.shared(pool.principal("bob"))
+    shared = await pool.shared(pool.principal("bob"))
     listening = pool.workers.of(pool.workers.sessions.find(streaming, ours))  # type: ignore[arg-type]
     listening.listen(listening.outlet(open=True))
     pool.time.seconds = 901.0
@@ -98,7 +114,7 @@ async def test_what_is_unused_for_too_long_ends_and_what_is_in_use_does_not(pool
 
 async def test_requests_that_come_together_start_one_process(pool: Pool) -> None:
     ours = pool.principal()
-    found = await asyncio.gather(*(pool.workers.shared(ours) for _ in range(5)))
+    found = await asyncio.gather(*(pool.shared(ours) for _ in range(5)))
     assert len({id(one) for one in found}) == len(pool.workers) == 1
 
 
@@ -115,17 +131,17 @@ async def test_a_caller_that_leaves_while_a_process_starts_leaves_none_behind(po
 async def test_the_pause_grows_with_every_end_and_is_over_once_a_request_was_answered(pool: Pool) -> None:
     ours = pool.principal()
     for pause in (0.0, 1.0, 2.0, 4.0):
-        worker = await pool.workers.shared(ours)
+        worker = await pool.shared(ours)
         worker._gone("exited")
         pool.time.seconds += max(pause - 0.5, 0.0)
         if pause:
             with pytest.raises(HopwardError, match="started again in 1 s"):
-                await pool.workers.shared(ours)
+                await pool.shared(ours)
         pool.time.seconds += 0.5
-    worker = await pool.workers.shared(ours)
+    worker = await pool.shared(ours)
     worker.served = True
     worker._gone("exited")
-    assert (await pool.workers.shared(ours)).alive
+    assert (await pool.shared(ours)).alive
 
 
 async def test_a_server_that_cannot_be_started_is_told_without_its_command(tmp_path: Path) -> None:
@@ -135,7 +151,10 @@ async def test_a_server_that_cannot_be_started_is_told_without_its_command(tmp_p
         gate = Gate(guard, "desk", courier=attached, turn=Turn(guard, asyncio.get_running_loop()))
         workers = Workers(gate, command(guard.settings, "desk", attached, {}))
         chain = guard.enter(guard.open_task("tickets", "alice").id)
-        for begin in (workers.open(chain, Session(gate)), workers.shared(chain)):
+        for begin in (
+            workers.open(chain, Session(gate)),
+            workers.shared(chain, modern_request(chain), unintroduced),
+        ):
             with pytest.raises(HopwardError) as refused:
                 await begin
             assert (refused.value.error, str(refused.value)) == (

@@ -17,6 +17,8 @@
       to a url            http_end -> relay: sse, upstream
       to a command        stdio_end -> carriage: outlet, sse; workers (who gets a process), worker (whose is a
                           message of it): child, lines
+    before clients of     older_server: seam, greeting, older_shapes, older_calls, inputs, parked, listening
+    2026-07-28
     on the command line   cli (loads the others only when they run)
 
 Nothing here decides: `hopward.Guard` does. From stdio to stdio nothing of the HTTP side is imported.

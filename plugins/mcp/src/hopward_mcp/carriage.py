@@ -16,6 +16,7 @@ from hopward_mcp.jsonrpc import MessageError
 from hopward_mcp.methods import ENDLESS
 from hopward_mcp.ongoing import OverError
 from hopward_mcp.outlet import Outlet
+from hopward_mcp.pending import Pending
 from hopward_mcp.request import STREAM_TYPE
 from hopward_mcp.route import Forward
 from hopward_mcp.sse import Event, written
@@ -129,11 +130,12 @@ class Carriage:
         pending = self._visit.session.requests.get(key)
         if pending is not None and pending.decision is None and not self._visit.stands(key):
             raise HopwardError(_FALLEN, error="not_sent")
-        worker = await self._found()
+        worker = await self._found(pending)
         await worker.ready()
         takes = STREAM_TYPE in self._request.headers.get("accept", "")
         self._worker, self._outlet = worker, worker.outlet(open=takes)
-        if not worker.carry(key, self._visit.session, self._outlet, route.body):
+        headers = route.headers or await self._visit.introduction(route.message.method)
+        if not worker.carry(key, self._visit.session, self._outlet, route.body, headers):
             raise HopwardError("The server has ended, or has too much to do.", error="not_sent")
         while (found := await self._outlet.next()) is not None:
             if self._lasting and not self._visit.stands(key):
@@ -143,10 +145,12 @@ class Carriage:
                 return
         await self._fail(key, lost("The server gave no answer."))
 
-    async def _found(self) -> Worker:
+    async def _found(self, pending: Pending | None) -> Worker:
         """The process that a request goes to; `initialize` opens a session and starts one."""
         if self._visit.modern:
-            return await self._workers.shared(self._visit.chain)
+            if pending is None:
+                raise HopwardError(_FALLEN, error="not_sent")
+            return await self._workers.shared(self._visit.chain, pending, self._visit.introducer())
         if self._visit.held is None:
             self._opened = self._visit.held = await self._workers.open(self._visit.chain, self._visit.session)
         return self._workers.of(self._visit.held)

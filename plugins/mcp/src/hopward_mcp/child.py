@@ -103,6 +103,10 @@ class Child(asyncio.SubprocessProtocol):
         if self._stdin is not None and not self._stdin.is_closing():
             self._stdin.write(data)
 
+    def send(self, body: bytes, _headers: Mapping[str, str]) -> None:
+        """Send one message; over a pipe no headers go with it."""
+        self.write(body + b"\n")
+
     def hold(self, held: bool) -> None:
         """Stop or go on reading the process's output."""
         if self._stdout is None or self._gone.is_set() or self._stdout.is_closing():

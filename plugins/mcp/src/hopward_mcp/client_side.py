@@ -45,7 +45,7 @@ class ClientSide:
         self._requests = requests
         self._questions = questions
         self._endings = endings
-        self._shared = shared
+        self.shared = shared
 
     def judge(self, message: Message, chain: Chain, deliver: Deliver, subject_token: str = "") -> None:
         """Judge one message; `deliver` gets where it goes, a `Reply` only if it is owed an answer.
@@ -200,7 +200,7 @@ class ClientSide:
     def _forward(self, key: int, pending: Pending) -> Forward:
         message, courier, token = pending.message, self._gate.courier, pending.token
         body = _cleaned({**message.body, "id": key}, message.params)
-        if self._shared:
+        if self.shared:
             body = with_progress(body, key)
         pending.forwarded = True
         if not token:

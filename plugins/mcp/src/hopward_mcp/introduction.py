@@ -1,10 +1,14 @@
 """The headers of a request that calls nothing, to a server that wants a token on every request."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
+from typing import TypeAlias
 
 from hopward import Chain
 from hopward_mcp.gate import Gate
+
+Introduce: TypeAlias = Callable[[str], Awaitable[Mapping[str, str]]]
+"""The headers of a request that calls nothing, by its method; raises `HopwardError`."""
 
 
 async def introduction(gate: Gate, chain: Chain, method: str, token: str = "") -> Mapping[str, str]:

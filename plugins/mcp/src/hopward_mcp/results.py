@@ -43,7 +43,10 @@ def outcome(body: Body, duration: int) -> Outcome:
         shown = code if type(code) is int and abs(code) < 2**31 else "?"
         return Outcome(status="error", error=f"json-rpc {shown}", duration=duration)
     status = "tool_error" if result.get("isError") is True else "ok"
-    return Outcome(status=status, result_digest=digest(result), duration=duration, size=len(dump(result)))
+    # The client makes the call again with the input, and that is a call of its own.
+    waits = "input_required" if result.get("resultType") == "input_required" else ""
+    size = len(dump(result))
+    return Outcome(status=status, result_digest=digest(result), error=waits, duration=duration, size=size)
 
 
 def without_own_meta(content: Body) -> Body:

@@ -51,7 +51,7 @@ class ServerSide:
         self._requests = requests
         self._questions = questions
         self._endings = endings
-        self._shared = shared
+        self.shared = shared
         self._concealed = gate.concealment.concealed
         self.on_answer: Callable[[Pending, Message], None] | None = None
 
@@ -197,7 +197,7 @@ class ServerSide:
             if own is None:
                 return None
             params = {**params, "requestId": own}
-        elif self._shared and message.method == "notifications/progress":
+        elif self.shared and message.method == "notifications/progress":
             params = {**params, "progressToken": self._progress_token(params.get("progressToken"))}
         body = _with_params(message.body, message, params)
         return Forward(self._concealed(dump(body)), message)

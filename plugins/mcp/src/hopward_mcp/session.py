@@ -36,6 +36,10 @@ class Session:
         """Note what the client comes with before it says anything, or while it says nothing."""
         self._questions.behalf.caller = chain
 
+    def share(self) -> None:
+        """Other conversations go on over the same way to the server, as turned out after the request came."""
+        self.client.shared = self.server.shared = True
+
     def stands(self, chain: Chain, key: int | None) -> bool:
         """Whether the caller's chain still counts, and the one that this request of it carries."""
         pending = self.requests.get(key)

@@ -6,8 +6,10 @@ ends, what is under way is answered as lost, and what arrives is refused until a
 """
 
 import asyncio
+import importlib
 import logging
-from typing import Any, BinaryIO, cast
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from hopward import Chain
 from hopward_mcp.carried import NOBODY
@@ -17,14 +19,18 @@ from hopward_mcp.endings import FALLEN, MALFORMED, TOO_LATE, given_up, lost
 from hopward_mcp.gate import Gate
 from hopward_mcp.jsonrpc import Body, Message, MessageError, dump, too_large
 from hopward_mcp.lines import Lines, Overlong
-from hopward_mcp.methods import SUBSCRIPTION_KEY
+from hopward_mcp.methods import SUBSCRIPTION_KEY, is_modern
 from hopward_mcp.pending import Pending
 from hopward_mcp.recollection import INITIALIZED, Recollection
 from hopward_mcp.route import Forward, Reply, Route
+from hopward_mcp.seam import watched
 from hopward_mcp.session import Session
 from hopward_mcp.upkeep import Upkeep
 
 _log = logging.getLogger(__name__)
+
+if TYPE_CHECKING:
+    from hopward_mcp.older_server import OlderServer
 
 _DRAIN = 5.0
 """Seconds that requests under way have to be answered after the client has closed our stdin."""
@@ -50,6 +56,8 @@ class Pump:
             on_data=self._client_data, on_end=self._client_ended, on_lost=self.stop, on_full=self._client_full
         )
         self._server = Upkeep(self._session, chain, self._recollection, self)
+        self._older: OlderServer | None = None
+        self._met = False
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._ended = asyncio.Event()
@@ -106,6 +114,7 @@ class Pump:
         if self._timer is not None:
             self._timer.cancel()
         self._gate.turn.flush()
+        self._leave_older(sentence)
         self._session.endings.fail_all(lost(sentence), self._to_client)
         self._gate.turn.flush()
 
@@ -135,7 +144,9 @@ class Pump:
             if route.key is None:
                 self._notify(route)
             else:
-                self._server.write(route.body)
+                if not self._met:
+                    self._meet(route, route.key)
+                self._write(route.body)
                 if self._timer is None:
                     self._timer = self._loop.call_later(self._gate.call_timeout, self._expire)
         elif isinstance(route, Reply):
@@ -146,7 +157,36 @@ class Pump:
         if route.message.method == INITIALIZED:
             self._recollection.initialized = route.body
         if self._server.up:
-            self._server.write(route.body)
+            self._write(route.body)
+
+    def _write(self, body: bytes) -> None:
+        if self._older is None:
+            self._server.write(body)
+        else:
+            self._older.send(body, {})
+
+    def _meet(self, route: Forward, key: int) -> None:
+        """The client's first request tells its era; where that is the newer one, the server may be older."""
+        self._met = True
+        pending = self._session.requests.get(key)
+        if pending is None or not is_modern(route.message):
+            return
+        module = importlib.import_module("hopward_mcp.older_server")
+        older: OlderServer = module.of_session(
+            self._gate, self._session.requests, self._server.write, self._server_line, self._stand_aside
+        )
+        self._older = older
+        older.begin(route.message.params, pending)
+
+    def _stand_aside(self) -> None:
+        """The server speaks the client's era."""
+        self._older = None
+
+    def _leave_older(self, why: str) -> None:
+        """A new process is met anew."""
+        older, self._older, self._met = self._older, None, False
+        if older is not None:
+            older.end(why)
 
     def _client_ended(self) -> None:
         for line in self._from_client.end():
@@ -157,15 +197,22 @@ class Pump:
     # From the server.
 
     def line(self, line: bytes | Overlong) -> None:
-        """Judge what the server has written."""
+        """Judge what the server has written, put into the client's era if that is another."""
+        if self._older is None:
+            self._server_line(line)
+        else:
+            self._older.hear(line)
+
+    def _server_line(self, line: bytes | Overlong, refused: Callable[[], None] | None = None) -> None:
         if isinstance(line, Overlong):
             self._gate.turn_away(too_large(self._gate.max_bytes), None)
             self._session.endings.fail(line.answered, MALFORMED, self._to_client)
         else:
-            self._session.server.judge(line, self._from_server_to)
+            self._session.server.judge(line, watched(self._from_server_to, refused))
 
     def gone(self, how: str) -> None:
         """Answer for the process that has ended, and take back what it has asked."""
+        self._leave_older(f"the server {how}")
         asked = self._session.asked.forwarded()
         self._session.endings.fail_all(lost(f"The server {how}."), self._to_client)
         for key in asked:
@@ -235,7 +282,7 @@ class Pump:
     def _give_up(self, key: int, pending: Pending, reason: str) -> None:
         """Tell the server that nobody waits for an answer; `initialize` must not be cancelled."""
         if pending.forwarded and pending.message.method != "initialize":
-            self._server.write(given_up(key, reason))
+            self._write(given_up(key, reason))
 
     def _check_idle(self) -> None:
         if self._ended.is_set() and not len(self._session.requests):

@@ -3,11 +3,12 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 from hopward import Chain
 from hopward_mcp.endings import Failure, timed_out
 from hopward_mcp.http_sessions import HttpSession
-from hopward_mcp.introduction import introduction
+from hopward_mcp.introduction import Introduce, introduction
 from hopward_mcp.jsonrpc import Message
 from hopward_mcp.request import Request
 from hopward_mcp.route import Forward, Route, to_nobody
@@ -78,6 +79,10 @@ class Visit:
         Raises `HopwardError` when there is no token to be had.
         """
         return await introduction(self.session.gate, self.chain, method, self.token)
+
+    def introducer(self) -> Introduce:
+        """The same for later, when the request is over."""
+        return partial(introduction, self.session.gate, self.chain, token=self.token)
 
     def abandon(self, key: int, failure: Failure) -> None:
         """Record that a request ended without anybody waiting for its answer."""

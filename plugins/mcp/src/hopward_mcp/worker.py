@@ -9,7 +9,7 @@ session of its own; over stdio only progress and subscriptions say what they bel
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
@@ -18,13 +18,18 @@ from hopward_mcp.child import Child, Command
 from hopward_mcp.endings import MALFORMED, Failure, given_up, lost
 from hopward_mcp.gate import Gate
 from hopward_mcp.http_sessions import HttpSession, Principal
-from hopward_mcp.jsonrpc import METHOD_NOT_FOUND, REFUSED, Body, Message, MessageError, dump, too_large
+from hopward_mcp.introduction import Introduce
+from hopward_mcp.jsonrpc import METHOD_NOT_FOUND, REFUSED, Body, Message, MessageError, too_large
 from hopward_mcp.lines import Lines, Overlong
 from hopward_mcp.methods import LOG_LEVEL_KEY, SUBSCRIPTION_KEY
+from hopward_mcp.older_server import OlderServer
 from hopward_mcp.outlet import Outlet
 from hopward_mcp.pending import Pending
 from hopward_mcp.route import Forward, Reply, Route
+from hopward_mcp.seam import Seam, watched
 from hopward_mcp.session import Session
+from hopward_mcp.upstream import Upstream
+from hopward_mcp.upstream_session import Receiver, UpstreamSession
 
 _log = logging.getLogger(__name__)
 
@@ -67,11 +72,14 @@ class Worker:
         self._session = session
         self._on_gone = on_gone
         self._lines = Lines(gate.max_bytes)
-        self._read: deque[bytes | Overlong] = deque()
+        self._read: deque[tuple[bytes | Overlong, int | None]] = deque()
+        self.introduce: Introduce = _unintroduced
         self._child = Child(self._data, self._gone, self._stuffed)
+        self._way: Child | UpstreamSession = self._child
         self._entries: dict[object, _Entry] = {}
         self._left: deque[object] = deque(maxlen=_MOST)
-        self._asked: tuple[int, asyncio.Future[Message | None]] | None = None
+        self._older: OlderServer | None = None
+        self._meeting: asyncio.Future[bool] | None = None
         self._listener: Outlet | None = None
         self._unheard: deque[Forward] = deque()
         self._unheard_size = 0
@@ -92,39 +100,67 @@ class Worker:
     @property
     def busy(self) -> bool:
         """Whether it is only being started, a request is under way, or a stream open."""
-        idle = self._started and self._asked is None and self._listener is None
-        return bool(self._entries) or not idle
+        idle = self._started and self._meeting is None and self._listener is None
+        waits = self._older is not None and self._older.waits
+        return bool(self._entries) or waits or not idle
 
-    async def start(self, command: Command) -> None:
-        """Start the process; raises `ConfigError` if that cannot be done."""
-        await self._child.start(command)
+    @property
+    def older(self) -> bool:
+        """Whether the process has been met as one of an older era."""
+        return self._older is not None
+
+    async def start(self, reach: Command | Upstream) -> None:
+        """Start the process; raises `ConfigError` if that cannot be done.
+
+        At a server over HTTP, a session of an older era takes the place of a process.
+        """
+        if isinstance(reach, Command):
+            await self._child.start(reach)
+        else:
+            receiver = Receiver(self._came, self._unanswered, self._gone)
+            self._way = UpstreamSession(self._gate, reach, lambda method: self.introduce(method), receiver)
         self._started = True
 
-    async def ask(self, method: str, params: Body) -> Message | None:
-        """Ask the process something of our own; None when it ends instead of answering."""
-        key = next(self._gate.keys)
-        answer: asyncio.Future[Message | None] = asyncio.get_running_loop().create_future()
-        self._asked = (key, answer)
-        self.write(dump({"jsonrpc": "2.0", "id": key, "method": method, "params": params}))
-        return await answer
+    async def meet(self, first: Pending, *, known_older: bool) -> bool:
+        """Find out which era the process speaks, and greet it in that; False if it cannot be spoken to.
+
+        `first` is the request of 2026-07-28 that it is started for.
+        """
+        self._meeting = asyncio.get_running_loop().create_future()
+        seam = Seam(
+            down=self.write,
+            reply=lambda body: self._reply(Reply(body)),
+            up=self._heard,
+            pending=self._pending,
+            refuse=self._refuse,
+            lost=self._lost,
+        )
+        self._older = OlderServer(self._gate, seam, stand_aside=self._stand_aside, met=self._met)
+        self._older.begin(first.message.params, first, known_older=known_older)
+        try:
+            return await self._meeting
+        finally:
+            self._meeting = None
 
     async def ready(self) -> None:
         """Wait until the process takes what it is sent."""
         await self._takes.wait()
 
-    def write(self, body: bytes) -> None:
+    def write(self, body: bytes, headers: Mapping[str, str] | None = None) -> None:
         """Send one message; dropped when the process is gone."""
         self.used = self._gate.now()
-        self._child.write(body + b"\n")
+        self._way.send(body, headers or {})
 
-    def carry(self, key: int, session: Session, outlet: Outlet, body: bytes) -> bool:
+    def carry(
+        self, key: int, session: Session, outlet: Outlet, body: bytes, headers: Mapping[str, str]
+    ) -> bool:
         """Send a request whose answer goes to `outlet`; False if it can take none."""
         pending = session.requests.get(key)
         if not self.alive or pending is None or len(self._entries) >= _MOST:
             return False
         self._entries[key] = _Entry(pending, session, outlet)
         self._hear(outlet)
-        self.write(body)
+        self._send(body, headers)
         return True
 
     def leave(self, key: int, outlet: Outlet) -> None:
@@ -138,7 +174,7 @@ class Worker:
         """Tell the process that a request has been given up."""
         entry = self._entries.get(key)
         if entry is not None and entry.pending.message.method != "initialize":
-            self.write(given_up(key, reason))
+            self._send(given_up(key, reason), {})
 
     def cancelled(self, key: object) -> None:
         """The client has given up a request and been told so by nobody: it ends without an answer."""
@@ -165,24 +201,66 @@ class Worker:
         """Take nothing any more; what is under way is answered in the server's place."""
         self._ending = True
         self._takes.set()
-        self._tell_asked(None)
+        self._leave_older(failure.sentence)
         self._fail_all(failure)
 
     async def end(self) -> None:
         """End the process."""
-        await self._child.end(patient=not self.how)
+        await self._way.end(patient=not self.how)
+
+    def _send(self, body: bytes, headers: Mapping[str, str]) -> None:
+        if self._older is None:
+            self.write(body)
+        else:
+            self.used = self._gate.now()
+            self._older.send(body, headers)
+
+    def _pending(self, key: int) -> Pending | None:
+        entry = self._entries.get(key)
+        return None if entry is None else entry.pending
+
+    def _stand_aside(self) -> None:
+        """The process speaks 2026-07-28 itself."""
+        self._older = None
+
+    def _met(self, spoken: bool) -> None:
+        if self._meeting is not None and not self._meeting.done():
+            self._meeting.set_result(spoken)
+
+    def _leave_older(self, why: str) -> None:
+        self._met(False)
+        if self._older is not None:
+            self._older.end(why)
 
     # From the process.
 
     def _data(self, data: bytes) -> None:
-        self._read.extend(self._lines.feed(data))
+        self._read.extend((line, None) for line in self._lines.feed(data))
         if not self._resting:
             self._work()
+
+    def _came(self, raw: bytes, on: int | None) -> None:
+        """A message, on the stream of a request where that is known."""
+        self._read.append((raw, on))
+        if not self._resting:
+            self._work()
+
+    def _unanswered(self, key: int, failure: Failure) -> None:
+        if self._older is None:
+            self._lost(key, failure)
+        else:
+            self._older.lost(key, failure)
+
+    def _lost(self, key: int, failure: Failure) -> None:
+        """A request gets no answer."""
+        entry = self._entries.pop(key, None)
+        if entry is not None:
+            entry.session.endings.fail(key, failure, partial(_answered, entry.outlet))
 
     def _work(self) -> None:
         self._unheeded = 0
         while self._read:
-            self._line(self._read.popleft())
+            self._line(*self._read.popleft())
             if self._unheeded > _MOST_UNHEEDED:
                 self._resting = True
                 self._hold()
@@ -194,7 +272,13 @@ class Worker:
         self._hold()
         self._work()
 
-    def _line(self, line: bytes | Overlong) -> None:
+    def _line(self, line: bytes | Overlong, on: int | None = None) -> None:
+        if self._older is None:
+            self._heard(line)
+        else:
+            self._older.hear(line, on)
+
+    def _heard(self, line: bytes | Overlong, refused: Callable[[], None] | None = None) -> None:
         if isinstance(line, Overlong):
             self._malformed(too_large(self._gate.max_bytes), line.answered)
             return
@@ -204,7 +288,7 @@ class Worker:
             self._malformed(fault, fault.id)
             return
         if message.kind == "response":
-            self._response(message)
+            self._response(message, refused)
         elif self._session is None:
             self._of_nobody(message)
         else:
@@ -212,29 +296,21 @@ class Worker:
 
     def _malformed(self, fault: MessageError, key: object) -> None:
         self._refuse(fault)
-        if self._asked is not None and self._asked[0] == key:
-            self._tell_asked(None)
         entry = self._entries.pop(key, None)
         if entry is not None:
             entry.session.endings.fail(key, MALFORMED, partial(_answered, entry.outlet))
 
-    def _response(self, message: Message) -> None:
+    def _response(self, message: Message, refused: Callable[[], None] | None) -> None:
         entry = self._entries.pop(message.id, None)
         if entry is not None:
             self.served = self.served or entry.pending.message.method != "initialize"
-            entry.session.server.judge_read(message, partial(_answered, entry.outlet))
-        elif self._asked is not None and message.id == self._asked[0]:
-            self._tell_asked(message)
+            deliver = watched(partial(_answered, entry.outlet), refused)
+            entry.session.server.judge_read(message, deliver)
         elif message.id in self._left:
             self._left.remove(message.id)
         else:
             sentence = "The server answers no forwarded request."
             self._refuse(MessageError(REFUSED, "unasked_answer", sentence))
-
-    def _tell_asked(self, message: Message | None) -> None:
-        if self._asked is not None and not self._asked[1].done():
-            self._asked[1].set_result(message)
-        self._asked = None
 
     def _of_nobody(self, message: Message) -> None:
         """A message of the era without sessions: of a request under way, or nobody's."""
@@ -279,7 +355,7 @@ class Worker:
     def _reply(self, reply: Reply) -> None:
         """Answer the process itself, unless it does not even take what it is sent."""
         if self._takes.is_set():
-            self._child.write(reply.body + b"\n")
+            self._way.send(reply.body, {})
 
     def _stream(self, message: Message) -> Outlet | None:
         """The stream on which a message of the session goes, if one is open."""
@@ -316,12 +392,12 @@ class Worker:
                 outlet.put(route)
 
     def _gone(self, how: str) -> None:
-        for line in (*self._read, *self._lines.end()):
-            self._line(line)
+        for line, on in (*self._read, *((line, None) for line in self._lines.end())):
+            self._line(line, on)
         self._read.clear()
         self.how = how
         self._takes.set()
-        self._tell_asked(None)
+        self._leave_older(f"the server {how}")
         self._fail_all(lost(f"The server {how}."))
         if not self._ending:
             _log.warning("%s: a process of the server %s", self._gate.server, how)
@@ -354,11 +430,15 @@ class Worker:
         held = self._resting or bool(self._unread)
         if held is not self._held:
             self._held = held
-            self._child.hold(held)
+            self._way.hold(held)
 
     def _unread_by(self, outlet: Outlet) -> None:
         if outlet in self._unread:
             self._behind(outlet, False)
+
+
+async def _unintroduced(_method: str) -> Mapping[str, str]:
+    return {}
 
 
 def _answered(outlet: Outlet, route: Route) -> None:

@@ -15,20 +15,24 @@ from hopward import Chain, ConfigError, HopwardError
 from hopward_mcp.child import Command
 from hopward_mcp.endings import Failure, lost
 from hopward_mcp.gate import Gate
-from hopward_mcp.headers import LEGACY_VERSIONS, MODERN_VERSIONS, UNSUPPORTED_VERSION
 from hopward_mcp.http_sessions import HttpSession, HttpSessions, Principal, principal
-from hopward_mcp.jsonrpc import Body, Message, MessageError
-from hopward_mcp.methods import CAPABILITIES_KEY, VERSION_KEY
+from hopward_mcp.inputs import reached
+from hopward_mcp.introduction import Introduce
+from hopward_mcp.older_shapes import abilities
+from hopward_mcp.pending import Pending
 from hopward_mcp.restarts import pause
 from hopward_mcp.session import Session
+from hopward_mcp.upstream import Upstream
 from hopward_mcp.worker import Worker
 
 _log = logging.getLogger(__name__)
 
 _SHARE = 4
 """No principal has more than one in so many of all processes, but it may always have one."""
+_MOST_SESSIONS = 4_096
+"""The same of sessions at a server over HTTP, which costs us no processes."""
 _KNOWN = 60.0
-"""Seconds for which a server that does not speak 2026-07-28 is not asked again."""
+"""Seconds for which a server that does not speak 2026-07-28 is not asked again by another process."""
 _LOOKS = 4
 """How often an unused process is looked at before it ends."""
 _MOST_FAILURES = 1_024
@@ -42,17 +46,19 @@ class Workers:
     """Starts, finds and ends the processes. Raises `HopwardError` where there is none to be had:
     `too_many_processes`, `server_restarting`, `not_started`, `not_sent`, `timed_out`."""
 
-    def __init__(self, gate: Gate, command: Command) -> None:
+    def __init__(self, gate: Gate, reach: Command | Upstream) -> None:
         self.sessions = HttpSessions(gate.now, mark=gate.mark)
         self._gate = gate
-        self._command = command
+        self._reach = reach
         self.adopt()
         self._running: set[Worker] = set()
         self._ending: set[asyncio.Task[None]] = set()
-        self._shared: dict[Principal, asyncio.Task[Worker]] = {}
+        self._shared: dict[tuple[Principal, str], asyncio.Task[Worker]] = {}
         self._held: dict[str, Worker] = {}
         self._failures: dict[Principal, tuple[int, float]] = {}
-        self._legacy_until = -math.inf
+        # Over HTTP a server has been asked before anything comes here.
+        self._older = isinstance(reach, Upstream)
+        self._older_until = math.inf if self._older else -math.inf
         self._timer: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
@@ -62,7 +68,7 @@ class Workers:
         """Keep to the limits of the gate's guard from now on; processes that run keep the longest message
         they were started with."""
         limits = self._gate.guard.settings.proxy
-        self._most = limits.max_processes
+        self._most = limits.max_processes if isinstance(self._reach, Command) else _MOST_SESSIONS
         self._idle = self.sessions.idle = limits.process_idle_seconds
 
     def of(self, held: HttpSession) -> Worker:
@@ -95,20 +101,27 @@ class Workers:
         if worker is not None:
             self._retire(worker, _ENDED)
 
-    async def shared(self, chain: Chain) -> Worker:
-        """The process that serves all requests of a principal in the era 2026-07-28.
+    async def shared(self, chain: Chain, pending: Pending, introduce: Introduce) -> Worker:
+        """The process that serves this request of the era 2026-07-28, and others of the principal.
 
-        Raises `MessageError` where the server does not speak it.
+        It serves all, unless the server is an older one: that is told once what its client can do, so that a
+        process serves all requests that say the same.
         """
         who = principal(chain)
-        starting = self._shared.get(who)
-        if starting is None:
-            if self._gate.now() < self._legacy_until:
-                raise _wrong_era()
-            starting = asyncio.get_running_loop().create_task(self._modern(self._admitted(who, None)))
-            self._shared[who] = starting
-            starting.add_done_callback(partial(self._begun, who))
-        return await asyncio.shield(starting)
+        said = abilities(pending.message.params, reached(self._gate, pending.chain))
+        while True:
+            key = (who, said if self._older else "")
+            starting = self._shared.get(key)
+            if starting is None:
+                worker = self._admitted(who, None)
+                worker.introduce = introduce
+                starting = asyncio.get_running_loop().create_task(self._meeting(worker, pending))
+                self._shared[key] = starting
+                starting.add_done_callback(partial(self._begun, key, said))
+            worker = await asyncio.shield(starting)
+            if not worker.older or self._shared.get((who, said)) is starting:
+                worker.introduce = introduce
+                return worker
 
     def sweep(self) -> None:
         """End what has not been used for too long, and look again later."""
@@ -162,7 +175,7 @@ class Workers:
 
     async def _started(self, worker: Worker) -> Worker:
         try:
-            await worker.start(self._command)
+            await worker.start(self._reach)
         except ConfigError as error:
             self._running.discard(worker)
             self._failed(worker.principal)
@@ -177,12 +190,13 @@ class Workers:
         self._watch()
         return worker
 
-    async def _modern(self, worker: Worker) -> Worker:
-        """The same, once it has said that it speaks 2026-07-28."""
+    async def _meeting(self, worker: Worker, pending: Pending) -> Worker:
+        """The same, once it has been met in the era that it speaks."""
         await self._started(worker)
+        known = self._gate.now() < self._older_until
         try:
             async with asyncio.timeout(self._gate.call_timeout):
-                answer = await worker.ask("server/discover", _DISCOVER)
+                spoken = await worker.meet(pending, known_older=known)
         except TimeoutError:
             self._failed(worker.principal)
             self._retire(worker, _STOPPED)
@@ -192,15 +206,22 @@ class Workers:
             raise
         if worker.how:
             raise HopwardError("The server has ended.", error="not_started")
-        if answer is None or not _speaks_modern(answer):
-            self._legacy_until = self._gate.now() + _KNOWN
+        if not spoken:
+            self._failed(worker.principal)
             self._retire(worker, _STOPPED)
-            raise _wrong_era()
+            raise HopwardError("The server speaks no protocol version that is known.", error="not_started")
+        self._older = worker.older
+        if not (known and worker.older):
+            self._older_until = self._gate.now() + _KNOWN if worker.older else -math.inf
         return worker
 
-    def _begun(self, who: Principal, starting: asyncio.Task[Worker]) -> None:
+    def _begun(self, key: tuple[Principal, str], said: str, starting: asyncio.Task[Worker]) -> None:
         if starting.cancelled() or starting.exception() is not None:
-            self._shared.pop(who, None)
+            self._shared.pop(key, None)
+        elif starting.result().older and self._shared.get(key) is starting:
+            # Before it was met it was not known that it serves only those that say the same.
+            del self._shared[key]
+            self._shared[(key[0], said)] = starting
 
     def _unwanted(self, starting: asyncio.Task[Worker]) -> None:
         if not starting.cancelled() and starting.exception() is None:
@@ -226,9 +247,9 @@ class Workers:
         if worker not in self._running:
             return
         self._running.discard(worker)
-        shared = self._shared.get(worker.principal)
-        if shared is not None and shared.done() and shared.result() is worker:
-            del self._shared[worker.principal]
+        for key, shared in list(self._shared.items()):
+            if _is(shared, worker):
+                del self._shared[key]
         worker.stop(failure)
         if worker.held is not None:
             del self._held[worker.held.id]
@@ -243,15 +264,6 @@ class Workers:
             self._timer = asyncio.get_running_loop().call_later(later, self.sweep)
 
 
-_DISCOVER: Body = {"_meta": {VERSION_KEY: MODERN_VERSIONS[-1], CAPABILITIES_KEY: {}}}
-
-
-def _speaks_modern(answer: Message) -> bool:
-    versions = answer.body.get("result", {}).get("supportedVersions")
-    return isinstance(versions, list) and MODERN_VERSIONS[-1] in versions
-
-
-def _wrong_era() -> MessageError:
-    sentence = f"The server does not speak protocol version {MODERN_VERSIONS[-1]}."
-    data = {"supported": [*LEGACY_VERSIONS], "requested": MODERN_VERSIONS[-1]}
-    return MessageError(UNSUPPORTED_VERSION, "version", sentence, data=data)
+def _is(starting: asyncio.Task[Worker], worker: Worker) -> bool:
+    sound = starting.done() and not starting.cancelled() and starting.exception() is None
+    return sound and starting.result() is worker
