@@ -79,7 +79,18 @@ class Endpoint:
         owner = self._siblings.owner(request.headers)
         if owner is None:
             return False
-        await self._siblings.hand_over(owner, request, self.path, self.gate.max_bytes)
+        body = await request.body(self.gate.max_bytes)
+        await self._siblings.hand_over(owner, request, self.path, body)
+        return True
+
+    async def _continued(self, request: Request, message: Message, body: bytes) -> bool:
+        """Whether another worker has answered the next round of a call that waits there."""
+        if self._siblings is None:
+            return False
+        keeper = self._siblings.keeper(message.params.get("requestState"))
+        if keeper is None:
+            return False
+        await self._siblings.hand_over(keeper, request, self.path, body)
         return True
 
     async def _serve(self, request: Request, chain: Chain, token: str) -> None:
@@ -114,6 +125,8 @@ class Endpoint:
         message = self.gate.read_client(body)
         agree(message, request.headers)
         modern = is_modern(request.headers)
+        if modern and await self._continued(request, message, body):
+            return
         held = None if modern else self._held(request, chain)
         session = self._end.session(message, held, modern=modern)
         visit = Visit(request, chain, token, session, held, modern)

@@ -19,7 +19,7 @@ class Calls:
     """
 
     def __init__(self, gate: Gate, seam: Seam) -> None:
-        self.parked = Parked(gate.now)
+        self.parked = Parked(gate.now, gate.mark)
         self.mixed = False
         self._gate = gate
         self._seam = seam

@@ -15,6 +15,9 @@ from hopward_mcp.http_sessions import Principal
 from hopward_mcp.jsonrpc import Body, Message, MessageId
 from hopward_mcp.older_shapes import identity
 
+STATE = "hopward."
+"""How every `requestState` of ours begins, before the mark of the process at which the call waits."""
+
 LIMIT = 600.0
 """Seconds a call may wait for the next round: people answer, not programs."""
 
@@ -72,10 +75,11 @@ class _Place:
 
 
 class Parked:
-    """The parked calls of one connection. `now` is event-loop time."""
+    """The parked calls of one connection. `now` is event-loop time, `mark` says which process has them."""
 
-    def __init__(self, now: Callable[[], float]) -> None:
+    def __init__(self, now: Callable[[], float], mark: str = "") -> None:
         self._now = now
+        self._mark = mark
         self._places: dict[str, _Place] = {}
 
     def __len__(self) -> int:
@@ -88,7 +92,7 @@ class Parked:
 
     def park(self, call: Call) -> str:
         """Have a call wait for its next round, which brings the `requestState` returned here."""
-        state = secrets.token_urlsafe(32)
+        state = f"{STATE}{self._mark}{secrets.token_urlsafe(32)}"
         self._places[state] = _Place(call, _request(call.method, call.params), self._now() + LIMIT)
         return state
 

@@ -18,9 +18,11 @@ import aiohttp
 from hopward_mcp.departure import PATIENCE, Departure
 from hopward_mcp.headers import SESSION
 from hopward_mcp.jsonrpc import INVALID_REQUEST, REFUSED, MessageError, error
+from hopward_mcp.parked import STATE
 from hopward_mcp.request import STREAM_TYPE, Request
 
 _MARKED = re.compile(r"([0-9]{1,2})\..+", re.DOTALL)
+_STATE = re.compile(re.escape(STATE) + r"([0-9]{1,2})\..+", re.DOTALL)
 _ASKED = frozenset(
     {"accept", "authorization", "content-encoding", "content-type", "host", "last-event-id", "origin"}
     | {"traceparent", "tracestate"}
@@ -59,9 +61,13 @@ class Siblings:
             return None
         return int(found[1])
 
-    async def hand_over(self, owner: int, request: Request, path: str, max_bytes: int) -> None:
+    def keeper(self, state: object) -> int | None:
+        """The other worker at which the call of a `requestState` waits; None if it is ours, or anybody's."""
+        found = _STATE.fullmatch(state) if isinstance(state, str) else None
+        return None if found is None or int(found[1]) == self._own else int(found[1])
+
+    async def hand_over(self, owner: int, request: Request, path: str, body: bytes) -> None:
         """Have another worker answer a request; raises `MessageError` where it, and the session, are gone."""
-        body = await request.body(max_bytes)
         headers = {key: value for key, value in request.headers.items() if _passed(key)}
         departure = Departure(request, PATIENCE)
         try:
