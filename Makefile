@@ -43,9 +43,11 @@ servers: .venv/dev.stamp
 	@tests/servers/everything.sh
 	@tests/servers/filesystem.sh
 	@tests/servers/git.sh
+	@tests/servers/inspector.sh
 	@tests/servers/langchain.sh
 	@tests/servers/memory.sh
 	@tests/servers/time.sh
+	@tests/servers/typescript.sh
 
 clean:
 	rm -rf .venv .cache .pytest_cache .ruff_cache .hypothesis demo-run

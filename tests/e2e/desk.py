@@ -4,14 +4,16 @@ import json
 import shutil
 import sqlite3
 import sys
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 from hopward.project import create
 
 from .project import ROOT, Project
-from .served import free_port
+from .running import Running
+from .served import Serve, ended, free_port
 
 EXAMPLE = ROOT / "examples" / "support_desk"
 SERVER = EXAMPLE / "server.py"
@@ -60,3 +62,16 @@ def desk(folder: Path) -> Desk:
     create(folder)
     made.publish_keys()
     return made
+
+
+@contextmanager
+def open_desk(folder: Path) -> Iterator[Desk]:
+    """The desk on HTTP and the proxy in front of it, running; stdio sessions start their own."""
+    made = desk(folder)
+    url = made.resource("support_desk_http")
+    address = url.removeprefix("http://").removesuffix("/mcp")
+    command = [sys.executable, str(SERVER), "--http", address, *made.server_options("support_desk_http", url)]
+    with ended(Running(command, made.folder)) as server:
+        server.wait_for("listening on")
+        with ended(Serve(made)):
+            yield made

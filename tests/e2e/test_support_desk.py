@@ -5,7 +5,6 @@ did.
 """
 
 import asyncio
-import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -15,9 +14,7 @@ import httpx2
 import pytest
 
 from .clients import EVERY, Agent, Answer, Kind, over_http, over_stdio
-from .desk import SERVER, Desk, desk
-from .running import Running
-from .served import Serve, ended
+from .desk import Desk, open_desk
 
 OFFERED = {"read_ticket", "search_customers", "send_email", "refund", "delete_customer"}
 
@@ -107,15 +104,8 @@ async def connected(seen: Seen) -> AsyncIterator[Agent]:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
-    """The desk on HTTP and the proxy in front of it, running; stdio sessions start their own."""
-    made = desk(tmp_path_factory.mktemp("desk"))
-    url = made.resource("support_desk_http")
-    address = url.removeprefix("http://").removesuffix("/mcp")
-    command = [sys.executable, str(SERVER), "--http", address, *made.server_options("support_desk_http", url)]
-    with ended(Running(command, made.folder)) as server:
-        server.wait_for("listening on")
-        with ended(Serve(made)):
-            yield made
+    with open_desk(tmp_path_factory.mktemp("desk")) as made:
+        yield made
 
 
 @pytest.fixture(
