@@ -4,6 +4,7 @@ import asyncio
 import os
 import select
 import signal
+import socket
 import stat
 import tempfile
 from collections.abc import AsyncIterator
@@ -14,6 +15,9 @@ from typing import Any
 
 import aiohttp
 import pytest
+
+from hopward import ConfigError, read_settings
+from hopward_mcp.parent import Parent
 
 from .fronting import LEGACY, Answered, Fronted
 from .installation import http_server, install, rows, started
@@ -216,6 +220,25 @@ def test_a_worker_that_cannot_be_started_fails_the_whole_start_with_the_reason(t
     assert process.returncode == 2
     assert err.decode().count("environment variable NO_SUCH_KEY holds no API key") == 1
     assert "Traceback" not in err.decode()
+
+
+class SecondCannot(Parent):
+    """Its second worker gets a configuration that cannot be used."""
+
+    async def _start(self, place: Any) -> Any:
+        self._text = "[proxi]" if place.number == 1 else self._text
+        return await super()._start(place)
+
+
+async def test_a_later_worker_that_cannot_be_started_ends_the_others_in_order(tmp_path: Path) -> None:
+    config = install(tmp_path, http_server("http://127.0.0.1:1/mcp"), proxy="workers = 2")
+    listening = socket.create_server(("127.0.0.1", 0))
+    parent = SecondCannot(config, config.read_text(), read_settings(config), listening)
+    async with asyncio.timeout(60):
+        with pytest.raises(ConfigError) as refused:
+            await parent.run()
+    assert "proxi: unknown key" in str(refused.value)
+    assert [place.process.returncode for place in parent._places if place.process] == [0, 0]
 
 
 def test_fewer_of_anything_than_workers_is_refused(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """`hopward mcp serve` with one worker, which is this process: it obeys signals itself."""
 
 import asyncio
+import logging
 import signal
 import socket
 from pathlib import Path
@@ -13,6 +14,8 @@ from hopward_mcp.change import checked
 from hopward_mcp.reading import reread
 from hopward_mcp.serving import Serving
 from hopward_mcp.told import refused, reloaded
+
+_log = logging.getLogger(__name__)
 
 
 def run(config: Path, _settings: Settings, listening: socket.socket) -> None:
@@ -43,5 +46,7 @@ async def _reloaded(config: Path, serving: Serving, again: asyncio.Event) -> Non
             serving.adopt(await asyncio.to_thread(checked, config, reread(config), serving.settings))
         except HopwardError as error:
             click.echo(refused(config, str(error)), err=True)
+        except Exception:  # noqa: BLE001 - named boundary: the next time may be better, and must be heard
+            _log.exception("%s could not be reloaded", config)
         else:
             click.echo(reloaded(config), err=True)

@@ -97,8 +97,11 @@ class Parent:
                 await asyncio.gather(*map(self._kept, self._places))
                 reloading.cancel()
             finally:
-                self._kill()
+                if not self._ending.is_set():
+                    # Those that could be started may have calls under way.
+                    self._end()
                 await asyncio.gather(*(place.process.wait() for place in self._places if place.process))
+                await asyncio.gather(*(place.line.close() for place in self._places if place.line))
 
     async def _begin(self) -> None:
         first, *others = self._places
@@ -115,15 +118,9 @@ class Parent:
         """Start a worker; the servers it guards, once it serves. Raises `ConfigError` when it cannot."""
         if self._ending.is_set():
             return ()
-        ours, theirs = socket.socketpair()
-        passed = (theirs.fileno(), self._listening.fileno())
-        with theirs:
-            place.process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-P", "-m", "hopward_mcp.sibling", *map(str, passed)),
-                stdin=asyncio.subprocess.DEVNULL,
-                pass_fds=passed,
-                start_new_session=True,
-            )
+        if place.line is not None:
+            await place.line.close()
+        place.process, ours = await self._process(place)
         place.line = await Line.over(ours)
         place.since = asyncio.get_running_loop().time()
         told = {"config": str(self._config), "text": self._text}
@@ -137,13 +134,28 @@ class Parent:
             raise ConfigError(f"{place.name} has ended before it could serve, with status {status}.")
         raise failed(answer)
 
+    async def _process(self, place: _Place) -> tuple[asyncio.subprocess.Process, socket.socket]:
+        """A new process and our end of the line to it."""
+        ours, theirs = socket.socketpair()
+        passed = (theirs.fileno(), self._listening.fileno())
+        with theirs:
+            try:
+                process = await asyncio.create_subprocess_exec(
+                    *(sys.executable, "-P", "-m", "hopward_mcp.sibling", *map(str, passed)),
+                    stdin=asyncio.subprocess.DEVNULL,
+                    pass_fds=passed,
+                    start_new_session=True,
+                )
+            except OSError as error:
+                ours.close()
+                raise ConfigError(f"{place.name} cannot be started: {error.strerror}.") from error
+        return process, ours
+
     async def _kept(self, place: _Place) -> None:
         """Start a worker again whenever it has ended, until all are to end."""
         while place.process is not None:
             status = await place.process.wait()
             place.serves = False
-            if place.line is not None:
-                place.line.close()
             if self._ending.is_set():
                 return
             pause = self._pause(place)

@@ -4,12 +4,18 @@ from pathlib import Path
 
 from hopward import ConfigError, read_settings
 
+_LARGEST = 4 * 1024 * 1024
+"""Characters; a larger file is refused when it is read as one."""
+
 
 def reread(config: Path) -> str:
     """What a configuration says now; raises `ConfigError` where it cannot be read."""
     try:
-        return config.read_text("utf-8")
+        text = config.read_text("utf-8")
     except (OSError, UnicodeDecodeError):
+        text = None
+    if text is None or len(text) > _LARGEST:
         # It says why, unless all is well again by now.
         read_settings(config)
-        raise ConfigError(f"{config} changes while it is read.", advice="Send SIGHUP again.") from None
+        raise ConfigError(f"{config} changes while it is read.", advice="Try again.")
+    return text

@@ -7,6 +7,7 @@ has gone, the worker drains too.
 """
 
 import asyncio
+import logging
 import signal
 import socket
 import sys
@@ -19,6 +20,8 @@ from hopward_mcp.change import Change, checked
 from hopward_mcp.serving import Serving
 from hopward_mcp.siblings import Siblings
 from hopward_mcp.told import Line, Said, failure
+
+_log = logging.getLogger(__name__)
 
 
 def main() -> None:
@@ -40,7 +43,7 @@ async def _live(control: socket.socket, listening: socket.socket) -> None:
         except HopwardError as error:
             line.say(failure(error))
             await line.flushed()
-    line.close()
+    await line.close()
 
 
 async def _serve(start: Said, line: Line, listening: socket.socket) -> None:
@@ -71,6 +74,9 @@ async def _obey(config: Path, line: Line, serving: Serving) -> None:
                 serving.end()
         except HopwardError as error:
             line.say(failure(error))
+        except Exception:  # noqa: BLE001 - named boundary: the parent must be heard, whatever fails
+            _log.exception("the parent could not be obeyed")
+            line.say(failure(HopwardError("The configuration could not be put in force.")))
     serving.end()
 
 

@@ -10,6 +10,7 @@ parent                           worker
 import asyncio
 import json
 import socket
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -53,9 +54,11 @@ class Line:
         except ConnectionError:
             return
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Hang up."""
         self._writer.close()
+        with suppress(ConnectionError):
+            await self._writer.wait_closed()
 
 
 def failure(error: HopwardError) -> Said:
