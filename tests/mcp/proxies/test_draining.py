@@ -23,7 +23,8 @@ LISTENING = {"MCP-Protocol-Version": MODERN, "Mcp-Method": "subscriptions/listen
 
 @pytest.fixture
 async def serve(tmp_path: Path) -> AsyncIterator[Operated]:
-    async with operated(tmp_path) as running:
+    # Whoever waits for the time to drain to be over waits longer than a test may.
+    async with operated(tmp_path, "drain_seconds = 3600") as running:
         yield running
 
 

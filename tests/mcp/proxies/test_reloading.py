@@ -1,6 +1,7 @@
 """SIGHUP: `hopward mcp serve` reads its configuration again; all of it comes into force, or nothing."""
 
 import asyncio
+import json
 import signal
 import tempfile
 from collections.abc import AsyncIterator
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from .fronting import LEGACY, Answered, Fronted
+from .fronting import LEGACY, Answered, Fronted, modern_call
 from .installation import ENTRY, http_server, rows
 from .operating import Operated, operated
 from .processes import shown
@@ -176,6 +177,30 @@ async def test_a_server_with_another_url_is_reached_there_and_its_sessions_end(s
         assert verdicts([await serve.front.call(token, "echo")]) == [False]
         assert (len(serve.desk.calls), len(moved.calls)) == (0, 1)
         assert (await serve.front.post(token, {"id": 1, "method": "ping"}, session)).status == 404
+
+
+async def test_a_call_that_had_not_arrived_whole_goes_to_neither_of_two_servers(serve: Operated) -> None:
+    """Decided by the new configuration, it must not go the old way."""
+    host, _, port = serve.front.base.removeprefix("http://").partition(":")
+    message, headers = modern_call("echo")
+    body = json.dumps({"jsonrpc": "2.0", **message}).encode()
+    headers |= {"Authorization": f"Bearer {serve.front.token()}", "Content-Type": "application/json"}
+    headers |= {"Host": f"{host}:{port}", "Content-Length": str(len(body)), "Expect": "100-continue"}
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(
+        ("POST /desk/mcp HTTP/1.1\r\n" + "".join(f"{k}: {v}\r\n" for k, v in headers.items())).encode()
+    )
+    writer.write(b"\r\n")
+    # It waits for the body now.
+    assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 100")
+    async with RecordingServer() as moved:
+        serve.change(serve.desk.url, moved.url)
+        await reloaded(serve)
+        writer.write(body)
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 503")
+        assert (serve.desk.calls, moved.calls) == ([], [])
+    writer.close()
+    assert rows(serve.guard, "decision") == []
 
 
 async def test_a_server_that_was_added_is_served(serve: Operated) -> None:

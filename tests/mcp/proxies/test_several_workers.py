@@ -49,7 +49,9 @@ async def pair() -> AsyncIterator[Pair]:
     with tempfile.TemporaryDirectory(prefix="h") as name:
         folder = Path(name)
         async with AsyncExitStack() as stack:
-            serve = await stack.enter_async_context(operated(folder, "workers = 2", TMPDIR=name))
+            serve = await stack.enter_async_context(
+                operated(folder, "workers = 2\ndrain_seconds = 3600", TMPDIR=name)
+            )
             await serve.until_said("2 workers serve")
             ours, theirs = [await serve.pinned(stack, number) for number in (0, 1)]
             yield Pair(serve, ours, theirs, folder)
