@@ -478,3 +478,77 @@ async def test_what_a_server_says_of_its_tasks_when_it_introduces_itself_is_kept
     told = {"capabilities": {"tasks": {"list": {}}, "extensions": {"io.modelcontextprotocol/tasks": {}}}}
     conversation.server_answers(told)
     assert conversation.to_client[0]["result"] == told
+
+
+# Tasks that the client makes of what the server asks (2025-11-25).
+
+ASKED: dict[str, Any] = {"mode": "form", "message": "?", "task": {"ttl": 1000}}
+
+
+def question(conversation: Conversation, method: str, message_id: Any, **params: Any) -> dict[str, Any]:
+    """What comes of a request of the server: at the client, or back to it."""
+    before = len(conversation.to_client)
+    conversation.server_says({"id": message_id, "method": method, "params": params})
+    return (conversation.to_client[before:] or conversation.to_server[-1:])[0]
+
+
+def put_off(conversation: Conversation, task_id: Any = "c-1") -> None:
+    """The client makes a task of an elicitation."""
+    asked = question(conversation, "elicitation/create", 1, **ASKED)
+    conversation.client_says({"id": asked["id"], "result": {"task": {"taskId": task_id}}})
+
+
+@pytest.mark.parametrize("method", ["tasks/get", "tasks/result", "tasks/cancel"])
+async def test_a_server_may_ask_for_what_a_client_has_made_of_its_question(
+    conversation: Conversation, method: str
+) -> None:
+    for params in ({"taskId": "c-1"}, {}):
+        assert question(conversation, method, 0, **params)["error"]["code"] == -32601
+    put_off(conversation)
+    assert question(conversation, method, 2, taskId="c-1")["params"] == {"taskId": "c-1"}
+    for number, task_id in enumerate(("c-2", None, ["c-1"]), 3):
+        assert question(conversation, method, number, taskId=task_id)["error"]["code"] == -32601
+    conversation.guard.complete_task(conversation.task.id)
+    assert "error" in question(conversation, method, 9, taskId="c-1")
+
+
+async def test_the_end_of_a_clients_task_is_the_second_outcome_of_the_question(
+    conversation: Conversation,
+) -> None:
+    put_off(conversation)
+    assert outcomes(conversation.guard) == [("unknown", "mcp_task_made")]
+    for number in (2, 3):
+        asked = question(conversation, "tasks/result", number, taskId="c-1")
+        conversation.client_says({"id": asked["id"], "result": {"action": "accept"}})
+        assert conversation.to_server[-1]["result"] == {"action": "accept"}
+    assert outcomes(conversation.guard) == [("unknown", "mcp_task_made"), ("ok", "")]
+    assert [row.tool for row in rows(conversation.guard, "outcome")] == ["request:elicitation/create"] * 2
+
+
+async def test_a_server_hears_of_no_other_task_of_the_client(conversation: Conversation) -> None:
+    assert question(conversation, "tasks/list", 0)["error"]["code"] == -32601
+    put_off(conversation)
+    asked = question(conversation, "tasks/list", 2)
+    tasks = [{"taskId": "c-1", "vendor": 1}, {"taskId": "of another server"}, "c-1", {}]
+    conversation.client_says({"id": asked["id"], "result": {"tasks": tasks}})
+    assert conversation.to_server[-1]["result"] == {"tasks": [tasks[0]]}
+    before = len(conversation.to_server)
+    for task_id in ("c-1", "of another server", None):
+        params = {"taskId": task_id, "status": "working"}
+        conversation.client_says({"method": "notifications/tasks/status", "params": params})
+    assert [sent["params"]["taskId"] for sent in conversation.to_server[before:]] == ["c-1"]
+
+
+async def test_an_answer_that_makes_no_task_is_an_answer(conversation: Conversation) -> None:
+    for number, (params, result) in enumerate(
+        (
+            ({"mode": "form", "message": "?"}, {"task": {"taskId": "c-1"}}),
+            (ASKED, {"task": {"taskId": 1}}),
+            (ASKED, {"task": "c-1"}),
+            (ASKED, {"action": "decline"}),
+        )
+    ):
+        asked = question(conversation, "elicitation/create", number, **params)
+        conversation.client_says({"id": asked["id"], "result": result})
+    assert outcomes(conversation.guard) == [("ok", "")] * 4
+    assert question(conversation, "tasks/get", 9, taskId="c-1")["error"]["code"] == -32601

@@ -4,8 +4,8 @@ from typing import cast
 
 from hopward import Chain
 from hopward_mcp.carried import NOBODY
+from hopward_mcp.gate import Gate
 from hopward_mcp.jsonrpc import METHOD_NOT_FOUND, REFUSED, Body, Message, MessageError
-from hopward_mcp.mcp_tasks import McpTasks
 from hopward_mcp.methods import RELATED_KEY, is_modern
 from hopward_mcp.pending import Pending, Requests
 
@@ -13,10 +13,10 @@ from hopward_mcp.pending import Pending, Requests
 class Behalf:
     """Knows whose chain a message of the server stands on. `caller` is what the client came with last."""
 
-    def __init__(self, requests: Requests, mcp_tasks: McpTasks) -> None:
+    def __init__(self, gate: Gate, requests: Requests) -> None:
         self.caller: Chain = NOBODY
         self._requests = requests
-        self._mcp_tasks = mcp_tasks
+        self._gate = gate
 
     def of(self, message: Message, key: int | None) -> Chain:
         """The chain that a request of the server is authorized by.
@@ -46,7 +46,7 @@ class Behalf:
 
     def _has_made(self, chain: Chain, related: object) -> bool:
         task_id: object = cast("Body", related).get("taskId") if isinstance(related, dict) else None
-        return bool(self._mcp_tasks.reachable(chain, [task_id]))
+        return bool(self._gate.mcp_tasks.reachable(chain, [task_id]))
 
     def _under_way(self, key: int | None) -> list[Pending]:
         owner = self._requests.get(key)

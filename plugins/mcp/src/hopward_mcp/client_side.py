@@ -23,7 +23,7 @@ from hopward_mcp.jsonrpc import (
     error,
 )
 from hopward_mcp.mcp_tasks import added_call
-from hopward_mcp.methods import STATEFUL, Treatment, is_modern, references, target
+from hopward_mcp.methods import STATEFUL, TASK_NOTIFICATIONS, Treatment, is_modern, references, target
 from hopward_mcp.pending import Pending, Requests
 from hopward_mcp.questions import Questions
 from hopward_mcp.replies import no_credential, refusal
@@ -94,6 +94,8 @@ class ClientSide:
             raise MessageError(METHOD_NOT_FOUND, "unknown_notification", "This notification is not allowed.")
         if message.method == "notifications/cancelled":
             return self._cancel(message)
+        if message.method in TASK_NOTIFICATIONS and not self._questions.tasks.is_of_one(message):
+            raise MessageError(REFUSED, "mcp_task_unknown", "A notification is of no task of the client.")
         return Forward(dump(_cleaned(message.body, message.params)), message)
 
     def _request(self, message: Message, pending: Pending, deliver: Deliver) -> Route | Later:

@@ -85,7 +85,7 @@ class McpTasks:
         """The result of `tasks/list` with only what is the chain's; empty where it is no list."""
         given: object = result.get("tasks")
         tasks = cast("list[Any]", given) if isinstance(given, list) else []
-        ids = [_own_id(task) for task in tasks]
+        ids = [own_id(task) for task in tasks]
         found = self.reachable(chain, ids)
         kept = [task for task, task_id in zip(tasks, ids, strict=True) if task_id in found]
         return {**result, "tasks": kept}
@@ -139,7 +139,7 @@ def _state(result: object) -> Body | None:
     return _CANCELLED if status == "cancelled" else None
 
 
-def _own_id(task: object) -> str:
+def own_id(task: object) -> str:
     """The id in a task's account of itself; empty where it has none."""
     told: object = cast("Body", task).get("taskId") if isinstance(task, dict) else None
     return told if isinstance(told, str) else ""

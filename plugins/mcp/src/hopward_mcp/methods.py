@@ -47,6 +47,7 @@ CLIENT_NOTIFICATIONS = frozenset(
         "notifications/cancelled",
         "notifications/progress",
         "notifications/roots/list_changed",
+        "notifications/tasks/status",
     }
 )
 

@@ -78,10 +78,13 @@ class Requests:
 
 @dataclass(slots=True)
 class Question:
-    """A request of the server between its arrival and the client's answer; `started` is as in `Pending`."""
+    """A request of the server between its arrival and the client's answer; `started` and `call` are as in
+    `Pending`, `task` is the client's MCP task that it is about."""
 
     message: Message
     started: float
+    call: ToolCall | None = None
+    task: McpTask | None = None
     decision: Decision | None = None
     forwarded: bool = False
     cancelled: bool = False

@@ -11,8 +11,11 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeAlias, cast
 
+import msgspec
+
 from hopward import Chain, Decision, Outcome, ToolCall
 from hopward_mcp.behalf import Behalf
+from hopward_mcp.client_tasks import LIST, ClientTasks
 from hopward_mcp.gate import Gate
 from hopward_mcp.jsonrpc import (
     INTERNAL_ERROR,
@@ -46,7 +49,8 @@ class Questions:
     """Judges what the server asks in one session, and the client's answers."""
 
     def __init__(self, gate: Gate, requests: Requests, asked: Asked) -> None:
-        self.behalf = Behalf(requests, gate.mcp_tasks)
+        self.behalf = Behalf(gate, requests)
+        self.tasks = ClientTasks(gate)
         self._gate = gate
         self._asked = asked
         self._given_up: deque[MessageId] = deque(maxlen=_REMEMBERED)
@@ -56,7 +60,8 @@ class Questions:
         gate = self._gate
         own = next(gate.keys)
         question = Question(message, gate.now())
-        if message.method in SERVER_REQUESTS:
+        question.task = self.tasks.asked(message)
+        if question.task or message.method in SERVER_REQUESTS or self.tasks.may_list(message):
             self._asked.open(own, question)
             return self._forward(own, question)
         call = question_call(gate.server, message.method, message.params)
@@ -64,6 +69,7 @@ class Questions:
             sentence = "The server may not send this request to the client."
             raise MessageError(METHOD_NOT_FOUND, "server_request", sentence, message.id)
         chain = self.behalf.of(message, key)
+        question.call = call
         self._asked.open(own, question)
         gate.turn.authorize(call, chain, partial(self._decided, own, question, deliver))
         # At once: what the server sends next must not overtake what it asks.
@@ -82,12 +88,32 @@ class Questions:
         body: Body = {**message.body, "id": question.message.id}
         if "result" in body:
             body["result"] = without_own_meta(body["result"])
+            if question.message.method == LIST:
+                body["result"] = self.tasks.listed(body["result"])
         route = Forward(dump(body), message)
-        if question.decision is None:
-            return route
-        ended = outcome(body, self._duration(question))
+        return self._concluded(question, body, route, deliver)
+
+    def _concluded(self, question: Question, body: Body, route: Forward, deliver: Deliver) -> Route | Later:
+        """The answer, once what it tells of an outcome is recorded."""
+        settle, task = self._gate.turn.settle, question.task
         settled = partial(_settled, question, route, deliver)
-        self._gate.turn.settle(question.decision, ended, settled)
+        if question.decision is not None and question.call is not None:
+            ended = outcome(body, self._duration(question))
+            tasked = "result" in body and "task" in question.message.params
+            if tasked and self.tasks.keep(question.call, question.decision, body["result"]):
+                ended = msgspec.structs.replace(ended, status="unknown", error="mcp_task_made")
+            settle(question.decision, ended, settled)
+            return LATER
+        final = None if task is None else self._gate.mcp_tasks.end_of(task, question.message.method, body)
+        if task is None or final is None:
+            return route
+
+        def over(durable: bool) -> None:
+            if durable:
+                self.tasks.end(task)
+            settled(durable)
+
+        settle(task.decision, final, over)
         return LATER
 
     def give_up(self, request_id: object) -> MessageId | None:
