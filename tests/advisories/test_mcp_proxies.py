@@ -304,6 +304,11 @@ async def test_mcp_tasks_of_another_caller_are_invisible(fronted: Fronted, moder
     assert (await ask(attacker, "tasks/list"))["result"]["tasks"] == []
     assert [task["taskId"] for task in (await ask(victim, "tasks/list"))["result"]["tasks"]] == [task_id]
     assert task_id in json.dumps((await ask(victim, "tasks/result", taskId=task_id))["result"])
+    if modern:
+        named = {"MCP-Protocol-Version": "2026-07-28", "Mcp-Method": "tasks/get", "Mcp-Name": "another"}
+        params = {"taskId": task_id, "_meta": modern_call("later")[0]["params"]["_meta"]}
+        message = {"id": 1, "method": "tasks/get", "params": params}
+        assert (await fronted.post(victim, message, named)).message["error"]["code"] == -32020
     again = (await ask(attacker, "tools/call", name="later", arguments={}, **tasked))["result"]
     assert task_id not in json.dumps(again)
 

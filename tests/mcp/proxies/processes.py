@@ -109,7 +109,7 @@ class Legacy:
 def modern(method: str, message_id: Any = 1, **params: Any) -> tuple[dict[str, Any], dict[str, str]]:
     """A request of 2026-07-28 and its headers."""
     headers = {"MCP-Protocol-Version": MODERN, "Mcp-Method": method}
-    name = params.get("uri" if method == "resources/read" else "name")
+    name = params.get("uri" if method == "resources/read" else "name", params.get("taskId"))
     if name is not None and method != "completion/complete":
         headers["Mcp-Name"] = name
     params["_meta"] = META | params.pop("meta", {})

@@ -66,6 +66,9 @@ class Server:
             "resources/read": {"contents": [{"uri": params.get("uri"), "text": "a ticket"}]},
             "prompts/get": {"messages": [{"role": "user", "content": {"type": "text", "text": "sum up"}}]},
             "completion/complete": {"completion": {"values": ["one"]}},
+            "tasks/get": {"taskId": "task-1", "status": "completed", "result": {"content": []}},
+            "tasks/result": {"content": []},
+            "tasks/list": {"tasks": [{"taskId": "task-1"}, {"taskId": "task-2"}]},
         }.get(method, {})
 
     def called(self, message_id: Any, params: dict[str, Any]) -> None:
@@ -92,6 +95,10 @@ class Server:
                 self.asking.append(message_id)
                 send({"id": len(self.asking), "method": "roots/list", "params": {}})
                 send({"id": 99, "method": "sampling/createMessage", "params": {"messages": []}})
+            case "later":
+                task = {"taskId": "task-1", "status": "working"}
+                made = {"resultType": "task", **task} if self.modern else {"task": task}
+                send({"id": message_id, "result": made})
             case "torrent" | "pester":
                 threading.Thread(target=torrent, args=(name == "pester",), daemon=True).start()
             case "stream":

@@ -69,6 +69,8 @@ def call(message_id: Any, params: dict[str, Any]) -> None:
         answer(message_id, text("first"))
         answer(message_id, text("second"))
         answer(999_999, text("for nobody"))
+    elif name == "later":
+        answer(message_id, {"task": {"taskId": "task-1", "status": "working"}})
     elif name == "env":
         answer(message_id, text(dict(os.environ)))
     else:
@@ -85,6 +87,8 @@ def handle(message: dict[str, Any]) -> None:
         answer(
             message_id, {"protocolVersion": "2025-11-25", "capabilities": capabilities, "serverInfo": info}
         )
+    elif method == "tasks/result":
+        answer(message_id, text(params))
     elif method == "tools/list":
         tools = [{"name": name, "inputSchema": {"type": "object"}, "vendorField": 1} for name in TOOLS]
         answer(message_id, {"tools": tools, "nextCursor": "more"})

@@ -150,6 +150,16 @@ async def test_the_servers_requests_reach_the_client_and_its_answers_the_server(
     assert [one["error"]["code"] for one in answers if "error" in one] == [-32601]
 
 
+async def test_a_task_of_the_server_is_asked_for_by_its_name_in_the_header(caller: Caller) -> None:
+    made = await caller.modern("tools/call", 1, name="later", arguments={})
+    task_id = made["result"]["taskId"]
+    assert (await caller.modern("tasks/get", 2, taskId="another"))["error"]["code"] == -32602
+    assert (await caller.modern("tasks/get", 3, taskId=task_id))["result"]["status"] == "working"
+    received = caller.server.received[-1]
+    assert [received.header(name) for name in ("mcp-method", "mcp-name")] == ["tasks/get", task_id]
+    assert len(caller.server.received) == 2
+
+
 async def test_a_modern_request_is_given_up_by_leaving_its_stream(caller: Caller) -> None:
     assert (await caller.modern("tools/call", "slow", name="slow"))["method"] == "notifications/progress"
     caller.server.broken.clear()

@@ -242,3 +242,24 @@ async def test_a_task_that_has_ended_brings_nothing_and_is_asked_nothing(served:
         assert await stream.content.read() == b""
     assert (await served.modern(token, "tools/list")).message["error"]["code"] == -32000
     assert served.methods == ["initialize"]
+
+
+@pytest.mark.parametrize("era", ["modern", "legacy"])
+async def test_a_call_may_become_a_task_which_is_its_callers_alone(served: Processes, era: str) -> None:
+    """Each caller has a process of its own, and both name their tasks alike."""
+    found: list[dict[str, Any]] = []
+    for subject in ("alice", "bob"):
+        token = served.front.token(subject=subject)
+        session = await served.session(token) if era == "legacy" else None
+
+        async def ask(method: str, token: str = token, held: Any = session, **params: Any) -> dict[str, Any]:
+            if held is None:
+                return (await served.modern(token, method, **params)).message
+            return (await held.post({"id": 1, "method": method, "params": params})).message
+
+        assert (await ask("tasks/get", taskId="task-1"))["error"]["code"] == -32602
+        await ask("tools/call", name="later", task={})
+        found.append(await ask("tasks/get", taskId="task-1"))
+        assert (await ask("tasks/list"))["result"]["tasks"] == [{"taskId": "task-1"}]
+    assert [one["result"]["status"] for one in found] == ["completed"] * 2
+    assert outcomes(served) == ["unknown", "ok"] * 2

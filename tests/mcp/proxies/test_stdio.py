@@ -119,6 +119,19 @@ def test_the_server_reaches_the_client_only_as_its_settings_say(client: Client) 
     assert refusals == [-32601]
 
 
+def test_a_call_may_become_a_task_whose_end_is_its_second_outcome(client: Client) -> None:
+    params = {"name": "later", "arguments": {}, "task": {"ttl": 1000}}
+    made = client.ask({"id": 1, "method": "tools/call", "params": params})
+    assert made["result"]["task"]["taskId"] == "task-1"
+    unknown = client.ask({"id": 2, "method": "tasks/result", "params": {"taskId": "task-2"}})
+    assert unknown["error"]["code"] == -32602
+    ended = client.ask({"id": 3, "method": "tasks/result", "params": {"taskId": "task-1"}})
+    assert "task-1" in json.dumps(ended["result"])
+    assert client.end()[0] == 0
+    with opened(client.config) as guard:
+        assert [row.reason for row in rows(guard, "outcome")] == ["unknown", "ok"]
+
+
 def test_a_server_that_dies_fails_its_calls_clearly_and_the_proxy_ends_if_told_so(tmp_path: Path) -> None:
     client = Client(tmp_path, proxy="restarts = 0")
     client.ask(INITIALIZE)
