@@ -42,7 +42,7 @@ def serving(project: Project) -> Iterator[Project]:
         yield project
 
 
-@pytest.fixture(params=["stdio-to-stdio", "http-to-stdio", "http-to-http"])
+@pytest.fixture(params=["stdio-to-stdio", "http-to-stdio", "stdio-to-http", "http-to-http"])
 def made(request: pytest.FixtureRequest) -> Project:
     way: str = request.param
     return request.getfixturevalue("commanded" if way.endswith("to-stdio") else "remote")

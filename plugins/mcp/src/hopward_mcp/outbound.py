@@ -24,6 +24,7 @@ from hopward_mcp.lines import Lines, Overlong
 from hopward_mcp.methods import ENDLESS, VERSION_KEY, is_modern
 from hopward_mcp.ongoing import OverError
 from hopward_mcp.parameters import Parameters
+from hopward_mcp.presented import Presented
 from hopward_mcp.request import JSON_TYPE, STREAM_TYPE
 from hopward_mcp.route import Forward, Reply, Route
 from hopward_mcp.session import Session
@@ -62,6 +63,9 @@ class Outbound:
         self._told: asyncio.Task[None] | None = None
         self._headers: dict[str, str] = {}
         self._parameters = Parameters()
+        self._presented = Presented(
+            self._session, chain, self._upstream, partial(self._inward, None), self._session_gone
+        )
         self._ended = asyncio.Event()
         self._takes = asyncio.Event()
         self._takes.set()
@@ -92,6 +96,7 @@ class Outbound:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._presented.end("its client has gone")
         await self._leave()
         await self._client.close(_FLUSH)
         await self._upstream.close()
@@ -152,6 +157,9 @@ class Outbound:
             self._client.write(route.body + b"\n")
         elif isinstance(route, Forward) and not self._finished:
             call = self._calls.get(named) if named is not None else None
+            if self._presented.used and route.key is None:
+                self._presented.tell(route.body)
+                return
             if route.key is not None:
                 self._calls[route.key] = self._begin(self._call(route, route.key, self._told))
                 self._calls[route.key].add_done_callback(partial(self._over, route.key))
@@ -188,6 +196,9 @@ class Outbound:
         lasting = route.message.method in ENDLESS
         try:
             async with asyncio.timeout(None if lasting else limit):
+                if is_modern(route.message) and await self._presented.needed():
+                    await self._presented.call(route, key)
+                    return
                 response = await self._send(route, before)
                 try:
                     await self._answered(response, route.message, key)
@@ -199,6 +210,7 @@ class Outbound:
             self._fail(key, broken(error))
         except TimeoutError:
             self._fail(key, timed_out(limit))
+            self._presented.give_up(key, TOO_LATE)
             if VERSION in self._headers and route.message.method != "initialize":
                 # In the older era, leaving its stream does not tell a server that nobody waits.
                 self._begin(self._tell(given_up(key, TOO_LATE)))
@@ -243,8 +255,7 @@ class Outbound:
             self._session.server.judge(raw, partial(self._inward, asked), key)
             self._fail(key, MALFORMED)
         if status == 404 and SESSION in self._headers:
-            self._how = "has ended the session"
-            self._ended.set()
+            self._session_gone("has ended the session")
 
     async def _events(self, response: aiohttp.ClientResponse, asked: Message | None, key: int | None) -> None:
         """Bring back events until the answer to `key`, or the end."""
@@ -309,6 +320,10 @@ class Outbound:
     def _to_client(self, route: Route) -> None:
         if isinstance(route, Forward):
             self._client.write(route.body + b"\n")
+
+    def _session_gone(self, how: str) -> None:
+        self._how = how
+        self._ended.set()
 
     def _fail(self, key: int, failure: Failure) -> None:
         """Answer in the server's place, unless it has answered."""
