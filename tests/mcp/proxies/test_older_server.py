@@ -10,7 +10,7 @@ import pytest
 from hopward import Guard
 
 from .bridging import EVERYTHING, INFO, OFFERS, Bridge, asking, done
-from .installation import install, opened, rows
+from .installation import ENTRY, install, opened, rows
 
 VERSION = "io.modelcontextprotocol/protocolVersion"
 SUBSCRIPTION = "io.modelcontextprotocol/subscriptionId"
@@ -229,6 +229,27 @@ async def test_notifications_of_the_older_era_are_dropped(bridge: Bridge) -> Non
     for name in ("initialized", "roots/list_changed", "progress"):
         bridge.says({"method": f"notifications/{name}", "params": {}})
     assert bridge.to_server == []
+
+
+async def test_methods_and_notifications_of_the_servers_own_go_through(tmp_path: Path) -> None:
+    settings = asking(tmp_path / "record").replace(
+        'workflow = "tickets"\n',
+        'workflow = "tickets"\nclient_notifications = ["notifications/acme/opened"]\n'
+        'server_notifications = ["notifications/acme/ticked"]\n',
+    )
+    settings += ENTRY.format(server="desk", group="vendor_methods", tool='"acme/reindex"', action="read")
+    with opened(install(tmp_path, settings)) as guard:
+        bridge = Bridge(guard)
+        asked = bridge.asks("acme/reindex", index="all")
+        bridge.meets()
+        sent = bridge.sent("acme/reindex")[0]
+        assert (sent["params"]["index"], VERSION in sent["params"]["_meta"]) == ("all", False)
+        bridge.hears({"id": sent["id"], "result": {"done": 1}})
+        assert bridge.answer(asked)["result"]["done"] == 1
+        bridge.says({"method": "notifications/acme/opened", "params": {"x": 1}})
+        assert bridge.sent("notifications/acme/opened")[0]["params"] == {"x": 1}
+        bridge.hears({"method": "notifications/acme/ticked", "params": {"y": 1}})
+        assert bridge.to_client[-1]["method"] == "notifications/acme/ticked"
 
 
 async def test_progress_comes_to_the_round_that_waits_and_under_its_token(bridge: Bridge) -> None:

@@ -7,12 +7,11 @@ is. Its events have no ids: over stdio nothing can be asked for again, so no str
 import asyncio
 import logging
 
-from hopward import HopwardError, Outcome
+from hopward import HopwardError
 from hopward_mcp.departure import PATIENCE, Departure
 from hopward_mcp.endings import GONE, LEFT, STOPPED, TOO_LATE, Failure, failed, lost, timed_out
 from hopward_mcp.headers import SESSION, status_of
 from hopward_mcp.http_sessions import HttpSession
-from hopward_mcp.jsonrpc import MessageError
 from hopward_mcp.methods import ENDLESS
 from hopward_mcp.ongoing import OverError
 from hopward_mcp.outlet import Outlet
@@ -73,9 +72,6 @@ class Carriage:
                     await self._exchange(route, key)
         except HopwardError as error:
             await self._fail(key, failed(f"The request was not sent: {error.message}", error.error))
-        except MessageError as fault:
-            ended = Outcome(status="error", error=fault.reason)
-            await self._fail(key, Failure(fault.code, fault.sentence, ended, fault.data))
         except TimeoutError:
             self._give_up(key, TOO_LATE)
             await self._fail(key, timed_out(limit))

@@ -59,6 +59,8 @@ _log = logging.getLogger(__name__)
 
 _UNSUPPORTED_VERSION = -32022
 _MALFORMED = "The server's answer is malformed."
+_GONE = frozenset({"notifications/initialized", "notifications/progress", "notifications/roots/list_changed"})
+"""Notifications that a client of 2026-07-28 does not send."""
 _MOST_WAITING = 2_048
 """Messages that may wait until the server has been met: more than requests can be under way."""
 _SWEEP = 2.0
@@ -165,6 +167,8 @@ class OlderServer:
         if not isinstance(key, int):
             if method == "notifications/cancelled":
                 self._cancelled(params)
+            elif method not in _GONE:
+                self._seam.send({"method": method, "params": older_params(params)})
             return
         pending = self._seam.pending(key)
         if pending is None:
@@ -265,7 +269,9 @@ class OlderServer:
             self._heard(message, line, on)
         except Exception:  # noqa: BLE001 - per-message boundary
             _log.exception("a message of the server could not be put into the client's era")
-            self._malformed(MessageError(INTERNAL_ERROR, "era", _MALFORMED, message.id), message.id)
+            self._malformed(
+                MessageError(INTERNAL_ERROR, "internal_error", _MALFORMED, message.id), message.id
+            )
 
     def _heard(self, message: Message, line: bytes | Overlong, on: int | None) -> None:
         if message.kind == "response":

@@ -4,6 +4,8 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias, cast
 
+import msgspec
+
 from hopward import Outcome, digest
 from hopward_mcp.jsonrpc import Body, dump
 from hopward_mcp.methods import LISTINGS, OWN_PREFIX, SUBSCRIPTION_KEY, is_listed_name
@@ -43,10 +45,11 @@ def outcome(body: Body, duration: int) -> Outcome:
         shown = code if type(code) is int and abs(code) < 2**31 else "?"
         return Outcome(status="error", error=f"json-rpc {shown}", duration=duration)
     status = "tool_error" if result.get("isError") is True else "ok"
-    # The client makes the call again with the input, and that is a call of its own.
-    waits = "input_required" if result.get("resultType") == "input_required" else ""
-    size = len(dump(result))
-    return Outcome(status=status, result_digest=digest(result), error=waits, duration=duration, size=size)
+    ended = Outcome(status=status, result_digest=digest(result), duration=duration, size=len(dump(result)))
+    if result.get("resultType") == "input_required":
+        # The client makes the call again with the input, and that is a call of its own.
+        return msgspec.structs.replace(ended, error="input_required")
+    return ended
 
 
 def without_own_meta(content: Body) -> Body:
