@@ -232,11 +232,7 @@ async def test_notifications_of_the_older_era_are_dropped(bridge: Bridge) -> Non
 
 
 async def test_methods_and_notifications_of_the_servers_own_go_through(tmp_path: Path) -> None:
-    settings = asking(tmp_path / "record").replace(
-        'workflow = "tickets"\n',
-        'workflow = "tickets"\nclient_notifications = ["notifications/acme/opened"]\n'
-        'server_notifications = ["notifications/acme/ticked"]\n',
-    )
+    settings = asking(tmp_path / "record")
     settings += ENTRY.format(server="desk", group="vendor_methods", tool='"acme/reindex"', action="read")
     with opened(install(tmp_path, settings)) as guard:
         bridge = Bridge(guard)
@@ -248,8 +244,8 @@ async def test_methods_and_notifications_of_the_servers_own_go_through(tmp_path:
         assert bridge.answer(asked)["result"]["done"] == 1
         bridge.says({"method": "notifications/acme/opened", "params": {"x": 1}})
         assert bridge.sent("notifications/acme/opened")[0]["params"] == {"x": 1}
-        bridge.hears({"method": "notifications/acme/ticked", "params": {"y": 1}})
-        assert bridge.to_client[-1]["method"] == "notifications/acme/ticked"
+        bridge.hears({"method": "acme/ticked", "params": {"y": 1}})
+        assert bridge.to_client[-1]["method"] == "acme/ticked"
 
 
 async def test_progress_comes_to_the_round_that_waits_and_under_its_token(bridge: Bridge) -> None:

@@ -188,7 +188,7 @@ class OlderServer:
         _check(method, meta)
         if self._initialized is None:
             sentence = "The server speaks no protocol version that Hopward knows, or does not answer."
-            raise MessageError(REFUSED, "era", sentence)
+            raise MessageError(REFUSED, "version", sentence)
         if method == "server/discover":
             self._seam.answer(key, discovery(self._initialized))
         elif method == "subscriptions/listen":
@@ -411,7 +411,7 @@ def _check(method: str, meta: Body) -> None:
     version = meta.get(VERSION_KEY)
     if not isinstance(version, str) or not isinstance(meta.get(CAPABILITIES_KEY), dict):
         sentence = f"Requests of {NEWER_VERSION} carry {VERSION_KEY} and {CAPABILITIES_KEY} in _meta."
-        raise MessageError(INVALID_PARAMS, "envelope", sentence)
+        raise MessageError(INVALID_PARAMS, "meta", sentence)
     if version != NEWER_VERSION:
         data: Body = {"supported": [NEWER_VERSION, *OLDER_VERSIONS], "requested": version[:40]}
         raise MessageError(_UNSUPPORTED_VERSION, "version", "This version is not supported.", data=data)
