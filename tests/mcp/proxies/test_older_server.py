@@ -15,6 +15,7 @@ from .installation import ENTRY, install, opened, rows
 VERSION = "io.modelcontextprotocol/protocolVersion"
 SUBSCRIPTION = "io.modelcontextprotocol/subscriptionId"
 SERVER_INFO = "io.modelcontextprotocol/serverInfo"
+EXTENSIONS: dict[str, Any] = {"io.modelcontextprotocol/tasks": {}, "io.modelcontextprotocol/ui": {}}
 LOG_LEVEL = "io.modelcontextprotocol/logLevel"
 
 
@@ -133,13 +134,16 @@ def _hello(**changes: Any) -> dict[str, Any]:
 
 async def test_discover_says_what_initialize_has_said_and_nothing_of_tasks(fresh: Bridge) -> None:
     asked = fresh.asks("server/discover")
-    fresh.meets(instructions="be kind", capabilities={**OFFERS, "experimental": {"x": {}}})
+    fresh.meets(
+        instructions="be kind", capabilities={**OFFERS, "experimental": {"x": {}}, "extensions": EXTENSIONS}
+    )
     result = fresh.answer(asked)["result"]
     assert result.pop("capabilities") == {
         "tools": {"listChanged": True},
         "resources": {"subscribe": True},
         "logging": {},
         "experimental": {"x": {}},
+        "extensions": {"io.modelcontextprotocol/ui": {}},
     }
     assert result == {
         "supportedVersions": ["2026-07-28"],
@@ -200,7 +204,8 @@ async def test_errors_have_the_codes_of_the_newer_era(bridge: Bridge, code: int,
 
 
 @pytest.mark.parametrize(
-    "method", ["initialize", "ping", "logging/setLevel", "resources/unsubscribe", "resources/subscribe"]
+    "method",
+    ["initialize", "ping", "logging/setLevel", "resources/unsubscribe", "resources/subscribe", "tasks/list"],
 )
 async def test_methods_of_the_older_era_are_not_there(bridge: Bridge, method: str) -> None:
     asked = bridge.asks(method, uri="ticket://1", level="debug")

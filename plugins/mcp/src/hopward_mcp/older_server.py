@@ -415,8 +415,9 @@ def _check(method: str, meta: Body) -> None:
     if version != NEWER_VERSION:
         data: Body = {"supported": [NEWER_VERSION, *OLDER_VERSIONS], "requested": version[:40]}
         raise MessageError(_UNSUPPORTED_VERSION, "version", "This version is not supported.", data=data)
-    if method in STATEFUL:
-        raise MessageError(METHOD_NOT_FOUND, "unknown_method", f"This method is not of {NEWER_VERSION}.")
+    if method in STATEFUL or method.startswith("tasks/"):
+        sentence = f"This method is not of {NEWER_VERSION}, or not to be had from this server."
+        raise MessageError(METHOD_NOT_FOUND, "unknown_method", sentence)
 
 
 def _nothing(_answer: Answer) -> None:

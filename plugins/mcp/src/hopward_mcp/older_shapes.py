@@ -41,6 +41,7 @@ _ABILITIES = {
     "roots": "roots/list",
     "sampling": "sampling/createMessage",
 }
+_TASKS_EXTENSION = "io.modelcontextprotocol/tasks"
 _NOT_FOUND = -32002
 """Of an MCP resource, in 2025-11-25 and older; the newer era calls it invalid params."""
 
@@ -76,7 +77,7 @@ def discovery(initialized: Body) -> Body:
     said: Body = initialized["capabilities"]
     found: Body = {
         "supportedVersions": [NEWER_VERSION],
-        "capabilities": {key: value for key, value in said.items() if key != "tasks"},
+        "capabilities": _taskless(said),
         "ttlMs": 0,
         "cacheScope": "private",
     }
@@ -95,11 +96,7 @@ def newer_error(fault: Body) -> Body:
 
 def offered(said: Body, allowed: frozenset[str]) -> Body:
     """What an older server is told that its client can do: what it said, as far as the server may ask."""
-    return {
-        key: value
-        for key, value in said.items()
-        if key not in ("tasks", "extensions") and _ABILITIES.get(key, "ping") in allowed
-    }
+    return {key: value for key, value in _taskless(said).items() if _ABILITIES.get(key, "ping") in allowed}
 
 
 def abilities(params: Body, allowed: frozenset[str]) -> str:
@@ -149,6 +146,16 @@ def urls(fault: Body) -> list[Body]:
         for one in shaped
         if isinstance(one.get("url"), str) and isinstance(one.get("message"), str)
     ]
+
+
+def _taskless(said: Body) -> Body:
+    """Capabilities that say nothing of tasks."""
+    kept = {key: value for key, value in said.items() if key != "tasks"}
+    extensions = kept.get("extensions")
+    if isinstance(extensions, dict):
+        named = cast("Body", extensions).items()
+        kept["extensions"] = {key: value for key, value in named if key != _TASKS_EXTENSION}
+    return kept
 
 
 def _without_tasks(tools: object) -> object:
