@@ -390,10 +390,10 @@ def of_session(
     up: Up,
     stand_aside: Callable[[], None],
 ) -> OlderServer:
-    """The connection of one client's session; `write` takes lines for the server's process."""
+    """The connection of one client's session; `write` takes messages for the server's process."""
     seam = Seam(
-        down=lambda body, _: write(body + b"\n"),
-        reply=lambda body: write(body + b"\n"),
+        down=lambda body, _: write(body),
+        reply=write,
         up=up,
         pending=requests.get,
         refuse=lambda fault: gate.turn_away(fault, None),
