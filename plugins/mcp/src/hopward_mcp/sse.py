@@ -1,6 +1,10 @@
 """Server-sent events (WHATWG HTML, section 9.2), read piecewise and written again."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+"""A stream may begin with it."""
 
 
 class StreamError(Exception):
@@ -24,28 +28,31 @@ class Events:
         self._max_bytes = max_bytes
         self._partial = bytearray()
         self._after_cr = False
+        self._first = True
         self._size = 0
         self._clear()
 
-    def feed(self, chunk: bytes) -> list[Event]:
-        """The events that `chunk` completes; raises `StreamError`."""
+    def feed(self, chunk: bytes) -> Iterator[Event]:
+        """The events that `chunk` completes; raises `StreamError` behind those that are whole."""
         # A line feed after a carriage return ends no second line, also where the two were cut apart.
         rest = chunk[1:] if self._after_cr and chunk.startswith(b"\n") else chunk
         self._after_cr = chunk.endswith(b"\r")
-        events: list[Event] = []
         for part in rest.splitlines(keepends=True):
-            self._size += len(part)
+            line = part.rstrip(b"\r\n")
+            ended = len(line) < len(part)
+            self._size += len(line) + ended
             if self._size > self._max_bytes:
                 raise StreamError("an event is over the size limit")
-            self._partial += part
-            if not part.endswith((b"\r", b"\n")):
-                break
-            line = bytes(self._partial.rstrip(b"\r\n"))
+            self._partial += line
+            if not ended:
+                return
+            whole = bytes(self._partial)
             self._partial.clear()
-            event = self._line(line)
+            if self._first:
+                self._first, whole = False, whole.removeprefix(_BYTE_ORDER_MARK)
+            event = self._line(whole)
             if event is not None:
-                events.append(event)
-        return events
+                yield event
 
     def _line(self, line: bytes) -> Event | None:
         if line:
@@ -75,7 +82,7 @@ class Events:
             self._name = text
         elif name == b"id" and "\0" not in text:
             self._id = text
-        elif name == b"retry" and text.isdecimal():
+        elif name == b"retry" and text.isascii() and text.isdecimal():
             self._retry = text
 
     def _clear(self) -> None:
