@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 CORPUS = Path(__file__).with_name("corpus")
+WORDS = Path(__file__).with_name("words.dict")
 
 
 def main() -> None:
@@ -21,7 +22,7 @@ def main() -> None:
         sys.exit(f"Targets: {', '.join(targets)}")
     name = sys.argv.pop(1)
     seeds = CORPUS / name
-    atheris.Setup([*sys.argv, *([str(seeds)] if seeds.is_dir() else [])], targets[name])
+    atheris.Setup([*sys.argv, f"-dict={WORDS}", str(seeds)], targets[name])
     atheris.Fuzz()
 
 

@@ -165,17 +165,13 @@ def _plain_events(stream: bytes) -> tuple[list[sse.Event], bool]:
             break
         if line:
             block.append(line)
-            if not line.startswith(b"data") and _is_field(line) and not _is_text(line):
+            if line.partition(b":")[0] not in (b"data", b"") and not _is_text(line):
                 return found, True
             continue
         if block:
             found.append(_plain_event(block))
         block, size = [], 0
     return found, False
-
-
-def _is_field(line: bytes) -> bool:
-    return not line.startswith(b":")
 
 
 def _is_text(line: bytes) -> bool:
