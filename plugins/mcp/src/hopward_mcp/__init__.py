@@ -9,7 +9,8 @@
     over stdio            run: client_end, lines; and by the server's transport
       to a command        stdio: upkeep (starts it again when it ends), recollection, restarts, child
       to a url            outbound: headers, parameters, introduction, sse, upstream
-    over HTTP             serve -> alone, or parent -> sibling (told): one process, or several of them ->
+    over HTTP             pace (how much of the loop a stream may take)
+                          serve -> alone, or parent -> sibling (told): one process, or several of them ->
                           serving (change, share, siblings) -> listener -> connection -> front (admission,
                           tally, readiness) -> endpoint (ongoing): request, visit, headers, http_sessions,
                           departure; put together by endpoints; and by the server's transport (the seam is

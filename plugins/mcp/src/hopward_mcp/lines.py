@@ -21,20 +21,21 @@ class Overlong:
 
 
 class Lines:
-    """Cuts what is fed to it at newlines. At most `max_bytes` and one read are held at a time."""
+    """Cuts what is fed to it at newlines. At most `max_bytes` and one read are held at a time. `skipping` is
+    whether it stands in a line that is too long, of which nothing is kept."""
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
         self._partial = bytearray()
-        self._skipping = False
+        self.skipping = False
 
     def feed(self, data: bytes) -> list[bytes | Overlong]:
         """The lines that `data` completes, without their newline; blank lines are left out."""
         *whole, rest = data.split(b"\n")
         lines: list[bytes | Overlong] = []
         for part in whole:
-            if self._skipping:
-                self._skipping = False
+            if self.skipping:
+                self.skipping = False
                 continue
             if self._partial:
                 self._partial += part
@@ -44,12 +45,12 @@ class Lines:
                 lines.append(Overlong(part[:_START]))
             elif part and not part.isspace():
                 lines.append(part)
-        if rest and not self._skipping:
+        if rest and not self.skipping:
             self._partial += rest
             if len(self._partial) > self._max_bytes:
                 lines.append(Overlong(bytes(self._partial[:_START])))
                 self._partial.clear()
-                self._skipping = True
+                self.skipping = True
         return lines
 
     def end(self) -> list[bytes | Overlong]:

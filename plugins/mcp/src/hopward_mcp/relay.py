@@ -236,6 +236,7 @@ class Relay:
                     raise OverError
                 resumable = resumable or bool(event.id)
                 await self._pass(event, key)
+                await self._visit.paced()
                 if key is not None and not self._visit.is_open(key):
                     return resumable
         return resumable
@@ -243,6 +244,7 @@ class Relay:
     async def _pass(self, event: Event, key: int | None) -> None:
         """Judge one event and pass on what may pass; keep-alives and bare ids pass as they are."""
         if not event.data:
+            self._visit.took()
             await self._request.stream(self._opened)
             await self._write(event, event.data)
         elif event.name in ("", "message"):
@@ -252,6 +254,8 @@ class Relay:
                 await self._write(event, route.body)
             elif isinstance(route, Reply):
                 await self._tell(route.body)
+        else:
+            self._visit.took()
 
     async def _write(self, event: Event, data: bytes | None) -> None:
         # The fields of an event are the server's text as much as its data.

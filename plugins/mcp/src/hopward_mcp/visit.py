@@ -10,6 +10,7 @@ from hopward_mcp.endings import Failure, timed_out
 from hopward_mcp.http_sessions import HttpSession
 from hopward_mcp.introduction import Introduce, introduction
 from hopward_mcp.jsonrpc import Message
+from hopward_mcp.pace import UNSEEN, Pace
 from hopward_mcp.request import Request
 from hopward_mcp.route import Forward, Route, to_nobody
 from hopward_mcp.session import Session
@@ -43,6 +44,8 @@ class Visit:
     session: Session
     held: HttpSession | None
     modern: bool
+    pace: Pace = field(default_factory=Pace)
+    _rest: float = 0.0
 
     async def from_client(self, message: Message) -> Route:
         """Where the caller's message goes."""
@@ -52,9 +55,21 @@ class Visit:
 
     async def from_server(self, raw: bytes, key: int | None) -> Route:
         """Where the server's message goes; `key` is the request whose answer it may be."""
-        answer = _Answer()
+        answer, began = _Answer(), self.pace.clock()
         self.session.server.judge(raw, answer.deliver, key)
+        if key is None or self.is_open(key):
+            self.took(self.pace.clock() - began)
         return await answer.route()
+
+    def took(self, seconds: float = 0.0) -> None:
+        """Note that something has come which answered nobody, and how long it took."""
+        self._rest = self.pace.charge(seconds + UNSEEN)
+
+    async def paced(self) -> None:
+        """Wait until more of that may come: a server that sends without end must not have the whole loop."""
+        if self._rest:
+            await asyncio.sleep(self._rest)
+            self._rest = 0.0
 
     async def fail(
         self, key: int, failure: Failure, status: int = 200, headers: Mapping[str, str] | None = None

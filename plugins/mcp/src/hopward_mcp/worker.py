@@ -24,6 +24,7 @@ from hopward_mcp.lines import Lines, Overlong
 from hopward_mcp.methods import LOG_LEVEL_KEY, SUBSCRIPTION_KEY
 from hopward_mcp.older_server import OlderServer
 from hopward_mcp.outlet import Outlet
+from hopward_mcp.pace import UNSEEN, Pace
 from hopward_mcp.pending import Pending
 from hopward_mcp.route import Forward, Reply, Route
 from hopward_mcp.seam import Seam, watched
@@ -36,11 +37,6 @@ _log = logging.getLogger(__name__)
 _MOST = 1_024
 """Requests that may be under way in one process, messages that may wait for a stream, and ids of requests
 given up that are remembered: their answers may still come."""
-
-_MOST_UNHEEDED = 64
-_REST = 0.05
-"""After so many messages that go to nobody, a process is not listened to for so many seconds: each refusal
-is a row in the log, and others want their turn."""
 
 
 @dataclass(slots=True)
@@ -84,7 +80,7 @@ class Worker:
         self._unheard: deque[Forward] = deque()
         self._unheard_size = 0
         self._unread: set[Outlet] = set()
-        self._unheeded = 0
+        self._pace = Pace()
         self._resting = False
         self._held = False
         self._takes = asyncio.Event()
@@ -236,6 +232,8 @@ class Worker:
 
     def _data(self, data: bytes) -> None:
         self._read.extend((line, None) for line in self._lines.feed(data))
+        if self._lines.skipping:
+            self._rest(self._pace.charge(UNSEEN))
         if not self._resting:
             self._work()
 
@@ -258,14 +256,19 @@ class Worker:
             entry.session.endings.fail(key, failure, partial(_answered, entry.outlet))
 
     def _work(self) -> None:
-        self._unheeded = 0
-        while self._read:
+        clock = self._pace.clock
+        while self._read and not self._resting:
+            under_way, began = len(self._entries), clock()
             self._line(*self._read.popleft())
-            if self._unheeded > _MOST_UNHEEDED:
-                self._resting = True
-                self._hold()
-                asyncio.get_running_loop().call_later(_REST, self._rested)
-                return
+            if len(self._entries) >= under_way:
+                self._rest(self._pace.charge(clock() - began))
+
+    def _rest(self, seconds: float) -> None:
+        """Do not listen for a while: others want their turn."""
+        if seconds and not self._resting:
+            self._resting = True
+            self._hold()
+            asyncio.get_running_loop().call_later(seconds, self._rested)
 
     def _rested(self) -> None:
         self._resting = False
@@ -322,8 +325,6 @@ class Worker:
         entry = self._entries.get(_mentioned(message)) or self._logging(message)
         if entry is not None:
             entry.session.server.judge_read(message, partial(self._pass, entry.outlet))
-        else:
-            self._unheeded += 1
 
     def _logging(self, message: Message) -> _Entry | None:
         """The oldest request that asked for log messages: they do not say what they belong to."""
@@ -340,7 +341,6 @@ class Worker:
 
     def _pass(self, outlet: Outlet | None, route: Route) -> None:
         if not isinstance(route, Forward):
-            self._unheeded += 1
             if route is not None:
                 self._reply(route)
         elif outlet is None:
@@ -349,7 +349,6 @@ class Worker:
             outlet.put(route)
 
     def _refuse(self, fault: MessageError) -> Reply:
-        self._unheeded += 1
         return self._gate.turn_away(fault, None)
 
     def _reply(self, reply: Reply) -> None:
@@ -377,7 +376,6 @@ class Worker:
             given_way = next((one for one in self._unheard if one.message.kind == "notification"), None)
             if given_way is None:
                 return
-            self._unheeded += 1
             self._unheard.remove(given_way)
             self._unheard_size -= len(given_way.body)
 

@@ -1,0 +1,261 @@
+"""A server that is slow, dead, broken or mad costs the others nothing but their patience with it.
+
+Nothing is timed here (`make bench` does that, group `isolation`): while a neighbour does its worst, and has
+been seen to do it, calls to another server come back, and the neighbour's own callers are told something.
+"""
+
+import asyncio
+import json
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hopward_mcp.pace import UNSEEN
+from hopward_mcp.visit import Visit
+
+from .fronting import Answered, Fronted, front, modern_call
+from .installation import SERVER, classified, http_server, rows
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+TOLD = (
+    b'data: {"jsonrpc":"2.0","method":"notifications/message","params":{"level":"info","data":"x"}}\r\n\r\n'
+)
+FLOOD = 100_000
+
+Neighbour = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+def chunk(data: bytes) -> bytes:
+    return f"{len(data):x}\r\n".encode() + data + b"\r\n"
+
+
+async def asked(reader: asyncio.StreamReader) -> None:
+    """Read a request, head and body."""
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
+    await reader.readexactly(int(length.partition(b":")[2]))
+
+
+async def never_reads(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """As a machine whose process has stopped: the kernel takes the connection, and that is all."""
+
+
+async def never_answers(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await asked(reader)
+
+
+async def ends_at_once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await asked(reader)
+    writer.transport.abort()
+
+
+async def drips(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """A head that never ends, byte by byte."""
+    await asked(reader)
+    for sign in HEAD[:-4]:
+        writer.write(bytes([sign]))
+        await writer.drain()
+
+
+async def heads_without_end(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await asked(reader)
+    writer.write(b"HTTP/1.1 200 OK\r\n")
+    for number in range(20_000):
+        writer.write(b"X-%d: %s\r\n" % (number, b"y" * 400))
+        await writer.drain()
+
+
+async def body_without_end(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await asked(reader)
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n")
+    for _ in range(2_000):
+        writer.write(chunk(b" " * 1_000))
+        await writer.drain()
+
+
+async def event_without_end(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await asked(reader)
+    writer.write(HEAD)
+    for _ in range(2_000):
+        writer.write(chunk(b"data: " + b"x" * 1_000 + b"\n"))
+        await writer.drain()
+
+
+async def stream_that_stays_open(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await asked(reader)
+    writer.write(HEAD + chunk(TOLD))
+
+
+async def floods(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await asked(reader)
+    writer.write(HEAD)
+    for _ in range(FLOOD // 1_000):
+        writer.write(chunk(TOLD * 1_000))
+        await writer.drain()
+
+
+async def keeps_alive(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await asked(reader)
+    writer.write(HEAD)
+    for _ in range(FLOOD // 1_000):
+        writer.write(chunk(b":\n\n" * 1_000))
+        await writer.drain()
+
+
+async def refused_without_end(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Every one of these is a row in the log."""
+    await asked(reader)
+    writer.write(HEAD)
+    for _ in range(20):
+        writer.write(chunk(b'data: {"jsonrpc":"2.0","id":999999,"result":{}}\r\n\r\n' * 1_000))
+        await writer.drain()
+
+
+@asynccontextmanager
+async def neighbour(behaves: Neighbour) -> AsyncIterator[tuple[str, asyncio.Event]]:
+    """A server that behaves so and then holds the connection; its URL, and whether anybody is connected."""
+    came, left = asyncio.Event(), asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        came.set()
+        with suppress(ConnectionError, asyncio.IncompleteReadError):
+            await behaves(reader, writer)
+            await left.wait()
+        writer.transport.abort()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/mcp", came
+    finally:
+        left.set()
+        server.close()
+        await server.wait_closed()
+
+
+@asynccontextmanager
+async def beside(behaves: Neighbour, folder: Path) -> AsyncIterator[tuple[Fronted, asyncio.Event]]:
+    """The front with `desk`, and the neighbour as `other`."""
+    async with (
+        neighbour(behaves) as (url, came),
+        front(folder, ("desk",), more=http_server(url, "other")) as running,
+    ):
+        yield running, came
+
+
+HOLDING = [
+    never_reads,
+    never_answers,
+    drips,
+    stream_that_stays_open,
+    floods,
+    keeps_alive,
+    refused_without_end,
+]
+BREAKING = [ends_at_once, heads_without_end, body_without_end, event_without_end]
+
+
+async def served(running: Fronted, token: str, calls: int = 20) -> None:
+    """Calls to the other server, in both ways of answering."""
+    for number in range(calls):
+        tool = "stream" if number % 2 else "echo"
+        answered = await running.call(token, tool, {"n": number}, message_id=number)
+        assert f'"n\\": {number}' in answered.body.decode()
+
+
+@pytest.mark.parametrize("behaves", [*HOLDING, *BREAKING], ids=lambda one: one.__name__)
+async def test_a_bad_server_over_http_keeps_nobody_from_another(tmp_path: Path, behaves: Neighbour) -> None:
+    async with asyncio.timeout(60), beside(behaves, tmp_path) as (running, came):
+        token, theirs = running.token(), running.token("other")
+        bad = [asyncio.create_task(called(running, theirs, number)) for number in range(3)]
+        await came.wait()
+        await served(running, token)
+        if behaves in HOLDING:
+            assert not any(one.done() for one in bad)
+        else:
+            for answered in await asyncio.gather(*bad):
+                assert answered.message["error"]["code"] == -32000
+        for one in bad:
+            one.cancel()
+        await asyncio.gather(*bad, return_exceptions=True)
+        await served(running, token, 2)
+        outcomes = [row.reason for row in rows(running.guard, "outcome") if row.server == "desk"]
+        assert outcomes == ["ok"] * 22
+
+
+async def called(running: Fronted, token: str, number: int) -> Answered:
+    """A call of the bad server, and whatever comes of it."""
+    message, headers = modern_call("slow", message_id=number)
+    return await running.post(token, message, headers, "other")
+
+
+async def test_a_flood_is_passed_on_a_little_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However much has come, one turn of the loop passes on no more than there is credit for."""
+    turns, passed = 0, Counter[int]()
+    took = Visit.took
+
+    def counted(visit: Visit, seconds: float = 0.0) -> None:
+        passed[turns] += 1
+        took(visit, seconds)
+
+    monkeypatch.setattr(Visit, "took", counted)
+    async with asyncio.timeout(60), beside(floods, tmp_path) as (running, _):
+        token = running.token("other")
+        bad = asyncio.create_task(called(running, token, 1))
+        while passed.total() < 200:
+            turns += 1
+            await asyncio.sleep(0)
+        bad.cancel()
+        await asyncio.gather(bad, return_exceptions=True)
+    assert max(passed.values()) <= 0.001 / UNSEEN + 1
+
+
+STUCK = "import time; time.sleep(600)"
+ENDLESS = "import os\nwhile True: os.write(1, b'x' * 65536)"
+NOISY = """
+import json, os, sys
+os.write(2, b"noise " * 50_000)
+for line in sys.stdin: pass
+"""
+CHATTY = """
+import os
+told = b'{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"info","data":"x"}}\\n' * 500
+while True: os.write(1, told)
+"""
+ASKING = """
+import os
+asked = b'{"jsonrpc":"2.0","id":1,"method":"sampling/createMessage","params":{}}\\n' * 500
+while True: os.write(1, asked)
+"""
+PROGRAMS = {"stuck": STUCK, "endless": ENDLESS, "noisy": NOISY, "chatty": CHATTY, "asking": ASKING}
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+async def test_a_bad_process_keeps_nobody_from_another_server(tmp_path: Path, name: str) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAMS[name])
+    words = [sys.executable, "-I", "-S", str(program)]
+    transport = f"command = {json.dumps(words)}"
+    other = SERVER.format(name="other", transport=transport, credential='{ by = "meta" }')
+    async with asyncio.timeout(60), front(tmp_path, ("desk",), more=other + classified("other")) as running:
+        token, theirs = running.token(), running.token("other")
+        bad = [asyncio.create_task(opened_session(running, theirs)) for _ in range(3)]
+        await served(running, token)
+        assert not any(one.done() for one in bad)
+        for one in bad:
+            one.cancel()
+        await asyncio.gather(*bad, return_exceptions=True)
+        await served(running, token, 2)
+
+
+async def opened_session(running: Fronted, token: str) -> Answered:
+    """A session that such a process does not open, with more than its pipe takes."""
+    params: dict[str, Any] = {"protocolVersion": "2025-11-25", "capabilities": {"x": "y" * 60_000}}
+    message = {"id": 0, "method": "initialize", "params": params}
+    return await running.post(token, message, server="other")
