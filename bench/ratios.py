@@ -87,7 +87,7 @@ _CALLS: tuple[Question, ...] = (
 
 def questions(plan: Plan) -> tuple[Question, ...]:
     """Every ratio of a run; the names of some entries say how much was measured."""
-    return (*_CALLS, *_authorize(plan), *_SMALL)
+    return (*_CALLS, *_authorize(plan), *_SMALL, *_ISOLATION)
 
 
 def _authorize(plan: Plan) -> tuple[Question, ...]:
@@ -155,6 +155,24 @@ _SMALL = (
         "power-durable decisions per second from 8 threads over 1 (group commit)",
         ("log", "power, 8 threads"), ("log", "power, 1 thread"), "per_second",
     ),
+)  # fmt: skip
+
+
+_NEIGHBOURS = {
+    "slow": "that answers after two seconds",
+    "dead": "that takes connections and reads nothing",
+    "silent": "that never answers",
+    "flooding": "that sends notifications without end",
+}
+_ISOLATION = tuple(
+    Question(
+        f"isolation {metric}, beside {name} / alone",
+        f"HTTP: {metric.removesuffix('_us')} of calls to a good server beside calls to one {what}, over none",
+        ("isolation", f"beside {name}"), ("isolation", f"before {name}"), metric,
+        "at most" if metric == "p99_us" else "", 1.2 if metric == "p99_us" else None,
+    )
+    for name, what in _NEIGHBOURS.items()
+    for metric in ("p99_us", "p50_us")
 )  # fmt: skip
 
 

@@ -27,6 +27,7 @@ _TITLES = {
     "exchange": "Token exchange alone",
     "log": "Log append alone: a decision row and its credential row, unless said otherwise",
     "start-up": "Start-up",
+    "isolation": "A call to a good server, before and beside calls to a bad one, same `hopward mcp serve`",
 }
 
 

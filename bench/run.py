@@ -13,7 +13,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from bench import appending, authorizing, exchanging, programs, proxying, starting
+from bench import appending, authorizing, exchanging, isolating, programs, proxying, starting
 from bench.context import Context
 from bench.errors import BenchError
 from bench.machine import commit, describe, load, versions
@@ -36,6 +36,7 @@ GROUPS: dict[str, Callable[[Context], list[Entry]]] = {
     "exchange": exchanging.measure,
     "log": appending.measure,
     "start-up": starting.measure,
+    "isolation": isolating.measure,
 }
 
 

@@ -58,7 +58,7 @@ def test_a_quick_run_measures_every_way_with_every_client(quick: Path) -> None:
 
 def test_a_quick_run_measures_the_parts_alone(quick: Path) -> None:
     counted = {entry.group: 0 for entry in load(quick).entries}
-    alone = {"authorize", "steps", "programs", "chains", "exchange", "log", "start-up"}
+    alone = {"authorize", "steps", "programs", "chains", "exchange", "log", "start-up", "isolation"}
     assert set(counted) == {*TRANSPORTS, *alone}
 
 
