@@ -40,8 +40,11 @@ STARTERS = {
     ("hopward_mcp.child", "subprocess"),
     ("hopward_mcp.child", "subprocess_exec"),
     ("hopward_mcp.inspection", "stdio_client"),
+    ("hopward_mcp.parent", "create_subprocess_exec"),
+    ("hopward_mcp.parent", "subprocess"),
 }
-"""Who may start anything: both take a `Command`, which is made of `hopward.toml` and nothing else."""
+"""Who may start anything: with a `Command`, which is made of `hopward.toml` and nothing else, or this very
+program once more (`parent`)."""
 
 PROBED = (
     *(
@@ -163,14 +166,17 @@ async def test_a_token_from_another_environment_is_refused(tmp_path: Path) -> No
 
 CLIENTS = {"aiohttp", "httpx", "httpx2", "urllib.request", "urllib3", "requests", "http.client"}
 FETCHERS = {
+    ("hopward_mcp.era", "aiohttp"),
     ("hopward_mcp.inspection", "httpx2"),
     ("hopward_mcp.loopback", "httpx2"),
     ("hopward_mcp.outbound", "aiohttp"),
     ("hopward_mcp.relay", "aiohttp"),
     ("hopward_mcp.remote", "aiohttp"),
+    ("hopward_mcp.siblings", "aiohttp"),
     ("hopward_mcp.upstream", "aiohttp"),
+    ("hopward_mcp.upstream_session", "aiohttp"),
 }
-"""Who may fetch anything: each from its one address in `hopward.toml`, or as our client at our own port."""
+"""Who may fetch anything: from its one address in `hopward.toml`, or from ourselves."""
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308, 401])

@@ -176,7 +176,7 @@ class UpstreamSession:
             for event in events.feed(chunk):
                 if event.data and event.name in ("", "message") and self._take(event.data, method, key):
                     return True
-            await self._takes.wait()
+                await self._takes.wait()
         return False
 
     def _take(self, raw: bytes, method: str, key: int | None) -> bool:
