@@ -96,6 +96,7 @@ LATE = {
         "hopward_mcp.older_server",
     ): "a client waits for the start: only for one of 2026-07-28, whose server may be older",
     ("hopward_mcp.delivery", "keyring"): "optional: only for keys kept in the operating system's keyring",
+    ("hopward_mcp.telemetry", "hopward_mcp.spans"): "optional: OpenTelemetry, only with `[telemetry]`",
     ("langchain_hopward.installation", "langchain_hopward.middleware"): "optional: it needs `langchain`",
     ("langchain_hopward.load", "mcp"): "optional: only for tools of MCP servers",
     ("langchain_hopward.load", "anyio"): "optional: it comes with mcp",

@@ -24,6 +24,7 @@ from hopward.settings import (
     LogSettings,
     ProxySettings,
     ServerSettings,
+    TelemetrySettings,
     WorkflowSettings,
 )
 
@@ -47,6 +48,7 @@ STRUCTS: dict[str, type[msgspec.Struct]] = {
         AuthoritySettings,
         LogSettings,
         ProxySettings,
+        TelemetrySettings,
         AgentSettings,
         ServerSettings,
         Delivery,
@@ -68,6 +70,7 @@ _LINKS = {
     "AuthoritySettings": "[authority](#authority)",
     "LogSettings": "[log](#log)",
     "ProxySettings": "[proxy](#proxy)",
+    "TelemetrySettings": "[telemetry](#telemetry)",
     "AgentSettings": "[agents](#agents)",
     "ServerSettings": "[servers](#servers)",
     "WorkflowSettings": "[workflows](#workflows)",

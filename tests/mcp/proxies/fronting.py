@@ -16,6 +16,7 @@ from hopward_mcp.endpoints import open_endpoints
 from hopward_mcp.front import Front
 from hopward_mcp.listener import Listener
 from hopward_mcp.remote import TokenEndpoint
+from hopward_mcp.telemetry import tracing_of
 
 from .installation import EMBEDDED, caller_token, http_server, install, opened
 from .recording_http import RecordingServer
@@ -129,7 +130,10 @@ async def front(
         asked = TokenEndpoint(guard) if guard.token_endpoint else None
         if asked is not None:
             stack.push_async_callback(asked.close)
-        endpoints = open_endpoints(guard, asked)
+        tracing = tracing_of(guard.settings)
+        if tracing is not None:
+            stack.callback(tracing.close)
+        endpoints = open_endpoints(guard, asked, tracing)
         for endpoint in endpoints:
             stack.push_async_callback(endpoint.close)
         app = Front(guard, endpoints)

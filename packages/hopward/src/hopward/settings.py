@@ -66,6 +66,16 @@ class ProxySettings(Value, frozen=True):
     workers: int = 1
 
 
+class TelemetrySettings(Value, frozen=True):
+    """`[telemetry]`: where spans of guarded calls are sent. Without the table there are none.
+
+    `endpoint` is the base URL of an OTLP/HTTP collector; `/v1/traces` is added to it.
+    """
+
+    endpoint: str
+    service_name: str = "hopward"
+
+
 class Classification(Value, frozen=True):
     """`[servers.NAME.tools.TOOL]`: what a person says the tool does."""
 
@@ -218,6 +228,7 @@ class Settings(Value, frozen=True):
     agents: dict[str, AgentSettings]
     servers: dict[str, ServerSettings]
     workflows: dict[str, WorkflowSettings]
+    telemetry: TelemetrySettings | None = None
 
     @property
     def log_file(self) -> Path:

@@ -14,8 +14,9 @@ _FIXED = (
     ("proxy", "listen"),
     ("proxy", "public_url"),
     ("proxy", "workers"),
+    ("telemetry",),
 )
-"""What stays as it was at the start: addresses, keys, the log, and what callers' tokens were made for."""
+"""What stays as it was at the start: addresses, keys, the log, where spans go, what callers' tokens are for."""
 
 
 @dataclass(frozen=True, slots=True)

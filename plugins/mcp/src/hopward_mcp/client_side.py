@@ -29,6 +29,7 @@ from hopward_mcp.questions import Questions
 from hopward_mcp.replies import no_credential, refusal
 from hopward_mcp.results import with_progress, without_own_meta
 from hopward_mcp.route import LATER, Deliver, Forward, Later, Reply, Route
+from hopward_mcp.tracing import NO_CONTEXT, with_context
 
 _log = logging.getLogger(__name__)
 
@@ -52,19 +53,16 @@ class ClientSide:
 
         `subject_token` is the access token that presented the chain, if one did.
         """
-        own = chain
-        self._questions.behalf.caller = own
+        pending = Pending(message, chain, self._gate.now(), subject_token)
+        self._questions.behalf.caller = chain
         try:
-            if message.kind == "request":
-                chain = carried(self._gate.guard, self._gate.server, message, own)
-            # The session's token says nothing of the agents that a carried chain names.
-            route = self._route(message, chain, deliver, subject_token if chain is own else "")
+            route = self._route(message, pending, deliver)
         except MessageError as fault:
-            route = self._turned_away(message, fault, chain)
+            route = self._turned_away(pending, fault)
         except Exception:  # noqa: BLE001 - per-message boundary
             _log.exception("a message of the client could not be judged")
             fault = MessageError(INTERNAL_ERROR, "internal_error", _INTERNAL, message.id)
-            route = self._turned_away(message, fault, chain)
+            route = self._turned_away(pending, fault)
         if not isinstance(route, Later):
             deliver(route)
 
@@ -81,13 +79,23 @@ class ClientSide:
         if not isinstance(route, Later):
             _onward_or_answered(deliver, answered, route)
 
-    def _turned_away(self, message: Message, fault: MessageError, chain: Chain) -> Route:
-        reply = self._gate.turn_away(fault, chain)
-        return reply if message.kind == "request" else None
+    def _turned_away(self, pending: Pending, fault: MessageError) -> Route:
+        reply = self._gate.turn_away(fault, pending.chain)
+        if pending.trace is not None:
+            pending.trace.refused(fault.reason)
+        return reply if pending.message.kind == "request" else None
 
-    def _route(self, message: Message, chain: Chain, deliver: Deliver, subject_token: str) -> Route | Later:
+    def _route(self, message: Message, pending: Pending, deliver: Deliver) -> Route | Later:
         if message.kind == "request":
-            return self._request(message, Pending(message, chain, self._gate.now(), subject_token), deliver)
+            gate, own = self._gate, pending.chain
+            if gate.tracing is not None and _is_decided(gate.treatment(message.method), message):
+                url = gate.guard.settings.servers[gate.server].url
+                pending.trace = gate.tracing.begin(gate.server, url, message, self._requests.version)
+            pending.chain = carried(gate.guard, gate.server, message, own)
+            if pending.chain is not own:
+                # The session's token says nothing of the agents that a carried chain names.
+                pending.subject_token = ""
+            return self._request(message, pending, deliver)
         if message.kind == "response":
             return self._questions.answer(message, deliver)
         if message.method not in self._gate.client_notifications:
@@ -168,6 +176,8 @@ class ClientSide:
     def _decided_route(
         self, key: int, pending: Pending, call: ToolCall, deliver: Deliver, decision: Decision | None
     ) -> Route | Later:
+        if pending.trace is not None:
+            pending.trace.decided(decision)
         if decision is None or not decision.permitted:
             self._requests.close(key)
             return None if pending.cancelled else Reply(refusal(pending.message, decision), decision=decision)
@@ -205,14 +215,16 @@ class ClientSide:
         if self.shared:
             body = with_progress(body, key)
         pending.forwarded = True
+        context = pending.trace.forwarded(key) if pending.trace is not None else NO_CONTEXT
+        body = with_context(body, context)
         if not token:
-            return Forward(dump(body), message, key)
+            return Forward(dump(body), message, key, context=context)
         self._gate.concealment.learn(token)
         given = body.get("params", {})
         params = courier.call_params(given, token)
         if params is not given:
             body["params"] = params
-        return Forward(dump(body), message, key, courier.call_headers(token))
+        return Forward(dump(body), message, key, courier.call_headers(token), context)
 
     def _cancel(self, message: Message) -> Route:
         key = self._requests.key(message.params.get("requestId"))
@@ -226,6 +238,11 @@ class ClientSide:
         self._endings.record(pending, ended)
         params = {**message.params, "requestId": key}
         return Forward(dump(_cleaned({**message.body, "params": params}, params)), message)
+
+
+def _is_decided(treatment: Treatment | None, message: Message) -> bool:
+    """Whether a request is one that a decision is made on."""
+    return treatment == "authorize" or message.method == "tasks/update"
 
 
 def _onward_or_answered(deliver: Deliver, answered: Deliver, route: Route) -> None:

@@ -34,6 +34,7 @@ TOO_LATE = "The answer took too long."
 LEFT = "The client has gone."
 FALLEN = "What this stream stood on has ended."
 
+_UNRECORDED = Outcome(status="error", error="outcome_unrecorded")
 NOT_FORWARDED = Outcome(status="cancelled", error="not_forwarded")
 """Of a permitted call that was given up before it could go out."""
 
@@ -79,12 +80,14 @@ class Endings:
         """Record the outcome of a permitted call, then deliver its answer; withhold it if that failed."""
         deliver = pending.answered or deliver
         if pending.decision is None:
+            _trace(pending, ended)
             deliver(route)
             return
-        self._gate.turn.settle(pending.decision, ended, partial(settled, pending, route, deliver))
+        self._gate.turn.settle(pending.decision, ended, partial(_ended, pending, ended, route, deliver))
 
     def record(self, pending: Pending, ended: Outcome) -> None:
         """Record the outcome of a permitted call that nobody waits for."""
+        _trace(pending, ended)
         if pending.decision is not None:
             self._gate.turn.settle(pending.decision, ended, _nobody)
 
@@ -134,6 +137,16 @@ class Endings:
     def duration(self, pending: Pending) -> int:
         """Microseconds since the request arrived."""
         return int((self._gate.now() - pending.started) * 1_000_000)
+
+
+def _trace(pending: Pending, ended: Outcome) -> None:
+    if pending.trace is not None:
+        pending.trace.ended(ended)
+
+
+def _ended(pending: Pending, ended: Outcome, route: Route, deliver: Deliver, durable: bool) -> None:
+    _trace(pending, ended if durable else _UNRECORDED)
+    settled(pending, route, deliver, durable)
 
 
 def settled(pending: Pending, route: Route, deliver: Deliver, durable: bool) -> None:

@@ -14,6 +14,7 @@ from hopward_mcp.http_end import HttpEnd
 from hopward_mcp.server_end import ServerEnd
 from hopward_mcp.siblings import Siblings
 from hopward_mcp.stdio_end import StdioEnd
+from hopward_mcp.tracing import Tracing
 from hopward_mcp.turn import Turn
 from hopward_mcp.upstream import Upstream
 
@@ -31,12 +32,13 @@ class Way:
 @dataclass(frozen=True, slots=True)
 class Shared:
     """What all endpoints of a process share. `authority` is asked for credentials, where this process does
-    not mint them; `siblings` are the other workers."""
+    not mint them; `siblings` are the other workers; `tracing` is told of calls."""
 
     guard: Guard
     turn: Turn
     authority: Authority | None = None
     siblings: Siblings | None = None
+    tracing: Tracing | None = None
 
 
 def ways(guard: Guard) -> list[Way]:
@@ -56,9 +58,11 @@ def ways(guard: Guard) -> list[Way]:
     return found
 
 
-def open_endpoints(guard: Guard, authority: Authority | None = None) -> list[Endpoint]:
+def open_endpoints(
+    guard: Guard, authority: Authority | None = None, tracing: Tracing | None = None
+) -> list[Endpoint]:
     """An endpoint for every server with a `url` or `command`; raises `ConfigError` when there is none."""
-    shared = Shared(guard, Turn(guard, asyncio.get_running_loop()), authority)
+    shared = Shared(guard, Turn(guard, asyncio.get_running_loop()), authority, tracing=tracing)
     return [open_endpoint(way, shared) for way in ways(guard)]
 
 
@@ -72,6 +76,7 @@ def open_endpoint(way: Way, shared: Shared) -> Endpoint:
         turn=shared.turn,
         authority=shared.authority,
         mark=mark,
+        tracing=shared.tracing,
     )
     return Endpoint(gate, _end(gate, way), shared.guard.settings.proxy.public_url, shared.siblings)
 

@@ -3,6 +3,8 @@
 import asyncio
 import itertools
 import logging
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 
 from hopward import Chain, Guard, HopwardError
 from hopward_mcp.authority import Authority
@@ -18,6 +20,7 @@ from hopward_mcp.methods import (
 )
 from hopward_mcp.ongoing import Ongoing
 from hopward_mcp.route import Reply
+from hopward_mcp.tracing import Tracing
 from hopward_mcp.turn import Turn
 
 _log = logging.getLogger(__name__)
@@ -26,8 +29,9 @@ _log = logging.getLogger(__name__)
 class Gate:
     """Guards one server. `turn` is shared by all gates of a process; made on the loop everything runs on.
 
-    So is `authority`, None where this process mints its credentials itself. Names of what is kept in this
-    process between requests begin with `mark`, where there are several processes.
+    So is `authority`, None where this process mints its credentials itself, and `tracing`, None where nobody
+    is to be told of calls. Names of what is kept in this process between requests begin with `mark`, where
+    there are several processes.
     """
 
     def __init__(
@@ -39,11 +43,13 @@ class Gate:
         turn: Turn,
         authority: Authority | None = None,
         mark: str = "",
+        tracing: Tracing | None = None,
     ) -> None:
         self.server = server
         self.courier = courier
         self.turn = turn
         self.mark = mark
+        self.tracing = tracing
         self.concealment = Concealment(courier.secrets)
         self.now = asyncio.get_running_loop().time
         self.keys = itertools.count(1)
@@ -70,6 +76,10 @@ class Gate:
         if method in self._vendor_methods:
             return "authorize"
         return CLIENT_REQUESTS.get(method)
+
+    def around(self, headers: Mapping[str, str]) -> AbstractContextManager[None]:
+        """What is judged inside came over HTTP with these headers."""
+        return nullcontext() if self.tracing is None else self.tracing.ambient(headers)
 
     def read_client(self, raw: bytes) -> Message:
         """A client's message; raises `MessageError`."""

@@ -135,12 +135,13 @@ def _only_adds(before: Settings, after: Settings) -> bool:
     )
     servers = all(after.servers[name] == server for name, server in before.servers.items())
     workflows = all(after.workflows[name] == workflow for name, workflow in before.workflows.items())
-    rest = (after.authority, after.log, after.proxy, after.state, after.policies)
+    rest = (after.authority, after.log, after.proxy, after.telemetry, after.state, after.policies)
     return (
         agents
         and servers
         and workflows
-        and rest == (before.authority, before.log, before.proxy, before.state, before.policies)
+        and rest
+        == (before.authority, before.log, before.proxy, before.telemetry, before.state, before.policies)
     )
 
 

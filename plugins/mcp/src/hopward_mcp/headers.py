@@ -42,7 +42,7 @@ _ONCE = frozenset(
         "transfer-encoding",
     }
 )
-_PASSED = ("accept", "last-event-id", "traceparent", "tracestate", VERSION)
+_PASSED = ("accept", "last-event-id", "traceparent", "tracestate", "baggage", VERSION)
 
 _SENTINEL = re.compile(r"=\?base64\?(.*)\?=", re.DOTALL)
 _NUMBER = re.compile(r"-?[0-9]{1,400}(?:\.[0-9]{1,400})?(?:[eE][+-]?[0-9]{1,3})?")

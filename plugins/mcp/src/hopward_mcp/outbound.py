@@ -235,6 +235,7 @@ class Outbound:
             **upstream(message, known),
             **({SESSION: known[SESSION]} if SESSION in known else {}),
             **(route.headers or await introduction(self._gate, self._chain, message.method or _ANSWER)),
+            **route.context,
         }
         return await self._upstream.request("POST", headers, route.body)
 

@@ -11,6 +11,7 @@ from typing import Any
 from hopward import Chain, Decision, ToolCall
 from hopward_mcp.jsonrpc import INVALID_REQUEST, REFUSED, Message, MessageError, MessageId
 from hopward_mcp.mcp_task_store import McpTask
+from hopward_mcp.tracing import Trace
 
 _MOST = 1024
 """Requests one session may have under way in each direction."""
@@ -20,8 +21,8 @@ _MOST = 1024
 class Pending:
     """A client's request between its arrival and its answer. `started` is event-loop time in seconds,
     `subject_token` the access token it came with, if any, `token` the credential it was forwarded with.
-    `answered` gets the answer in the client's place. `call` is what was authorized, `mcp_task` the MCP task
-    that it is about."""
+    `answered` gets the answer in the client's place; `trace` is told how a call goes. `call` is what was
+    authorized, `mcp_task` the MCP task that it is about."""
 
     message: Message
     chain: Chain
@@ -34,12 +35,15 @@ class Pending:
     answered: Callable[[Any], None] | None = None
     call: ToolCall | None = None
     mcp_task: McpTask | None = None
+    trace: Trace | None = None
 
 
 class Requests:
-    """The client's requests under way, by our id and by the client's."""
+    """The client's requests under way, by our id and by the client's. `version` is the protocol's, once
+    `initialize` has agreed on one."""
 
     def __init__(self) -> None:
+        self.version = ""
         self._pending: dict[int, Pending] = {}
         self._keys: dict[MessageId, int] = {}
 

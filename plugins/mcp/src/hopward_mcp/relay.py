@@ -179,6 +179,7 @@ class Relay:
             **upstream(route.message, self._request.headers),
             **self._session_header(),
             **(route.headers or await self._visit.introduction(route.message.method or _ANSWER)),
+            **route.context,
         }
         return await self._upstream.request("POST", headers, route.body)
 

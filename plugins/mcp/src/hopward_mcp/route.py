@@ -14,13 +14,15 @@ _NO_HEADERS: Mapping[str, str] = {}
 class Forward:
     """Goes to the other side, as `body`: the one form that was decided on.
 
-    `key` is the id under which the other side will answer. `headers` carry the credential over HTTP.
+    `key` is the id under which the other side will answer. `headers` carry the credential over HTTP,
+    `context` says there which span it belongs to.
     """
 
     body: bytes
     message: Message
     key: int | None = None
     headers: Mapping[str, str] = field(default_factory=lambda: _NO_HEADERS)
+    context: Mapping[str, str] = field(default_factory=lambda: _NO_HEADERS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from hopward_mcp.delivery import courier, in_process
 from hopward_mcp.gate import Gate
 from hopward_mcp.opening import Opening, end_on_signal, local_user, opened
 from hopward_mcp.stdio import Pump
+from hopward_mcp.telemetry import tracing_of
 from hopward_mcp.turn import Turn
 
 
@@ -57,12 +58,15 @@ async def _serve(config: Path, server: str, opening: Opening | None) -> int:
         stack.callback(guard.close)
         _runnable(guard, server, opening)
         attached = courier(guard.settings, server, os.environ)
+        tracing = tracing_of(guard.settings)
+        if tracing is not None:
+            stack.callback(tracing.close)
         authority = _authority(guard)
         if authority is not None:
             stack.push_async_callback(authority.close)
         chain = NOBODY if opening is None else _chain(guard, server, opening, stack)
         turn = Turn(guard, asyncio.get_running_loop())
-        gate = Gate(guard, server, courier=attached, turn=turn, authority=authority)
+        gate = Gate(guard, server, courier=attached, turn=turn, authority=authority, tracing=tracing)
         return await _pump(gate, chain)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from hopward import ConfigError, read_settings
+from hopward_mcp.telemetry import require_packages
 
 _BACKLOG = 1024
 
@@ -24,6 +25,7 @@ def serve(ctx: click.Context, config: Path | None) -> None:
     """
     opened = (config if config is not None else ctx.obj.config).absolute()
     settings = read_settings(opened)
+    require_packages(settings)
     for name, server in settings.servers.items():
         if server.in_process:
             click.echo(f"hopward: {name} is the tools of a program (in_process), not served", err=True)

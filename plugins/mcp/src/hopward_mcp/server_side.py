@@ -186,6 +186,8 @@ class ServerSide:
         result = with_subscription(without_own_meta(result), self._client_id)
         if method in LISTINGS:
             return filtered(method, result, partial(reachable, gate.guard, pending.chain, gate.server))
+        if method == "initialize":
+            self._requests.version = str(result.get("protocolVersion", ""))
         return gate.mcp_tasks.listed(result, pending.chain) if method == "tasks/list" else result
 
     def _notification(self, message: Message) -> Route:

@@ -22,6 +22,7 @@ from hopward_mcp.listener import Listener
 from hopward_mcp.remote import TokenEndpoint
 from hopward_mcp.share import share_of
 from hopward_mcp.siblings import Siblings
+from hopward_mcp.telemetry import tracing_of
 from hopward_mcp.turn import Turn
 
 _LAST = 5.0
@@ -40,6 +41,7 @@ class Serving:
         change.guard.settings = share_of(change.settings)
         self.settings = change.settings
         self._siblings = siblings
+        self._tracing = tracing_of(change.settings)
         self._turn = Turn(change.guard, asyncio.get_running_loop())
         self._shared = self._sharing(change)
         self._served = {way.server: (way, open_endpoint(way, self._shared)) for way in change.ways}
@@ -61,6 +63,8 @@ class Serving:
     async def __aexit__(self, *_: object) -> None:
         async with AsyncExitStack() as stack:
             stack.callback(self._shared.guard.close)
+            if self._tracing is not None:
+                stack.callback(self._tracing.close)
             if self._siblings is not None:
                 stack.push_async_callback(self._siblings.close)
             if isinstance(self._shared.authority, TokenEndpoint):
@@ -118,7 +122,7 @@ class Serving:
 
     def _sharing(self, change: Change) -> Shared:
         authority = TokenEndpoint(change.guard) if change.token_endpoint else None
-        return Shared(change.guard, self._turn, authority, self._siblings)
+        return Shared(change.guard, self._turn, authority, self._siblings, self._tracing)
 
     def _endpoint(self, way: Way) -> Endpoint:
         known, endpoint = self._served.get(way.server, (None, None))

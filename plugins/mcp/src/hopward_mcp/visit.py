@@ -50,7 +50,8 @@ class Visit:
     async def from_client(self, message: Message) -> Route:
         """Where the caller's message goes."""
         answer = _Answer()
-        self.session.client.judge(message, self.chain, answer.deliver, self.token)
+        with self.session.gate.around(self.request.headers):
+            self.session.client.judge(message, self.chain, answer.deliver, self.token)
         return await answer.route()
 
     async def from_server(self, raw: bytes, key: int | None) -> Route:

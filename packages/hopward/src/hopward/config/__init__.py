@@ -21,6 +21,7 @@ from hopward.settings import (
     ProxySettings,
     ServerSettings,
     Settings,
+    TelemetrySettings,
     WorkflowSettings,
 )
 
@@ -41,6 +42,7 @@ class Document(Value, frozen=True):
     agents: dict[str, AgentSettings] = field(default_factory=dict[str, AgentSettings])
     servers: dict[str, ServerSettings] = field(default_factory=dict[str, ServerSettings])
     workflows: dict[str, WorkflowSettings] = field(default_factory=dict[str, WorkflowSettings])
+    telemetry: TelemetrySettings | None = None
 
 
 def read_settings(path: Path) -> Settings:
@@ -73,6 +75,7 @@ def checked_settings(text: str, path: Path) -> Settings:
         agents=checked.agents,
         servers=checked.servers,
         workflows=checked.workflows,
+        telemetry=checked.telemetry,
     )
 
 

@@ -48,6 +48,7 @@ def broken_rules(document: Table) -> Iterator[Problem]:
     yield from _authority(table(document.get("authority")))
     yield from _log(table(document.get("log")))
     yield from _proxy(table(document.get("proxy")))
+    yield from _telemetry(table(document.get("telemetry")))
     yield from _addresses(table(document.get("authority")), table(document.get("proxy")))
     yield from server_problems(document)
     yield from name_problems(document)
@@ -135,6 +136,13 @@ def _proxy(section: Table) -> Iterator[Problem]:
         if isinstance(value, int) and isinstance(workers, int) and 1 <= value < workers:
             yield Problem((*path, key), f"is shared out among {workers} workers, so it must be at least that")
     yield from _listen(path, section, "public_url")
+
+
+def _telemetry(section: Table) -> Iterator[Problem]:
+    endpoint, name = text(section.get("endpoint")), text(section.get("service_name"))
+    yield from _if_wrong(("telemetry", "endpoint"), endpoint, forms.wrong_base(endpoint))
+    if forms.has_control(name):
+        yield Problem(("telemetry", "service_name"), "holds a control character")
 
 
 def _listen(path: KeyPath, section: Table, outside: str) -> Iterator[Problem]:
