@@ -29,10 +29,9 @@ class Seen:
     failed: bool
     told: str
 
-    @property
-    def context(self) -> str:
-        """The `traceparent` of what this span has called."""
-        return f"00-{self.trace}-{self.id}-01"
+    def is_parent(self, context: object) -> bool:
+        """Whether a `traceparent` names this span, as one that is sampled (01; 03 says a random trace id)."""
+        return context in (f"00-{self.trace}-{self.id}-01", f"00-{self.trace}-{self.id}-03")
 
 
 @dataclass

@@ -16,7 +16,7 @@ _FIXED = (
     ("proxy", "workers"),
     ("telemetry",),
 )
-"""What stays as it was at the start: addresses, keys, the log, where spans go, what callers' tokens are for."""
+"""What stays as it was at the start: addresses, keys, log, collector, and what callers' tokens are for."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from importlib.metadata import version as installed
 from typing import Any
 from urllib.parse import urlsplit
 
+import requests
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -190,7 +191,10 @@ class _Counted(SpanExporter):
         self.sent = 0
         self._endpoint = endpoint
         self._told = False
-        self._exporter = OTLPSpanExporter(endpoint=f"{endpoint}/v1/traces")
+        session = requests.Session()
+        # No proxy and no `.netrc` of whoever starts us.
+        session.trust_env = False
+        self._exporter = OTLPSpanExporter(endpoint=f"{endpoint}/v1/traces", session=session)
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         result = self._exporter.export(spans)

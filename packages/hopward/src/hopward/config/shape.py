@@ -79,6 +79,10 @@ def _union(value: object, expected: inspect.UnionType, path: KeyPath) -> Iterato
         if not any(_is_scalar(value, kind) for kind in scalars):
             yield Problem(path, f"must be {_either([_named(kind) for kind in scalars])}, not {_kind(value)}")
         return
+    if len(structs) == 1:
+        # A table that may be left out.
+        yield from _struct(value, structs[0], path)
+        return
     if not isinstance(value, dict):
         yield Problem(path, f"must be a table, not {_kind(value)}")
         return
