@@ -76,8 +76,8 @@ def open_endpoint(way: Way, shared: Shared) -> Endpoint:
         turn=shared.turn,
         authority=shared.authority,
         mark=mark,
-        tracing=shared.tracing,
     )
+    gate.tracing = shared.tracing
     return Endpoint(gate, _end(gate, way), shared.guard.settings.proxy.public_url, shared.siblings)
 
 

@@ -29,9 +29,9 @@ _log = logging.getLogger(__name__)
 class Gate:
     """Guards one server. `turn` is shared by all gates of a process; made on the loop everything runs on.
 
-    So is `authority`, None where this process mints its credentials itself, and `tracing`, None where nobody
-    is to be told of calls. Names of what is kept in this process between requests begin with `mark`, where
-    there are several processes.
+    So is `authority`, None where this process mints its credentials itself. Names of what is kept in this
+    process between requests begin with `mark`, where there are several processes. Who sets `tracing` has it
+    told of calls.
     """
 
     def __init__(
@@ -43,13 +43,12 @@ class Gate:
         turn: Turn,
         authority: Authority | None = None,
         mark: str = "",
-        tracing: Tracing | None = None,
     ) -> None:
         self.server = server
         self.courier = courier
         self.turn = turn
         self.mark = mark
-        self.tracing = tracing
+        self.tracing: Tracing | None = None
         self.concealment = Concealment(courier.secrets)
         self.now = asyncio.get_running_loop().time
         self.keys = itertools.count(1)

@@ -66,7 +66,8 @@ async def _serve(config: Path, server: str, opening: Opening | None) -> int:
             stack.push_async_callback(authority.close)
         chain = NOBODY if opening is None else _chain(guard, server, opening, stack)
         turn = Turn(guard, asyncio.get_running_loop())
-        gate = Gate(guard, server, courier=attached, turn=turn, authority=authority, tracing=tracing)
+        gate = Gate(guard, server, courier=attached, turn=turn, authority=authority)
+        gate.tracing = tracing
         return await _pump(gate, chain)
 
 
