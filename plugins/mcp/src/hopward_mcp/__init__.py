@@ -4,12 +4,8 @@
     and is judged         session: client_side, server_side, endings; pending (what is under way), turn (one
                           commit per event-loop turn), gate (what a server's sessions share), results,
                           concealment, replies; questions (what a server asks its client), behalf (for whom);
-<<<<<<< HEAD
                           mcp_tasks (whose each is): mcp_task_store, client_tasks (the other way round)
-=======
-                          mcp_tasks (whose each is): mcp_task_store
     and is traced         telemetry (if at all), tracing (the seam), spans
->>>>>>> 3f9594d (Telemetry: guide, guarantees, and a table that may be left out; its mistakes are named)
     a credential goes on  delivery; authority (the seam), remote (asks one in another process)
     over stdio            run: client_end, lines; and by the server's transport
       to a command        stdio: upkeep (starts it again when it ends), recollection, restarts, child
