@@ -1,0 +1,268 @@
+"""What the tools of the probe's server do, by name."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import anyio
+from mcp import MCPError
+
+from . import offers
+from .asked import Asked, Json
+
+LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
+LOG_LEVEL = "io.modelcontextprotocol/logLevel"
+STATE = 'opaque "é" \\ \u2028 \U0001f600 ' + "x" * 1500
+"""A requestState (2026-07-28) that anything but byte-exactness would harm."""
+
+ASKED: dict[str, tuple[str, Json]] = {
+    "sampling": ("sampling/createMessage", offers.SAMPLING),
+    "form": ("elicitation/create", offers.FORM),
+    "url": ("elicitation/create", offers.LINKED),
+    "roots": ("roots/list", {}),
+    "ping": ("ping", {}),
+    "vendor": ("example.com/ask", {"x": 1}),
+}
+
+
+def told(**structured: Any) -> Json:
+    """A result that shows something to the client's program."""
+    return {
+        "content": [{"type": "text", "text": "told"}],
+        "structuredContent": structured,
+        "resultType": "complete",
+    }
+
+
+async def received(asked: Asked) -> Json:
+    return told(
+        params={key: value for key, value in asked.params.items() if key != "name"},
+        headers=asked.headers,
+        credential=asked.credential,
+        client=asked.state.get("initialize"),
+    )
+
+
+async def content(asked: Asked) -> Json:
+    blocks = [{"type": "x-probe", "kept": True}] if asked.arguments.get("unknown") else offers.CONTENT
+    return {"content": blocks, "_meta": offers.META, "resultType": "complete", **offers.UNKNOWN}
+
+
+async def structured(asked: Asked) -> Json:
+    found = {"text": "Zürich", "none": None, "numbers": [0, -1, 1.5, 1e-7, 2**53], "deep": {"er": [[{}]]}}
+    return told(**found)
+
+
+async def failing(asked: Asked) -> Json:
+    return {
+        "content": [{"type": "text", "text": "It failed."}],
+        "isError": True,
+        "structuredContent": {"why": "asked"},
+        "_meta": offers.META,
+        "resultType": "complete",
+    }
+
+
+async def raising(asked: Asked) -> Json:
+    raise MCPError(asked.arguments["code"], "As asked: é", asked.arguments.get("data"))
+
+
+async def progressing(asked: Asked) -> Json:
+    count, token = asked.arguments["count"], asked.meta.get("progressToken")
+    for number in range(1, count + 1):
+        step = {"progress": number, "total": count + 0.5, "message": f"Step {number}", **offers.UNKNOWN}
+        if token is not None:
+            await asked.notify("notifications/progress", {"progressToken": token, "_meta": offers.META} | step)
+    return told(steps=count)
+
+
+async def waiting(asked: Asked) -> Json:
+    """Says that it has begun, and goes on until it is released or given up."""
+    key = asked.arguments["key"]
+    begun = {"progressToken": asked.meta.get("progressToken"), "progress": 1}
+    if begun["progressToken"] is not None:
+        await asked.notify("notifications/progress", begun)
+    try:
+        await asked.places.released[key].wait()
+    except anyio.get_cancelled_exc_class():
+        asked.places.released[f"{key} given up"].set()
+        raise
+    return told(released=key)
+
+
+async def ended(asked: Asked) -> Json:
+    """Releases what waits for a key, or waits until that has been given up."""
+    key = asked.arguments["key"]
+    if asked.arguments.get("release"):
+        asked.places.released[key].set()
+    else:
+        await asked.places.released[f"{key} given up"].wait()
+    return told(ended=True)
+
+
+async def logging(asked: Asked) -> Json:
+    """One message of each level that was asked for."""
+    wanted = asked.meta.get(LOG_LEVEL) if asked.modern else asked.state.get("level", "debug")
+    levels = LEVELS[LEVELS.index(wanted) :] if wanted else ()
+    for level in levels:
+        shown = {"level": level, "logger": "probe", "data": {"of": [level, "é"]}, "_meta": offers.META}
+        await asked.notify("notifications/message", shown | offers.UNKNOWN)
+    return told(levels=len(levels))
+
+
+CHANGES = {
+    "tools": "notifications/tools/list_changed",
+    "resources": "notifications/resources/list_changed",
+    "prompts": "notifications/prompts/list_changed",
+    "updated": "notifications/resources/updated",
+}
+
+
+async def changing(asked: Asked) -> Json:
+    """Something has changed: whoever listens is told, as its era has it."""
+    what, key = asked.arguments["what"], asked.arguments.get("key", "")
+    params = {"uri": asked.arguments["uri"], **offers.UNKNOWN} if what == "updated" else {}
+    if what == "tasks":
+        params = {name: inner for name, inner in asked.arguments.items() if name not in ("what", "key")}
+    if not asked.modern:
+        if what != "updated" or params["uri"] in asked.state.get("subscribed", ()):
+            await asked.announce(CHANGES[what], params or None)
+        return told(listeners=1)
+    queues = asked.places.listeners[key]
+    for queue in queues:
+        queue.put_nowait({"what": what, "params": params})
+    return told(listeners=len(queues))
+
+
+async def told_by_client(asked: Asked) -> Json:
+    """What the client has notified the server of in this session; None if it has not by then."""
+    queue, patience = asked.notified(asked.arguments["method"]), asked.arguments.get("patience")
+    with anyio.move_on_after(patience):
+        return told(params=await queue.get())
+    return told(params=None)
+
+
+async def large(asked: Asked) -> Json:
+    arguments = asked.arguments
+    return told(got=len(arguments.get("text", "")), text="é" * arguments.get("size", 0))
+
+
+async def resumable(asked: Asked) -> Json:
+    """Lets the client's stream break in the middle, where it can be resumed."""
+    await asked.notify("notifications/message", {"level": "info", "data": "before"})
+    close = asked.ctx.close_sse_stream
+    if close is not None:
+        await close()
+    await asked.notify("notifications/message", {"level": "info", "data": "after"})
+    return told(resumable=close is not None)
+
+
+async def vendor(asked: Asked) -> Json:
+    await asked.notify("notifications/example.com/told", {"x": [1], "_meta": offers.META})
+    return told(sent=True)
+
+
+async def asking(asked: Asked) -> Json:
+    """Asks the client something: requests of the server in the older era, an interim result in 2026-07-28."""
+    return await (_rounds if asked.modern else _requests)(asked)
+
+
+async def _requests(asked: Asked) -> Json:
+    answers: Json = {}
+    for name in asked.arguments["of"]:
+        method, params = ASKED[name]
+        steps: list[Json] = []
+        if name == "url":
+            params = params | {"elicitationId": "elicitation-1"}
+        try:
+            answers[name] = await _request(asked, method, params, steps)
+        except MCPError as error:
+            answers[name] = {"error": error.error.model_dump(exclude_none=True)}
+        if name == "url":
+            await asked.notify("notifications/elicitation/complete", {"elicitationId": "elicitation-1"})
+        if steps:
+            answers["steps"] = steps
+    return told(answers=answers)
+
+
+async def _request(asked: Asked, method: str, params: Json, steps: list[Json]) -> Json:
+    until = asked.arguments.get("until")
+    if until is not None:
+        async with anyio.create_task_group() as group:
+            group.start_soon(asked.ask, method, params)
+            await asked.places.released[until].wait()
+            group.cancel_scope.cancel()
+        return {"given_up": True}
+    if not asked.arguments.get("progress"):
+        return await asked.ask(method, params)
+
+    async def step(progress: float, total: float | None, message: str | None) -> None:
+        steps.append({"progress": progress, "total": total, "message": message})
+
+    return await asked.ask(method, params, on_progress=step)
+
+
+async def _rounds(asked: Asked) -> Json:
+    names, rounds = asked.arguments["of"], asked.arguments.get("rounds", 1)
+    state = asked.params.get("requestState")
+    number = int(state.split(" ", 1)[0]) if state else 0
+    if state is not None and state != f"{number} {STATE}":
+        return told(broken=state)
+    known = {**asked.places.kept.get(f"answers {asked.arguments['key']}", {})}
+    known |= asked.params.get("inputResponses", {})
+    asked.places.kept[f"answers {asked.arguments['key']}"] = known
+    if number == rounds:
+        return told(answers=known)
+    mine = names[number::rounds]
+    wanted = {name: {"method": ASKED[name][0], "params": ASKED[name][1]} for name in mine}
+    interim: Json = {"resultType": "input_required", "requestState": f"{number + 1} {STATE}", "_meta": offers.META}
+    return interim | ({"inputRequests": wanted} if wanted else {})
+
+
+TOOLS: dict[str, Callable[[Asked], Awaitable[Json]]] = {
+    "rich": received,
+    "received": received,
+    "content": content,
+    "structured": structured,
+    "failing": failing,
+    "raising": raising,
+    "progressing": progressing,
+    "waiting": waiting,
+    "ended": ended,
+    "asking": asking,
+    "logging": logging,
+    "changing": changing,
+    "told": told_by_client,
+    "large": large,
+    "resumable": resumable,
+    "vendor": vendor,
+}
+
+
+async def listening(asked: Asked) -> Json:
+    """`subscriptions/listen`: what is asked for under the client's key, until it is told to end."""
+    key, wanted = asked.meta["example.com/key"], asked.params["notifications"]
+    queue: asyncio.Queue[Json] = asyncio.Queue()
+    tag = {"io.modelcontextprotocol/subscriptionId": asked.ctx.request_id}
+    names = {
+        "tools": "toolsListChanged",
+        "prompts": "promptsListChanged",
+        "resources": "resourcesListChanged",
+        "tasks": "taskIds",
+    }
+    asked.places.listeners[key].append(queue)
+    try:
+        acknowledged = {"notifications": wanted, "_meta": tag | offers.META}
+        await asked.notify("notifications/subscriptions/acknowledged", acknowledged)
+        while (event := await queue.get())["what"] != "end":
+            what, params = event["what"], event["params"]
+            uris = wanted.get("resourceSubscriptions", [])
+            if params["uri"] in uris if what == "updated" else wanted.get(names[what]):
+                method = "notifications/tasks" if what == "tasks" else CHANGES[what]
+                await asked.notify(method, {**params, "_meta": tag})
+    except anyio.get_cancelled_exc_class():
+        asked.places.released[f"{key} given up"].set()
+        raise
+    finally:
+        asked.places.listeners[key].remove(queue)
+    return {"resultType": "complete", "_meta": tag}

@@ -1,0 +1,116 @@
+"""How a session begins, who is who, and whether the other side is there."""
+
+from typing import Any
+
+from .. import offers
+from ..cells import Cell
+from ..feature import expect, feature
+from ..talk import CAPABILITIES, CLIENT, OF_OLDER, VERSIONS, Talk
+
+GROUP = "Sessions"
+
+
+@feature(GROUP, "`initialize`: version, capabilities, `serverInfo`, `instructions`", eras="older")
+async def what_the_server_says_of_itself(talk: Talk) -> Any:
+    found = talk.initialized
+    expect(found["serverInfo"], offers.INFO, "serverInfo")
+    expect(found["instructions"], offers.INSTRUCTIONS, "instructions")
+    expect(found["x-probe"], offers.UNKNOWN["x-probe"], "x-probe")
+    expect(found["_meta"], offers.META, "_meta")
+    for name, wanted in {**offers.CAPABILITIES, "tasks": offers.TASKS, "extensions": offers.EXTENSIONS}.items():
+        expect(found["capabilities"].get(name), wanted, f"capabilities.{name}")
+    return found
+
+
+@feature(GROUP, "what the client says of itself reaches the server", eras="older")
+async def what_the_client_says_of_itself(talk: Talk) -> Any:
+    seen = (await talk.told("received"))["client"]
+    wanted = {
+        "protocolVersion": VERSIONS["older"],
+        "capabilities": {**CAPABILITIES, **OF_OLDER},
+        "clientInfo": CLIENT,
+        "_meta": {"example.com/hello": 1},
+        "x-probe": {"kept": True},
+    }
+    expect(seen, wanted, "client")
+    return seen
+
+
+@feature(GROUP, "`notifications/initialized`", eras="older")
+async def initialized(talk: Talk) -> Any:
+    seen = await talk.told("told", method="notifications/initialized")
+    expect(seen["params"], {"_meta": {"example.com/ready": 1}}, "params")
+    return seen
+
+
+@feature(GROUP, "`server/discover`", eras="modern")
+async def discovered(talk: Talk) -> Any:
+    found = await talk.result("server/discover")
+    wanted = {**offers.CAPABILITIES, "extensions": offers.EXTENSIONS}
+    expect(found["capabilities"], wanted, "capabilities")
+    expect(found["supportedVersions"], [VERSIONS["modern"]], "supportedVersions")
+    expect(found["instructions"], offers.INSTRUCTIONS, "instructions")
+    expect(found["_meta"]["io.modelcontextprotocol/serverInfo"], offers.INFO, "serverInfo")
+    return found
+
+
+def _with_credential(seen: Any, cell: Cell) -> Any:
+    """A credential in `_meta` is there, and no client is shown it."""
+    if cell.credential_in != "_meta":
+        return seen
+    return {**seen, "dev.hopward/credential": "[credential removed by Hopward]"}
+
+
+@feature(
+    GROUP,
+    "client, capabilities and other `_meta` of each request reach the server",
+    eras="modern",
+    guarded=_with_credential,
+)
+async def envelope(talk: Talk) -> Any:
+    params = {"name": "received", "arguments": {}, "_meta": {"example.com/more": {"of": ["us"]}}}
+    seen = (await talk.result("tools/call", params))["structuredContent"]["params"]["_meta"]
+    wanted = {
+        "io.modelcontextprotocol/protocolVersion": VERSIONS["modern"],
+        "io.modelcontextprotocol/clientInfo": CLIENT,
+        "io.modelcontextprotocol/clientCapabilities": CAPABILITIES,
+        "example.com/more": {"of": ["us"]},
+    }
+    if "dev.hopward/credential" not in seen:
+        expect(seen, wanted, "_meta")
+    return seen
+
+
+@feature(GROUP, "a protocol version that the server does not speak", eras="modern")
+async def unknown_version(talk: Talk) -> Any:
+    meta = {"io.modelcontextprotocol/protocolVersion": "2031-01-01"}
+    answer = await talk.ask("tools/list", {"_meta": meta}, mcp_protocol_version="2031-01-01")
+    error = answer.get("error", {})
+    expect(error.get("code"), -32022, "error.code")
+    expect(error["data"]["requested"], "2031-01-01", "error.data.requested")
+    expect(VERSIONS["modern"] in error["data"]["supported"], True, "supported")
+    return {"code": error["code"]}
+
+
+@feature(GROUP, "`ping` of the client", eras="older")
+async def ping(talk: Talk) -> Any:
+    return await talk.result("ping")
+
+
+@feature(GROUP, "`ping` of the server", eras="older")
+async def pinged(talk: Talk) -> Any:
+    talk.answers["ping"] = _nothing
+    seen = await talk.told("asking", of=["ping"])
+    expect(seen, {"answers": {"ping": {}}}, "answers")
+    return seen
+
+
+async def _nothing(_: Any) -> Any:
+    return {}
+
+
+@feature(GROUP, "a method that nobody knows: -32601")
+async def unknown_method(talk: Talk) -> Any:
+    answer = await talk.ask("tools/erase", {"name": "x"})
+    expect(answer.get("error", {}).get("code"), -32601, "error.code")
+    return answer["error"]["code"]
