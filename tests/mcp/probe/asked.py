@@ -55,7 +55,7 @@ class Asked:
     @property
     def state(self) -> Json:
         """What this session keeps; there is none in 2026-07-28."""
-        return self.ctx.session._connection.state  # noqa: SLF001 - the SDK shows it to nobody
+        return self.ctx.session._connection.state
 
     def notified(self, method: str) -> "asyncio.Queue[Json]":
         """The params of the notifications of this session with a method."""
@@ -63,15 +63,15 @@ class Asked:
 
     async def notify(self, method: str, params: Mapping[str, Any] | None = None) -> None:
         """Send a notification that belongs to this request."""
-        await self.ctx.session._request_outbound.notify(method, params)  # noqa: SLF001 - raw
+        await self.ctx.session._request_outbound.notify(method, params)
 
     async def announce(self, method: str, params: Mapping[str, Any] | None = None) -> None:
         """Send a notification that belongs to no request (2025-11-25 and older)."""
-        await self.ctx.session._connection.outbound.notify(method, params)  # noqa: SLF001 - raw
+        await self.ctx.session._connection.outbound.notify(method, params)
 
     async def ask(self, method: str, params: Json | None = None, **options: Any) -> Json:
         """Ask the client something on the stream of this request; raises `MCPError`."""
-        outbound = self.ctx.session._request_outbound  # noqa: SLF001 - raw
+        outbound = self.ctx.session._request_outbound
         return await outbound.send_raw_request(method, params, options or None)
 
     @property

@@ -72,7 +72,9 @@ async def progressing(asked: Asked) -> Json:
     for number in range(1, count + 1):
         step = {"progress": number, "total": count + 0.5, "message": f"Step {number}", **offers.UNKNOWN}
         if token is not None:
-            await asked.notify("notifications/progress", {"progressToken": token, "_meta": offers.META} | step)
+            await asked.notify(
+                "notifications/progress", {"progressToken": token, "_meta": offers.META} | step
+            )
     return told(steps=count)
 
 
@@ -144,7 +146,7 @@ async def told_by_client(asked: Asked) -> Json:
 
 async def large(asked: Asked) -> Json:
     arguments = asked.arguments
-    return told(got=len(arguments.get("text", "")), text="é" * arguments.get("size", 0))
+    return told(got=len(arguments.get("text", "")), text="x" * arguments.get("size", 0))
 
 
 async def resumable(asked: Asked) -> Json:
@@ -215,7 +217,11 @@ async def _rounds(asked: Asked) -> Json:
         return told(answers=known)
     mine = names[number::rounds]
     wanted = {name: {"method": ASKED[name][0], "params": ASKED[name][1]} for name in mine}
-    interim: Json = {"resultType": "input_required", "requestState": f"{number + 1} {STATE}", "_meta": offers.META}
+    interim: Json = {
+        "resultType": "input_required",
+        "requestState": f"{number + 1} {STATE}",
+        "_meta": offers.META,
+    }
     return interim | ({"inputRequests": wanted} if wanted else {})
 
 
@@ -256,6 +262,11 @@ async def listening(asked: Asked) -> Json:
         await asked.notify("notifications/subscriptions/acknowledged", acknowledged)
         while (event := await queue.get())["what"] != "end":
             what, params = event["what"], event["params"]
+            if what == "cancel":
+                # Over stdio alone, and of a subscription alone.
+                given_up = {"requestId": asked.ctx.request_id, "reason": "over"}
+                await asked.notify("notifications/cancelled", given_up)
+                continue
             uris = wanted.get("resourceSubscriptions", [])
             if params["uri"] in uris if what == "updated" else wanted.get(names[what]):
                 method = "notifications/tasks" if what == "tasks" else CHANGES[what]

@@ -32,10 +32,9 @@ class Cell:
         server = "" if self.kind in ("both", self.client) else f" to {self.kind}"
         return f"{self.client}{server}, {self.pair or f'direct {self.speaks}'}"
 
-    @property
-    def direct(self) -> "Cell":
+    def direct(self, speaks: Transport | Literal[""] = "") -> "Cell":
         """The session of the same client with a server of its own era, without anything between."""
-        return Cell(self.client, "both", self.speaks)
+        return Cell(self.client, "both", speaks or self.speaks)
 
     @property
     def server_name(self) -> str:
@@ -57,3 +56,4 @@ DIRECT = [Cell(era, "both", speaks) for era in ERAS for speaks in ("stdio", "htt
 SAME_ERA = [
     Cell(era, "both", "http" if pair.startswith("http") else "stdio", pair) for era in ERAS for pair in PAIRS
 ]
+CELLS = DIRECT + SAME_ERA

@@ -6,11 +6,11 @@ only as `guarded` says.
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 if TYPE_CHECKING:
     from .cells import Cell
-    from .talk import Talk
+    from .talk import Talk, Transport
 
 Check: TypeAlias = "Callable[[Talk], Awaitable[Any]]"
 Guarded: TypeAlias = "Callable[[Any, Cell], Any]"
@@ -34,9 +34,13 @@ class Feature:
     name: str
     check: Check
     eras: tuple[str, ...]
-    client: str
-    server: str
+    client: "Transport | Literal['']"
+    server: "Transport | Literal['']"
     guarded: Guarded
+
+    def directly(self, cell: "Cell") -> "Cell":
+        """The session without Hopward that a cell is compared with."""
+        return cell.direct(self.server)
 
     def applies(self, cell: "Cell") -> bool:
         """Whether it is to be found where a cell looks."""
@@ -55,8 +59,8 @@ def feature(
     name: str,
     *,
     eras: str = "older modern",
-    client: str = "",
-    server: str = "",
+    client: "Transport | Literal['']" = "",
+    server: "Transport | Literal['']" = "",
     guarded: Guarded = unchanged,
 ) -> Callable[[Check], Check]:
     """Make a function the check of a feature."""

@@ -51,7 +51,10 @@ RICH = _tool(
         "type": "object",
         "properties": {
             "region": {"type": "string", "x-mcp-header": "Region"},
-            "where": {"type": "object", "properties": {"level": {"type": "integer", "x-mcp-header": "Level"}}},
+            "where": {
+                "type": "object",
+                "properties": {"level": {"type": "integer", "x-mcp-header": "Level"}},
+            },
         },
         "$defs": {"unused": {"const": None}},
     },
@@ -198,7 +201,13 @@ SAMPLING: Json = {
         {
             "role": "assistant",
             "content": [
-                {"type": "tool_use", "id": "use-1", "name": "weather", "input": {"in": "Zürich"}, "_meta": META}
+                {
+                    "type": "tool_use",
+                    "id": "use-1",
+                    "name": "weather",
+                    "input": {"in": "Zürich"},
+                    "_meta": META,
+                }
             ],
         },
         {
@@ -240,7 +249,13 @@ FORM: Json = {
     "requestedSchema": {
         "type": "object",
         "properties": {
-            "name": {"type": "string", "title": "Name", "description": "Yours", "minLength": 1, "maxLength": 9},
+            "name": {
+                "type": "string",
+                "title": "Name",
+                "description": "Yours",
+                "minLength": 1,
+                "maxLength": 9,
+            },
             "mail": {"type": "string", "format": "email", "default": "a@example.com"},
             "age": {"type": "integer", "minimum": 0, "maximum": 200},
             "share": {"type": "number", "default": 0.5},

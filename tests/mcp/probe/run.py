@@ -3,21 +3,23 @@
 import asyncio
 import json
 import sys
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ...e2e.project import HOPWARD, ROOT, Project
-from ...e2e.running import Running
-from ...e2e.served import Serve, ended, free_port
-from . import features, offers
+import httpx2
+from tests.e2e.project import HOPWARD, ROOT, Project
+from tests.e2e.running import Running
+from tests.e2e.served import Serve, ended, free_port
+
+from . import checks, offers
 from .cells import Cell
 from .feature import FEATURES, DiffersError, Feature, difference
-from .talk import Talk, over_http, over_stdio
+from .talk import PATIENCE, Talk, over_http, over_stdio
 
-assert features
+assert checks.ORDER
 MODULE = "tests.mcp.probe.server"
 KINDS = ("both", "older", "modern")
 WORKS = "works"
@@ -32,12 +34,14 @@ class Saw:
     wire: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
 
 
-def verdict(one: Feature, cell: Cell, saw: Saw, direct: Saw) -> str:
+def verdict(one: Feature, cell: Cell, seen: Mapping[Cell, Saw]) -> str:
     """`works`, or how what a cell saw differs from what it is to see."""
+    saw = seen[cell]
     if one.name in saw.differs:
         return saw.differs[one.name]
     if not cell.pair:
         return WORKS
+    direct = seen[one.directly(cell)]
     if one.name in direct.differs:
         return f"directly: {direct.differs[one.name]}"
     found = difference(one.guarded(direct.seen[one.name], cell), saw.seen[one.name], "it")
@@ -119,7 +123,7 @@ def words(kind: str) -> list[str]:
 
 @dataclass
 class Place:
-    """The processes that every cell uses: the probe's server on HTTP, and the proxy in front of everything."""
+    """The processes that all cells use: the probe's server on HTTP, and the proxy in front of it."""
 
     project: Project
     url: str
@@ -131,7 +135,9 @@ class Place:
         key = cell.name
         if cell.speaks == "http":
             url = self.project.endpoint(cell.server_name) if cell.pair else f"{self.url}/{cell.kind}/mcp"
-            async with over_http(cell.client, key, url, self.tokens[cell.server_name] if cell.pair else "") as talk:
+            async with over_http(
+                cell.client, key, url, self.tokens[cell.server_name] if cell.pair else ""
+            ) as talk:
                 yield talk
             return
         command = words(cell.kind)
@@ -173,12 +179,19 @@ async def probe(place: Place, cell: Cell) -> Saw:
     async with place.session(cell) as talk:
         for one in FEATURES:
             if one.applies(cell):
-                try:
-                    saw.seen[one.name] = json.loads(json.dumps(await one.check(talk)))
-                except DiffersError as differs:
-                    saw.differs[one.name] = str(differs)
+                await _check(one, talk, saw)
         saw.wire = talk.wire
     return saw
+
+
+async def _check(one: Feature, talk: Talk, saw: Saw) -> None:
+    try:
+        async with asyncio.timeout(2 * PATIENCE):
+            saw.seen[one.name] = json.loads(json.dumps(await one.check(talk)))
+    except DiffersError as differs:
+        saw.differs[one.name] = str(differs)
+    except (httpx2.HTTPError, TimeoutError) as error:
+        saw.differs[one.name] = f"it did not end: {type(error).__name__}"
 
 
 async def probed(place: Place, cells: Sequence[Cell]) -> dict[Cell, Saw]:

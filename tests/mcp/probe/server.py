@@ -29,7 +29,7 @@ from starlette.routing import Mount
 
 from . import offers, task_methods
 from .asked import Asked, Json, Places
-from .behaviour import LEVELS, STATE, TOOLS, asking, listening, told
+from .behaviour import LEVELS, TOOLS, asking, listening
 
 KINDS = ("both", "older", "modern")
 _PAGES = {
@@ -77,11 +77,16 @@ class Probe:
         if method is None:
             raise MCPError(-32601, "Method not found", ctx.method)
         answer = await method(asked)
-        return answer if asked.modern else {key: inner for key, inner in answer.items() if key != "resultType"}
+        return (
+            answer if asked.modern else {key: inner for key, inner in answer.items() if key != "resultType"}
+        )
 
     async def _initialize(self, asked: Asked, call_next: CallNext) -> Json:
         if self._kind == "modern":
-            supported = {"supported": list(MODERN_PROTOCOL_VERSIONS), "requested": asked.params["protocolVersion"]}
+            supported = {
+                "supported": list(MODERN_PROTOCOL_VERSIONS),
+                "requested": asked.params["protocolVersion"],
+            }
             raise MCPError(-32022, "Unsupported protocol version", supported)
         found = await call_next(asked.ctx)
         assert isinstance(found, dict)
@@ -275,7 +280,11 @@ class OneEra:
         if self._kind == "older":
             error = {"code": -32000, "message": "Bad Request: Unsupported protocol version"}
         body = json.dumps({"jsonrpc": "2.0", "id": None, "error": error}).encode()
-        start = {"type": "http.response.start", "status": 400, "headers": [(b"content-type", b"application/json")]}
+        start = {
+            "type": "http.response.start",
+            "status": 400,
+            "headers": [(b"content-type", b"application/json")],
+        }
         await send(start)
         await send({"type": "http.response.body", "body": body})
 
@@ -287,7 +296,10 @@ def application() -> Starlette:
     for kind in (*KINDS, "json"):
         server, json_response = made(kind, places), kind == "json"
         apps[kind] = server.streamable_http_app(
-            event_store=Events(), retry_interval=10, json_response=json_response, max_request_body_size=1 << 23
+            event_store=Events(),
+            retry_interval=10,
+            json_response=json_response,
+            max_request_body_size=1 << 23,
         )
 
     @asynccontextmanager
@@ -298,7 +310,8 @@ def application() -> Starlette:
             yield
 
     mounts = [
-        Mount(f"/{kind}", app if kind in ("both", "json") else OneEra(app, kind)) for kind, app in apps.items()
+        Mount(f"/{kind}", app if kind in ("both", "json") else OneEra(app, kind))
+        for kind, app in apps.items()
     ]
     return Starlette(routes=mounts, lifespan=lifespan)
 

@@ -25,11 +25,16 @@ Json = dict[str, Any]
 Era: TypeAlias = Literal["older", "modern"]
 Transport: TypeAlias = Literal["stdio", "http"]
 VERSIONS: dict[Era, str] = {"older": "2025-11-25", "modern": "2026-07-28"}
-PATIENCE = 30.0
+PATIENCE = 20.0
 """Seconds after which what has not come is taken not to come."""
 
 NAMED = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
-ICON = {"src": "https://example.com/client.png", "mimeType": "image/png", "sizes": ["16x16"], "theme": "light"}
+ICON = {
+    "src": "https://example.com/client.png",
+    "mimeType": "image/png",
+    "sizes": ["16x16"],
+    "theme": "light",
+}
 CLIENT: Json = {
     "name": "prober",
     "title": "Prober",
@@ -98,7 +103,10 @@ class Talk:
         """Send a request; its id. `headers` are added where the transport has any."""
         number = next(self._ids)
         self._waiting[number] = asyncio.get_running_loop().create_future()
-        await self._send(JSONRPCRequest(jsonrpc="2.0", id=number, method=method, params=self._params(params)), headers)
+        shown = self._params(params)
+        # Params that are None would be sent as null, which is no JSON-RPC.
+        more: Json = {} if shown is None else {"params": shown}
+        await self._send(JSONRPCRequest(jsonrpc="2.0", id=number, method=method, **more), headers)
         return number
 
     async def answer(self, number: int) -> Json:
@@ -129,8 +137,8 @@ class Talk:
 
     async def notify(self, method: str, params: Mapping[str, Any] | None = None) -> None:
         """Send a notification."""
-        shown = dict(params) if params is not None else None
-        await self._send(JSONRPCNotification(jsonrpc="2.0", method=method, params=shown), {})
+        more: Json = {} if params is None else {"params": dict(params)}
+        await self._send(JSONRPCNotification(jsonrpc="2.0", method=method, **more), {})
 
     async def hear(self, method: str, since: int = 0, count: int = 1) -> list[Heard]:
         """The first `count` messages with this method after position `since`, as soon as they have come."""
@@ -217,7 +225,7 @@ class Talk:
         await self.write.send(SessionMessage(message))
 
 
-class Unanswered(Exception):  # noqa: N818 - says what happens, as `StopIteration` does
+class Unanswered(Exception):
     """Raised by an answerer that gives no answer."""
 
 
@@ -243,7 +251,7 @@ async def over_stdio(era: Era, key: str, command: list[str], folder: str, said: 
 async def over_http(era: Era, key: str, url: str, token: str = "") -> AsyncGenerator[Talk]:
     """A session at an endpoint, with an access token if that wants one."""
     headers = {"authorization": f"Bearer {token}"} if token else {}
-    async with httpx2.AsyncClient(headers=headers, trust_env=False, timeout=PATIENCE) as http:
+    async with httpx2.AsyncClient(headers=headers, trust_env=False, timeout=4 * PATIENCE) as http:
         transport = streamable_http_client(url, http_client=http, max_sse_event_size=1 << 24)
         async with transport as (read, write):
             talk = Talk(era, "http", key, write, http, url)

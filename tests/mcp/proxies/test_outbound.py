@@ -100,6 +100,15 @@ async def test_a_modern_call_goes_the_whole_way_with_a_credential_of_its_own(cal
     assert caller.outcomes() == ["ok"]
 
 
+async def test_a_version_that_hopward_does_not_know_reaches_the_server_with_its_headers(
+    caller: Caller,
+) -> None:
+    await caller.modern("tools/list", meta={"io.modelcontextprotocol/protocolVersion": "2031-01-01"})
+    (received,) = caller.server.received
+    shown = [received.header(name) for name in ("mcp-protocol-version", "mcp-method")]
+    assert shown == ["2031-01-01", "tools/list"]
+
+
 async def test_a_session_is_the_servers_from_its_first_request_to_its_last(caller: Caller) -> None:
     await caller.greet()
     assert [

@@ -132,7 +132,8 @@ def upstream(message: Message, headers: Mapping[str, str]) -> dict[str, str]:
     """The headers that go to the server with a message; what repeats the body is made from the body."""
     passed = passed_on(headers)
     passed["content-type"] = "application/json"
-    if not is_modern(headers):
+    # A version that we do not know is the server's to refuse, not its headers.
+    if not is_modern(headers) and VERSION_KEY not in message.params.get("_meta", {}):
         return passed
     passed[METHOD] = message.method
     param = NAME_PARAMS.get(message.method)

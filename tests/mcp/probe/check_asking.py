@@ -3,10 +3,10 @@
 import asyncio
 from typing import Any
 
-from .. import offers
-from ..behaviour import ASKED, STATE
-from ..feature import DiffersError, expect, feature
-from ..talk import Answerer, Json, Talk, Unanswered
+from . import offers
+from .behaviour import ASKED, STATE
+from .feature import DiffersError, expect, feature
+from .talk import Answerer, Json, Talk, Unanswered
 
 GROUP = "The server asks the client"
 
@@ -21,8 +21,13 @@ SAMPLED: Json = {
     "_meta": offers.META,
     **offers.UNKNOWN,
 }
-ACCEPTED: Json = {"action": "accept", "content": {"name": "é", "age": 7, "share": 0.5, "sure": True, "many": ["a"]}}
-ROOTS: Json = {"roots": [{"uri": "file:///home/user/a%20b", "name": "é", "_meta": offers.META, **offers.UNKNOWN}]}
+ACCEPTED: Json = {
+    "action": "accept",
+    "content": {"name": "é", "age": 7, "share": 0.5, "sure": True, "many": ["a"]},
+}
+ROOTS: Json = {
+    "roots": [{"uri": "file:///home/user/a%20b", "name": "é", "_meta": offers.META, **offers.UNKNOWN}]
+}
 ANSWERS: dict[str, Json] = {
     "sampling": SAMPLED,
     "form": ACCEPTED,
@@ -62,7 +67,9 @@ def _noting(seen: list[Json], name: str, replies: dict[str, Json]) -> Answerer:
     return answer
 
 
-async def in_rounds(talk: Talk, method: str, params: Json, replies: dict[str, Json], seen: list[Json]) -> Json:
+async def in_rounds(
+    talk: Talk, method: str, params: Json, replies: dict[str, Json], seen: list[Json]
+) -> Json:
     """Repeat a request with answers and the state it was given until there is a result (2026-07-28)."""
     found = await talk.result(method, params)
     while found["resultType"] == "input_required":
@@ -195,7 +202,9 @@ async def given_up(talk: Talk) -> Any:
         raise Unanswered
 
     talk.answers["sampling/createMessage"] = answer
-    number = await talk.begin("tools/call", {"name": "asking", "arguments": {"of": ["sampling"], "until": key}})
+    number = await talk.begin(
+        "tools/call", {"name": "asking", "arguments": {"of": ["sampling"], "until": key}}
+    )
     answered = asyncio.ensure_future(talk.answer(number))
     waiting = asyncio.ensure_future(asked_now.wait())
     await asyncio.wait({answered, waiting}, return_when=asyncio.FIRST_COMPLETED)

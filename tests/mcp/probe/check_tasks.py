@@ -3,12 +3,12 @@
 import re
 from typing import Any
 
-from .. import offers
-from ..behaviour import ASKED
-from ..feature import expect, feature
-from ..talk import Json, Talk
-from ..task_methods import RELATED
-from .asking import ACCEPTED, SAMPLED
+from . import offers
+from .behaviour import ASKED
+from .check_asking import ACCEPTED, SAMPLED
+from .feature import expect, feature
+from .talk import Json, Talk
+from .task_methods import RELATED
 
 GROUP = "MCP tasks"
 
@@ -34,7 +34,22 @@ async def _created(talk: Talk, **arguments: Any) -> tuple[Json, Json]:
     return made, {"taskId": task["taskId"]}
 
 
-@feature(GROUP, "core: a call as a task, `tasks/get`, `tasks/result`, `notifications/tasks/status`", eras="older")
+@feature(GROUP, "core: announced in `initialize`", eras="older")
+async def core_announced(talk: Talk) -> Any:
+    expect(talk.initialized["capabilities"].get("tasks"), offers.TASKS, "capabilities.tasks")
+    return offers.TASKS
+
+
+@feature(GROUP, "extension: announced in `server/discover`", eras="modern")
+async def extension_announced(talk: Talk) -> Any:
+    extensions = (await talk.result("server/discover"))["capabilities"]["extensions"]
+    expect(extensions.get(offers.TASKS_EXTENSION), {}, "capabilities.extensions")
+    return {}
+
+
+@feature(
+    GROUP, "core: a call as a task, `tasks/get`, `tasks/result`, `notifications/tasks/status`", eras="older"
+)
 async def core(talk: Talk) -> Any:
     since = len(talk.heard)
     made, named = await _created(talk)
@@ -126,7 +141,11 @@ async def extension(talk: Talk) -> Any:
 async def extension_asking(talk: Talk) -> Any:
     _, named = await _created(talk, asks=True)
     got = await talk.result("tasks/get", named)
-    expect(got.get("inputRequests"), {"form": {"method": ASKED["form"][0], "params": offers.FORM}}, "inputRequests")
+    expect(
+        got.get("inputRequests"),
+        {"form": {"method": ASKED["form"][0], "params": offers.FORM}},
+        "inputRequests",
+    )
     updated = await talk.result("tasks/update", {**named, "inputResponses": {"form": ACCEPTED}})
     found = await talk.result("tasks/get", named)
     expect((found["status"], found["result"]["answers"]), ("completed", {"form": ACCEPTED}), "task")
@@ -147,7 +166,9 @@ async def extension_told(talk: Talk) -> Any:
     key, since = f"{talk.key} tasks", len(talk.heard)
     made, named = await _created(talk)
     wanted = {"taskIds": [named["taskId"]]}
-    number = await talk.begin("subscriptions/listen", {"notifications": wanted, "_meta": {"example.com/key": key}})
+    number = await talk.begin(
+        "subscriptions/listen", {"notifications": wanted, "_meta": {"example.com/key": key}}
+    )
     await talk.hear("notifications/subscriptions/acknowledged", since)
     shown = {name: inner for name, inner in made.items() if name not in ("_meta", "resultType")}
     await talk.told("changing", what="tasks", key=key, **shown)

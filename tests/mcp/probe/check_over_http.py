@@ -1,14 +1,15 @@
 """What is only there over Streamable HTTP: streams, sessions, headers."""
 
+import asyncio
 import json
-from contextlib import asynccontextmanager
 from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx2
 
-from ..feature import DiffersError, expect, feature
-from ..talk import CLIENT, Json, Talk
+from .feature import DiffersError, expect, feature
+from .talk import CLIENT, PATIENCE, Json, Talk
 
 GROUP = "Streamable HTTP"
 ACCEPT = "application/json, text/event-stream"
@@ -20,7 +21,7 @@ async def _post(talk: Talk, message: Json, **headers: str) -> httpx2.Response:
     """One message, outside the session of the transport."""
     assert talk.http is not None
     sent = {"accept": ACCEPT} | {name.replace("_", "-"): value for name, value in headers.items()}
-    return await talk.http.post(talk.url, json={"jsonrpc": "2.0", **message}, headers=sent)
+    return await talk.http.post(talk.url, json={"jsonrpc": "2.0", **message}, headers=sent, timeout=PATIENCE)
 
 
 def _body(response: httpx2.Response) -> Json:
@@ -84,7 +85,7 @@ async def _streamed(talk: Talk, headers: dict[str, str], message: Json | None) -
     sent = {"accept": ACCEPT} | {name.replace("_", "-"): value for name, value in headers.items()}
     method = "GET" if message is None else "POST"
     body = None if message is None else {"jsonrpc": "2.0", **message}
-    async with talk.http.stream(method, talk.url, json=body, headers=sent) as response:
+    async with talk.http.stream(method, talk.url, json=body, headers=sent, timeout=PATIENCE) as response:
         if response.status_code != 200:
             raise DiffersError(f"HTTP {response.status_code}")
 
@@ -114,8 +115,11 @@ async def resumed(talk: Talk) -> Any:
     if not last:
         raise DiffersError("events have no ids")
     await talk.told("ended", key=key, release=True)
-    async with _streamed(talk, {**headers, "last_event_id": last}, None) as events:
+    async with asyncio.timeout(PATIENCE), _streamed(talk, {**headers, "last_event_id": last}, None) as events:
+        # Comments that keep a stream alive would keep the reading of it alive as well.
         found = [message async for _, message in _until_answered(events)]
+    if not found:
+        raise DiffersError("the stream brings nothing more")
     await _deleted(talk, headers)
     expect(found[-1]["result"]["structuredContent"], {"released": key}, "result")
     return len(found)
@@ -139,7 +143,12 @@ async def polled(talk: Talk) -> Any:
     return found
 
 
-@feature(GROUP, "an answer alone is JSON, one with notifications before it an event stream", eras="modern", client="http")
+@feature(
+    GROUP,
+    "an answer alone is JSON, one with notifications before it an event stream",
+    eras="modern",
+    client="http",
+)
 async def kinds_of_answer(talk: Talk) -> Any:
     seen: list[str] = []
     for meta in ({}, {"progressToken": 1}):
@@ -164,12 +173,16 @@ async def mismatch(talk: Talk) -> Any:
 async def not_allowed(talk: Talk) -> Any:
     assert talk.http is not None
     headers = {"accept": ACCEPT, "mcp-protocol-version": "2026-07-28"}
-    seen = [(await talk.http.request(verb, talk.url, headers=headers)).status_code for verb in ("GET", "DELETE")]
+    seen = [
+        (await talk.http.request(verb, talk.url, headers=headers)).status_code for verb in ("GET", "DELETE")
+    ]
     expect(seen, [405, 405], "status")
     return seen
 
 
-@feature(GROUP, "`Mcp-Param-*` of arguments that the schema marks reach the server", eras="modern", server="http")
+@feature(
+    GROUP, "`Mcp-Param-*` of arguments that the schema marks reach the server", eras="modern", server="http"
+)
 async def parameters(talk: Talk) -> Any:
     # Over stdio there are no headers: whoever makes them has to know the schema from the list.
     await talk.result("tools/list")
@@ -181,7 +194,13 @@ async def parameters(talk: Talk) -> Any:
     return seen
 
 
-@feature(GROUP, "`Mcp-Param-*` that are not the argument: 400 and -32020", eras="modern", client="http", server="http")
+@feature(
+    GROUP,
+    "`Mcp-Param-*` that are not the argument: 400 and -32020",
+    eras="modern",
+    client="http",
+    server="http",
+)
 async def wrong_parameter(talk: Talk) -> Any:
     params = {"name": "rich", "arguments": {"region": "Zürich", "other": "Bern"}}
     answer = await talk.ask("tools/call", params, mcp_param_region="Bern")
@@ -190,7 +209,9 @@ async def wrong_parameter(talk: Talk) -> Any:
     return seen
 
 
-@feature(GROUP, "`Mcp-Param-*` that nobody knows reach the server", eras="modern", client="http", server="http")
+@feature(
+    GROUP, "`Mcp-Param-*` that nobody knows reach the server", eras="modern", client="http", server="http"
+)
 async def unknown_parameter(talk: Talk) -> Any:
     params = {"name": "received", "arguments": {"other": "Bern"}}
     found = await talk.result("tools/call", params, mcp_param_other="Bern")
@@ -201,7 +222,9 @@ async def unknown_parameter(talk: Talk) -> Any:
 
 @feature(GROUP, "`Mcp-Method` and `Mcp-Name` reach the server", eras="modern", server="http")
 async def routing(talk: Talk) -> Any:
-    seen = {name: one for name, one in (await talk.told("received"))["headers"].items() if name.startswith("mcp-")}
+    seen = {
+        name: one for name, one in (await talk.told("received"))["headers"].items() if name.startswith("mcp-")
+    }
     wanted = {"mcp-protocol-version": "2026-07-28", "mcp-method": "tools/call", "mcp-name": "received"}
     expect(seen, wanted, "headers")
     return seen

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from .. import offers
-from ..behaviour import LEVELS, LOG_LEVEL
-from ..feature import expect, feature
-from ..talk import Talk
+from . import offers
+from .behaviour import LEVELS, LOG_LEVEL
+from .feature import expect, feature
+from .talk import Talk
 
 GROUP = "Log messages, changes, subscriptions"
 LISTEN = "subscriptions/listen"
@@ -64,7 +64,9 @@ async def prompts_changed(talk: Talk) -> Any:
     return await _changed(talk, "prompts")
 
 
-@feature(GROUP, "`resources/subscribe`, `notifications/resources/updated`, `resources/unsubscribe`", eras="older")
+@feature(
+    GROUP, "`resources/subscribe`, `notifications/resources/updated`, `resources/unsubscribe`", eras="older"
+)
 async def subscribed(talk: Talk) -> Any:
     named, since = {"uri": "probe://rich"}, len(talk.heard)
     expect(await talk.result("resources/subscribe", named), {}, "subscribed")
@@ -90,7 +92,9 @@ async def _listening(talk: Talk, key: str, **wanted: Any) -> tuple[int, int]:
     return number, since
 
 
-@feature(GROUP, "`subscriptions/listen`: acknowledged, every change, tagged; ended by the server", eras="modern")
+@feature(
+    GROUP, "`subscriptions/listen`: acknowledged, every change, tagged; ended by the server", eras="modern"
+)
 async def listened(talk: Talk) -> Any:
     key = f"{talk.key} listened"
     number, since = await _listening(talk, key, **ALL)
@@ -129,3 +133,18 @@ async def left(talk: Talk) -> Any:
     number, _ = await _listening(talk, key, toolsListChanged=True)
     await talk.notify("notifications/cancelled", {"requestId": number})
     return await talk.told("ended", key=key)
+
+
+@feature(
+    GROUP,
+    "the server ends a subscription with `notifications/cancelled`",
+    eras="modern",
+    client="stdio",
+    server="stdio",
+)
+async def ended(talk: Talk) -> Any:
+    number, since = await _listening(talk, f"{talk.key} ended", toolsListChanged=True)
+    await talk.told("changing", what="cancel", key=f"{talk.key} ended", id=number)
+    (heard,) = await talk.hear("notifications/cancelled", since)
+    expect(heard.params, {"requestId": number, "reason": "over"}, "params")
+    return heard.params["reason"]

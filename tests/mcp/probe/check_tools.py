@@ -2,14 +2,14 @@
 
 from typing import Any
 
-from .. import offers
-from ..cells import Cell
-from ..feature import DiffersError, expect, feature
-from ..talk import Talk
+from . import offers
+from .cells import Cell
+from .feature import DiffersError, expect, feature
+from .talk import Talk
 
 GROUP = "Tool calls"
 ARGUMENTS = {
-    "text": "Zürich ✓ \u2028 \U0001f600 \\ \" \u0000",
+    "text": 'Zürich ✓ \u2028 \U0001f600 \\ " \u0000',
     "none": None,
     "numbers": [0, -1, 1.5, 1e-7, 2**53, 0.1],
     "deep": {"er": [[{"": []}]]},
@@ -26,7 +26,12 @@ async def arguments(talk: Talk) -> Any:
     return {key: inner for key, inner in seen.items() if key != "_meta"}
 
 
-@feature(GROUP, "`_meta` of a call reaches the server", eras="older", guarded=lambda seen, cell: _sealed(seen, cell))
+@feature(
+    GROUP,
+    "`_meta` of a call reaches the server",
+    eras="older",
+    guarded=lambda seen, cell: _sealed(seen, cell),
+)
 async def meta(talk: Talk) -> Any:
     params = {"name": "received", "arguments": {}, "_meta": {"example.com/more": {"of": ["us"]}}}
     seen = (await talk.result("tools/call", params))["structuredContent"]["params"]["_meta"]
@@ -129,10 +134,12 @@ async def side_by_side(talk: Talk) -> Any:
     return {name: inner for name, inner in answer["result"].items() if name != "structuredContent"}
 
 
-@feature(GROUP, "1 MB of arguments, 2 MB of result")
+@feature(GROUP, "1 MB of arguments and of result")
 async def large(talk: Talk) -> Any:
     found = await talk.told("large", text="é" * 500_000, size=1_000_000)
-    expect((found["got"], len(found["text"]), set(found["text"])), (500_000, 1_000_000, {"é"}), "sizes")
+    expect(
+        (found["got"], len(found["text"]), set(found["text"]) == {"x"}), (500_000, 1_000_000, True), "sizes"
+    )
     return found["got"]
 
 

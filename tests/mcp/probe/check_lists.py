@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from .. import offers
-from ..cells import Cell
-from ..feature import expect, feature
-from ..talk import Talk
+from . import offers
+from .cells import Cell
+from .feature import expect, feature
+from .talk import Talk
 
 GROUP = "Lists"
 
@@ -16,7 +16,11 @@ def _filtered(seen: Any, cell: Cell) -> Any:
         {
             **page,
             **({"cacheScope": "private"} if "cacheScope" in page else {}),
-            **{key: [one for one in page[key] if one["name"] != offers.HIDDEN] for key in _MEMBERS if key in page},
+            **{
+                key: [one for one in page[key] if one["name"] != offers.HIDDEN]
+                for key in _MEMBERS
+                if key in page
+            },
         }
         for page in seen
     ]
@@ -29,7 +33,10 @@ _MEMBERS = ("tools", "resources", "resourceTemplates", "prompts")
 
 async def _pages(talk: Talk, method: str) -> list[Any]:
     first = await talk.result(method)
-    pages = [first, await talk.result(method, {"cursor": first["nextCursor"], "_meta": {"example.com/page": 2}})]
+    pages = [
+        first,
+        await talk.result(method, {"cursor": first["nextCursor"], "_meta": {"example.com/page": 2}}),
+    ]
     for page in pages:
         expect(page["_meta"], offers.META, "_meta")
         expect(page["x-probe"], offers.UNKNOWN["x-probe"], "x-probe")

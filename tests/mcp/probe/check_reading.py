@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from .. import offers
-from ..feature import expect, feature
-from ..talk import Talk
+from . import offers
+from .feature import expect, feature
+from .talk import Talk
 
 GROUP = "MCP resources, prompts, completion"
 
