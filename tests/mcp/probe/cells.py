@@ -8,6 +8,9 @@ from .talk import Era, Transport
 Pair: TypeAlias = Literal["stdio", "http", "http-to-stdio", "stdio-to-http"]
 """What the client speaks, and the server."""
 
+Kind: TypeAlias = Literal["both", "older", "modern"]
+"""The eras that a server speaks."""
+
 PAIRS: tuple[Pair, ...] = ("stdio", "http", "http-to-stdio", "stdio-to-http")
 
 
@@ -16,7 +19,7 @@ class Cell:
     """A session: directly where `pair` is empty, else through Hopward. The server speaks `kind`."""
 
     client: Era
-    kind: Literal["both", "older", "modern"]
+    kind: Kind
     speaks: Transport
     pair: Pair | Literal[""] = ""
 
@@ -53,7 +56,16 @@ class Cell:
 
 ERAS: tuple[Era, ...] = ("older", "modern")
 DIRECT = [Cell(era, "both", speaks) for era in ERAS for speaks in ("stdio", "http")]
-SAME_ERA = [
-    Cell(era, "both", "http" if pair.startswith("http") else "stdio", pair) for era in ERAS for pair in PAIRS
+
+
+def _through(client: Era, kind: Kind) -> list[Cell]:
+    return [Cell(client, kind, "http" if pair.startswith("http") else "stdio", pair) for pair in PAIRS]
+
+
+CELLS = [
+    *DIRECT,
+    *_through("older", "both"),
+    *_through("modern", "both"),
+    *_through("modern", "older"),
+    *_through("older", "modern"),
 ]
-CELLS = DIRECT + SAME_ERA

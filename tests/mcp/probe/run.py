@@ -86,7 +86,6 @@ SERVER = """
 {reached}
 resource = "urn:example:{name}"
 workflow = "probing"
-server_requests = ["sampling/createMessage", "elicitation/create", "roots/list"]
 
 [servers.{name}.tools]
 {tools}
@@ -99,6 +98,12 @@ server_requests = ["sampling/createMessage", "elicitation/create", "roots/list"]
 rich = {classified}
 asking = {classified}
 hidden = {classified}
+
+[servers.{name}.server_requests]
+"sampling/createMessage" = {classified}
+"elicitation/create" = {classified}
+"roots/list" = {classified}
+"example.com/ask" = {classified}
 """
 CLASSIFIED = '{ action = "read", sensitivity = "internal", integrity = "untrusted", destination = "probe" }'
 
@@ -113,7 +118,7 @@ def _shown(name: str) -> list[str]:
     """Everything of a server that a task reaches: all but what is hidden."""
     prompts = [f"{name}/prompt:rich", f"{name}/prompt:asking"]
     tools = [f"{name}/{one}" for one in (offers.RICH["name"], *offers.PLAIN)]
-    return [*tools, *prompts, f"{name}/resource:probe://*"]
+    return [*tools, *prompts, f"{name}/resource:probe://*", f"{name}/request:*"]
 
 
 def words(kind: str) -> list[str]:
@@ -175,13 +180,21 @@ def place(folder: Path, kinds: Sequence[str] = KINDS) -> Iterator[Place]:
 
 async def probe(place: Place, cell: Cell) -> Saw:
     """Every feature that a cell has, one after the other in one session."""
-    saw = Saw()
-    async with place.session(cell) as talk:
-        for one in FEATURES:
-            if one.applies(cell):
+    saw, has = Saw(), [one for one in FEATURES if one.applies(cell)]
+    try:
+        async with place.session(cell) as talk:
+            for one in has:
                 await _check(one, talk, saw)
-        saw.wire = talk.wire
+            saw.wire = talk.wire
+    except* DiffersError as differs:
+        saw.differs = dict.fromkeys((one.name for one in has), f"it does not begin: {leaf(differs)}")
     return saw
+
+
+def leaf(group: BaseExceptionGroup[DiffersError]) -> BaseException:
+    """The first exception that is no group."""
+    first = group.exceptions[0]
+    return leaf(first) if isinstance(first, BaseExceptionGroup) else first
 
 
 async def _check(one: Feature, talk: Talk, saw: Saw) -> None:
@@ -192,6 +205,8 @@ async def _check(one: Feature, talk: Talk, saw: Saw) -> None:
         saw.differs[one.name] = str(differs)
     except (httpx2.HTTPError, TimeoutError) as error:
         saw.differs[one.name] = f"it did not end: {type(error).__name__}"
+    except (LookupError, TypeError, AttributeError, ValueError) as error:
+        saw.differs[one.name] = f"it cannot be read: {type(error).__name__}: {error}"
 
 
 async def probed(place: Place, cells: Sequence[Cell]) -> dict[Cell, Saw]:
