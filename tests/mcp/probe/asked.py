@@ -57,6 +57,21 @@ class Asked:
         """What this session keeps; there is none in 2026-07-28."""
         return self.ctx.session._connection.state
 
+    @property
+    def client(self) -> Json:
+        """What the client has said of itself: once in the older era, with each request in 2026-07-28."""
+        prefix = "io.modelcontextprotocol/"
+        shown = {"clientInfo": f"{prefix}clientInfo", "capabilities": f"{prefix}clientCapabilities"}
+        own = {name: self.meta.get(key) for name, key in shown.items()}
+        return own if self.modern else self.state["initialize"]
+
+    @property
+    def key(self) -> str:
+        """What a subscription and a change have in common: what the client says, or else its task."""
+        said = self.meta.get("example.com/key", self.arguments.get("key"))
+        # Over stdio a process serves one task.
+        return said if said is not None else _claims(self._bearer).get("txn", "")
+
     def notified(self, method: str) -> "asyncio.Queue[Json]":
         """The params of the notifications of this session with a method."""
         return self.state.setdefault(f"notified {method}", asyncio.Queue())
@@ -86,10 +101,19 @@ class Asked:
     @property
     def credential(self) -> Json | None:
         """What the credential of this call is for, and how it came."""
-        request = self.ctx.request
-        bearer = request.headers.get("authorization") if request is not None else None
-        token = self.meta.get(CREDENTIAL) or (bearer or "").removeprefix("Bearer ")
+        token, where = self.meta.get(CREDENTIAL, ""), "_meta"
         if not token:
-            return None
-        claims = json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "=="))
-        return {"audience": claims["aud"], "scope": claims["scope"], "in": "header" if bearer else "_meta"}
+            token, where = self._bearer, "header"
+        claims = _claims(token)
+        return {"audience": claims["aud"], "scope": claims["scope"], "in": where} if claims else None
+
+    @property
+    def _bearer(self) -> str:
+        request = self.ctx.request
+        sent = request.headers.get("authorization", "") if request is not None else ""
+        return sent.removeprefix("Bearer ")
+
+
+def _claims(token: str) -> Json:
+    """What a token says; nothing for none."""
+    return json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "==")) if token else {}

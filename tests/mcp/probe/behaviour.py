@@ -1,6 +1,7 @@
 """What the tools of the probe's server do, by name."""
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ from mcp import MCPError
 from . import offers
 from .asked import Asked, Json
 
+_calls = itertools.count(1)
 LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
 LOG_LEVEL = "io.modelcontextprotocol/logLevel"
 STATE = 'opaque "é" \\ \u2028 \U0001f600 ' + "x" * 1500
@@ -39,7 +41,7 @@ async def received(asked: Asked) -> Json:
         params={key: value for key, value in asked.params.items() if key != "name"},
         headers=asked.headers,
         credential=asked.credential,
-        client=asked.state.get("initialize"),
+        client=asked.client,
     )
 
 
@@ -97,9 +99,10 @@ async def ended(asked: Asked) -> Json:
     key = asked.arguments["key"]
     if asked.arguments.get("release"):
         asked.places.released[key].set()
-    else:
+        return told(ended=True)
+    with anyio.move_on_after(5):
         await asked.places.released[f"{key} given up"].wait()
-    return told(ended=True)
+    return told(ended=asked.places.released[f"{key} given up"].is_set())
 
 
 async def logging(asked: Asked) -> Json:
@@ -122,22 +125,26 @@ CHANGES = {
 
 async def changing(asked: Asked) -> Json:
     """Something has changed: whoever listens is told, as its era has it."""
-    what, key = asked.arguments["what"], asked.arguments.get("key", "")
+    what = asked.arguments["what"]
     params = {"uri": asked.arguments["uri"], **offers.UNKNOWN} if what == "updated" else {}
     if what == "tasks":
         params = {name: inner for name, inner in asked.arguments.items() if name not in ("what", "key")}
     if not asked.modern:
+        if what not in CHANGES:
+            raise MCPError(-32603, "2025-11-25 does not have it")
         if what != "updated" or params["uri"] in asked.state.get("subscribed", ()):
             await asked.announce(CHANGES[what], params or None)
         return told(listeners=1)
-    queues = asked.places.listeners[key]
+    queues = asked.places.listeners[asked.key]
     for queue in queues:
         queue.put_nowait({"what": what, "params": params})
     return told(listeners=len(queues))
 
 
 async def told_by_client(asked: Asked) -> Json:
-    """What the client has notified the server of in this session; None if it has not by then."""
+    """What the client has notified the server of in this session; None if it has not, or there is none."""
+    if asked.modern:
+        return told(params=None)
     queue, patience = asked.notified(asked.arguments["method"]), asked.arguments.get("patience")
     with anyio.move_on_after(patience):
         return told(params=await queue.get())
@@ -206,20 +213,21 @@ async def _request(asked: Asked, method: str, params: Json, steps: list[Json]) -
 
 async def _rounds(asked: Asked) -> Json:
     names, rounds = asked.arguments["of"], asked.arguments.get("rounds", 1)
-    state = asked.params.get("requestState")
-    number = int(state.split(" ", 1)[0]) if state else 0
-    if state is not None and state != f"{number} {STATE}":
+    if not {"ping", "vendor"}.isdisjoint(names):
+        raise MCPError(-32603, "2026-07-28 does not have it")
+    state = asked.params.get("requestState", f"0 {next(_calls)} {STATE}")
+    first, call, rest = state.split(" ", 2)
+    if rest != STATE:
         return told(broken=state)
-    known = {**asked.places.kept.get(f"answers {asked.arguments['key']}", {})}
+    number, known = int(first), asked.places.kept.setdefault(f"answers {call}", {})
     known |= asked.params.get("inputResponses", {})
-    asked.places.kept[f"answers {asked.arguments['key']}"] = known
     if number == rounds:
         return told(answers=known)
     mine = names[number::rounds]
     wanted = {name: {"method": ASKED[name][0], "params": ASKED[name][1]} for name in mine}
     interim: Json = {
         "resultType": "input_required",
-        "requestState": f"{number + 1} {STATE}",
+        "requestState": f"{number + 1} {call} {STATE}",
         "_meta": offers.META,
     }
     return interim | ({"inputRequests": wanted} if wanted else {})
@@ -247,7 +255,7 @@ TOOLS: dict[str, Callable[[Asked], Awaitable[Json]]] = {
 
 async def listening(asked: Asked) -> Json:
     """`subscriptions/listen`: what is asked for under the client's key, until it is told to end."""
-    key, wanted = asked.meta["example.com/key"], asked.params["notifications"]
+    key, wanted = asked.key, asked.params["notifications"]
     queue: asyncio.Queue[Json] = asyncio.Queue()
     tag = {"io.modelcontextprotocol/subscriptionId": asked.ctx.request_id}
     names = {

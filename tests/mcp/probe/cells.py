@@ -31,6 +31,16 @@ class Cell:
         return "http" if self.pair.endswith("http") else "stdio"
 
     @property
+    def offered(self) -> Era:
+        """The era of what the server offers to this client."""
+        return self.client if self.kind == "both" else self.kind
+
+    @property
+    def bridged(self) -> bool:
+        """Whether client and server are of different eras."""
+        return self.offered != self.client
+
+    @property
     def name(self) -> str:
         server = "" if self.kind in ("both", self.client) else f" to {self.kind}"
         return f"{self.client}{server}, {self.pair or f'direct {self.speaks}'}"

@@ -5,6 +5,7 @@ from typing import Any
 
 from . import offers
 from .behaviour import ASKED, STATE
+from .cells import Cell
 from .feature import DiffersError, expect, feature
 from .talk import Answerer, Json, Talk, Unanswered
 
@@ -39,7 +40,7 @@ ANSWERS: dict[str, Json] = {
 async def asked(talk: Talk, names: list[str], rounds: int = 1, **answers: Json) -> Any:
     """Call a tool that asks these things, answer them, and return everything both sides have seen."""
     seen: list[Json] = []
-    params = {"name": "asking", "arguments": {"of": names, "key": f"{talk.key} {names}", "rounds": rounds}}
+    params = {"name": "asking", "arguments": {"of": names, "rounds": rounds}}
     replies = {name: answers.get(name, ANSWERS[name]) for name in names}
     if talk.modern:
         found = await in_rounds(talk, "tools/call", params, replies, seen)
@@ -47,16 +48,15 @@ async def asked(talk: Talk, names: list[str], rounds: int = 1, **answers: Json) 
         for name in names:
             talk.answers[ASKED[name][0]] = _noting(seen, name, replies)
         found = await talk.result("tools/call", params)
+    for one in seen:
+        if not talk.modern and one["params"].get("mode") == "url":
+            # Each side that makes one makes its own.
+            one["id"] = one["params"].pop("elicitationId")
     for name in names:
-        wanted = dict(ASKED[name][1]) | ({"elicitationId": "elicitation-1"} if _has_id(talk, name) else {})
         shown = next((one["params"] for one in seen if one["name"] == name), None)
-        expect(shown, wanted, f"the params of {name}")
+        expect(shown, ASKED[name][1], f"the params of {name}")
     expect(found["structuredContent"], {"answers": replies}, "what the server was answered")
     return {"asked": seen, "answered": found}
-
-
-def _has_id(talk: Talk, name: str) -> bool:
-    return name == "url" and not talk.modern
 
 
 def _noting(seen: list[Json], name: str, replies: dict[str, Json]) -> Answerer:
@@ -73,15 +73,24 @@ async def in_rounds(
     """Repeat a request with answers and the state it was given until there is a result (2026-07-28)."""
     found = await talk.result(method, params)
     while found["resultType"] == "input_required":
-        expect(found["requestState"].partition(" ")[2], STATE, "requestState")
+        if not talk.bridged:
+            expect(found["requestState"].split(" ", 2)[2], STATE, "requestState")
         asked_for: Json = found.get("inputRequests", {})
-        for name, one in asked_for.items():
+        answers: Json = {}
+        for key, one in asked_for.items():
+            name = key if key in ASKED else _recognised(one)
             expect(one["method"], ASKED[name][0], "inputRequests.method")
-            seen.append({"name": name, "params": one["params"]})
-        answers = {name: replies[name] for name in asked_for}
+            seen.append({"name": name, "params": one.get("params", {})})
+            answers[key] = replies[name]
         again = {**params, "requestState": found["requestState"]}
         found = await talk.result(method, again | ({"inputResponses": answers} if answers else {}))
     return found
+
+
+def _recognised(one: Json) -> str:
+    """What a request is that somebody else has given its key."""
+    wanted = (one["method"], one.get("params", {}).get("mode"))
+    return next(name for name, (method, params) in ASKED.items() if (method, params.get("mode")) == wanted)
 
 
 @feature(GROUP, "sampling: every field of the request and of the answer, with tools")
@@ -99,18 +108,21 @@ async def declined(talk: Talk) -> Any:
     return [await asked(talk, ["form"], form={"action": action}) for action in ("decline", "cancel")]
 
 
-@feature(GROUP, "elicitation, URL mode", eras="modern")
+@feature(GROUP, "elicitation, URL mode")
 async def url(talk: Talk) -> Any:
-    return await asked(talk, ["url"])
+    found = await asked(talk, ["url"])
+    for one in found["asked"]:
+        one.pop("id", None)
+    return found
 
 
-@feature(GROUP, "elicitation, URL mode, and `notifications/elicitation/complete`", eras="older")
+@feature(GROUP, "`notifications/elicitation/complete`", eras="older")
 async def url_completed(talk: Talk) -> Any:
     since = len(talk.heard)
-    found = await asked(talk, ["url"])
+    number = (await asked(talk, ["url"]))["asked"][0]["id"]
     (heard,) = await talk.hear("notifications/elicitation/complete", since)
-    expect(heard.params, {"elicitationId": "elicitation-1"}, "params")
-    return [found, heard.params]
+    expect(heard.params == {"elicitationId": number}, True, "it names the elicitation")
+    return True
 
 
 @feature(GROUP, "roots")
@@ -138,7 +150,7 @@ async def one_by_one(talk: Talk) -> Any:
 
 @feature(GROUP, "an interim result with nothing but a `requestState`", eras="modern")
 async def state_alone(talk: Talk) -> Any:
-    params = {"name": "asking", "arguments": {"of": [], "key": f"{talk.key} nothing"}}
+    params = {"name": "asking", "arguments": {"of": []}}
     first = await talk.result("tools/call", params)
     expect(sorted(first), ["_meta", "requestState", "resultType"], "interim result")
     found = await talk.result("tools/call", {**params, "requestState": first["requestState"]})
@@ -148,14 +160,18 @@ async def state_alone(talk: Talk) -> Any:
 
 @feature(GROUP, "in a `prompts/get`", eras="modern")
 async def in_a_prompt(talk: Talk) -> Any:
-    params = {"name": "asking", "_meta": {"example.com/key": talk.key}}
-    return await _in(talk, "prompts/get", params)
+    return await _in(talk, "prompts/get", {"name": "asking"})
 
 
-@feature(GROUP, "in a `resources/read`", eras="modern")
+def _unkept(seen: Any, cell: Cell) -> Any:
+    """An older server does not say how long its answer may be kept, and by whom."""
+    kept = {"ttlMs": 0, "cacheScope": "private"} if cell.offered == "older" else {}
+    return {**seen, "answered": {**seen["answered"], **kept}}
+
+
+@feature(GROUP, "in a `resources/read`", eras="modern", bridged=_unkept)
 async def in_a_resource(talk: Talk) -> Any:
-    params = {"uri": "probe://asking", "_meta": {"example.com/key": talk.key}}
-    return await _in(talk, "resources/read", params)
+    return await _in(talk, "resources/read", {"uri": "probe://asking"})
 
 
 async def _in(talk: Talk, method: str, params: Json) -> Any:
@@ -213,9 +229,12 @@ async def given_up(talk: Talk) -> Any:
         raise DiffersError("the client was never asked")
     (request,) = [one for one in talk.heard[since:] if one.method == "sampling/createMessage"]
     await talk.told("ended", key=key, release=True)
-    (heard,) = await talk.hear("notifications/cancelled", since)
-    expect(heard.params["requestId"] == request.id, True, "it names the request")
-    return (await answered)["result"]
+    try:
+        (heard,) = await talk.hear("notifications/cancelled", since)
+        expect(heard.params["requestId"] == request.id, True, "it names the request")
+        return (await answered)["result"]
+    finally:
+        answered.cancel()
 
 
 @feature(GROUP, "a vendor request of the server", eras="older")

@@ -4,7 +4,7 @@ from typing import Any
 
 from . import offers
 from .cells import Cell
-from .feature import expect, feature
+from .feature import expect, expect_note, feature
 from .talk import CAPABILITIES, CLIENT, OF_OLDER, VERSIONS, Talk
 
 GROUP = "Sessions"
@@ -23,7 +23,7 @@ async def what_the_server_says_of_itself(talk: Talk) -> Any:
     expect(found["serverInfo"], offers.INFO, "serverInfo")
     expect(found["instructions"], offers.INSTRUCTIONS, "instructions")
     expect(found["x-probe"], offers.UNKNOWN["x-probe"], "x-probe")
-    expect(found["_meta"], offers.META, "_meta")
+    expect_note(found)
     capabilities = without_tasks(found["capabilities"])
     expect(
         capabilities, without_tasks({**offers.CAPABILITIES, "extensions": offers.EXTENSIONS}), "capabilities"
@@ -31,18 +31,31 @@ async def what_the_server_says_of_itself(talk: Talk) -> Any:
     return {**found, "capabilities": capabilities}
 
 
-@feature(GROUP, "what the client says of itself reaches the server", eras="older")
-async def what_the_client_says_of_itself(talk: Talk) -> Any:
+def _told_to_other_era(seen: Any, cell: Cell) -> Any:
+    """Capabilities that the server's era does not have are not told to it."""
+    return {**seen, "capabilities": _common(seen["capabilities"])}
+
+
+def _common(capabilities: Any) -> Any:
+    return {name: inner for name, inner in capabilities.items() if name not in OF_OLDER}
+
+
+@feature(GROUP, "who the client is and what it can do reaches the server", bridged=_told_to_other_era)
+async def who_the_client_is(talk: Talk) -> Any:
     seen = (await talk.told("received"))["client"]
-    wanted = {
-        "protocolVersion": VERSIONS["older"],
-        "capabilities": {**CAPABILITIES, **OF_OLDER},
-        "clientInfo": CLIENT,
-        "_meta": {"example.com/hello": 1},
-        "x-probe": {"kept": True},
-    }
-    expect(seen, wanted, "client")
-    return seen
+    expect(seen["clientInfo"], CLIENT, "clientInfo")
+    expect(_common(seen["capabilities"]), CAPABILITIES, "capabilities")
+    return {name: seen[name] for name in ("clientInfo", "capabilities")}
+
+
+@feature(GROUP, "other members of `initialize` reach the server", eras="older")
+async def hello(talk: Talk) -> Any:
+    seen = (await talk.told("received"))["client"]
+    found = {name: seen.get(name) for name in ("protocolVersion", "_meta", "x-probe")}
+    more = {"_meta": {"example.com/hello": 1}, "x-probe": {"kept": True}}
+    wanted = {"protocolVersion": VERSIONS["older"], **more}
+    expect(found, wanted, "params")
+    return found
 
 
 @feature(GROUP, "`notifications/initialized`", eras="older")
@@ -63,33 +76,6 @@ async def discovered(talk: Talk) -> Any:
     expect(found["instructions"], offers.INSTRUCTIONS, "instructions")
     expect(found["_meta"]["io.modelcontextprotocol/serverInfo"], offers.INFO, "serverInfo")
     return {**found, "capabilities": capabilities}
-
-
-def _with_credential(seen: Any, cell: Cell) -> Any:
-    """A credential in `_meta` is there, and no client is shown it."""
-    if cell.credential_in != "_meta":
-        return seen
-    return {**seen, "dev.hopward/credential": "[credential removed by Hopward]"}
-
-
-@feature(
-    GROUP,
-    "client, capabilities and other `_meta` of each request reach the server",
-    eras="modern",
-    guarded=_with_credential,
-)
-async def envelope(talk: Talk) -> Any:
-    params = {"name": "received", "arguments": {}, "_meta": {"example.com/more": {"of": ["us"]}}}
-    seen = (await talk.result("tools/call", params))["structuredContent"]["params"]["_meta"]
-    wanted = {
-        "io.modelcontextprotocol/protocolVersion": VERSIONS["modern"],
-        "io.modelcontextprotocol/clientInfo": CLIENT,
-        "io.modelcontextprotocol/clientCapabilities": CAPABILITIES,
-        "example.com/more": {"of": ["us"]},
-    }
-    if "dev.hopward/credential" not in seen:
-        expect(seen, wanted, "_meta")
-    return seen
 
 
 @feature(GROUP, "a protocol version that the server does not speak", eras="modern")

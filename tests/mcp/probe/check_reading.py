@@ -3,21 +3,28 @@
 from typing import Any
 
 from . import offers
-from .feature import expect, feature
+from .cells import Cell
+from .feature import expect, expect_note, feature
 from .talk import Talk
 
 GROUP = "MCP resources, prompts, completion"
 
 
-@feature(GROUP, "`resources/read`: text and blob, several at once, unknown fields")
+def _unkept(seen: Any, cell: Cell) -> Any:
+    """An older server does not say how long its answer may be kept, and by whom."""
+    return {**seen, "ttlMs": 0, "cacheScope": "private"} if cell.offered == "older" else seen
+
+
+@feature(GROUP, "`resources/read`: text and blob, several at once, unknown fields", bridged=_unkept)
 async def read(talk: Talk) -> Any:
     found = await talk.result("resources/read", {"uri": "probe://rich", "_meta": {"example.com/a": 1}})
     expect(found["contents"], offers.CONTENTS, "contents")
-    expect((found["_meta"], found["x-probe"]), (offers.META, offers.UNKNOWN["x-probe"]), "result")
+    expect_note(found)
+    expect(found["x-probe"], offers.UNKNOWN["x-probe"], "x-probe")
     return found
 
 
-@feature(GROUP, "`resources/read` of what a template describes, with letters beyond ASCII")
+@feature(GROUP, "`resources/read` of what a template describes, with letters beyond ASCII", bridged=_unkept)
 async def templated(talk: Talk) -> Any:
     found = await talk.result("resources/read", {"uri": "probe://zürich/✓"})
     expect(found["contents"], [{"uri": "probe://zürich/✓", "text": "probe://zürich/✓"}], "contents")

@@ -6,7 +6,7 @@ from typing import Any
 from . import offers
 from .behaviour import ASKED
 from .check_asking import ACCEPTED, SAMPLED
-from .feature import expect, feature
+from .feature import expect, expect_note, feature
 from .talk import Json, Talk
 from .task_methods import RELATED
 
@@ -30,7 +30,8 @@ async def _created(talk: Talk, **arguments: Any) -> tuple[Json, Json]:
         params = {"name": "structured", "arguments": arguments, "task": {"ttl": 60_000}}
     made = await talk.result("tools/call", params)
     task = made if talk.modern else made.get("task", {})
-    expect((task.get("status"), made.get("_meta")), ("working", offers.META), "the task")
+    expect(task.get("status"), "working", "status")
+    expect_note(made)
     return made, {"taskId": task["taskId"]}
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from . import offers
 from .cells import Cell
-from .feature import DiffersError, expect, feature
+from .feature import DiffersError, expect, expect_note, feature
 from .talk import Talk
 
 GROUP = "Tool calls"
@@ -26,23 +26,20 @@ async def arguments(talk: Talk) -> Any:
     return {key: inner for key, inner in seen.items() if key != "_meta"}
 
 
-@feature(
-    GROUP,
-    "`_meta` of a call reaches the server",
-    eras="older",
-    guarded=lambda seen, cell: _sealed(seen, cell),
-)
+def _sealed(seen: Any, cell: Cell) -> Any:
+    """A credential in `_meta` is there, and no client is shown it."""
+    if cell.credential_in != "_meta":
+        return seen
+    return {**seen, "dev.hopward/credential": "[credential removed by Hopward]"}
+
+
+@feature(GROUP, "`_meta` of a call reaches the server", guarded=_sealed)
 async def meta(talk: Talk) -> Any:
     params = {"name": "received", "arguments": {}, "_meta": {"example.com/more": {"of": ["us"]}}}
     seen = (await talk.result("tools/call", params))["structuredContent"]["params"]["_meta"]
     expect(seen["example.com/more"], {"of": ["us"]}, "_meta")
-    return seen
-
-
-def _sealed(seen: Any, cell: Cell) -> Any:
-    if cell.credential_in != "_meta":
-        return seen
-    return {**seen, "dev.hopward/credential": "[credential removed by Hopward]"}
+    # Who the client is stands there in 2026-07-28: a feature of its own.
+    return {name: inner for name, inner in seen.items() if not name.startswith("io.modelcontextprotocol/")}
 
 
 def _credential(_: Any, cell: Cell) -> Any:
@@ -59,7 +56,8 @@ async def credential(talk: Talk) -> Any:
 async def content(talk: Talk) -> Any:
     found = await talk.call("content")
     expect(found["content"], offers.CONTENT, "content")
-    expect((found["_meta"], found["x-probe"]), (offers.META, offers.UNKNOWN["x-probe"]), "result")
+    expect_note(found)
+    expect(found["x-probe"], offers.UNKNOWN["x-probe"], "x-probe")
     return found
 
 

@@ -28,7 +28,8 @@ def unchanged(seen: Any, cell: "Cell") -> Any:
 @dataclass(frozen=True)
 class Feature:
     """A feature of MCP. `eras` are those of a client that has it, `client` and `server` the transports where
-    it is one of theirs alone. `guarded` is what the guard makes of what is seen directly."""
+    it is one of theirs alone. `guarded` is what the guard makes of what is seen directly, `bridged` what is
+    seen with a server of the other era."""
 
     group: str
     name: str
@@ -37,6 +38,7 @@ class Feature:
     client: "Transport | Literal['']"
     server: "Transport | Literal['']"
     guarded: Guarded
+    bridged: Guarded
 
     def directly(self, cell: "Cell") -> "Cell":
         """The session without Hopward that a cell is compared with."""
@@ -62,12 +64,13 @@ def feature(
     client: "Transport | Literal['']" = "",
     server: "Transport | Literal['']" = "",
     guarded: Guarded = unchanged,
+    bridged: Guarded = unchanged,
 ) -> Callable[[Check], Check]:
     """Make a function the check of a feature."""
 
     def made(check: Check) -> Check:
         assert name not in {one.name for one in FEATURES}, name
-        FEATURES.append(Feature(group, name, check, tuple(eras.split()), client, server, guarded))
+        FEATURES.append(Feature(group, name, check, tuple(eras.split()), client, server, guarded, bridged))
         return check
 
     return made
@@ -78,6 +81,11 @@ def expect(seen: Any, wanted: Any, what: str) -> None:
     found = difference(wanted, seen, what)
     if found:
         raise DiffersError(found)
+
+
+def expect_note(seen: Any) -> None:
+    """Raise `DiffersError` unless `_meta` has what the server noted in it, and the rest survives."""
+    expect(seen.get("_meta", {}).get("example.com/note"), {"of": ["the", "server"]}, "_meta")
 
 
 def difference(wanted: Any, seen: Any, at: str = "") -> str:

@@ -4,7 +4,7 @@ import asyncio
 import json
 import sys
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,9 @@ import httpx2
 from tests.e2e.project import HOPWARD, ROOT, Project
 from tests.e2e.running import Running
 from tests.e2e.served import Serve, ended, free_port
+
+from hopward import Guard
+from hopward.wire import ExchangeForm
 
 from . import checks, offers
 from .cells import Cell
@@ -44,7 +47,8 @@ def verdict(one: Feature, cell: Cell, seen: Mapping[Cell, Saw]) -> str:
     direct = seen[one.directly(cell)]
     if one.name in direct.differs:
         return f"directly: {direct.differs[one.name]}"
-    found = difference(one.guarded(direct.seen[one.name], cell), saw.seen[one.name], "it")
+    wanted = one.guarded(direct.seen[one.name], cell)
+    found = difference(one.bridged(wanted, cell) if cell.bridged else wanted, saw.seen[one.name], "it")
     return found or WORKS
 
 
@@ -132,17 +136,17 @@ class Place:
 
     project: Project
     url: str
-    tokens: dict[str, str]
+    guard: Guard
 
     @asynccontextmanager
     async def session(self, cell: Cell) -> AsyncGenerator[Talk]:
         """A session as a cell has it."""
-        key = cell.name
+        key, eras = cell.name, (cell.client, cell.offered)
         if cell.speaks == "http":
-            url = self.project.endpoint(cell.server_name) if cell.pair else f"{self.url}/{cell.kind}/mcp"
-            async with over_http(
-                cell.client, key, url, self.tokens[cell.server_name] if cell.pair else ""
-            ) as talk:
+            url, token = f"{self.url}/{cell.kind}/mcp", ""
+            if cell.pair:
+                url, token = self.project.endpoint(cell.server_name), self.token(cell.server_name)
+            async with over_http(eras, key, url, token) as talk:
                 yield talk
             return
         command = words(cell.kind)
@@ -150,8 +154,17 @@ class Place:
             command = [str(HOPWARD), "--config", str(self.project.config), "mcp", "run", cell.server_name]
         said = self.project.folder / f"{key}.txt"
         with said.open("w", encoding="utf-8") as log:
-            async with over_stdio(cell.client, key, command, str(ROOT), log) as talk:
+            async with over_stdio(eras, key, command, log) as talk:
                 yield talk
+
+    def token(self, server: str) -> str:
+        """An access token for an endpoint, for a task of its own."""
+        issuer, ledger = self.guard.issuer, self.guard.ledger
+        task = self.guard.open_task("probing", "ana@example.com")
+        subject_token, actor_token = issuer.task_token(task, ledger), issuer.agent_token(task.agent, ledger)
+        resource = self.project.endpoint(server)
+        form = ExchangeForm(subject_token=subject_token.token, actor_token=actor_token.token, target=resource)
+        return issuer.exchange(form, issuer.clients[task.agent], ledger).token
 
 
 @contextmanager
@@ -173,9 +186,8 @@ def place(folder: Path, kinds: Sequence[str] = KINDS) -> Iterator[Place]:
         project.config.write_text(text, "utf-8")
         project.hopward("init")
         server.wait_for("listening")
-        with ended(Serve(project)):
-            task = project.open_task("probing")
-            yield Place(project, url, {name: project.token(task, name) for name in names})
+        with ended(Serve(project)), closing(Guard.open(project.config)) as guard:
+            yield Place(project, url, guard)
 
 
 async def probe(place: Place, cell: Cell) -> Saw:

@@ -38,6 +38,10 @@ _PAGES = {
     "resources/templates/list": "resourceTemplates",
     "prompts/list": "prompts",
 }
+OF_OLDER = frozenset({"ping", "logging/setLevel", "resources/subscribe", "resources/unsubscribe"})
+OF_MODERN = frozenset({"server/discover", "subscriptions/listen"})
+"""Methods that only one era has."""
+SERVER_INFO = "io.modelcontextprotocol/serverInfo"
 _CACHED = {"ttlMs": 60_000, "cacheScope": "public"}
 
 
@@ -70,16 +74,16 @@ class Probe:
             return await call_next(ctx)
         if ctx.method == "initialize":
             return await self._initialize(asked, call_next)
-        if asked.modern and ctx.method in ("ping", "logging/setLevel", "resources/subscribe"):
+        if ctx.method in (OF_OLDER if asked.modern else OF_MODERN):
             raise MCPError(-32601, "Method not found", ctx.method)
         tasks = task_methods.OF_EXTENSION if asked.modern else task_methods.OF_CORE
         method = task_methods.METHODS[ctx.method] if ctx.method in tasks else self._methods.get(ctx.method)
         if method is None:
             raise MCPError(-32601, "Method not found", ctx.method)
         answer = await method(asked)
-        return (
-            answer if asked.modern else {key: inner for key, inner in answer.items() if key != "resultType"}
-        )
+        if asked.modern:
+            return {**answer, "_meta": {SERVER_INFO: offers.INFO, **answer.get("_meta", {})}}
+        return {key: inner for key, inner in answer.items() if key != "resultType"}
 
     async def _initialize(self, asked: Asked, call_next: CallNext) -> Json:
         if self._kind == "modern":
@@ -107,7 +111,7 @@ class Probe:
             "supportedVersions": list(MODERN_PROTOCOL_VERSIONS),
             "capabilities": {**offers.CAPABILITIES, "extensions": offers.EXTENSIONS},
             "instructions": offers.INSTRUCTIONS,
-            "_meta": {"io.modelcontextprotocol/serverInfo": offers.INFO, **offers.META},
+            "_meta": offers.META,
             **_CACHED,
             **offers.UNKNOWN,
         }
@@ -153,7 +157,8 @@ async def _page(asked: Asked) -> Json:
 async def _read(asked: Asked) -> Json:
     uri = asked.params["uri"]
     if uri == "probe://asking":
-        return await _with_input(asked, {"contents": [{"uri": uri, "text": "answered"}]})
+        found = await _with_input(asked, {"contents": [{"uri": uri, "text": "answered"}]})
+        return found | (_CACHED if asked.modern and "contents" in found else {})
     if uri == "probe://missing":
         code = -32602 if asked.modern else -32002
         raise MCPError(code, "Resource not found", {"uri": uri})
@@ -164,14 +169,13 @@ async def _read(asked: Asked) -> Json:
 
 async def _with_input(asked: Asked, found: Json) -> Json:
     """A result for which the client has to be asked something, as a tool would."""
-    arguments = {"of": ["form"], "key": f"{asked.method} {asked.meta.get('example.com/key')}"}
-    params = {**asked.params, "arguments": arguments}
+    params = {**asked.params, "arguments": {"of": ["form"]}}
     inner = Asked(_Replaced(asked.ctx, params), asked.places)  # type: ignore[arg-type]
     answer = await asking(inner)
     if answer.get("resultType") == "input_required":
         return answer
-    told_answers = {"example.com/answers": answer["structuredContent"]["answers"]}
-    return {**found, "_meta": told_answers, "resultType": "complete"} | (_CACHED if asked.modern else {})
+    answers = {"example.com/answers": answer["structuredContent"]["answers"]}
+    return {**found, "_meta": answers, "resultType": "complete"}
 
 
 class _Replaced:

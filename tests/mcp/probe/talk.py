@@ -9,6 +9,7 @@ import itertools
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import anyio
@@ -25,6 +26,7 @@ Json = dict[str, Any]
 Era: TypeAlias = Literal["older", "modern"]
 Transport: TypeAlias = Literal["stdio", "http"]
 VERSIONS: dict[Era, str] = {"older": "2025-11-25", "modern": "2026-07-28"}
+ROOT = Path(__file__).parents[3]
 PATIENCE = 20.0
 """Seconds after which what has not come is taken not to come."""
 
@@ -74,9 +76,11 @@ Answerer: TypeAlias = Callable[[Json], Awaitable[Json]]
 
 @dataclass
 class Talk:
-    """One client in one session. `key` is of this session alone; `wire` keeps every message for `spec`."""
+    """One client in one session, and the era of what the server offers. `key` is of this session alone;
+    `wire` keeps every message for `spec`."""
 
     era: Era
+    offered: Era
     transport: Transport
     key: str
     write: Any
@@ -96,6 +100,11 @@ class Talk:
     @property
     def modern(self) -> bool:
         return self.era == "modern"
+
+    @property
+    def bridged(self) -> bool:
+        """Whether the server is of the other era."""
+        return self.offered != self.era
 
     # What a feature says.
 
@@ -238,23 +247,24 @@ def result(answer: Json) -> Json:
 
 
 @asynccontextmanager
-async def over_stdio(era: Era, key: str, command: list[str], folder: str, said: Any) -> AsyncGenerator[Talk]:
-    """A session with the server that a command starts in a folder; what it says on stderr goes to a file."""
-    started = StdioServerParameters(command=command[0], args=command[1:], cwd=folder)
+async def over_stdio(eras: tuple[Era, Era], key: str, command: list[str], said: Any) -> AsyncGenerator[Talk]:
+    """A session with the server that a command starts; what it says on stderr goes to a file. `eras` are the
+    client's and the server's."""
+    started = StdioServerParameters(command=command[0], args=command[1:], cwd=ROOT)
     async with stdio_client(started, errlog=said) as (read, write):
-        talk = Talk(era, "stdio", key, write)
+        talk = Talk(*eras, "stdio", key, write)
         async with _listening(talk, read):
             yield talk
 
 
 @asynccontextmanager
-async def over_http(era: Era, key: str, url: str, token: str = "") -> AsyncGenerator[Talk]:
+async def over_http(eras: tuple[Era, Era], key: str, url: str, token: str = "") -> AsyncGenerator[Talk]:
     """A session at an endpoint, with an access token if that wants one."""
     headers = {"authorization": f"Bearer {token}"} if token else {}
-    async with httpx2.AsyncClient(headers=headers, trust_env=False, timeout=4 * PATIENCE) as http:
+    async with httpx2.AsyncClient(headers=headers, trust_env=False, timeout=None) as http:
         transport = streamable_http_client(url, http_client=http, max_sse_event_size=1 << 24)
         async with transport as (read, write):
-            talk = Talk(era, "http", key, write, http, url)
+            talk = Talk(*eras, "http", key, write, http, url)
 
             async def note(response: httpx2.Response) -> None:
                 talk.answered_with.append((response.status_code, response.headers.get("content-type", "")))
