@@ -72,10 +72,6 @@ def _through(client: Era, kind: Kind) -> list[Cell]:
     return [Cell(client, kind, "http" if pair.startswith("http") else "stdio", pair) for pair in PAIRS]
 
 
-CELLS = [
-    *DIRECT,
-    *_through("older", "both"),
-    *_through("modern", "both"),
-    *_through("modern", "older"),
-    *_through("older", "modern"),
-]
+SAME_ERA = [*_through("older", "both"), *_through("modern", "both")]
+BRIDGED = [*_through("modern", "older"), *_through("older", "modern")]
+CELLS = [*DIRECT, *SAME_ERA]

@@ -48,7 +48,6 @@ GAPS = (
             "vendor request of the client",
             "vendor notification of the client",
             "vendor notification of the server",
-            "a vendor request of the server",
         ),
     ),
     Gap(
