@@ -21,8 +21,8 @@ ASKED: dict[str, tuple[str, Json]] = {
     "sampling": ("sampling/createMessage", offers.SAMPLING),
     "form": ("elicitation/create", offers.FORM),
     "url": ("elicitation/create", offers.LINKED),
-    "roots": ("roots/list", {}),
-    "ping": ("ping", {}),
+    "roots": ("roots/list", {"_meta": offers.META}),
+    "ping": ("ping", {"_meta": offers.META}),
     "vendor": ("example.com/ask", {"x": 1}),
 }
 
@@ -126,14 +126,16 @@ CHANGES = {
 async def changing(asked: Asked) -> Json:
     """Something has changed: whoever listens is told, as its era has it."""
     what = asked.arguments["what"]
-    params = {"uri": asked.arguments["uri"], **offers.UNKNOWN} if what == "updated" else {}
+    params: Json = {"_meta": offers.META, **offers.UNKNOWN}
+    if what == "updated":
+        params["uri"] = asked.arguments["uri"]
     if what == "tasks":
         params = {name: inner for name, inner in asked.arguments.items() if name not in ("what", "key")}
     if not asked.modern:
         if what not in CHANGES:
             raise MCPError(-32603, "2025-11-25 does not have it")
         if what != "updated" or params["uri"] in asked.state.get("subscribed", ()):
-            await asked.announce(CHANGES[what], params or None)
+            await asked.announce(CHANGES[what], params)
         return told(listeners=1)
     queues = asked.places.listeners[asked.key]
     for queue in queues:
@@ -278,7 +280,7 @@ async def listening(asked: Asked) -> Json:
             uris = wanted.get("resourceSubscriptions", [])
             if params["uri"] in uris if what == "updated" else wanted.get(names[what]):
                 method = "notifications/tasks" if what == "tasks" else CHANGES[what]
-                await asked.notify(method, {**params, "_meta": tag})
+                await asked.notify(method, {**params, "_meta": {**params.get("_meta", {}), **tag}})
     except anyio.get_cancelled_exc_class():
         asked.places.released[f"{key} given up"].set()
         raise

@@ -25,9 +25,11 @@ SAMPLED: Json = {
 ACCEPTED: Json = {
     "action": "accept",
     "content": {"name": "é", "age": 7, "share": 0.5, "sure": True, "many": ["a"]},
+    "_meta": offers.META,
 }
 ROOTS: Json = {
-    "roots": [{"uri": "file:///home/user/a%20b", "name": "é", "_meta": offers.META, **offers.UNKNOWN}]
+    "_meta": offers.META,
+    "roots": [{"uri": "file:///home/user/a%20b", "name": "é", "_meta": offers.META, **offers.UNKNOWN}],
 }
 ANSWERS: dict[str, Json] = {
     "sampling": SAMPLED,

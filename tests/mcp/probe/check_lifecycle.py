@@ -91,19 +91,19 @@ async def unknown_version(talk: Talk) -> Any:
 
 @feature(GROUP, "`ping` of the client", eras="older")
 async def ping(talk: Talk) -> Any:
-    return await talk.result("ping")
+    return await talk.result("ping", {"_meta": offers.META})
 
 
 @feature(GROUP, "`ping` of the server", eras="older")
 async def pinged(talk: Talk) -> Any:
     talk.answers["ping"] = _nothing
     seen = await talk.told("asking", of=["ping"])
-    expect(seen, {"answers": {"ping": {}}}, "answers")
+    expect(seen, {"answers": {"ping": {"_meta": offers.META}}}, "answers")
     return seen
 
 
 async def _nothing(_: Any) -> Any:
-    return {}
+    return {"_meta": offers.META}
 
 
 @feature(GROUP, "a method that nobody knows: -32601")

@@ -20,7 +20,7 @@ ALL = {
 
 @feature(GROUP, "`logging/setLevel`, and log messages of that level and above", eras="older")
 async def set_level(talk: Talk) -> Any:
-    expect(await talk.result("logging/setLevel", {"level": "warning"}), {}, "result")
+    expect(await talk.result("logging/setLevel", {"level": "warning", "_meta": offers.META}), {}, "result")
     since = len(talk.heard)
     await talk.told("logging")
     return await _messages(talk, since, LEVELS[3:])
@@ -46,6 +46,7 @@ async def _changed(talk: Talk, what: str) -> Any:
     since = len(talk.heard)
     await talk.told("changing", what=what)
     (heard,) = await talk.hear(f"notifications/{what}/list_changed", since)
+    expect(heard.params, {"_meta": offers.META, **offers.UNKNOWN}, "params")
     return heard.params
 
 
@@ -68,12 +69,12 @@ async def prompts_changed(talk: Talk) -> Any:
     GROUP, "`resources/subscribe`, `notifications/resources/updated`, `resources/unsubscribe`", eras="older"
 )
 async def subscribed(talk: Talk) -> Any:
-    named, since = {"uri": "probe://rich"}, len(talk.heard)
+    named, since = {"uri": "probe://rich", "_meta": offers.META}, len(talk.heard)
     expect(await talk.result("resources/subscribe", named), {}, "subscribed")
     await talk.told("changing", what="updated", uri="probe://plain")
     await talk.told("changing", what="updated", uri="probe://rich")
     (heard,) = await talk.hear("notifications/resources/updated", since)
-    expect(heard.params, {"uri": "probe://rich", **offers.UNKNOWN}, "params")
+    expect(heard.params, {"uri": "probe://rich", "_meta": offers.META, **offers.UNKNOWN}, "params")
     expect(await talk.result("resources/unsubscribe", named), {}, "unsubscribed")
     await talk.told("changing", what="updated", uri="probe://rich")
     # What comes next on the same stream shows that no update came before it.
@@ -112,7 +113,8 @@ async def listened(talk: Talk) -> Any:
     await _ended(talk, number)
     heard = [one for one in talk.heard[since:] if TAG in one.params.get("_meta", {})]
     expect({one.params["_meta"][TAG] for one in heard} == {number}, True, "every tag is the request's id")
-    return [(one.method, {**one.params, "_meta": None}) for one in heard]
+    notes = [{name: inner for name, inner in one.params["_meta"].items() if name != TAG} for one in heard]
+    return [(one.method, {**one.params, "_meta": note}) for one, note in zip(heard, notes, strict=True)][1:]
 
 
 @feature(GROUP, "`subscriptions/listen`: two at once, each with what it asked for", eras="modern")

@@ -115,7 +115,7 @@ async def resumed(talk: Talk) -> Any:
     if not last:
         raise DiffersError("events have no ids")
     await talk.told("ended", key=key, release=True)
-    async with asyncio.timeout(PATIENCE), _streamed(talk, {**headers, "last_event_id": last}, None) as events:
+    async with asyncio.timeout(5), _streamed(talk, {**headers, "last_event_id": last}, None) as events:
         # Comments that keep a stream alive would keep the reading of it alive as well.
         found = [message async for _, message in _until_answered(events)]
     if not found:

@@ -45,7 +45,7 @@ async def missing(talk: Talk) -> Any:
 
 @feature(GROUP, "`prompts/get`: arguments, every kind of content, unknown fields")
 async def prompt(talk: Talk) -> Any:
-    params = {"name": "rich", "arguments": {"topic": "Zürich", "tone": ""}}
+    params = {"name": "rich", "arguments": {"topic": "Zürich", "tone": ""}, "_meta": offers.META}
     found = await talk.result("prompts/get", params)
     expect(found["messages"], offers.MESSAGES, "messages")
     expect(found["arguments"], params["arguments"], "arguments")
@@ -60,7 +60,7 @@ async def completion(talk: Talk) -> Any:
         "argument": {"name": "topic", "value": "z"},
         "context": {"arguments": {"tone": "dry"}},
     }
-    found = await talk.result("completion/complete", asked)
+    found = await talk.result("completion/complete", {**asked, "_meta": offers.META})
     expect(found["_meta"]["example.com/asked"], asked, "asked")
     expect(found["completion"], {"values": ["paris", "zürich"], "total": 3, "hasMore": True}, "completion")
     return found

@@ -105,6 +105,7 @@ async def of_the_client(talk: Talk) -> Any:
     }
     answers: Json = {
         "sampling/createMessage": {"task": task},
+        "elicitation/create": {"task": task},
         "tasks/get": task,
         "tasks/list": {"tasks": [task]},
         "tasks/result": SAMPLED,
@@ -121,12 +122,14 @@ async def of_the_client(talk: Talk) -> Any:
 
     for method in answers:
         talk.answers[method] = answering(method)
-    seen = await talk.told("asking", of=["sampling"], as_requester=True)
-    expect(seen["created"], {"task": task}, "created")
-    for verb in ("get", "list", "result", "cancel"):
-        expect(seen[verb], answers[f"tasks/{verb}"], verb)
-    status = await talk.told("told", method="notifications/tasks/status")
-    return [seen, status]
+    found: list[Json] = []
+    for name in ("sampling", "form", "url"):
+        seen = await talk.told("asking", of=[name], as_requester=True)
+        expect(seen["created"], {"task": task}, "created")
+        for verb in ("get", "list", "result", "cancel"):
+            expect(seen[verb], answers[f"tasks/{verb}"], verb)
+        found += [seen, await talk.told("told", method="notifications/tasks/status")]
+    return found
 
 
 @feature(GROUP, "extension: a call becomes a task, `tasks/get`, result inside it", eras="modern")

@@ -117,7 +117,8 @@ async def cancelled(talk: Talk) -> Any:
     params = {"name": "waiting", "arguments": {"key": key}, "_meta": {"progressToken": f"begun {talk.key}"}}
     number = await talk.begin("tools/call", params)
     await talk.hear("notifications/progress", since)
-    await talk.notify("notifications/cancelled", {"requestId": number, "reason": "changed my mind"})
+    why = {"reason": "changed my mind", "_meta": offers.META}
+    await talk.notify("notifications/cancelled", {"requestId": number, **why})
     return await talk.told("ended", key=key)
 
 

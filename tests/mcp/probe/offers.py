@@ -48,7 +48,9 @@ RICH = _tool(
     title="Rich",
     description="Has every field.",
     inputSchema={
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
         "type": "object",
+        "required": ["region"],
         "properties": {
             "region": {"type": "string", "x-mcp-header": "Region"},
             "where": {
@@ -58,7 +60,12 @@ RICH = _tool(
         },
         "$defs": {"unused": {"const": None}},
     },
-    outputSchema={"type": "object", "properties": {"told": {"type": "string"}}},
+    outputSchema={
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "type": "object",
+        "properties": {"told": {"type": "string"}},
+        "required": ["told"],
+    },
     annotations={
         "title": "Rich, annotated",
         "readOnlyHint": True,
@@ -180,7 +187,7 @@ BLOB = {
         "_meta": META,
     },
 }
-CONTENT = [TEXT, IMAGE, AUDIO, LINK, EMBEDDED, BLOB, {"type": "x-probe", "kept": True}]
+CONTENT = [TEXT, IMAGE, AUDIO, LINK, EMBEDDED, BLOB]
 
 CONTENTS = [
     {"uri": "probe://rich", "mimeType": "text/plain", "text": "Zürich ✓", "_meta": META, **UNKNOWN},
@@ -247,6 +254,7 @@ FORM: Json = {
     "mode": "form",
     "message": "Who are you?",
     "requestedSchema": {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
         "type": "object",
         "properties": {
             "name": {
@@ -269,4 +277,9 @@ FORM: Json = {
     **UNKNOWN,
 }
 
-LINKED: Json = {"mode": "url", "message": "Please consent.", "url": "https://example.com/consent?state=1"}
+LINKED: Json = {
+    "mode": "url",
+    "message": "Please consent.",
+    "url": "https://example.com/consent?state=1",
+    "_meta": META,
+}

@@ -5,6 +5,7 @@ from typing import Any, get_args
 
 import mcp_types
 from mcp_types import methods
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from .talk import VERSIONS, Era, Json
 
@@ -55,3 +56,63 @@ def types_said(value: Any) -> set[str]:
         own = {value["type"]} if isinstance(value.get("type"), str) else set()
         return own.union(*(types_said(inner) for inner in value.values()))
     return set().union(*(types_said(inner) for inner in value)) if isinstance(value, list) else set()
+
+
+_RESULTS = {"client": methods.CLIENT_RESULTS, "server": methods.SERVER_RESULTS}
+
+
+def fields(era: Era) -> set[tuple[str, str]]:
+    """Every member of everything that the maps of an era lead to: (model, field)."""
+    models: set[type[BaseModel]] = set()
+    for one in (*_MAPS["client"], *_MAPS["server"], *_RESULTS.values()):
+        for (_, version), model in one.items():
+            if version == VERSIONS[era]:
+                _reach(model, models)
+    return {(model.__name__, field) for model in models for field in model.model_fields}
+
+
+def _reach(kind: Any, models: set[type[BaseModel]]) -> None:
+    if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
+        for inner in get_args(kind):
+            _reach(inner, models)
+    elif kind not in models:
+        models.add(kind)
+        for field in kind.model_fields.values():
+            _reach(field.annotation, models)
+
+
+def fields_said(era: Era, wire: Iterable[tuple[str, Json]]) -> set[tuple[str, str]]:
+    """Every such member that some message had a value for."""
+    found: set[tuple[str, str]] = set()
+    asked: dict[tuple[str, Any], str] = {}
+    for side, message in wire:
+        method, target = message.get("method", ""), None
+        if method:
+            requests, notifications = _MAPS[side]
+            target = (requests if "id" in message else notifications).get((method, VERSIONS[era]))
+            asked[side, message.get("id")] = method
+        elif "result" in message:
+            other = "server" if side == "client" else "client"
+            target = _RESULTS[side].get((asked.get((other, message["id"]), ""), VERSIONS[era]))
+        if target is not None:
+            _note(target, message if method else message["result"], found)
+    return found
+
+
+def _note(target: Any, value: Json, found: set[tuple[str, str]]) -> None:
+    try:
+        _walk(TypeAdapter(target).validate_python(value), found)
+    except ValidationError:
+        # A task in place of a result, or content that nobody knows: not what the maps have.
+        return
+
+
+def _walk(value: Any, found: set[tuple[str, str]]) -> None:
+    if isinstance(value, BaseModel):
+        for field in value.model_fields_set & type(value).model_fields.keys():
+            if (inner := getattr(value, field)) is not None:
+                found.add((type(value).__name__, field))
+                _walk(inner, found)
+    elif isinstance(value, Mapping | list | tuple):
+        for inner in value.values() if isinstance(value, Mapping) else value:
+            _walk(inner, found)

@@ -84,7 +84,9 @@ async def cancel(asked: Asked) -> Json:
 
 async def as_requester(asked: Asked) -> Json:
     """The server has the client do something as a task (2025-11-25), and looks after it to its end."""
-    method, params = ASKED[asked.arguments["of"][0]]
+    (name,) = asked.arguments["of"]
+    method, params = ASKED[name]
+    params = params | ({"elicitationId": "elicitation-1"} if name == "url" else {})
     made = await asked.ask(method, {**params, "task": {"ttl": 60_000}})
     named = {"taskId": made["task"]["taskId"]}
     seen: Json = {"created": made}

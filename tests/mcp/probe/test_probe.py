@@ -55,10 +55,13 @@ def test_the_results_that_are_kept_are_those_of_this_run(seen: dict[Cell, Saw]) 
 def test_nothing_that_the_specification_names_is_left_out(seen: dict[Cell, Saw], era: Era) -> None:
     wire = [one for cell in DIRECT if cell.client == era for one in seen[cell].wire]
     assert spec.named(era) - spec.said(wire) == set()
+    sessions = [seen[cell].wire for cell in DIRECT if cell.client == era]
+    told = set().union(*(spec.fields_said(era, session) for session in sessions))
+    assert sorted(spec.fields(era) - told) == []
     assert spec.kinds_of_content() - spec.types_said([message for _, message in wire]) == set()
 
 
-FEATURE = Feature("a group", "a feature", None, ("older",), "", "", unchanged)  # type: ignore[arg-type]
+FEATURE = Feature("a group", "a feature", None, ("older",), "", "", unchanged, unchanged)  # type: ignore[arg-type]
 THROUGH = Cell("older", "both", "stdio", "stdio")
 
 
