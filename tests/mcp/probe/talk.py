@@ -20,7 +20,7 @@ from mcp.shared.inbound import encode_header_value
 from mcp.shared.message import ClientMessageMetadata, SessionMessage
 from mcp_types.jsonrpc import JSONRPCError, JSONRPCNotification, JSONRPCRequest, JSONRPCResponse
 
-from .feature import DiffersError
+from .feature import DiffersError, steady
 
 Json = dict[str, Any]
 Era: TypeAlias = Literal["older", "modern"]
@@ -141,7 +141,7 @@ class Talk:
         """What a tool shows to the client's program."""
         found = await self.call(tool, **arguments)
         if not isinstance(found.get("structuredContent"), dict):
-            raise DiffersError(f"{tool} answers {found}"[:200])
+            raise DiffersError(steady(f"{tool} answers {found}"))
         return found["structuredContent"]
 
     async def notify(self, method: str, params: Mapping[str, Any] | None = None) -> None:
@@ -242,7 +242,7 @@ def result(answer: Json) -> Json:
     """The result in an answer; raises `DiffersError` for an error."""
     if "error" in answer:
         error = answer["error"]
-        raise DiffersError(f"error {error['code']}: {error['message']}")
+        raise DiffersError(steady(f"error {error['code']}: {error['message']}"))
     return answer["result"]
 
 
