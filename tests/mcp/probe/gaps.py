@@ -1,6 +1,7 @@
 """What does not work through Hopward, where, and why. A run that differs from this table fails its test.
 
-`refused` is a rule of Hopward's; `missing` is something that it does not do, or not yet.
+`refused` is a rule of Hopward's; `missing` is something that it does not do, or not yet; `absent` is
+something that the server's era does not have.
 """
 
 from collections.abc import Iterable
@@ -13,7 +14,7 @@ from typing import Literal
 class Gap:
     """Features by their names, and cells by a pattern of theirs, with the reason that they have in common."""
 
-    kind: Literal["refused", "missing"]
+    kind: Literal["refused", "missing", "absent"]
     reason: str
     features: tuple[str, ...]
     cells: str = "*"
@@ -24,52 +25,98 @@ class Gap:
 
 GAPS = (
     Gap(
-        "refused",
-        "MCP tasks are not forwarded, and servers' offers of them not shown: what a task does later would be"
-        " no call that was decided on.",
-        (
-            "core: announced in `initialize`",
-            "extension: announced in `server/discover`",
-            "core: a call as a task, `tasks/get`, `tasks/result`, `notifications/tasks/status`",
-            "core: `tasks/list`, `tasks/cancel`",
-            "core: a task that asks the client something",
-            "core: the client does something for the server as a task",
-            "extension: a call becomes a task, `tasks/get`, result inside it",
-            "extension: a task that asks the client something, `tasks/update`",
-            "extension: `tasks/cancel`",
-            "extension: `notifications/tasks` in a subscription",
-            "the error for a task that there is not",
-        ),
-    ),
-    Gap(
-        "refused",
-        "A method that is not in the specification is refused: nobody has said what it does.",
-        (
-            "vendor request of the client",
-            "vendor notification of the client",
-            "vendor notification of the server",
-        ),
+        "missing",
+        "Over stdio a notification does not say which request it belongs to, and in 2026-07-28 a process"
+        " serves several at once: only progress, log messages and subscriptions find their way.",
+        ("vendor notification of the server",),
+        "modern, http-to-stdio",
     ),
     Gap(
         "missing",
         "Hopward keeps no events, and a process over stdio has none: the stream of an answer of its cannot be"
         " resumed.",
         ("a client that lost a stream resumes it with `Last-Event-ID`",),
-        "*http-to-stdio",
+        "older, http-to-stdio",
     ),
     Gap(
         "missing",
         "`hopward mcp run` does not take up a stream again that has ended before the answer: the call's"
         " outcome is unknown.",
         ("a stream that the server ends before the answer is resumed",),
-        "*stdio-to-http",
+        "older, stdio-to-http",
     ),
     Gap(
         "missing",
         "`hopward mcp serve` reads on where its caller has gone, so that the outcome is recorded; a caller"
         " that comes back finds the server's stream taken.",
         ("a client that lost a stream resumes it with `Last-Event-ID`",),
-        "*, http",
+        "older, http",
+    ),
+    Gap(
+        "absent",
+        "2026-07-28 has nothing like it, so a server of that version neither gets nor sends it.",
+        (
+            "other members of `initialize` reach the server",
+            "`notifications/initialized`",
+            "`ping` of the server",
+            "vendor notification of the client",
+            "a vendor request of the server",
+            "the error that a client answers with",
+            "progress of what the client does for the server",
+            "the server gives up what it has asked",
+            "`notifications/elicitation/complete`",
+            "`notifications/roots/list_changed`",
+            "a client that lost a stream resumes it with `Last-Event-ID`",
+            "a stream that the server ends before the answer is resumed",
+        ),
+        "older to modern, *",
+    ),
+    Gap(
+        "absent",
+        "2025-11-25 has nothing like it, so a server of that version neither gets nor sends it.",
+        (
+            "an interim result with nothing but a `requestState`",
+            "`subscriptions/listen`: the server ends it with a result",
+            "`subscriptions/listen` ends at the server when the client leaves",
+            "the server ends a subscription with `notifications/cancelled`",
+            "extension: announced in `server/discover`",
+            "extension: a call becomes a task, `tasks/get`, result inside it",
+            "extension: a task that asks the client something, `tasks/update`",
+            "extension: `tasks/cancel`",
+            "extension: `notifications/tasks` in a subscription",
+            "`Mcp-Param-*` of arguments that the schema marks reach the server",
+            "`Mcp-Param-*` that are not the argument: 400 and -32020",
+            "`Mcp-Param-*` that nobody knows reach the server",
+            "`Mcp-Method` and `Mcp-Name` reach the server",
+        ),
+        "modern to older, *",
+    ),
+    Gap(
+        "missing",
+        "`initialize` of an older server is sent once for several clients' requests, so what of a client is not"
+        " in the specification is not told there.",
+        ("who the client is and what it can do reaches the server",),
+        "modern to older, *",
+    ),
+    Gap(
+        "missing",
+        "`server/discover` is made from what an older server has said in `initialize`, as far as the"
+        " specification names it: not its `_meta`, and no members that nobody knows.",
+        ("`server/discover`",),
+        "modern to older, *",
+    ),
+    Gap(
+        "missing",
+        "Requests to an older server are made anew, and the headers of a caller do not go with them; in `_meta`"
+        " they do.",
+        ("the headers `traceparent` and `tracestate` reach the server",),
+        "modern to older, http",
+    ),
+    Gap(
+        "missing",
+        "A notification on the stream of an older server's answer finds its request only if it names it.",
+        ("vendor notification of the server",),
+        "modern to older, http",
     ),
 )
 

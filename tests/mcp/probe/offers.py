@@ -34,7 +34,8 @@ CAPABILITIES: Json = {
     "experimental": {"example.com/experiment": {"level": 2}},
 }
 TASKS_EXTENSION = "io.modelcontextprotocol/tasks"
-EXTENSIONS: Json = {"example.com/extension": {"level": 3}, TASKS_EXTENSION: {}}
+EXTENSIONS: Json = {"example.com/extension": {"level": 3}}
+"""To which 2026-07-28 adds the one of tasks."""
 TASKS: Json = {"list": {}, "cancel": {}, "requests": {"tools": {"call": {}}}}
 
 

@@ -90,6 +90,8 @@ SERVER = """
 {reached}
 resource = "urn:example:{name}"
 workflow = "probing"
+client_notifications = ["notifications/example.com/tell"]
+server_notifications = ["notifications/example.com/told"]
 
 [servers.{name}.tools]
 {tools}
@@ -108,6 +110,9 @@ hidden = {classified}
 "elicitation/create" = {classified}
 "roots/list" = {classified}
 "example.com/ask" = {classified}
+
+[servers.{name}.vendor_methods]
+"example.com/echo" = {classified}
 """
 CLASSIFIED = '{ action = "read", sensitivity = "internal", integrity = "untrusted", destination = "probe" }'
 
@@ -122,7 +127,7 @@ def _shown(name: str) -> list[str]:
     """Everything of a server that a task reaches: all but what is hidden."""
     prompts = [f"{name}/prompt:rich", f"{name}/prompt:asking"]
     tools = [f"{name}/{one}" for one in (offers.RICH["name"], *offers.PLAIN)]
-    return [*tools, *prompts, f"{name}/resource:probe://*", f"{name}/request:*"]
+    return [*tools, *prompts, f"{name}/resource:probe://*", f"{name}/request:*", f"{name}/vendor:*"]
 
 
 def words(kind: str) -> list[str]:

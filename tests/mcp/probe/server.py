@@ -30,6 +30,7 @@ from starlette.routing import Mount
 from . import offers, task_methods
 from .asked import Asked, Json, Places
 from .behaviour import LEVELS, TOOLS, asking, listening
+from .offers import TASKS_EXTENSION
 
 KINDS = ("both", "older", "modern")
 _PAGES = {
@@ -109,7 +110,7 @@ class Probe:
         return {
             "resultType": "complete",
             "supportedVersions": list(MODERN_PROTOCOL_VERSIONS),
-            "capabilities": {**offers.CAPABILITIES, "extensions": offers.EXTENSIONS},
+            "capabilities": {**offers.CAPABILITIES, "extensions": offers.EXTENSIONS | {TASKS_EXTENSION: {}}},
             "instructions": offers.INSTRUCTIONS,
             "_meta": offers.META,
             **_CACHED,

@@ -30,7 +30,15 @@ ROOT = Path(__file__).parents[3]
 PATIENCE = 20.0
 """Seconds after which what has not come is taken not to come."""
 
-NAMED = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
+NAMED = {
+    "tools/call": "name",
+    "prompts/get": "name",
+    "resources/read": "uri",
+    "tasks/get": "taskId",
+    "tasks/update": "taskId",
+    "tasks/cancel": "taskId",
+}
+"""The parameter that the header `Mcp-Name` repeats (2026-07-28)."""
 ICON = {
     "src": "https://example.com/client.png",
     "mimeType": "image/png",
