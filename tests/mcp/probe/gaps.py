@@ -68,7 +68,19 @@ GAPS = (
             "`notifications/roots/list_changed`",
             "a client that lost a stream resumes it with `Last-Event-ID`",
             "a stream that the server ends before the answer is resumed",
+            "core: announced in `initialize`",
+            "core: a call as a task, `tasks/get`, `tasks/result`, `notifications/tasks/status`",
+            "core: `tasks/list`, `tasks/cancel`",
+            "core: a task that asks the client something",
+            "core: the client does something for the server as a task",
+            "the error for a task that there is not",
         ),
+        "older to modern, *",
+    ),
+    Gap(
+        "missing",
+        "The code of this error is not translated: it stays the one that 2026-07-28 has for it (-32602).",
+        ("the error for an MCP resource that there is not",),
         "older to modern, *",
     ),
     Gap(
@@ -93,8 +105,7 @@ GAPS = (
     ),
     Gap(
         "missing",
-        "`initialize` of an older server is sent once for several clients' requests, so what of a client is not"
-        " in the specification is not told there.",
+        "An older server is told of a client what the specification names, and not what it says of its own.",
         ("who the client is and what it can do reaches the server",),
         "modern to older, *",
     ),
@@ -107,8 +118,8 @@ GAPS = (
     ),
     Gap(
         "missing",
-        "Requests to an older server are made anew, and the headers of a caller do not go with them; in `_meta`"
-        " they do.",
+        "Requests to an older server are made anew, and a caller's headers do not go with them; what is in"
+        " `_meta` does.",
         ("the headers `traceparent` and `tracestate` reach the server",),
         "modern to older, http",
     ),
