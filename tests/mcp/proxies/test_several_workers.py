@@ -18,6 +18,7 @@ import pytest
 
 from hopward import ConfigError, read_settings
 from hopward_mcp.parent import Parent
+from hopward_mcp.share import share_of
 
 from .fronting import LEGACY, Answered, Fronted
 from .installation import http_server, install, rows, started
@@ -250,3 +251,13 @@ def test_fewer_of_anything_than_workers_is_refused(tmp_path: Path) -> None:
     process = started(config, "mcp", "serve")
     _, err = process.communicate(timeout=60)
     assert "proxy.max_processes: is shared out among 3 workers, so it must be at least that" in err.decode()
+
+
+def test_each_worker_has_its_share_of_what_all_may_have_at_once(tmp_path: Path) -> None:
+    proxy = (
+        "workers = 3\nmax_processes = 10\nmax_connections = 3\nmax_requests = 31\nmax_requests_per_caller = 6"
+    )
+    settings = read_settings(install(tmp_path, http_server("http://127.0.0.1:1/mcp"), proxy=proxy))
+    own = share_of(settings).proxy
+    assert (own.max_processes, own.max_connections, own.max_requests) == (3, 1, 10)
+    assert (own.max_requests_per_caller, own.max_message_bytes) == (2, settings.proxy.max_message_bytes)
