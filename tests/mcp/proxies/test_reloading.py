@@ -101,6 +101,7 @@ async def test_what_is_wrong_is_told_with_its_line_and_the_old_stays_in_force(
         ("http://127.0.0.1:8700", "http://127.0.0.1:8799", "authority.issuer"),
         ("workers = ", "drain_seconds = 5\nworkers = 1", "proxy.workers"),
         ('public_url = "http://127', 'public_url = "http://localhost/127', "proxy.public_url"),
+        ("[authority]", '[telemetry]\nendpoint = "http://127.0.0.1:4318"\n[authority]', "telemetry"),
         ("[authority]", 'state = "elsewhere"\n[authority]', "elsewhere"),
     ],
 )
