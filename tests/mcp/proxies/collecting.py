@@ -1,7 +1,7 @@
 """A collector of OTLP/HTTP over a real socket, which keeps every span it is sent."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -58,7 +58,7 @@ class Collector:
 
 
 @contextmanager
-def collecting() -> Iterator[Collector]:
+def collecting() -> Generator[Collector]:
     """A running collector."""
 
     class Endpoint(BaseHTTPRequestHandler):

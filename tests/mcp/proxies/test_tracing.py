@@ -2,21 +2,21 @@
 
 import asyncio
 import json
-import sys
-from collections.abc import AsyncIterator, Iterator
+import signal
+import tempfile
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from hopward import ConfigError
-from hopward_mcp.telemetry import tracing_of
 from hopward_mcp.tracing import Tracing
 
 from .collecting import Collector, Seen, collecting
 from .fronting import Fronted, front, modern_call
-from .installation import http_server, install, opened, rows, stdio_server
+from .installation import http_server, install, opened, rows, started, stdio_server
+from .operating import operated
 from .piping import INITIALIZE, Client
 from .processes import process_server
 from .recording_http import RecordingServer
@@ -250,23 +250,11 @@ def test_what_a_full_queue_drops_is_counted(tmp_path: Path, collector: Collector
     assert (f"{lost} of 400 spans have not been exported" in err) == (lost > 0)
 
 
-def test_telemetry_without_its_packages_refuses_to_start(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, collector: Collector
-) -> None:
-    config = install(tmp_path, stdio_server(tmp_path / "record") + telemetry(collector))
-    monkeypatch.setattr(sys, "path", [path for path in sys.path if "site-packages" not in path])
-    for loaded in [name for name in sys.modules if name.startswith("opentelemetry")]:
-        monkeypatch.delitem(sys.modules, loaded)
-    with opened(config) as guard, pytest.raises(ConfigError, match="needs the OpenTelemetry") as refused:
-        tracing_of(guard.settings)
-    assert "hopward-mcp[otel]" in str(refused.value)
-
-
 # Over HTTP.
 
 
 @asynccontextmanager
-async def traced(folder: Path, collector: Collector, more: str = "") -> AsyncIterator[Fronted]:
+async def traced(folder: Path, collector: Collector, more: str = "") -> AsyncGenerator[Fronted]:
     """A front whose spans have arrived at the collector when it has ended."""
     async with front(folder, ("desk",), more=more + telemetry(collector)) as fronted:
         yield fronted
@@ -365,3 +353,38 @@ def test_what_is_read_or_prompted_is_a_span_of_its_own_name(session: Session, co
     assert [span.name for span in seen] == ["resources/read", "prompts/get summary"]
     assert seen[0].attributes["mcp.resource.uri"] == "ticket://1"
     assert all("gen_ai.operation.name" not in span.attributes for span in seen)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_the_workers_of_serve_send_their_spans_by_the_time_they_have_ended(
+    collector: Collector, workers: int
+) -> None:
+    with tempfile.TemporaryDirectory(prefix="h") as name:
+        limits = f"workers = {workers}"
+        async with operated(Path(name), limits, telemetry(collector), TMPDIR=name) as serve:
+            if workers > 1:
+                await serve.until_said(f"{workers} workers serve")
+            token = serve.front.token()
+            for _ in range(4):
+                assert (await serve.front.call(token, "echo")).message["result"]
+            serve.change(collector.url, "http://127.0.0.1:9")
+            serve.tell(signal.SIGHUP)
+            await serve.until_said("telemetry")
+            serve.tell(signal.SIGTERM)
+            assert await serve.over() == 0
+    assert len(collector.pairs()) == 4
+
+
+async def test_without_the_packages_of_telemetry_nothing_starts_that_is_to_trace(
+    tmp_path: Path, collector: Collector
+) -> None:
+    (tmp_path / "opentelemetry").mkdir()
+    (tmp_path / "opentelemetry" / "__init__.py").touch()
+    config = install(tmp_path, stdio_server(tmp_path / "record") + telemetry(collector))
+    for words in (["mcp", "run", "desk"], ["mcp", "serve"]):
+        process = started(config, *words, PYTHONPATH=str(tmp_path))
+        _, err = await asyncio.to_thread(process.communicate, timeout=30)
+        assert process.returncode == 2
+        assert "[telemetry] needs the OpenTelemetry packages, which are not installed." in err.decode()
+        assert "hopward-mcp[otel]" in err.decode()
+        assert "Traceback" not in err.decode()
