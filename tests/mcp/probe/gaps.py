@@ -12,7 +12,7 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Gap:
-    """Features by their names, and cells by a pattern of theirs, with the reason that they have in common."""
+    """Features by their names, and cells by patterns (`A | B`), with the reason that they have in common."""
 
     kind: Literal["refused", "missing", "absent"]
     reason: str
@@ -20,16 +20,19 @@ class Gap:
     cells: str = "*"
 
     def explains(self, feature: str, cell: str) -> bool:
-        return feature in self.features and fnmatchcase(cell, self.cells)
+        return feature in self.features and self.is_about(cell)
+
+    def is_about(self, cell: str) -> bool:
+        return any(fnmatchcase(cell, pattern) for pattern in self.cells.split(" | "))
 
 
 GAPS = (
     Gap(
         "missing",
-        "Over stdio a notification does not say which request it belongs to, and in 2026-07-28 a process"
-        " serves several at once: only progress, log messages and subscriptions find their way.",
+        "A process, or an older server, serves several requests of 2026-07-28 at once, and a notification"
+        " does not say to which it belongs: only progress, log messages and subscriptions find their way.",
         ("vendor notification of the server",),
-        "modern, http-to-stdio",
+        "modern, http-to-stdio | modern to older, http*",
     ),
     Gap(
         "missing",
@@ -51,6 +54,12 @@ GAPS = (
         " that comes back finds the server's stream taken.",
         ("a client that lost a stream resumes it with `Last-Event-ID`",),
         "older, http",
+    ),
+    Gap(
+        "refused",
+        "The client cannot make a task of what the server asks: the server may not ask for tasks.",
+        ("core: the client does something for the server as a task",),
+        "older, *",
     ),
     Gap(
         "absent",
@@ -121,12 +130,6 @@ GAPS = (
         "Requests to an older server are made anew, and a caller's headers do not go with them; what is in"
         " `_meta` does.",
         ("the headers `traceparent` and `tracestate` reach the server",),
-        "modern to older, http",
-    ),
-    Gap(
-        "missing",
-        "A notification on the stream of an older server's answer finds its request only if it names it.",
-        ("vendor notification of the server",),
         "modern to older, http",
     ),
 )

@@ -101,6 +101,21 @@ async def test_a_server_that_answers_nothing_is_greeted_all_the_same(
     assert rows(fresh.guard, "refusal") == []
 
 
+async def test_a_server_that_only_starts_slowly_is_not_taken_for_an_older_one(
+    fresh: Bridge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hopward_mcp.greeting._SILENT", 0.0)
+    fresh.calls()
+    while len(fresh.to_server) < 2:
+        await fresh.breath()
+    discovered = {"resultType": "complete", "supportedVersions": ["2026-07-28"], "capabilities": {}}
+    fresh.hears({"id": fresh.to_server[0]["id"], "result": discovered})
+    fresh.hears({"id": fresh.to_server[1]["id"], "error": {"code": -32022, "message": "not here"}})
+    assert of_server(fresh) == ["server/discover", "initialize", "tools/call"]
+    assert "io.modelcontextprotocol/protocolVersion" in fresh.to_server[-1]["params"]["_meta"]
+    assert rows(fresh.guard, "refusal") == []
+
+
 @pytest.mark.parametrize(
     "changes",
     [

@@ -48,6 +48,7 @@ class Greeting:
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._introduction: Body = {}
+        self._discovery = self._greeted = 0
 
     def begin(self, capabilities: Body, client: object, *, known_older: bool) -> None:
         """Ask for the era unless it is known. `capabilities` and `client` are for `initialize`."""
@@ -57,38 +58,39 @@ class Greeting:
         if known_older:
             self._initialize()
             return
-        key = self._asks.ask("server/discover", DISCOVER, self._discovered)
-        self._timer = self._loop.call_later(min(_SILENT, self._seconds / 2), self._unheard, key)
+        self._discovery = self._asks.ask("server/discover", DISCOVER, self._discovered)
+        self._timer = self._loop.call_later(min(_SILENT, self._seconds / 2), self._initialize)
 
     def end(self) -> None:
         """Wait for nothing any more."""
         if self._timer is not None:
             self._timer.cancel()
 
-    def _unheard(self, key: int) -> None:
-        self._asks.forget(key)
-        self._initialize()
-
     def _discovered(self, answer: Answer) -> None:
-        self.end()
         result: Body = {} if answer is None else answer.get("result", {})
         versions = result.get("supportedVersions")
         if isinstance(versions, list) and NEWER_VERSION in cast("list[Any]", versions):
+            # It may have been greeted meanwhile, where it was only slow to start.
+            self.end()
+            self._asks.forget(self._greeted)
             self._modern()
-        else:
+        elif not self._greeted:
+            self.end()
             self._initialize()
 
     def _initialize(self) -> None:
         asked = {"protocolVersion": OLDER_VERSIONS[-1], **self._introduction}
-        key = self._asks.ask("initialize", asked, self._initialized)
-        self._timer = self._loop.call_later(self._seconds, self._unmet, key)
+        self._greeted = self._asks.ask("initialize", asked, self._initialized)
+        self._timer = self._loop.call_later(self._seconds, self._unmet)
 
-    def _unmet(self, key: int) -> None:
-        self._asks.forget(key)
+    def _unmet(self) -> None:
+        self._asks.forget(self._greeted)
+        self._asks.forget(self._discovery)
         self._older(None)
 
     def _initialized(self, answer: Answer) -> None:
         self.end()
+        self._asks.forget(self._discovery)
         result: Body = {} if answer is None else answer.get("result", {})
         sound = (
             result.get("protocolVersion") in OLDER_VERSIONS
