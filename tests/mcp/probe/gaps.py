@@ -56,12 +56,6 @@ GAPS = (
         "older, http",
     ),
     Gap(
-        "refused",
-        "The client cannot make a task of what the server asks: the server may not ask for tasks.",
-        ("core: the client does something for the server as a task",),
-        "older, *",
-    ),
-    Gap(
         "absent",
         "2026-07-28 has nothing like it, so a server of that version neither gets nor sends it.",
         (
