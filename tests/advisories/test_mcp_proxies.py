@@ -314,7 +314,7 @@ async def test_mcp_tasks_of_another_caller_are_invisible(fronted: Fronted, moder
 
 
 async def test_a_server_that_gives_one_task_to_two_callers_gives_it_to_the_first(fronted: Fronted) -> None:
-    """Row 15, the other way round: an id of another opens nothing; what came with it is withheld."""
+    """Row 15, from the server's side: an id that is another's opens nothing, and its answer is withheld."""
     victim, attacker = fronted.token(subject="victim"), fronted.token(subject="attacker")
     mine = (await fronted.call(victim, "later")).message["result"]["taskId"]
     fronted.servers["desk"].tasks.clear()

@@ -428,14 +428,21 @@ async def test_tasks_of_a_hop_are_not_the_delegators_nor_the_other_way_round(
         session.server_answers({"task": {"taskId": task_id}})
     found: list[bool] = []
     for number, (chain, task_id) in enumerate(
-        ((program.boss, "t-boss"), (program.boss, "t-reader"), (reader, "t-reader"), (reader, "t-boss")), 10
+        (
+            (program.boss, "t-boss"),
+            (program.boss, "t-reader"),
+            (reader, "t-reader"),
+            (reader, "t-boss"),
+            (program.handed(program.boss), "t-reader"),
+        ),
+        10,
     ):
         params = {"taskId": task_id}
         carried = {"dev.hopward/chain": program.presentation(chain, "tasks/get", params)}
         before = len(session.to_server)
         session.client_says({"id": number, "method": "tasks/get", "params": {**params, "_meta": carried}})
         found.append(len(session.to_server) > before)
-    assert found == [True, False, True, False]
+    assert found == [True, False, True, False, False]
     session.client_says({"id": 99, "method": "tasks/get", "params": {"taskId": "t-boss"}})
     assert session.to_client[-1]["error"]["code"] == -32000
 

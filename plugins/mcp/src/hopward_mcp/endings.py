@@ -114,7 +114,6 @@ class Endings:
         for key, _ in self._requests.items():
             self.fail(key, failure, deliver)
         for question in self._asked.close_all():
-            question.cancelled = True
             if question.decision is not None:
                 self._gate.turn.settle(question.decision, failure.ended, _nobody)
 

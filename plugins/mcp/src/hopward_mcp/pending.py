@@ -90,8 +90,6 @@ class Question:
     call: ToolCall | None = None
     task: McpTask | None = None
     decision: Decision | None = None
-    forwarded: bool = False
-    cancelled: bool = False
 
 
 class Asked:
@@ -122,7 +120,7 @@ class Asked:
 
     def forwarded(self) -> list[MessageId]:
         """Our ids of what the client has been asked and not answered."""
-        return [key for key, question in self._questions.items() if question.forwarded]
+        return list(self._questions)
 
     def key(self, message_id: object) -> MessageId | None:
         """Our id of the request with the server's id."""

@@ -72,14 +72,14 @@ class Questions:
         question.call = call
         self._asked.open(own, question)
         gate.turn.authorize(call, chain, partial(self._decided, own, question, deliver))
-        # At once: what the server sends next must not overtake what it asks.
+        # At once: what the server sends next must not overtake what it asks, nor an answer come before it.
         gate.turn.flush()
         return LATER
 
     def answer(self, message: Message, deliver: Deliver) -> Route | Later:
         """Judge an answer of the client; raises `MessageError` for one that nobody asked for."""
         question = self._asked.get(message.id)
-        if question is None or not question.forwarded:
+        if question is None:
             if message.id in self._given_up:
                 self._given_up.remove(message.id)
                 return None
@@ -117,13 +117,10 @@ class Questions:
         return LATER
 
     def give_up(self, request_id: object) -> MessageId | None:
-        """Our id of a request that the server gives up; None where the client has not been asked."""
+        """Our id of a request that the server gives up; None where it has asked nothing of that id."""
         key = self._asked.key(request_id)
         question = self._asked.close(key)
         if key is None or question is None:
-            return None
-        question.cancelled = True
-        if not question.forwarded:
             return None
         self._given_up.append(key)
         if question.decision is not None:
@@ -146,18 +143,13 @@ class Questions:
     def _decided(self, own: int, question: Question, deliver: Deliver, decision: Decision | None) -> None:
         if decision is None or not decision.permitted:
             self._asked.close(own)
-            reply = turned_down(question.message, decision)
-            deliver(None if question.cancelled else reply)
-        elif question.cancelled:
-            self._gate.turn.settle(decision, Outcome(status="cancelled", error="not_forwarded"), _nobody)
-            deliver(None)
+            deliver(turned_down(question.message, decision))
         else:
             question.decision = decision
             deliver(self._forward(own, question))
 
     def _forward(self, own: int, question: Question) -> Forward:
         message = question.message
-        question.forwarded = True
         params = without_own_meta(message.params)
         body: Body = {**message.body, "id": own}
         if params is not message.params:
