@@ -38,7 +38,7 @@ class RecordingServer:
 
     `statuses` is what a tool is answered with, `pointing` the headers of that, `silent` the HTTP methods that
     get no answer at all, `late` the messages that a session's stream brings when the test says so,
-    `discovered` the requests for its era.
+    `discovered` the requests for its era, `older` whether that is not 2026-07-28.
     """
 
     received: list[Received] = field(default_factory=list)
@@ -46,6 +46,7 @@ class RecordingServer:
     pointing: dict[str, str] = field(default_factory=dict)
     silent: set[str] = field(default_factory=set)
     late: list[dict[str, Any]] = field(default_factory=list)
+    older: bool = False
     discovered: list[Received] = field(default_factory=list)
     release: asyncio.Event = field(default_factory=asyncio.Event)
     broken: asyncio.Event = field(default_factory=asyncio.Event)
@@ -108,8 +109,13 @@ class RecordingServer:
         if request.method != "POST" or request.message.get("method") != "server/discover":
             return True
         self.discovered.append(request)
-        found = {"supportedVersions": ["2026-07-28"], "capabilities": {}, "resultType": "complete"}
-        _result(writer, request.message["id"], found)
+        if self.older:
+            _respond(
+                writer, 400, b'{"jsonrpc":"2.0","id":null,"error":{"code":-32000,"message":"no session"}}'
+            )
+        else:
+            found = {"supportedVersions": ["2026-07-28"], "capabilities": {}, "resultType": "complete"}
+            _result(writer, request.message["id"], found)
         await writer.drain()
         return False
 
@@ -156,7 +162,11 @@ class RecordingServer:
             marked = {"properties": {"region": {"type": "string", "x-mcp-header": "Region"}}}
             schema = {"type": "object", **marked}
             tools = [{"name": tool, "inputSchema": schema} for tool in ("echo", "stream", "hidden")]
-            _result(writer, message_id, {"tools": tools, "resultType": "complete", "cacheScope": "public"})
+            _result(
+                writer,
+                message_id,
+                {"tools": tools, "resultType": "complete", "ttlMs": 0, "cacheScope": "public"},
+            )
         elif message["method"] == "subscriptions/listen":
             await self._subscribed(message_id, reader, writer)
         elif name == "flood":
