@@ -113,6 +113,21 @@ async def test_what_cannot_change_is_refused_by_name(serve: Operated, old: str, 
     assert verdicts([await serve.front.call(serve.front.token(), "echo")]) == [False]
 
 
+@pytest.mark.parametrize("name", ["hopward.toml", "policies"])
+async def test_what_everyone_could_change_by_now_does_not_come_into_force(serve: Operated, name: str) -> None:
+    path = serve.config.parent / name
+    before = path.stat().st_mode
+    serve.change(ECHO, "")
+    path.chmod(before | 0o002)
+    serve.tell(signal.SIGHUP)
+    await serve.until_said("can be changed by everyone")
+    await serve.until_said(REFUSED)
+    assert verdicts([await serve.front.call(serve.front.token(), "echo")]) == [False]
+    path.chmod(before)
+    await reloaded(serve)
+    assert verdicts([await serve.front.call(serve.front.token(), "echo")]) == [True]
+
+
 async def test_an_agent_of_a_configuration_that_was_refused_is_not_registered(serve: Operated) -> None:
     serve.change('purpose = "Answers support tickets"', 'purpose = "Something else"')
     serve.change("[authority]", "[authority]\nlisten = 7")

@@ -9,7 +9,9 @@ _LARGEST = 4 * 1024 * 1024
 
 
 def reread(config: Path) -> str:
-    """What a configuration says now; raises `ConfigError` where it cannot be read."""
+    """What a configuration says now; raises `ConfigError` where it cannot be used, or everyone could change
+    it."""
+    read_settings(config)
     try:
         text = config.read_text("utf-8")
     except (OSError, UnicodeDecodeError):
