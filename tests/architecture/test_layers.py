@@ -95,6 +95,10 @@ LATE = {
         "hopward_mcp.stdio",
         "hopward_mcp.older_server",
     ): "a client waits for the start: only for one of 2026-07-28, whose server may be older",
+    (
+        "hopward_mcp.footing",
+        "hopward_mcp.older_client",
+    ): "the era bridge: only for a server that refuses an older client",
     ("hopward_mcp.delivery", "keyring"): "optional: only for keys kept in the operating system's keyring",
     ("hopward_mcp.telemetry", "hopward_mcp.spans"): "optional: OpenTelemetry, only with `[telemetry]`",
     ("langchain_hopward.installation", "langchain_hopward.middleware"): "optional: it needs `langchain`",

@@ -1,12 +1,12 @@
 """An MCP server over stdio that speaks both eras and keeps every message it receives, with its own number.
 
-    recording_process.py RECORD [both|legacy|modern|mute]
+    recording_process.py RECORD [both|legacy|modern|mute|picky]
 
 A line of RECORD is `{"pid": ..., "message": ...}`. The first request decides the era of a process, as
-with the SDK; `mute` answers nothing at all. A tool's name says what it does: `echo` answers with what it
-received, `slow` never, `pair` only once two of it are under way, and then the later one first; `ask` asks
-the client, and answers with the client's answer; `torrent` and `pester` send notifications or requests
-without end.
+with the SDK; `mute` answers nothing at all, `picky` is a legacy one that greets clients of 2025-11-25 only.
+A tool's name says what it does: `echo` answers with what it received, `slow` never, `pair` only once two of
+it are under way, and then the later one first; `ask` asks the client, and answers with the client's answer;
+`torrent` and `pester` send notifications or requests without end.
 """
 
 import json
@@ -25,7 +25,8 @@ class Server:
     """One process of the server."""
 
     def __init__(self, era: str) -> None:
-        self.era = era
+        self.era = "legacy" if era == "picky" else era
+        self.picky = era == "picky"
         self.modern: bool | None = None
         self.paired: list[Any] = []
         self.asking: list[Any] = []
@@ -46,6 +47,8 @@ class Server:
             self.modern = enveloped and method != "initialize" and self.era != "legacy"
         if self.modern is not enveloped or self.era not in ("both", "modern" if enveloped else "legacy"):
             send({"id": message_id, "error": {"code": -32601, "message": "not in this era"}})
+        elif method == "initialize" and self.picky and params["protocolVersion"] != "2025-11-25":
+            send({"id": message_id, "error": {"code": -32602, "message": "too old"}})
         elif method == "tools/call":
             self.called(message_id, params)
         else:

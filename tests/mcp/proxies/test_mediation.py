@@ -7,8 +7,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hopward import Guard
+from hopward_mcp.endings import lost
 from hopward_mcp.methods import CLIENT_REQUESTS
 
+from .bridged import Bridged
 from .conversation import Conversation
 from .installation import rows
 
@@ -65,3 +67,62 @@ async def test_no_sequence_of_messages_gets_an_undecided_call_to_the_server(
         assert "id" in one
         assert one["params"]["_meta"]["dev.hopward/credential"] != "forged"
     assert "forged" not in json.dumps(conversation.to_server)
+
+
+ROOTS = {"method": "roots/list"}
+answers = st.sampled_from(
+    [
+        {"result": {"resultType": "complete", "content": []}},
+        {"result": {"resultType": "input_required", "inputRequests": {"a": ROOTS}, "requestState": "s"}},
+        {"result": {"resultType": "input_required", "inputRequests": {"a": ROOTS, "b": ROOTS}}},
+        {
+            "result": {
+                "resultType": "input_required",
+                "inputRequests": {"a": {"method": "sampling/createMessage"}},
+            }
+        },
+        {"result": {"resultType": "task"}},
+        {"error": {"code": -1, "message": "no"}},
+    ]
+)
+replies = st.sampled_from([{"result": {"roots": []}}, {"error": {"code": -1, "message": "no"}}])
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    steps=st.lists(
+        st.tuples(st.just("client"), messages | well_formed)
+        | st.tuples(st.just("server"), answers)
+        | st.tuples(st.just("answer"), replies),
+        max_size=20,
+    )
+)
+async def test_no_sequence_of_rounds_gets_an_undecided_call_to_the_server(
+    guard: Guard, steps: list[tuple[str, dict[str, Any]]]
+) -> None:
+    seen = len(rows(guard, "decision"))
+    bridge = Bridged(guard)
+    bridge.greet(roots={})
+    answered: set[Any] = set()
+    for who, said in steps:
+        asked = [
+            one for one in bridge.to_server if one.get("method") in GUARDED and one["id"] not in answered
+        ]
+        waiting = [one for one in bridge.to_client if one.get("method") == "roots/list"]
+        if who == "client":
+            bridge.client_says(said)
+        elif who == "server" and asked:
+            answered.add(asked[0]["id"])
+            bridge.server_says({"id": asked[0]["id"], **said})
+        elif who == "answer" and waiting:
+            bridge.client_says({"id": waiting[-1]["id"], **said})
+    bridge.footing.leave()
+    bridge.session.endings.fail_all(lost("The server has ended."), bridge.from_endings)
+    bridge.turn.flush()
+    forwarded = [one for one in bridge.to_server if one.get("method") in GUARDED]
+    permits = [row for row in rows(guard, "decision")[seen:] if row.verdict == "permit"]
+    own = [row for row in permits if not row.tool.startswith("request:")]
+    ended = {row.decision: row.record["outcome"]["error"] for row in rows(guard, "outcome")}
+    assert {row.decision for row in permits} <= ended.keys()
+    assert len(own) == len(forwarded) + len([row for row in own if ended[row.decision] == "not_forwarded"])
+    assert "forged" not in json.dumps(bridge.to_server)

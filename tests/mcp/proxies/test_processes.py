@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from .fronting import LEGACY
 from .installation import caller_token, rows
 from .processes import Processes, event, modern, processes, shown
 
@@ -218,15 +217,30 @@ async def test_an_older_server_serves_callers_of_both_eras_each_in_a_process_of_
         assert len(served.pids) == 2
 
 
-async def test_a_session_with_a_server_of_the_newer_era_only_fails_with_its_own_error(tmp_path: Path) -> None:
+async def test_a_session_with_a_server_of_the_newer_era_only_has_no_process_of_its_own(
+    tmp_path: Path,
+) -> None:
     async with processes(tmp_path, "modern") as served:
         token = served.front.token()
-        message = {"id": 0, "method": "initialize", "params": {"protocolVersion": LEGACY}}
-        answered = await served.front.post(token, message)
-        assert answered.message["error"]["message"] == "not in this era"
-        assert "mcp-session-id" not in answered.headers
-        assert len(served.workers) == 0
+        first, second = await served.session(token), await served.session(token)
+        pids = {shown(await session.call("echo"))["pid"] for session in (first, second)}
+        assert len(pids) == len(served.workers) == 1
+        assert (
+            served.methods
+            == ["initialize", "server/discover", "server/discover", "server/discover"] + ["tools/call"] * 2
+        )
         assert (await served.call(token, "echo")).message["result"]
+
+
+async def test_an_older_server_that_refuses_an_older_client_is_not_taken_for_a_newer_one(
+    tmp_path: Path,
+) -> None:
+    async with processes(tmp_path, "picky") as served:
+        token = served.front.token()
+        message = {"id": 0, "method": "initialize", "params": {"protocolVersion": "2024-11-05"}}
+        answered = await served.front.post(token, message)
+        assert answered.message["error"]["message"] == "too old"
+        assert "mcp-session-id" not in answered.headers
 
 
 async def test_a_task_that_has_ended_brings_nothing_and_is_asked_nothing(served: Processes) -> None:

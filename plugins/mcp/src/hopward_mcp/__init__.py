@@ -21,6 +21,8 @@
                           message of it): child, lines
     before clients of     older_server: seam, greeting, older_shapes, older_calls, inputs, parked, listening
     2026-07-28
+    before servers of     footing (over stdio), older_callers (over HTTP): who needs it -> older_client:
+    2026-07-28 alone      older_form, rounds, subscription, way (its seam); over HTTP older_session, inquiry
     on the command line   cli (loads the others only when they run)
 
 Nothing here decides: `hopward.Guard` does. From stdio to stdio nothing of the HTTP side is imported.

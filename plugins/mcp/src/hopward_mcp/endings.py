@@ -68,6 +68,11 @@ def failed(sentence: str, reason: str) -> Failure:
     return Failure(REFUSED, sentence, Outcome(status="error", error=reason))
 
 
+def untold(sentence: str, code: int = REFUSED) -> Failure:
+    """Of a request that is in no log, or stands there as what it was: this is for the client alone."""
+    return Failure(code, sentence, NOT_FORWARDED)
+
+
 class Endings:
     """Ends the requests of one session."""
 
@@ -124,7 +129,7 @@ class Endings:
         """
         limit = self._gate.call_timeout
         for key, pending in self._requests.items():
-            if pending.message.method in ENDLESS:
+            if pending.message.method in ENDLESS and not pending.cancelled:
                 continue
             if pending.started + limit > self._gate.now():
                 return pending.started + limit

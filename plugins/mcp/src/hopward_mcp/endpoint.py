@@ -1,6 +1,7 @@
 """`/SERVER/mcp`: the Streamable HTTP endpoint in front of one server, for callers already identified."""
 
 import asyncio
+from functools import partial
 from typing import Final
 from urllib.parse import quote, urlsplit
 
@@ -13,6 +14,7 @@ from hopward_mcp.gate import Gate
 from hopward_mcp.headers import SESSION, agree, is_modern, status_of
 from hopward_mcp.http_sessions import HttpSession
 from hopward_mcp.jsonrpc import INVALID_REQUEST, Message, MessageError
+from hopward_mcp.older_callers import OlderCallers
 from hopward_mcp.replies import step_up
 from hopward_mcp.request import JSON_TYPE, GoneError, Request
 from hopward_mcp.route import Reply, Route, to_nobody
@@ -45,6 +47,7 @@ class Endpoint:
         self._end = end
         self._siblings = siblings
         self._retired = False
+        self._older = OlderCallers(gate, end, self.serve)
 
     async def serve(self, request: Request, chain: Chain, token: str) -> None:
         """Answer one request of an identified caller; `token` has presented the chain."""
@@ -70,6 +73,7 @@ class Endpoint:
 
     async def close(self) -> None:
         """End every session, and the way to the server."""
+        await self._older.close()
         await self._end.close()
 
     async def _handed_over(self, request: Request) -> bool:
@@ -128,6 +132,20 @@ class Endpoint:
         if modern and await self._continued(request, message, body):
             return
         held = None if modern else self._held(request, chain)
+        bridged = self._older.of(held)
+        if bridged is not None:
+            await bridged.post(request, message, chain, token)
+        elif message.method == "initialize" and message.kind == "request" and not modern and held is None:
+            attempt = partial(self._message, message, chain=chain, token=token, held=None)
+            await self._older.greet(request, message, chain, token, attempt)
+        else:
+            await self._message(message, request, chain, token, held)
+
+    async def _message(
+        self, message: Message, request: Request, chain: Chain, token: str, held: HttpSession | None
+    ) -> None:
+        """Judge a message in the era it came in, and carry it."""
+        modern = is_modern(request.headers)
         session = self._end.session(message, held, modern=modern)
         visit = Visit(request, chain, token, session, held, modern)
         route = await self._judged(visit, message)
@@ -174,6 +192,14 @@ class Endpoint:
         held = self._held(request, chain)
         if held is None:
             raise MessageError(INVALID_REQUEST, "no_session", "The header Mcp-Session-Id is missing.")
+        bridged = self._older.of(held)
+        if bridged is not None and request.method == "GET":
+            await bridged.listen(request, chain, token)
+            return
+        if bridged is not None:
+            self._end.sessions.close(held)
+            await request.answer(204)
+            return
         held.session.heard(chain)
         visit = Visit(request, chain, token, held.session, held, modern=False)
         carrier = self._end.carrier(visit)

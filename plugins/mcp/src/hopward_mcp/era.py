@@ -33,15 +33,20 @@ class Era:
         self._older_until = -math.inf
         self._asking: asyncio.Task[None] | None = None
 
+    @property
+    def older(self) -> bool:
+        """Whether it is known not to."""
+        return not self.modern and self._gate.now() < self._older_until
+
     async def is_older(self, introduce: Introduce) -> bool:
         """Whether the server does not speak 2026-07-28; False too where it does not say."""
-        if self.modern or self._gate.now() < self._older_until:
-            return not self.modern
+        if self.modern or self.older:
+            return self.older
         if self._asking is None:
             self._asking = asyncio.get_running_loop().create_task(self._ask(introduce))
             self._asking.add_done_callback(self._asked)
         await asyncio.shield(self._asking)
-        return not self.modern and self._gate.now() < self._older_until
+        return self.older
 
     def _asked(self, _: asyncio.Task[None]) -> None:
         self._asking = None

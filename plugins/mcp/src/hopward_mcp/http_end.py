@@ -35,6 +35,11 @@ class HttpEnd:
         self._gate = gate
         self._upstream = upstream
 
+    @property
+    def older(self) -> bool:
+        """Whether the server is known not to speak 2026-07-28."""
+        return self._era.older
+
     def session(self, message: Message, held: HttpSession | None, *, modern: bool) -> Session:
         """The caller's session, else one for just this message."""
         if held is not None:

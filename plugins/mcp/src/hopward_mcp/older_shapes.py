@@ -32,7 +32,7 @@ LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert", "e
 
 _ENVELOPE = frozenset({VERSION_KEY, CAPABILITIES_KEY, CLIENT_INFO_KEY, LOG_LEVEL_KEY})
 _ROUND = frozenset({"inputResponses", "requestState", "task"})
-_CACHED = frozenset(
+CACHED = frozenset(
     {"tools/list", "prompts/list", "resources/list", "resources/templates/list", "resources/read"}
 )
 """Requests whose result says how long it may be kept."""
@@ -65,7 +65,7 @@ def newer_result(method: str, result: Body, info: Body) -> Body:
     known = cast("Body", meta) if isinstance(meta, dict) else {}
     kept = {key: value for key, value in result.items() if key not in ("inputRequests", "requestState")}
     whole = {**kept, "resultType": "complete", "_meta": {**known, SERVER_INFO_KEY: info}}
-    if method in _CACHED:
+    if method in CACHED:
         whole |= {"ttlMs": 0, "cacheScope": "private"}
     if method == "tools/list":
         whole["tools"] = _without_tasks(result.get("tools"))

@@ -16,6 +16,7 @@ import aiohttp
 from hopward import Chain, HopwardError
 from hopward_mcp.client_end import ClientEnd
 from hopward_mcp.endings import FALLEN, MALFORMED, TOO_LATE, Failure, failed, given_up, lost, timed_out
+from hopward_mcp.footing import Footing
 from hopward_mcp.gate import Gate
 from hopward_mcp.headers import SESSION, VERSION, passed_on, upstream
 from hopward_mcp.introduction import introduction
@@ -57,6 +58,7 @@ class Outbound:
         self._client = ClientEnd(
             on_data=self._data, on_end=self._client_ended, on_lost=self.stop, on_full=self._client_full
         )
+        self._footing = Footing(gate, chain, self._judge, self._write)
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
         self._calls: dict[int, asyncio.Task[None]] = {}
@@ -136,12 +138,16 @@ class Outbound:
         except MessageError as fault:
             self._client.write(self._gate.turn_away(fault, self._chain).body + b"\n")
             return
+        self._footing.from_client(message)
+
+    def _judge(self, message: Message) -> None:
         key = self._session.requests.key(message.params.get("requestId"))
         self._session.client.judge(message, self._chain, partial(self._outward, key))
 
     def _client_ended(self) -> None:
         for line in self._lines.end():
             self._line(line)
+        self._footing.leave()
         # Behind the turn in which the last messages are decided.
         self._loop.call_soon(self._ended.set)
 
@@ -154,7 +160,7 @@ class Outbound:
     def _outward(self, named: int | None, route: Route) -> None:
         """Send on what the client has said; `named` is our id of the request that it is about, if any."""
         if isinstance(route, Reply):
-            self._client.write(route.body + b"\n")
+            self._footing.to_client(route.body)
         elif isinstance(route, Forward) and not self._finished:
             call = self._calls.get(named) if named is not None else None
             if self._presented.used and route.key is None:
@@ -320,7 +326,10 @@ class Outbound:
 
     def _to_client(self, route: Route) -> None:
         if isinstance(route, Forward):
-            self._client.write(route.body + b"\n")
+            self._footing.to_client(route.body)
+
+    def _write(self, body: bytes) -> None:
+        self._client.write(body + b"\n")
 
     def _session_gone(self, how: str) -> None:
         self._how = how

@@ -75,6 +75,10 @@ class Requests:
         """Our id of the request with the client's id."""
         return self._keys.get(message_id) if isinstance(message_id, int | str) else None
 
+    def awaited(self) -> bool:
+        """Whether anything under way is still waited for."""
+        return any(not pending.cancelled for pending in self._pending.values())
+
     def items(self) -> Iterator[tuple[int, Pending]]:
         """A snapshot, oldest first."""
         return iter(list(self._pending.items()))

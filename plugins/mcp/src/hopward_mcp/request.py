@@ -30,6 +30,10 @@ class Request:
         self._receive = receive
         self._send = send
 
+    def through(self, send: Send) -> "Request":
+        """The same request, whose answer goes to `send`."""
+        return Request(self.method, self.headers, self._receive, send)
+
     async def body(self, max_bytes: int) -> bytes:
         """The whole body; raises `MessageError` when it is too large, `GoneError` when it never ends."""
         announced = self.headers.get("content-length", "0")
@@ -61,7 +65,7 @@ class Request:
         if body:
             whole.setdefault("content-type", JSON_TYPE)
         await self._begin(status, whole)
-        await self._send({"type": "http.response.body", "body": body, "more_body": False})
+        await self.send({"type": "http.response.body", "body": body, "more_body": False})
 
     async def stream(self, headers: Mapping[str, str] | None = None) -> None:
         """Begin an event stream, if it has not begun."""
@@ -75,8 +79,13 @@ class Request:
 
     async def write(self, data: bytes, *, last: bool = False) -> None:
         """Send a piece of the event stream."""
-        self.ended = last
-        await self._send({"type": "http.response.body", "body": data, "more_body": not last})
+        await self.send({"type": "http.response.body", "body": data, "more_body": not last})
+
+    async def send(self, sent: MutableMapping[str, Any]) -> None:
+        """Send one ASGI message of the answer."""
+        self.started = True
+        self.ended = self.ended or not sent.get("more_body", True)
+        await self._send(sent)
 
     async def end(self) -> None:
         """End the event stream if one has begun and not ended; else answer that nothing is served now."""
@@ -86,6 +95,5 @@ class Request:
             await self.write(b"", last=True)
 
     async def _begin(self, status: int, headers: Mapping[str, str]) -> None:
-        self.started = True
         pairs = [(key.encode("latin-1"), value.encode("latin-1")) for key, value in headers.items()]
-        await self._send({"type": "http.response.start", "status": status, "headers": pairs})
+        await self.send({"type": "http.response.start", "status": status, "headers": pairs})

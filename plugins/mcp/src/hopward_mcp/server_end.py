@@ -34,6 +34,11 @@ class ServerEnd(Protocol):
 
     sessions: HttpSessions
 
+    @property
+    def older(self) -> bool:
+        """Whether the server is known not to speak 2026-07-28: then what does for its callers is a bridge."""
+        ...
+
     def session(self, message: Message, held: HttpSession | None, *, modern: bool) -> Session:
         """The session to judge a message in; raises `MessageError` for one that cannot go this way."""
         ...

@@ -16,6 +16,7 @@ from hopward_mcp.carried import NOBODY
 from hopward_mcp.child import Command
 from hopward_mcp.client_end import ClientEnd
 from hopward_mcp.endings import FALLEN, MALFORMED, TOO_LATE, given_up, lost
+from hopward_mcp.footing import Footing
 from hopward_mcp.gate import Gate
 from hopward_mcp.jsonrpc import Body, Message, MessageError, dump, too_large
 from hopward_mcp.lines import Lines, Overlong
@@ -58,6 +59,7 @@ class Pump:
         self._server = Upkeep(self._session, chain, self._recollection, self)
         self._older: OlderServer | None = None
         self._met = False
+        self._footing = Footing(gate, chain, self._judge, self.tell)
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._ended = asyncio.Event()
@@ -131,12 +133,16 @@ class Pump:
             if isinstance(line, Overlong):
                 raise too_large(self._gate.max_bytes)
             message = self._gate.read_client(line)
-            if message.kind == "request" and not self._server.up:
-                raise self._server.refusal(message.id)
         except MessageError as fault:
             self._client.write(self._gate.turn_away(fault, self._chain).body + b"\n")
             return
-        self._session.client.judge(message, self._chain, self.send)
+        self._footing.from_client(message)
+
+    def _judge(self, message: Message) -> None:
+        if message.kind == "request" and not self._server.up:
+            self.send(self._gate.turn_away(self._server.refusal(message.id), self._chain))
+        else:
+            self._session.client.judge(message, self._chain, self.send)
 
     def send(self, route: Route) -> None:
         """Send on what the client has said, or answer it."""
@@ -150,7 +156,7 @@ class Pump:
                 if self._timer is None:
                     self._timer = self._loop.call_later(self._gate.call_timeout, self._expire)
         elif isinstance(route, Reply):
-            self.tell(route.body)
+            self._footing.to_client(route.body)
         self._check_idle()
 
     def _notify(self, route: Forward) -> None:
@@ -191,6 +197,7 @@ class Pump:
     def _client_ended(self) -> None:
         for line in self._from_client.end():
             self._client_line(line)
+        self._footing.leave()
         # Behind the turn in which the last messages are decided.
         self._loop.call_soon(self._ended.set)
 
@@ -250,7 +257,7 @@ class Pump:
 
     def _to_client(self, route: Route) -> None:
         if isinstance(route, Forward):
-            self.tell(route.body)
+            self._footing.to_client(route.body)
         self._check_idle()
 
     def _client_full(self, full: bool) -> None:
@@ -285,5 +292,5 @@ class Pump:
             self._write(given_up(key, reason))
 
     def _check_idle(self) -> None:
-        if self._ended.is_set() and not len(self._session.requests):
+        if self._ended.is_set() and not self._session.requests.awaited():
             self._idle.set()

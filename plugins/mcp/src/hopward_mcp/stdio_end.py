@@ -19,6 +19,11 @@ class StdioEnd:
         self.sessions = self.workers.sessions
         self._gate = gate
 
+    @property
+    def older(self) -> bool:
+        """Whether the server is known not to speak 2026-07-28."""
+        return self.workers.older
+
     def session(self, message: Message, held: HttpSession | None, *, modern: bool) -> Session:
         """The caller's session, or a new one: for `initialize`, and for each request of 2026-07-28."""
         if held is not None:

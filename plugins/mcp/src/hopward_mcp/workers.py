@@ -64,6 +64,11 @@ class Workers:
     def __len__(self) -> int:
         return len(self._running)
 
+    @property
+    def older(self) -> bool:
+        """Whether the server is known not to speak 2026-07-28."""
+        return self._gate.now() < self._older_until
+
     def adopt(self) -> None:
         """Keep to the limits of the gate's guard from now on; processes that run keep the longest message
         they were started with."""
@@ -193,7 +198,7 @@ class Workers:
     async def _meeting(self, worker: Worker, pending: Pending) -> Worker:
         """The same, once it has been met in the era that it speaks."""
         await self._started(worker)
-        known = self._gate.now() < self._older_until
+        known = self.older
         try:
             async with asyncio.timeout(self._gate.call_timeout):
                 spoken = await worker.meet(pending, known_older=known)
