@@ -218,6 +218,8 @@ def over_http(server: Server[Any], port: int) -> None:
         elif dict(scope["headers"]).get(b"mcp-protocol-version") == b"2026-07-28":
             await manager.handle_request(scope, receive, send)
         else:
+            while (await receive()).get("more_body", False):
+                pass
             headers = [(b"content-type", b"application/json")]
             await send({"type": "http.response.start", "status": 400, "headers": headers})
             await send({"type": "http.response.body", "body": refused})

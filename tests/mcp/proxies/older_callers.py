@@ -117,7 +117,7 @@ async def caller(place: Place, capabilities: dict[str, Any] = CAPABILITIES) -> A
         over_http = OverHttp(place, token, {})
         over_http.task = task
         greeted = await over_http.ask(greeting(capabilities))
-        assert greeted["result"]["protocolVersion"] == LEGACY
+        assert greeted.get("result", {}).get("protocolVersion") == LEGACY, greeted
         assert over_http.stream is not None
         over_http.headers = {"Mcp-Session-Id": over_http.stream.headers["mcp-session-id"]}
         try:
