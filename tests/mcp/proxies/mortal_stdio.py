@@ -29,6 +29,8 @@ def result(method: str, params: dict[str, Any]) -> dict[str, Any] | None:
         capabilities = {"tools": changes, "resources": {**changes, "subscribe": True}, "prompts": {}}
         info = {"name": "mortal", "version": "1"}
         return {"protocolVersion": "2025-11-25", "capabilities": capabilities, "serverInfo": info}
+    if method == "server/discover":
+        return {"supportedVersions": ["2026-07-28"], "capabilities": {}, "resultType": "complete"}
     if method == "tools/call":
         shown = json.dumps({"pid": os.getpid(), "arguments": params.get("arguments")})
         return {"content": [{"type": "text", "text": shown}]}

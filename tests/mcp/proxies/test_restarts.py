@@ -370,6 +370,21 @@ def test_a_session_of_2026_07_28_goes_on_and_nothing_is_repeated(start: Start) -
     assert client.notifications == []
 
 
+def test_an_older_server_is_met_anew_for_a_client_of_2026_07_28(start: Start) -> None:
+    older = {"answers": {"server/discover": {"error": {"code": -32601, "message": "?"}}}}
+    client = start(lives=[older])
+    meta = {"_meta": {VERSION: "2026-07-28", "io.modelcontextprotocol/clientCapabilities": {}}}
+    call = {"method": "tools/call", "params": {"name": "echo", "arguments": {}, **meta}}
+    server = pid(client.request(call, 1))
+    os.kill(server, signal.SIGKILL)
+    while "error" in (answer := client.request(call, 2)):
+        assert any(why in answer["error"]["message"] for why in ("started again", "by signal 9"))
+    assert pid(answer) != server
+    client.end()
+    met = ["server/discover", "initialize", "notifications/initialized", "tools/call"]
+    assert methods(client.lives()[1]) == met
+
+
 def test_a_subscription_whose_task_has_ended_brings_nothing_more_and_the_server_is_told(
     start: Start,
 ) -> None:
@@ -389,7 +404,8 @@ def test_a_subscription_whose_task_has_ended_brings_nothing_more_and_the_server_
     received = [line["message"] for line in client.received()]
     assert client.end()[1] == b""
     (told,) = [message for message in received if message["method"] == "notifications/cancelled"]
-    assert told["params"]["requestId"] == received[0]["id"]
+    listened = next(one for one in received if one["method"] == "subscriptions/listen")
+    assert told["params"]["requestId"] == listened["id"]
 
 
 def test_a_server_that_takes_too_long_is_told_to_give_up(start: Start) -> None:

@@ -189,9 +189,9 @@ class Pump:
         self._older = None
 
     def _leave_older(self, why: str) -> None:
-        """A new process is met anew."""
-        older, self._older, self._met = self._older, None, False
-        if older is not None:
+        """A new process of an older server is met anew."""
+        if self._older is not None:
+            older, self._older, self._met = self._older, None, False
             older.end(why)
 
     def _client_ended(self) -> None:
