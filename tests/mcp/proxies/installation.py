@@ -86,6 +86,7 @@ READABLE = (
     "stream",
     "repeat",
     "resumable",
+    "torn",
     "greet",
     "pair",
     "torrent",

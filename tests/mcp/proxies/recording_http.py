@@ -2,8 +2,8 @@
 
 Plain asyncio, one event loop with the test. A tool's name says how it answers: `echo` in JSON, `stream` as an
 event stream with a notification first, `slow` not before the test says so, `repeat` with the credential of
-the call in an event before the answer, `resumable` as a stream that ends before the answer, `later` with an
-MCP task, of either era, that everybody who knows its id may see.
+the call in an event before the answer, `resumable` as a stream that ends before the answer, `torn` as one
+that breaks off there, `later` with an MCP task, of either era, that everybody who knows its id may see.
 """
 
 import asyncio
@@ -38,7 +38,12 @@ class RecordingServer:
 
     `statuses` is what a tool is answered with, `pointing` the headers of that, `silent` the HTTP methods that
     get no answer at all, `late` the messages that a session's stream brings when the test says so,
+<<<<<<< HEAD
     `discovered` the requests for its era, `older` whether that is not 2026-07-28.
+=======
+    `discovered` the requests for its era, `rest` what the next callers get who come back for the rest of a
+    stream; a result answers the last call.
+>>>>>>> cf9234f (wip)
     """
 
     received: list[Received] = field(default_factory=list)
@@ -48,6 +53,7 @@ class RecordingServer:
     late: list[dict[str, Any]] = field(default_factory=list)
     older: bool = False
     discovered: list[Received] = field(default_factory=list)
+    rest: list[list[dict[str, Any]]] = field(default_factory=list)
     release: asyncio.Event = field(default_factory=asyncio.Event)
     broken: asyncio.Event = field(default_factory=asyncio.Event)
     sessions: int = 0
@@ -126,12 +132,23 @@ class RecordingServer:
             await self._held(reader, writer)
         elif request.method == "DELETE":
             _respond(writer, 204)
+        elif request.method == "GET" and "GET" in self.statuses:
+            _respond(writer, self.statuses["GET"])
+        elif request.method == "GET" and self.rest and request.header("last-event-id"):
+            self._go_on(writer, self.rest.pop(0))
         elif request.method == "GET":
             await self._listen(reader, writer)
         elif "id" not in request.message or "method" not in request.message:
             _respond(writer, 202)
         else:
             await self._result(request, reader, writer)
+
+    def _go_on(self, writer: asyncio.StreamWriter, messages: list[dict[str, Any]]) -> None:
+        _begin_stream(writer)
+        for message in messages:
+            answered = {"id": self.calls[-1].message["id"]} if "result" in message else {}
+            _event(writer, {**answered, **message}, event_id=f"rest-{len(self.rest)}")
+        _end_stream(writer)
 
     async def _listen(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         _begin_stream(writer)
@@ -180,9 +197,12 @@ class RecordingServer:
             _begin_stream(writer)
             _event(writer, {"method": "notifications/progress", "params": {}}, event_id="")
             _end_stream(writer)
-        elif name == "resumable":
+        elif name in ("resumable", "torn"):
             _begin_stream(writer)
             _event(writer, {"method": "notifications/progress", "params": {}}, event_id="r-1")
+            if name == "torn":
+                await writer.drain()
+                raise ConnectionError
             _end_stream(writer)
         elif name == "later" or message["method"].startswith("tasks/"):
             _result(writer, message_id, self._task(message))

@@ -146,6 +146,39 @@ async def test_a_stream_is_judged_event_by_event(caller: Caller) -> None:
     assert (await caller.call("echo", 2))["id"] == 2
 
 
+@pytest.mark.parametrize("tool", ["resumable", "torn"])
+async def test_a_stream_that_the_server_leaves_early_is_read_on_from_there(caller: Caller, tool: str) -> None:
+    await caller.greet()
+    progress = {"method": "notifications/progress", "params": {"progressToken": "p", "progress": 2}}
+    caller.server.rest = [[progress], [], [{"result": {"content": [], "vendor": 2}}]]
+    assert (await caller.call(tool))["method"] == "notifications/progress"
+    assert (await caller.read())["params"]["progress"] == 2
+    assert (await caller.read())["result"]["vendor"] == 2
+    again = [one for one in caller.server.received if one.header("last-event-id")]
+    assert [one.header("last-event-id") for one in again] == ["r-1", "rest-2", "rest-2"]
+    assert {(one.method, one.header("mcp-session-id")) for one in again} == {("GET", "upstream-1")}
+    assert len({one.header("authorization") for one in caller.server.received}) == len(caller.server.received)
+    assert (await caller.call("echo", 2))["id"] == 2
+    await caller.end()
+    assert caller.outcomes() == ["ok", "ok"]
+
+
+async def test_a_stream_that_is_left_for_good_ends_the_call(caller: Caller) -> None:
+    caller.server.statuses["GET"] = 405
+    await caller.ask(INITIALIZE)
+    assert (await caller.call("resumable"))["method"] == "notifications/progress"
+    assert "without an answer" in (await caller.read())["error"]["message"]
+    await caller.end()
+    assert caller.outcomes() == ["unknown"]
+
+
+async def test_the_stateless_era_has_no_rest_of_a_stream(caller: Caller) -> None:
+    answer = await caller.modern("tools/call", name="resumable")
+    assert answer["method"] == "notifications/progress"
+    assert "without an answer" in (await caller.read())["error"]["message"]
+    assert [one.method for one in caller.server.received] == ["POST"]
+
+
 async def test_the_servers_requests_reach_the_client_and_its_answers_the_server(caller: Caller) -> None:
     await caller.greet()
     assert (await caller.call("ask"))["method"] == "notifications/progress"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hopward_mcp.sse import KEEP_ALIVE, Event, Events, StreamError, written
+from hopward_mcp.sse import KEEP_ALIVE, Event, Events, Place, StreamError, written
 
 STREAM = (
     b": hello\n\n"
@@ -70,6 +70,15 @@ def test_many_small_events_are_no_large_event() -> None:
 def test_fields_that_are_not_utf8_end_the_stream() -> None:
     with pytest.raises(StreamError):
         list(Events(100).feed(b"id: \xff\n\n"))
+
+
+def test_the_place_in_a_stream_is_after_its_last_id_and_not_before_its_last_wait() -> None:
+    place = Place()
+    for event in Events(1000).feed(b"id: a\nretry: 2500\n\nid: b\ndata: x\n\ndata: y\n\nretry: soon\n\n"):
+        place.note(event)
+    assert (place.id, place.seconds) == ("b", 2.5)
+    place.note(Event(id="", retry="0"))
+    assert (place.id, place.seconds) == ("", 0.1)
 
 
 def test_an_event_is_written_with_its_id_around_the_judged_data() -> None:

@@ -29,7 +29,7 @@ from hopward_mcp.presented import Presented
 from hopward_mcp.request import JSON_TYPE, STREAM_TYPE
 from hopward_mcp.route import Forward, Reply, Route
 from hopward_mcp.session import Session
-from hopward_mcp.sse import Events, StreamError
+from hopward_mcp.sse import Events, Place, StreamError
 from hopward_mcp.upstream import Upstream, broken
 
 _log = logging.getLogger(__name__)
@@ -41,7 +41,6 @@ _FLUSH = 1.0
 _LEAVE = 1.5
 """Seconds that requests under way have after the client has closed our stdin, that the client has to take the
 last answers, and the server to end its session."""
-_LISTEN_AGAIN = 1.0
 
 
 class Outbound:
@@ -250,7 +249,9 @@ class Outbound:
         if asked.method == "initialize" and status == 200 and SESSION in response.headers:
             self._headers[SESSION] = response.headers[SESSION]
         if status == 200 and response.content_type == STREAM_TYPE:
-            await self._events(response, asked, key)
+            place = Place()
+            await self._events(response, asked, key, place)
+            await self._go_on(asked, key, place)
             self._fail(key, lost("The server ended its stream without an answer."))
             return
         raw = await self._upstream.body(response)
@@ -264,12 +265,25 @@ class Outbound:
         if status == 404 and SESSION in self._headers:
             self._session_gone("has ended the session")
 
-    async def _events(self, response: aiohttp.ClientResponse, asked: Message | None, key: int | None) -> None:
-        """Bring back events until the answer to `key`, or the end."""
+    async def _events(
+        self, response: aiohttp.ClientResponse, asked: Message | None, key: int | None, place: Place
+    ) -> None:
+        """Bring back events until the answer to `key`, or the end; a stream that breaks off has ended if the
+        server can go on."""
+        try:
+            await self._read(response, asked, key, place)
+        except aiohttp.ClientPayloadError:
+            if not place.id:
+                raise
+
+    async def _read(
+        self, response: aiohttp.ClientResponse, asked: Message | None, key: int | None, place: Place
+    ) -> None:
         lasting = asked is None or asked.method in ENDLESS
         events = Events(self._gate.max_bytes)
         while chunk := await response.content.readany():
             for event in events.feed(chunk):
+                place.note(event)
                 if lasting and not self._session.stands(self._chain, key):
                     raise OverError
                 if event.data and event.name in ("", "message"):
@@ -278,24 +292,40 @@ class Outbound:
                     return
             await self._takes.wait()
 
+    async def _go_on(self, asked: Message, key: int, place: Place) -> None:
+        """Read on where the server has left a stream before the answer (2025-11-25, resumability)."""
+        while place.id and VERSION in self._headers and self._session.requests.get(key) is not None:
+            await asyncio.sleep(place.seconds)
+            if self._session.requests.get(key) is None or not await self._get(asked, key, place):
+                return
+
     async def _listen(self) -> None:
         """Keep open the session's stream of messages that answer nothing, if the server has one."""
+        place = Place()
         while not self._finished:
-            headers = {**passed_on(self._headers), "accept": STREAM_TYPE, SESSION: self._headers[SESSION]}
             try:
-                headers.update(await introduction(self._gate, self._chain, "GET"))
-                response = await self._upstream.request("GET", headers)
-                try:
-                    if response.status != 200 or response.content_type != STREAM_TYPE:
-                        return
-                    await self._events(response, None, None)
-                finally:
-                    response.close()
+                if not await self._get(None, None, place):
+                    return
             except (HopwardError, OverError):
                 return
             except (aiohttp.ClientError, StreamError) as error:
                 _log.info("the session's stream is opened again: %s", error)
-            await asyncio.sleep(_LISTEN_AGAIN)
+            await asyncio.sleep(place.seconds)
+
+    async def _get(self, asked: Message | None, key: int | None, place: Place) -> bool:
+        """Bring back the events of a stream from a place on; False if the server has no such stream."""
+        headers = {**passed_on(self._headers), "accept": STREAM_TYPE}
+        headers |= {SESSION: self._headers[SESSION]} if SESSION in self._headers else {}
+        headers |= {"last-event-id": place.id} if place.id else {}
+        headers.update(await introduction(self._gate, self._chain, "GET"))
+        response = await self._upstream.request("GET", headers)
+        try:
+            if response.status != 200 or response.content_type != STREAM_TYPE:
+                return False
+            await self._events(response, asked, key, place)
+            return True
+        finally:
+            response.close()
 
     async def _tell(self, body: bytes) -> None:
         """Tell the server something of ours: that a request of it was refused, say."""

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 """A stream may begin with it."""
+_SOONEST = 0.1
+"""Seconds that a reader stays away at least, whatever the server says."""
 
 
 class StreamError(Exception):
@@ -19,6 +21,21 @@ class Event:
     name: str = ""
     id: str | None = None
     retry: str | None = None
+
+
+@dataclass(slots=True)
+class Place:
+    """How far a stream has been read: the server goes on after the event `id`, after a wait of `seconds`."""
+
+    id: str = ""
+    seconds: float = 1.0
+
+    def note(self, event: Event) -> None:
+        """Take what an event says about it."""
+        if event.id is not None:
+            self.id = event.id
+        if event.retry is not None:
+            self.seconds = max(int(event.retry[:9]) / 1000, _SOONEST)
 
 
 class Events:
