@@ -14,9 +14,9 @@ from typing import Any, Literal, TypeAlias
 from hopward.project import create
 
 from . import reference
-from .project import Project
+from .project import ROOT, Project
 from .public import installed
-from .running import Running, environment
+from .running import PATIENCE, Running, environment
 from .served import Serve, ended, free_port
 from .token_relay import TokenRelay
 
@@ -74,9 +74,28 @@ _ONE = '{ action = "read", sensitivity = "internal", integrity = "trusted", dest
 
 def run_suite(output: Path, url: str, revision: Revision) -> Results:
     """What the suite finds of the server at a URL, for all that a revision of the protocol requires."""
-    command = [*installed("conformance.sh"), "server", "--url", url, "--requirements", revision]
+    _run("server", "--url", url, "--requirements", revision, "--output-dir", str(output))
+    return results(output)
+
+
+def run_suite_on_client(output: Path, how: str, scenario: str, revision: Revision) -> dict[str, set[str]]:
+    """What the suite finds of a client that comes to it directly or through the proxy: the statuses of each
+    check."""
+    command = f"{sys.executable} -m tests.e2e.suite_client {how}"
+    words = ["--command", command, "--scenario", scenario, "--spec-version", revision]
+    _run("client", *words, "--timeout", str(int(PATIENCE * 1000)), "--output-dir", str(output))
+    found: dict[str, set[str]] = {}
+    for path in output.glob("*/checks.json"):
+        for check in json.loads(path.read_text("utf-8")):
+            found.setdefault(f"{check['id']} {check['name']}", set()).add(check["status"])
+    # What is only told, such as each request, is told as often as there are requests.
+    return {check: statuses for check, statuses in found.items() if statuses != {"INFO"}}
+
+
+def _run(*words: str) -> None:
     done = subprocess.run(
-        [*command, "--output-dir", str(output)],
+        [*installed("conformance.sh"), *words],
+        cwd=ROOT,
         env=environment(),
         capture_output=True,
         text=True,
@@ -85,7 +104,6 @@ def run_suite(output: Path, url: str, revision: Revision) -> Results:
         check=False,
     )
     assert done.returncode in (0, 1), done.stdout + done.stderr
-    return results(output)
 
 
 def results(output: Path) -> Results:

@@ -5,6 +5,7 @@ The suite sends no token, so a relay adds one; see `token_relay.py`.
 
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from .suite import (
     guarded_reference,
     reference_server,
     run_suite,
+    run_suite_on_client,
 )
 
 EXTENSION = "tasks-"
@@ -98,3 +100,30 @@ def test_where_nothing_is_permitted_nothing_reaches_the_server(
         assert ATTEMPTS.isdisjoint(message["method"] for message in server.received())
         assert guarded.decided("permit") == 0
         assert guarded.decided("deny") == guarded.attempted() > 0
+
+
+SCENARIOS: list[tuple[str, Revision]] = [
+    *((name, "2025-11-25") for name in ("initialize", "tools_call", "elicitation-sep1034-client-defaults")),
+    *((name, "2025-11-25") for name in ("sse-retry", "json-schema-2020-12-preservation")),
+    *((name, "2026-07-28") for name in ("tools_call", "request-metadata", "sep-2322-client-request-state")),
+    *((name, "2026-07-28") for name in ("http-standard-headers", "http-custom-headers")),
+    *((name, "2026-07-28") for name in ("http-invalid-tool-headers", "json-schema-ref-no-deref")),
+    ("json-schema-2020-12-preservation", "2026-07-28"),
+]
+"""All for clients but `auth/...`: those are about signing in to a server, which Hopward does not do."""
+
+
+@pytest.mark.parametrize(("scenario", "revision"), SCENARIOS)
+def test_a_client_is_found_the_same_through_the_proxy_over_either_transport(
+    tmp_path: Path, scenario: str, revision: Revision
+) -> None:
+    """The proxy is the client of the suite's server here, over HTTP in front of it and over stdio."""
+
+    def found(how: str) -> dict[str, set[str]]:
+        return run_suite_on_client(tmp_path / how, how, scenario, revision)
+
+    with ThreadPoolExecutor() as pool:
+        direct, served, run = pool.map(found, ("direct", "serve", "run"))
+    assert set.union(*direct.values()) <= {"SUCCESS", "SKIPPED"}
+    assert "SUCCESS" in set.union(*direct.values())
+    assert served == run == direct
