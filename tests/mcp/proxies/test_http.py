@@ -177,7 +177,11 @@ async def test_an_unknown_version_is_told_those_that_a_request_may_name(fronted:
 
 @pytest.mark.parametrize("params", [{}, {"uri": "ticket://7"}, {"uri": 7}])
 @pytest.mark.parametrize(
-    "method", ["initialize", "ping", "logging/setLevel", "resources/subscribe", "resources/unsubscribe"]
+    "method",
+    [
+        *("initialize", "ping", "logging/setLevel", "resources/subscribe", "resources/unsubscribe"),
+        *("tasks/list", "tasks/result"),
+    ],
 )
 async def test_what_only_a_session_can_be_asked_is_unknown_to_the_stateless_era(
     fronted: Fronted, method: str, params: dict[str, Any]

@@ -23,7 +23,7 @@ from hopward_mcp.jsonrpc import (
     error,
 )
 from hopward_mcp.mcp_tasks import added_call
-from hopward_mcp.methods import STATEFUL, TASK_NOTIFICATIONS, Treatment, is_modern, references, target
+from hopward_mcp.methods import OLDER_ONLY, TASK_NOTIFICATIONS, Treatment, is_modern, references, target
 from hopward_mcp.pending import Pending, Requests
 from hopward_mcp.questions import Questions
 from hopward_mcp.replies import no_credential, refusal
@@ -109,7 +109,7 @@ class ClientSide:
     def _request(self, message: Message, pending: Pending, deliver: Deliver) -> Route | Later:
         gate, chain = self._gate, pending.chain
         treatment = gate.treatment(message.method)
-        if treatment is None or (message.method in STATEFUL and is_modern(message)):
+        if treatment is None or (message.method in OLDER_ONLY and is_modern(message)):
             raise MessageError(METHOD_NOT_FOUND, "unknown_method", "This method is not allowed.", message.id)
         if treatment in ("authorize", "visible", "mcp_task"):
             require(message, chain)

@@ -2,13 +2,12 @@
 
 import asyncio
 import math
-from typing import Any, cast
 
 import aiohttp
 
 from hopward import HopwardError
 from hopward_mcp.gate import Gate
-from hopward_mcp.greeting import DISCOVER
+from hopward_mcp.greeting import DISCOVER, speaks_newer
 from hopward_mcp.headers import METHOD, VERSION
 from hopward_mcp.introduction import Introduce
 from hopward_mcp.jsonrpc import Body, Message, MessageError, dump
@@ -62,12 +61,11 @@ class Era:
             answer = {}
         if answer is None:
             return
-        versions = answer.get("supportedVersions")
-        self.modern = isinstance(versions, list) and NEWER_VERSION in cast("list[Any]", versions)
+        self.modern = speaks_newer(answer)
         self._older_until = -math.inf if self.modern else self._gate.now() + _KNOWN
 
     async def _discovered(self, introduce: Introduce) -> Body | None:
-        """What it answers to `server/discover`, empty for an error; None where it lets nobody ask."""
+        """Its answer to `server/discover`, empty where it has none; None where it lets nobody ask."""
         key = next(self._gate.keys)
         method = "server/discover"
         headers = {
@@ -84,17 +82,17 @@ class Era:
                 return None
             if response.content_type != STREAM_TYPE:
                 raw = await self._upstream.body(response)
-                return _result(self._gate.read_server(raw), key)
+                return _answer(self._gate.read_server(raw), key)
             events = Events(self._gate.max_bytes)
             while chunk := await response.content.readany():
                 for event in events.feed(chunk):
                     message = self._gate.read_server(event.data) if event.data else None
                     if message is not None and message.kind == "response":
-                        return _result(message, key)
+                        return _answer(message, key)
         finally:
             response.close()
         return {}
 
 
-def _result(message: Message, key: int) -> Body:
-    return cast("Body", message.body.get("result", {})) if message.id == key else {}
+def _answer(message: Message, key: int) -> Body:
+    return message.body if message.id == key else {}

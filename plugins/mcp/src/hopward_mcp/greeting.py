@@ -7,15 +7,30 @@ from typing import Any, Protocol, TypeAlias, cast
 from hopward import __version__
 from hopward_mcp.jsonrpc import Body
 from hopward_mcp.methods import CAPABILITIES_KEY, VERSION_KEY
-from hopward_mcp.older_shapes import NEWER_VERSION, OLDER_VERSIONS
+from hopward_mcp.older_shapes import (
+    CLIENT_INFO_KEY,
+    NEWER_VERSION,
+    OLDER_VERSIONS,
+    UNSUPPORTED_VERSION,
+)
 
 _SILENT = 5.0
 """Seconds after which a server that does not answer `server/discover` is taken for an older one."""
 
-DISCOVER: Body = {"_meta": {VERSION_KEY: NEWER_VERSION, CAPABILITIES_KEY: {}}}
+_OWN: Body = {"name": "hopward", "version": __version__}
+DISCOVER: Body = {"_meta": {VERSION_KEY: NEWER_VERSION, CAPABILITIES_KEY: {}, CLIENT_INFO_KEY: _OWN}}
 
 Answer: TypeAlias = Body | None
 """The body of a response, None when it could not be read."""
+
+
+def speaks_newer(answer: Body) -> bool:
+    """Whether an answer to `server/discover` says that the server speaks 2026-07-28, be it in refusing it."""
+    told = answer.get("result", {}).get("supportedVersions")
+    if answer.get("error", {}).get("code") == UNSUPPORTED_VERSION:
+        data = answer["error"].get("data")
+        told = cast("Body", data).get("supported") if isinstance(data, dict) else None
+    return isinstance(told, list) and NEWER_VERSION in cast("list[Any]", told)
 
 
 class Asks(Protocol):
@@ -52,8 +67,7 @@ class Greeting:
 
     def begin(self, capabilities: Body, client: object, *, known_older: bool) -> None:
         """Ask for the era unless it is known. `capabilities` and `client` are for `initialize`."""
-        own = {"name": "hopward", "version": __version__}
-        info: Body = cast("Body", client) if isinstance(client, dict) else own
+        info: Body = cast("Body", client) if isinstance(client, dict) else _OWN
         self._introduction = {"capabilities": capabilities, "clientInfo": info}
         if known_older:
             self._initialize()
@@ -67,9 +81,7 @@ class Greeting:
             self._timer.cancel()
 
     def _discovered(self, answer: Answer) -> None:
-        result: Body = {} if answer is None else answer.get("result", {})
-        versions = result.get("supportedVersions")
-        if isinstance(versions, list) and NEWER_VERSION in cast("list[Any]", versions):
+        if speaks_newer(answer or {}):
             # It may have been greeted meanwhile, where it was only slow to start.
             self.end()
             self._asks.forget(self._greeted)

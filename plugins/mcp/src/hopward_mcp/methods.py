@@ -88,6 +88,9 @@ STATEFUL = frozenset(
 )
 """Requests about a connection: the era 2026-07-28 has none, and a process may serve several clients."""
 
+OLDER_ONLY = STATEFUL | {"tasks/list", "tasks/result"}
+"""Requests that 2026-07-28 has no more."""
+
 VERSION_KEY = "io.modelcontextprotocol/protocolVersion"
 CAPABILITIES_KEY = "io.modelcontextprotocol/clientCapabilities"
 LOG_LEVEL_KEY = "io.modelcontextprotocol/logLevel"

@@ -42,6 +42,7 @@ from hopward_mcp.older_shapes import (
     LEVELS,
     NEWER_VERSION,
     OLDER_VERSIONS,
+    UNSUPPORTED_VERSION,
     URL_REQUIRED,
     capabilities,
     discovery,
@@ -57,7 +58,6 @@ from hopward_mcp.seam import Seam, Up
 
 _log = logging.getLogger(__name__)
 
-_UNSUPPORTED_VERSION = -32022
 _MALFORMED = "The server's answer is malformed."
 _GONE = frozenset({"notifications/initialized", "notifications/progress", "notifications/roots/list_changed"})
 """Notifications that a client of 2026-07-28 does not send."""
@@ -414,7 +414,7 @@ def _check(method: str, meta: Body) -> None:
         raise MessageError(INVALID_PARAMS, "meta", sentence)
     if version != NEWER_VERSION:
         data: Body = {"supported": [NEWER_VERSION, *OLDER_VERSIONS], "requested": version[:40]}
-        raise MessageError(_UNSUPPORTED_VERSION, "version", "This version is not supported.", data=data)
+        raise MessageError(UNSUPPORTED_VERSION, "version", "This version is not supported.", data=data)
     if method in STATEFUL or method.startswith("tasks/"):
         sentence = f"This method is not of {NEWER_VERSION}, or not to be had from this server."
         raise MessageError(METHOD_NOT_FOUND, "unknown_method", sentence)

@@ -13,6 +13,8 @@ from hopward_mcp.methods import CAPABILITIES_KEY, LOG_LEVEL_KEY, VERSION_KEY
 OLDER_VERSIONS = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
 NEWER_VERSION = "2026-07-28"
 
+UNSUPPORTED_VERSION = -32022
+
 CLIENT_INFO_KEY = "io.modelcontextprotocol/clientInfo"
 SERVER_INFO_KEY = "io.modelcontextprotocol/serverInfo"
 
