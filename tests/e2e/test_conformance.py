@@ -25,6 +25,12 @@ from .suite import (
     run_suite_on_client,
 )
 
+EXPLAINED: Results = {
+    # The proxy knows whose MCP tasks there are, and answers itself for those that are not the caller's.
+    ("tasks-dispatch-and-envelope", "sep-2663-tasks-get-invalid-task-id-32602", 0): "SUCCESS",
+}
+"""What a check finds through the proxy where that is not what it finds without."""
+
 EXTENSION = "tasks-"
 """Scenarios of the extension `io.modelcontextprotocol/tasks`, which the reference server does not have: its
 `tasks/...` requests fail in both runs."""
@@ -71,7 +77,8 @@ def test_the_reference_server_has_all_that_the_revision_asks_for(runs: Runs) -> 
 
 
 def test_each_check_has_the_same_result_through_the_proxy(runs: Runs) -> None:
-    assert runs.proxied == runs.direct
+    explained = {check: status for check, status in EXPLAINED.items() if check in runs.direct}
+    assert runs.proxied == runs.direct | explained
 
 
 def test_whatever_reached_the_server_was_permitted_and_carried_a_credential(runs: Runs) -> None:
