@@ -38,8 +38,8 @@ class RecordingServer:
 
     `statuses` is what a tool is answered with, `pointing` the headers of that, `silent` the HTTP methods that
     get no answer at all, `late` the messages that a session's stream brings when the test says so,
-    `discovered` the requests for its era, `older` whether that is not 2026-07-28, `rest` what the next callers
-    get who come back for the rest of a stream; a result answers the last call.
+    `discovered` the requests for its era, `older` whether that is not 2026-07-28, `rest` what the next
+    callers get who come back for the rest of a stream; a result answers the last call.
     """
 
     received: list[Received] = field(default_factory=list)
