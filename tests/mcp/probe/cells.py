@@ -73,5 +73,5 @@ def _through(client: Era, kind: Kind) -> list[Cell]:
 
 
 SAME_ERA = [*_through("older", "both"), *_through("modern", "both")]
-BRIDGED = _through("modern", "older")
+BRIDGED = [*_through("modern", "older"), *_through("older", "modern")]
 CELLS = [*DIRECT, *SAME_ERA, *BRIDGED]

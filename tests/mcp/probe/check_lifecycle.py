@@ -38,7 +38,8 @@ def _told_to_other_era(seen: Any, cell: Cell) -> Any:
 
 def _common(capabilities: Any) -> Any:
     """What both eras have: no tasks, and no news of changed roots."""
-    return {name: inner for name, inner in capabilities.items() if name not in OF_OLDER} | {"roots": {}}
+    kept = {name: inner for name, inner in capabilities.items() if name not in OF_OLDER}
+    return {**kept, "roots": {}, "extensions": CAPABILITIES["extensions"] if "extensions" in kept else None}
 
 
 @feature(GROUP, "who the client is and what it can do reaches the server", bridged=_told_to_other_era)

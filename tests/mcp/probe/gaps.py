@@ -29,10 +29,11 @@ class Gap:
 GAPS = (
     Gap(
         "missing",
-        "A process, or an older server, serves several requests of 2026-07-28 at once, and a notification"
-        " does not say to which it belongs: only progress, log messages and subscriptions find their way.",
+        "A process of 2026-07-28, or an older server before such clients, serves several requests at once,"
+        " and a notification does not say to which it belongs: only progress, log messages and subscriptions"
+        " find their way.",
         ("vendor notification of the server",),
-        "modern, http-to-stdio | modern to older, http*",
+        "modern, http-to-stdio | modern to older, http* | older to modern, http-to-stdio",
     ),
     Gap(
         "missing",

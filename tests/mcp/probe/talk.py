@@ -58,7 +58,7 @@ CAPABILITIES: Json = {
     "elicitation": {"form": {}, "url": {}},
     "roots": {"listChanged": True},
     "experimental": {"example.com/experiment": {"level": 1}},
-    "extensions": {"example.com/extension": {}, "io.modelcontextprotocol/tasks": {}},
+    "extensions": {"example.com/extension": {}},
 }
 OF_OLDER: Json = {
     "tasks": {
@@ -68,6 +68,8 @@ OF_OLDER: Json = {
     }
 }
 """Capabilities that only the older era has."""
+OF_MODERN: Json = {"extensions": {"example.com/extension": {}, "io.modelcontextprotocol/tasks": {}}}
+"""Those that are more in 2026-07-28."""
 
 
 @dataclass
@@ -178,7 +180,7 @@ class Talk:
         envelope = {
             "io.modelcontextprotocol/protocolVersion": VERSIONS["modern"],
             "io.modelcontextprotocol/clientInfo": CLIENT,
-            "io.modelcontextprotocol/clientCapabilities": CAPABILITIES,
+            "io.modelcontextprotocol/clientCapabilities": {**CAPABILITIES, **OF_MODERN},
         }
         given = dict(params or {})
         return {**given, "_meta": {**envelope, **given.get("_meta", {})}}
