@@ -55,7 +55,7 @@ def test_an_api_key_comes_from_the_environment(tmp_path: Path) -> None:
     ("value", "secrets"),
     [
         ("Bearer sk-0123456789", ("Bearer sk-0123456789", "sk-0123456789")),
-        ("ApiKey short", ("ApiKey short",)),
+        ("ApiKey k7Q2xW9z", ("ApiKey k7Q2xW9z", "k7Q2xW9z")),
         ("s3cret-key", ("s3cret-key",)),
     ],
 )

@@ -144,7 +144,7 @@ async def test_a_server_over_http_is_asked_where_its_url_says(tmp_path: Path) ->
     async with RecordingServer() as server:
         url = server.url
         found = await http(tmp_path, url, '{ by = "authorization" }')
-    assert (found.transport, found.reached, found.ok, found.era) == ("http", url, True, "2025-11-25")
+    assert (found.transport, found.reached, found.ok, found.era) == ("http", url, True, "2026-07-28")
     assert found.tools == ("echo", "stream", "hidden")
 
 

@@ -408,6 +408,21 @@ def test_a_subscription_whose_task_has_ended_brings_nothing_more_and_the_server_
     assert told["params"]["requestId"] == listened["id"]
 
 
+def test_a_session_of_2026_07_28_before_an_older_server_goes_on(start: Start) -> None:
+    client = start(lives=[{"answers": {"server/discover": {"error": {"code": -32601, "message": "no"}}}}])
+    meta = {"_meta": {VERSION: "2026-07-28", "io.modelcontextprotocol/clientCapabilities": {}}}
+    call = {"method": "tools/call", "params": {"name": "echo", "arguments": {}, **meta}}
+    server = pid(client.request(call, 2))
+    os.kill(server, signal.SIGKILL)
+    while "error" in (answer := client.request(call, 3)):
+        assert "started again" in answer["error"]["message"] or "signal 9" in answer["error"]["message"]
+    assert pid(answer) != server
+    client.end()
+    second = methods(client.lives()[1])
+    assert second.count("tools/call") == 1
+    assert "initialize" in second
+
+
 def test_a_server_that_takes_too_long_is_told_to_give_up(start: Start) -> None:
     client = start(lives=[{"mute": "initialize"}], proxy="call_timeout_seconds = 1")
     assert client.request(INITIALIZE, 0)["error"]["code"] == -32001

@@ -128,7 +128,8 @@ def test_a_server_that_crashes_or_cannot_be_started_is_told_and_its_task_complet
     absent = run(config, "mcp", "try", "missing", "read_note")
     assert absent.returncode == 2
     assert "'no-such-program' cannot be started" in absent.stderr
-    assert [event for _, event in logged(config)] == ["opened", "completed"] * 2
+    # The client tries the older way too, and the server is just being started again then.
+    assert [event for _, event in logged(config) if event != "deny"] == ["opened", "completed"] * 2
 
 
 def test_an_unknown_server_is_told_with_the_known_ones(config: Path) -> None:
