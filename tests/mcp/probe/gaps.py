@@ -44,13 +44,6 @@ GAPS = (
     ),
     Gap(
         "missing",
-        "`hopward mcp run` does not take up a stream again that has ended before the answer: the call's"
-        " outcome is unknown.",
-        ("a stream that the server ends before the answer is resumed",),
-        "older, stdio-to-http",
-    ),
-    Gap(
-        "missing",
         "`hopward mcp serve` reads on where its caller has gone, so that the outcome is recorded; a caller"
         " that comes back finds the server's stream taken.",
         ("a client that lost a stream resumes it with `Last-Event-ID`",),
