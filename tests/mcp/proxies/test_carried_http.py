@@ -255,8 +255,8 @@ async def test_where_the_authority_is_elsewhere_it_is_told_every_agent_of_the_ca
             token = office.token(office.program.boss)
             async with Impostor(port, lambda pairs: minted(guard, pairs)) as impostor:
                 await office.call(token, clerk)
-            # The first is for asking the server which era it speaks.
-            *_, asked = impostor.asked
+            # What comes after it is for asking the server which era it speaks.
+            asked, *_ = impostor.asked
             assert token not in asked["subject_token"]
             assert claims_of(asked["subject_token"])["hops"] == list(clerk.hops)
             (received,) = running.servers["desk"].received
