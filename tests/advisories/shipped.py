@@ -30,7 +30,7 @@ def importing(names: set[str]) -> set[tuple[str, str]]:
                 case ast.Import(names=imported):
                     found |= {(module, one.name) for one in imported}
                 case ast.ImportFrom(module=str(origin), names=imported):
-                    found |= {(module, origin), *((module, one.name) for one in imported)}
+                    found |= {(module, origin), *((module, f"{origin}.{one.name}") for one in imported)}
                 case _:
                     pass
     return {one for one in found if one[1] in names}
