@@ -17,7 +17,5 @@ def reread(config: Path) -> str:
     except (OSError, UnicodeDecodeError):
         text = None
     if text is None or len(text) > _LARGEST:
-        # It says why, unless all is well again by now.
-        read_settings(config)
         raise ConfigError(f"{config} changes while it is read.", advice="Try again.")
     return text
