@@ -4,14 +4,20 @@ The rows of the advisories page this covers stand in the docstrings, with their 
 """
 
 import asyncio
+import importlib
 import json
 import re
 import shutil
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from proxies.conversation import Conversation
 from proxies.fronting import Fronted, front, modern_call
 from proxies.installation import http_server, install, opened, rows, stdio_server
@@ -173,6 +179,7 @@ FETCHERS = {
     ("hopward_mcp.relay", "aiohttp"),
     ("hopward_mcp.remote", "aiohttp"),
     ("hopward_mcp.siblings", "aiohttp"),
+    ("hopward_mcp.spans", "requests"),
     ("hopward_mcp.upstream", "aiohttp"),
     ("hopward_mcp.upstream_session", "aiohttp"),
 }
@@ -209,6 +216,40 @@ def pointers(url: str) -> dict[str, str]:
         "Content-Location": url,
         "WWW-Authenticate": f'Bearer resource_metadata="{url}", authorization_uri="{url}", as_uri="{url}"',
     }
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_spans_go_where_they_are_told_and_nowhere_else(status: int) -> None:
+    """Row 22: a collector that points elsewhere does not have the spans sent there."""
+    spans = importlib.import_module("hopward_mcp.spans")
+    async with RecordingServer() as internal, pointing(status, internal.url) as (collector, asked):
+        exporter = spans._Counted(collector)
+        provider = TracerProvider()
+        provider.add_span_processor(SimpleSpanProcessor(exporter))
+        await asyncio.to_thread(provider.get_tracer("t").start_span("s").end)
+        await asyncio.to_thread(provider.shutdown)
+        assert len(asked) == 1
+        assert internal.received == []
+
+
+@asynccontextmanager
+async def pointing(status: int, url: str) -> AsyncIterator[tuple[str, list[str]]]:
+    """A server that sends everybody elsewhere; its URL and the paths it was asked for."""
+    asked: list[str] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        asked.append(request.path)
+        return web.Response(status=status, headers={"Location": url})
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", answer)
+    runner = web.AppRunner(app, shutdown_timeout=0)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}", asked
+    finally:
+        await runner.cleanup()
 
 
 async def test_a_token_endpoint_that_points_elsewhere_is_not_followed(tmp_path: Path) -> None:
