@@ -183,13 +183,6 @@ class CallTrace:
                 self._spans.end(span)
 
 
-class _Session(requests.Session):
-    """Goes to the one address that it is told, and follows nobody elsewhere."""
-
-    def get_redirect_target(self, resp: requests.Response) -> str | None:
-        return None
-
-
 class _Counted(SpanExporter):
     """Exports spans, and counts: `made` is how many there were, `sent` how many have arrived."""
 
@@ -198,7 +191,7 @@ class _Counted(SpanExporter):
         self.sent = 0
         self._endpoint = endpoint
         self._told = False
-        session = _Session()
+        session = requests.Session()
         # No proxy and no `.netrc` of whoever starts us.
         session.trust_env = False
         self._exporter = OTLPSpanExporter(endpoint=f"{endpoint}/v1/traces", session=session)
