@@ -36,12 +36,14 @@ docs: .venv/dev.stamp
 	@$(BIN)/python -m tests.docs.generate
 
 bench: .venv/dev.stamp
+	@tests/servers/gateways.sh >/dev/null
 	@$(BIN)/python -m bench $(ARGS)
 
 servers: .venv/dev.stamp
 	@tests/servers/conformance.sh
 	@tests/servers/everything.sh
 	@tests/servers/filesystem.sh
+	@tests/servers/gateways.sh
 	@tests/servers/git.sh
 	@tests/servers/inspector.sh
 	@tests/servers/langchain.sh

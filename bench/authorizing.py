@@ -9,7 +9,7 @@ from bench.errors import BenchError
 from bench.project import CALL, SERVER, caller_token
 from bench.repeat import Subject, run_rounds
 from bench.results import Entry
-from bench.rows import FEW, MANY, POWER, filled
+from bench.rows import FEW, MANY, POWER, READING, filled
 from hopward import Chain, Decision, Guard, Outcome
 from hopward.exchange import endpoint
 
@@ -31,6 +31,9 @@ def measure(context: Context) -> list[Entry]:
             f"{plan.many_policies:,} policies, {plan.many_rows:,} rows": _Desk(MANY, many),
             f"{plan.few_policies:,} policies, {plan.few_rows:,} rows, power-durable": _Desk(
                 POWER, few, context.folder / "c"
+            ),
+            f"{plan.few_policies:,} policies, {plan.few_rows:,} rows, one reads the argument": _Desk(
+                READING, few, context.folder / "e"
             ),
         }
         subjects = [Subject(GROUP, name, desk.authorize, desk.open) for name, desk in desks.items()]

@@ -46,7 +46,8 @@ class Lane:
     """One way to the echo tool from one kind of client, and what its rounds gave.
 
     `share` scales the number of calls: a way that takes a hundred times as long gets fewer. `calls` counts
-    every call made, measured or not. `renew` keeps the caller's token good between rounds.
+    every call made, measured or not. `renew` keeps the caller's token good between rounds. With `alone`,
+    calls are only made one after the other.
     """
 
     group: str
@@ -57,6 +58,7 @@ class Lane:
     guarded: bool = False
     calls: int = 0
     renew: Callable[[], None] = _nothing
+    alone: bool = False
     rounds: Rounds = field(default_factory=Rounds)
 
 
@@ -68,7 +70,8 @@ async def run_round(lanes: Sequence[Lane], plan: Plan, number: int, tick: Callab
         lane.renew()
         await _wake(lane)
         await _one_after_the_other(lane, max(2, int(plan.calls * lane.share)))
-        await _at_once(lane, max(plan.clients, int(plan.burst * lane.share)), plan.clients)
+        if not lane.alone:
+            await at_once(lane, max(plan.clients, int(plan.burst * lane.share)), plan.clients)
         lane.rounds.note("proxy_rss_kib", rss_kib(lane.processes.proxy))
 
 
@@ -106,7 +109,7 @@ async def _one_after_the_other(lane: Lane, calls: int) -> None:
     lane.rounds.note("per_second_1", 1e6 * calls / sum(walls))
 
 
-async def _at_once(lane: Lane, calls: int, clients: int) -> None:
+async def at_once(lane: Lane, calls: int, clients: int) -> None:
     """`clients` callers at once: each with its own HTTP connection, or in flight on the one stdio session."""
     lane.calls += calls
     left = iter(range(calls))

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Counts per round. `calls` one after the other, `burst` spread over `clients` at once."""
+    """Counts per round. `calls` one after the other, `burst` spread over `clients` at once;
+    `soak` in all, half of them over each transport."""
 
     rounds: int
     calls: int
@@ -19,6 +20,7 @@ class Plan:
     many_rows: int
     few_policies: int
     many_policies: int
+    soak: int
 
 
 FULL = Plan(
@@ -34,6 +36,7 @@ FULL = Plan(
     many_rows=1_000_000,
     few_policies=10,
     many_policies=1_000,
+    soak=200_000,
 )
 
 QUICK = Plan(
@@ -49,4 +52,5 @@ QUICK = Plan(
     many_rows=200,
     few_policies=10,
     many_policies=30,
+    soak=40,
 )

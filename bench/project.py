@@ -31,6 +31,8 @@ _FRESH_SECONDS = 300.0
 
 CALL = ToolCall(server=SERVER, tool=TOOL, arguments={"text": TEXT})
 
+_COMPARED, _READ = 'text == "forbidden"', 'text like "*forbidden*"'
+
 _APPLYING = (
     """@id("echo-may-be-called")
 permit (principal, action in Hopward::Action::"read", resource in Hopward::Server::"echo")
@@ -58,12 +60,17 @@ class Upstream:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What a project is like: policies in force, other tools classified, durability, authority."""
+    """What a project is like: policies in force, other tools classified, durability, authority.
+
+    With `reading`, one of the policies looks into the argument instead of only comparing it, so that Cedar is
+    asked anew for each call.
+    """
 
     policies: int = 10
     tools: int = 9
     durability: Durability = "process"
     authority_port: int = 8700
+    reading: bool = False
 
 
 def create(folder: Path, upstream: Upstream, shapes: Mapping[str, Shape]) -> None:
@@ -76,7 +83,7 @@ def create(folder: Path, upstream: Upstream, shapes: Mapping[str, Shape]) -> Non
     agent_key = keys.create_agent_key(AGENT, "ES256")
     SqliteLedger.open(folder / ".hopward" / "decisions.db", clock=SystemClock(), create=True).close()
     for name, shape in shapes.items():
-        policy_folder = folder / f"policies-{shape.policies}"
+        policy_folder = folder / f"policies-{shape.policies}{'-reading' * shape.reading}"
         policy_folder.mkdir(exist_ok=True)
         (policy_folder / "bench.cedar").write_text(_policies(shape))
         (folder / name).write_text(_configuration(upstream, shape, policy_folder.name, agent_key))
@@ -162,7 +169,8 @@ def _policies(shape: Shape) -> str:
         f'when {{ context.purpose == "purpose {index}" || context.subject == "person-{index}@example.com" }};'
         for index in range(shape.policies - len(_APPLYING))
     ]
-    return "\n\n".join([*_APPLYING, *others]) + "\n"
+    applying = [text.replace(_COMPARED, _READ) for text in _APPLYING] if shape.reading else _APPLYING
+    return "\n\n".join([*applying, *others]) + "\n"
 
 
 def _configuration(upstream: Upstream, shape: Shape, policies: str, agent_key: SigningKey) -> str:

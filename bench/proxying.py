@@ -8,7 +8,7 @@ from bench.calls import Lane, run_round, warm_up
 from bench.context import Context
 from bench.errors import BenchError
 from bench.results import Entry
-from bench.routes import CLIENTS, HttpWay, StdioWay, Workbench, direct, fastmcp, hopward
+from bench.routes import CLIENTS, HttpWay, StdioWay, Workbench, direct, fastmcp, hopward, passthrough
 from hopward.clock import SystemClock
 from hopward.ledger import SqliteLedger
 
@@ -24,6 +24,7 @@ async def _measure(context: Context) -> list[Entry]:
         direct(),
         hopward(bench, "process"),
         hopward(bench, "power"),
+        passthrough(bench),
         fastmcp(bench, reuse=False),
         fastmcp(bench, reuse=True),
     ]
@@ -35,7 +36,7 @@ async def _measure(context: Context) -> list[Entry]:
         await warm_up(lanes)
         for number in range(context.plan.rounds):
             await run_round(lanes, context.plan, number, context.step)
-    _check_logs(bench, sum(lane.calls for lane in lanes if lane.guarded))
+    check_logs(bench, sum(lane.calls for lane in lanes if lane.guarded))
     return [lane.rounds.entry(lane.group, lane.name) for lane in lanes]
 
 
@@ -44,7 +45,7 @@ async def _open(bench: Workbench, stdio: StdioWay, http: HttpWay, stack: AsyncEx
     return [*over_stdio, *await http.open(bench, CLIENTS, stack)]
 
 
-def _check_logs(bench: Workbench, calls: int) -> None:
+def check_logs(bench: Workbench, calls: int) -> None:
     """Every guarded call has left a permit, a credential and an outcome, and every log verifies."""
     kinds: Counter[str] = Counter()
     for path in bench.folder.glob("*/.hopward/decisions.db"):

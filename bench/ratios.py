@@ -6,6 +6,7 @@ from typing import Literal
 
 from bench.plan import Plan
 from bench.results import Entry, Ratio
+from bench.soaking import after
 from bench.stats import paired_ratio
 
 Key = tuple[str, str]
@@ -85,9 +86,69 @@ _CALLS: tuple[Question, ...] = (
 )  # fmt: skip
 
 
+def _floor(transport: str, metric: str, other: str, sentence: str) -> Question:
+    """What the direct call makes of a ratio against another proxy: no proxy can do better than that."""
+    group = f"{transport} sdk"
+    return Question(
+        name=f"{transport} sdk direct {metric} / {other}",
+        sentence=f"{sentence} (mcp SDK client): what no proxy can do better than",
+        ours=(group, "direct"),
+        theirs=(group, other),
+        metric=metric,
+    )
+
+
+_FLOORS = (
+    _floor("stdio", "p50_us", "fastmcp", "stdio: the direct call's p50 over FastMCP's proxy"),
+    _floor("stdio", "cpu_us", "fastmcp", "stdio: the direct call's CPU over FastMCP's proxy"),
+    _floor("http", "p50_us", "fastmcp-reused", "HTTP: the direct call's p50 over FastMCP's, client reused"),
+    _floor(
+        "http", "per_second_32", "fastmcp-reused",
+        "HTTP: direct calls/s from 32 clients over FastMCP's, client reused",
+    ),
+    _floor(
+        "http", "per_second_32", "fastmcp",
+        "HTTP: direct calls/s from 32 clients over FastMCP's default proxy",
+    ),
+)  # fmt: skip
+
+_GATEWAYS = (
+    *_call(
+        "gateway", "p50_us", "npm-mcp-proxy",
+        "HTTP in front of a stdio server: guarded p50 over npm `mcp-proxy`, unguarded", "at most", 0.95,
+    ),
+    *_call(
+        "gateway", "cpu_us", "npm-mcp-proxy",
+        "HTTP in front of a stdio server: guarded CPU (proxy and server) over npm `mcp-proxy`'s",
+        "at most", 0.6,
+    ),
+    *(
+        question
+        for other in ("supergateway", "pypi-mcp-proxy")
+        for metric, what in (("p50_us", "p50"), ("cpu_us", "CPU"))
+        for question in _call(
+            "gateway", metric, other, f"HTTP in front of a stdio server: guarded {what} over `{other}`'s"
+        )
+    ),
+)  # fmt: skip
+
+
 def questions(plan: Plan) -> tuple[Question, ...]:
     """Every ratio of a run; the names of some entries say how much was measured."""
-    return (*_CALLS, *_authorize(plan), *_SMALL, *_ISOLATION)
+    return (*_CALLS, *_FLOORS, *_GATEWAYS, *_authorize(plan), *_SMALL, *_soak(plan), *_ISOLATION)
+
+
+def _soak(plan: Plan) -> tuple[Question, ...]:
+    """Memory at the end over memory after the first tenth, which is the warm-up."""
+    return tuple(
+        Question(
+            f"soak {transport} rss, end / warm",
+            f"{said}: memory of the proxy {after(plan.soak, 10)} over its memory {after(plan.soak, 1)}",
+            (f"soak {transport}", after(plan.soak, 10)), (f"soak {transport}", after(plan.soak, 1)),
+            "proxy_rss_kib", "at most", 1.05,
+        )
+        for transport, said in (("stdio", "stdio"), ("http", "HTTP"))
+    )  # fmt: skip
 
 
 def _authorize(plan: Plan) -> tuple[Question, ...]:

@@ -20,6 +20,8 @@ _TITLES = {
     "stdio raw": "A tool call over stdio, raw client",
     "http sdk": "A tool call over Streamable HTTP, mcp SDK client",
     "http raw": "A tool call over Streamable HTTP, raw client",
+    "gateway sdk": "HTTP in front of a stdio server (2025-11-25), mcp SDK client",
+    "gateway raw": "HTTP in front of a stdio server (2025-11-25), raw client",
     "authorize": "`authorize` alone, in process, verified chain",
     "steps": "The steps around it",
     "programs": "LangChain: a tool of the program, and an agent's step with it",
@@ -28,6 +30,8 @@ _TITLES = {
     "log": "Log append alone: a decision row and its credential row, unless said otherwise",
     "start-up": "Start-up",
     "isolation": "A call to a good server, before and beside calls to a bad one, same `hopward mcp serve`",
+    "soak stdio": "Memory of the proxy in a long run over stdio, 32 calls in flight",
+    "soak http": "Memory of the proxy in a long run over Streamable HTTP, 32 clients",
 }
 
 

@@ -145,18 +145,34 @@ def direct() -> tuple[StdioWay, HttpWay]:
     return StdioWay("direct", lambda command: command), HttpWay("direct", Front)
 
 
+def passthrough(bench: Workbench) -> tuple[StdioWay, HttpWay]:
+    """A proxy written by hand on the MCP SDK's low-level server and client, unguarded."""
+    return _script_ways(bench, "sdk-passthrough", "sdk_passthrough.py", _mode(bench))
+
+
 def fastmcp(bench: Workbench, *, reuse: bool) -> tuple[StdioWay, HttpWay]:
     """FastMCP's `create_proxy`, unguarded: as it comes, or over one connected client that is reused."""
-    flags = ["--mode", "legacy" if bench.era < "2026" else bench.era, *(["--reuse"] if reuse else [])]
+    flags = [*_mode(bench), *(["--reuse"] if reuse else [])]
     name = "fastmcp-reused" if reuse else "fastmcp"
+    return _script_ways(bench, name, "fastmcp_proxy.py", flags, share=1.0 if reuse else 0.1)
+
+
+def _mode(bench: Workbench) -> list[str]:
+    return ["--mode", "legacy" if bench.era < "2026" else bench.era]
+
+
+def _script_ways(
+    bench: Workbench, name: str, script: str, flags: list[str], share: float = 1.0
+) -> tuple[StdioWay, HttpWay]:
+    """The ways through a proxy that is a script of ours, before a command or a URL."""
 
     def front(url: str) -> Front:
         port = free_port()
-        command = bench.script("fastmcp_proxy.py", *flags, "--port", str(port), "--url", url)
+        command = bench.script(script, *flags, "--port", str(port), "--url", url)
         service = Service(command, port, bench.folder / f"http-{name}.log")
         return Front(f"http://127.0.0.1:{port}/mcp", service=service)
 
     def command(server: list[str]) -> list[str]:
-        return bench.script("fastmcp_proxy.py", *flags, "--", *server)
+        return bench.script(script, *flags, "--", *server)
 
-    return StdioWay(name, command), HttpWay(name, front, share=1.0 if reuse else 0.1)
+    return StdioWay(name, command), HttpWay(name, front, share=share)

@@ -16,8 +16,9 @@ from hopward.clock import SystemClock
 from hopward.ledger import SqliteLedger
 from hopward.record import Draft
 
-FEW, MANY, POWER = "few.toml", "many.toml", "power.toml"
-"""The configurations of a project: few policies, many policies, few policies and power-durable."""
+FEW, MANY, POWER, READING = "few.toml", "many.toml", "power.toml", "reading.toml"
+"""The configurations of a project: few policies, many policies, few policies and power-durable, and few of
+which one reads the argument."""
 
 _OTHER_TOOLS = 99
 _TASKS = 1_000
@@ -34,6 +35,7 @@ def filled(context: Context, rows: int) -> Path:
         FEW: Shape(policies=context.plan.few_policies, tools=_OTHER_TOOLS),
         MANY: Shape(policies=context.plan.many_policies, tools=_OTHER_TOOLS),
         POWER: Shape(policies=context.plan.few_policies, tools=_OTHER_TOOLS, durability="power"),
+        READING: Shape(policies=context.plan.few_policies, tools=_OTHER_TOOLS, reading=True),
     }
     folder = context.cache / f"rows-{rows}-{_digest(shapes)}"
     if _usable(folder, rows):
@@ -50,7 +52,7 @@ def _usable(folder: Path, rows: int) -> bool:
     if not folder.exists():
         return False
     try:
-        for configuration in (FEW, MANY, POWER):
+        for configuration in (FEW, MANY, POWER, READING):
             guard = Guard.open(folder / configuration)
             enough = guard.ledger.head()[0] >= rows
             guard.close()

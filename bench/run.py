@@ -13,7 +13,17 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from bench import appending, authorizing, exchanging, isolating, programs, proxying, starting
+from bench import (
+    appending,
+    authorizing,
+    exchanging,
+    gateways,
+    isolating,
+    programs,
+    proxying,
+    soaking,
+    starting,
+)
 from bench.context import Context
 from bench.errors import BenchError
 from bench.machine import commit, describe, load, versions
@@ -31,12 +41,14 @@ PAGE = ROOT / "docs" / "performance.md"
 
 GROUPS: dict[str, Callable[[Context], list[Entry]]] = {
     "calls": proxying.measure,
+    "gateways": gateways.measure,
     "authorize": authorizing.measure,
     "programs": programs.measure,
     "exchange": exchanging.measure,
     "log": appending.measure,
     "start-up": starting.measure,
     "isolation": isolating.measure,
+    "soak": soaking.measure,
 }
 
 

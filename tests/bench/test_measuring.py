@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from bench.calls import Lane, Processes, run_round
 from bench.errors import BenchError
+from bench.gateways import installed
 from bench.plan import QUICK
 from bench.ratios import Question, answer
 from bench.rawclient import check_echo
@@ -29,7 +30,7 @@ CALL_METRICS = {
     "per_second_32",
     "proxy_rss_kib",
 }
-WAYS = {"direct", "hopward", "hopward-power", "fastmcp", "fastmcp-reused"}
+WAYS = {"direct", "hopward", "hopward-power", "sdk-passthrough", "fastmcp", "fastmcp-reused"}
 TRANSPORTS = ("stdio sdk", "stdio raw", "http sdk", "http raw")
 
 
@@ -59,7 +60,13 @@ def test_a_quick_run_measures_every_way_with_every_client(quick: Path) -> None:
 def test_a_quick_run_measures_the_parts_alone(quick: Path) -> None:
     counted = {entry.group: 0 for entry in load(quick).entries}
     alone = {"authorize", "steps", "programs", "chains", "exchange", "log", "start-up", "isolation"}
-    assert set(counted) == {*TRANSPORTS, *alone}
+    assert set(counted) == {*TRANSPORTS, *alone, "gateway sdk", "gateway raw", "soak stdio", "soak http"}
+
+
+def test_a_quick_run_measures_the_proxies_that_are_installed(quick: Path) -> None:
+    for client in ("sdk", "raw"):
+        found = {entry.name for entry in load(quick).entries if entry.group == f"gateway {client}"}
+        assert found == {"hopward", *installed()}
 
 
 def test_results_say_where_when_and_with_what_they_were_measured(quick: Path) -> None:
