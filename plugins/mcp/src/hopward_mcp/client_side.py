@@ -95,6 +95,10 @@ class ClientSide:
             if pending.chain is not own:
                 # The session's token says nothing of the agents that a carried chain names.
                 pending.subject_token = ""
+                if message.method == "ping" and is_modern(message):
+                    # How a program asks whether this is the proxy: that its chain is accepted is in the log.
+                    told = error(message.id, METHOD_NOT_FOUND, "Protocol version 2026-07-28 has no ping.")
+                    return Reply(told, METHOD_NOT_FOUND)
             return self._request(message, pending, deliver)
         if message.kind == "response":
             return self._questions.answer(message, deliver)

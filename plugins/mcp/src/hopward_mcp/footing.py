@@ -1,7 +1,8 @@
 """Which era a stdio client and its server have in common, found out by what the client says first.
 
 Its `initialize` goes to the server as it is. Only a server that refuses it is asked `server/discover`, and if
-that speaks 2026-07-28 an era bridge stands between the two from then on. Everybody else pays nothing.
+that speaks 2026-07-28 an era bridge stands between the two from then on. Everybody else pays nothing. An
+`initialize` in the form of 2026-07-28 is a mistake of the client's, and begins nothing.
 """
 
 import importlib
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from hopward import Chain
 from hopward_mcp.gate import Gate
 from hopward_mcp.jsonrpc import Message
+from hopward_mcp.methods import is_modern
 
 if TYPE_CHECKING:
     from hopward_mcp.older_client import OlderClient
@@ -42,7 +44,7 @@ class Footing:
             if message.method == "notifications/initialized":
                 self._older.attend()
             return
-        if message.method == "initialize" and message.kind == "request":
+        if message.method == "initialize" and message.kind == "request" and not is_modern(message):
             self._opening = message
         self.ask(message)
 
