@@ -311,6 +311,17 @@ async def test_a_resource_outside_the_task_is_not_subscribed_to_and_changes_noth
     assert [row.reason for row in rows(bridge.guard, "refusal")] == ["not_visible", "uri"]
 
 
+async def test_a_request_that_carries_its_chain_does_not_subscribe(bridge: Bridged) -> None:
+    bridge.greet()
+    meta = {"dev.hopward/chain": {"links": ["forged"]}}
+    bridge.client_says(
+        {"id": 1, "method": "resources/subscribe", "params": {"uri": "ticket://1", "_meta": meta}}
+    )
+    assert bridge.to_client[-1]["error"]["code"] == -32000
+    assert listens(bridge) == []
+    assert [row.reason for row in rows(bridge.guard, "refusal")] == ["chain_missing"]
+
+
 async def test_an_event_of_a_stream_that_is_not_ours_is_not_heard(bridge: Bridged) -> None:
     bridge.greet()
     first = bridge.subscribe("ticket://1", 1)

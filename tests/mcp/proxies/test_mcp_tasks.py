@@ -353,6 +353,14 @@ async def test_two_callers_of_one_process_each_may_have_tasks_of_one_name(
     assert decisions(conversation.guard)[-1] == ("refund", "permit")
 
 
+async def test_a_task_does_not_take_the_place_of_one_that_goes_on(conversation: Conversation) -> None:
+    made(conversation, "task-1", "refund", {"amount": 20})
+    made(conversation, "task-1", "echo", {"x": 1})
+    assert "task-1" not in json.dumps(conversation.to_client[-1])
+    ask(conversation, "tasks/update", "task-1", inputResponses={})
+    assert decisions(conversation.guard)[-1] == ("refund", "permit")
+
+
 # What a task asks and tells.
 
 

@@ -274,6 +274,7 @@ async def test_a_call_may_become_a_task_which_is_its_callers_alone(served: Proce
         assert (await ask("tasks/get", taskId="task-1"))["error"]["code"] == -32602
         await ask("tools/call", name="later", task={})
         found.append(await ask("tasks/get", taskId="task-1"))
-        assert (await ask("tasks/list"))["result"]["tasks"] == [{"taskId": "task-1"}]
+        if era == "legacy":
+            assert (await ask("tasks/list"))["result"]["tasks"] == [{"taskId": "task-1"}]
     assert [one["result"]["status"] for one in found] == ["completed"] * 2
     assert outcomes(served) == ["unknown", "ok"] * 2

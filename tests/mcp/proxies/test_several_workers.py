@@ -174,7 +174,7 @@ async def test_a_worker_that_is_killed_is_started_again_and_the_others_go_on(pai
     # In the order of their start.
     first, _ = sorted(pair.serve.workers)
     killed(first)
-    await pair.serve.until_said("worker 1 has ended with status -9; it is started again now")
+    await pair.serve.until_said("worker 1 was ended by signal 9; it is started again now")
     assert (await pair.theirs.post(token, CALL, kept)).status == 200
     # Its session ended with it, and the caller is told to begin anew.
     assert (await pair.theirs.post(token, CALL, session)).status == 404

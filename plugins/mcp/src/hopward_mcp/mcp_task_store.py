@@ -55,7 +55,8 @@ class McpTaskStore:
         self._path = folder / FILE
 
     def put(self, task: McpTask, now: int, until: int, *, apart: bool) -> bool:
-        """Note whose a new task is; False for one that is another's, unless their servers are `apart`.
+        """Note whose a new task is; False for one that is another's, unless their servers are `apart`, and
+        for one whose id is that of a task of the same owner that has not ended.
 
         `until` is when nobody can ask for it any more, in microseconds since 1970 as `now` is.
         """
@@ -63,10 +64,12 @@ class McpTaskStore:
         row = (task.server, task.owner, task.id, until, task.tool)
         content = (told(task.arguments).decode(), told(task.decision).decode())
         others = "SELECT 1 FROM mcp_tasks WHERE server = ? AND id = ? AND owner <> ?"
+        same = "SELECT 1 FROM mcp_tasks WHERE server = ? AND id = ? AND owner = ? AND NOT ended"
         with self._opened() as table:
             table.execute("BEGIN IMMEDIATE")
             table.execute("DELETE FROM mcp_tasks WHERE until < ?", (now,))
-            if not apart and table.execute(others, (task.server, task.id, task.owner)).fetchone():
+            key = (task.server, task.id, task.owner)
+            if table.execute(same, key).fetchone() or (not apart and table.execute(others, key).fetchone()):
                 return False
             table.execute("INSERT OR REPLACE INTO mcp_tasks VALUES (?, ?, ?, ?, ?, ?, ?, 0)", row + content)
             table.commit()

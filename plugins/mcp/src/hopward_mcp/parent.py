@@ -120,9 +120,10 @@ class Parent:
             return ()
         if place.line is not None:
             await place.line.close()
+        # Before it is there: one that cannot be started has not lasted either.
+        place.since = asyncio.get_running_loop().time()
         place.process, ours = await self._process(place)
         place.line = await Line.over(ours)
-        place.since = asyncio.get_running_loop().time()
         told = {"config": str(self._config), "text": self._text}
         place.say({"start": {**told, "folder": self._folder, "number": place.number}})
         answer = await place.line.hear()
@@ -160,7 +161,8 @@ class Parent:
                 return
             pause = self._pause(place)
             again = f"in {pause:g} s" if pause else "now"
-            _log.error("%s has ended with status %d; it is started again %s", place.name, status, again)
+            how = f"was ended by signal {-status}" if status < 0 else f"exited with status {status}"
+            _log.error("hopward: %s %s; it is started again %s", place.name, how, again)
             await self._unless_ending(pause)
             try:
                 # Not while the configuration changes: it serves what the others serve.

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final, cast
 
+from hopward_mcp.carried import CHAIN_KEY
 from hopward_mcp.endings import Failure, timed_out, untold
 from hopward_mcp.gate import Gate
 from hopward_mcp.jsonrpc import INVALID_PARAMS, REFUSED, Body, Message, MessageError, dump, error, result
@@ -87,6 +88,10 @@ class Subscription:
         if not is_uri(uri):
             sentence = "The URI must be absolute, without dot segments."
             raise MessageError(INVALID_PARAMS, "uri", sentence, asked.id)
+        if CHAIN_KEY in asked.params.get("_meta", {}):
+            # It is signed for this request, and the stream is another: whose would it be?
+            sentence = "A request that carries its chain cannot subscribe before this server."
+            raise MessageError(REFUSED, "chain_missing", sentence, asked.id)
         if len(self._uris) + len(self._changes) >= _MOST:
             raise MessageError(REFUSED, "too_many", "Too many subscriptions are held.", asked.id)
         comes = asked.method == "resources/subscribe"
