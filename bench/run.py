@@ -85,6 +85,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
         "--only", nargs="+", choices=GROUPS, default=list(GROUPS), help="some groups; nothing is published"
     )
     parser.add_argument("--rounds", type=int, help="another number of rounds than the full run has")
+    parser.add_argument("--soak", type=int, help="another number of calls in the soak than the full run has")
     parser.add_argument(
         "--era", choices=[MODERN, LEGACY], default=MODERN, help="protocol version of the calls"
     )
@@ -104,7 +105,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
 def _measure(options: argparse.Namespace, console: Console) -> Results:
     started, load_before = time.monotonic(), load()
     plan = QUICK if options.quick else FULL
-    plan = replace(plan, rounds=options.rounds or plan.rounds)
+    plan = replace(plan, rounds=options.rounds or plan.rounds, soak=options.soak or plan.soak)
     options.work.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="run-", dir=options.work))
     entries: list[Entry] = []
