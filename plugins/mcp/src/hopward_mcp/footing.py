@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from hopward import Chain
 from hopward_mcp.gate import Gate
-from hopward_mcp.jsonrpc import Message
+from hopward_mcp.jsonrpc import Message, MessageError, too_large
+from hopward_mcp.lines import Overlong
 from hopward_mcp.methods import is_modern
 
 if TYPE_CHECKING:
@@ -36,6 +37,17 @@ class Footing:
         self._opening: Message | None = None
         self._refused: bytes | None = None
         self._older: OlderClient | None = None
+
+    def hear(self, line: bytes | Overlong) -> None:
+        """Take one line of the client; one that holds no message is answered at once."""
+        try:
+            if isinstance(line, Overlong):
+                raise too_large(self._gate.max_bytes)
+            message = self._gate.read_client(line)
+        except MessageError as fault:
+            self.tell(self._gate.turn_away(fault, self.chain).body)
+            return
+        self.from_client(message)
 
     def from_client(self, message: Message) -> None:
         """Take one message of the client."""

@@ -20,7 +20,7 @@ from hopward_mcp.footing import Footing
 from hopward_mcp.gate import Gate
 from hopward_mcp.headers import SESSION, VERSION, passed_on, upstream
 from hopward_mcp.introduction import introduction
-from hopward_mcp.jsonrpc import Body, Message, MessageError, too_large
+from hopward_mcp.jsonrpc import Body, Message, MessageError
 from hopward_mcp.lines import Lines, Overlong
 from hopward_mcp.methods import ENDLESS, VERSION_KEY, is_modern
 from hopward_mcp.ongoing import OverError
@@ -128,16 +128,8 @@ class Outbound:
             self._line(line)
 
     def _line(self, line: bytes | Overlong) -> None:
-        if self._finished:
-            return
-        try:
-            if isinstance(line, Overlong):
-                raise too_large(self._gate.max_bytes)
-            message = self._gate.read_client(line)
-        except MessageError as fault:
-            self._client.write(self._gate.turn_away(fault, self._chain).body + b"\n")
-            return
-        self._footing.from_client(message)
+        if not self._finished:
+            self._footing.hear(line)
 
     def _judge(self, message: Message) -> None:
         key = self._session.requests.key(message.params.get("requestId"))

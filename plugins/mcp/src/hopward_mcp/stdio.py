@@ -18,7 +18,7 @@ from hopward_mcp.client_end import ClientEnd
 from hopward_mcp.endings import FALLEN, MALFORMED, TOO_LATE, given_up, lost
 from hopward_mcp.footing import Footing
 from hopward_mcp.gate import Gate
-from hopward_mcp.jsonrpc import Body, Message, MessageError, dump, too_large
+from hopward_mcp.jsonrpc import Body, Message, dump, too_large
 from hopward_mcp.lines import Lines, Overlong
 from hopward_mcp.methods import SUBSCRIPTION_KEY, is_modern
 from hopward_mcp.pending import Pending
@@ -127,16 +127,8 @@ class Pump:
             self._client_line(line)
 
     def _client_line(self, line: bytes | Overlong) -> None:
-        if self._finished:
-            return
-        try:
-            if isinstance(line, Overlong):
-                raise too_large(self._gate.max_bytes)
-            message = self._gate.read_client(line)
-        except MessageError as fault:
-            self._client.write(self._gate.turn_away(fault, self._chain).body + b"\n")
-            return
-        self._footing.from_client(message)
+        if not self._finished:
+            self._footing.hear(line)
 
     def _judge(self, message: Message) -> None:
         if message.kind == "request" and not self._server.up:
