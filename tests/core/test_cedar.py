@@ -492,6 +492,9 @@ CONDITIONS = st.sampled_from(
         'when { context.hops.contains({position: 1, agent: "other", purpose: "look"}) }',
         "when { context has hops && context has path && context has hop_purpose }",
         'when { context.hop_purpose == "look" }',
+        'when { context.taken_integrity == "untrusted" || context.taken_sensitivity == "restricted" }',
+        'when { context.untrusted_servers.contains("desk") && context.above_ceiling }',
+        "when { context.names_known || context.names_untrusted > 0 || context has provenance }",
         'when { (if context.depth > 0 then context else context).hop_purpose == "look" }',
         """when { {".": context}["."] has hops }""",
         """unless { {".": context} == {".": context} }""",
@@ -520,7 +523,7 @@ def unsliced(text: str, tool: Tool, agent: Agent, given: Facts) -> tuple[str, se
         }
     )
     for one in TOOLS:
-        labels = ("server", "name", "action", "sensitivity", "integrity", "destination")
+        labels = ("server", "name", "action", "sensitivity", "integrity", "ceiling", "destination")
         entities.append(
             {
                 "uid": {"type": "Hopward::Tool", "id": one.full_name},
@@ -532,6 +535,7 @@ def unsliced(text: str, tool: Tool, agent: Agent, given: Facts) -> tuple[str, se
     context |= {"arguments": {"n": 4}, "depth": len(given.actors) - 1, "path": " > ".join(given.actors)}
     received = enumerate(zip(given.actors[1:], given.purposes, strict=True), 1)
     context["hops"] = [{"position": n, "agent": name, "purpose": why} for n, (name, why) in received]
+    context |= {"names_known": False, "names_untrusted": 0}
     context["hop_purpose"] = given.purposes[-1] if given.purposes else given.purpose
     request = {
         "principal": {"type": "Hopward::Agent", "id": agent.id},
@@ -565,6 +569,7 @@ def test_a_slice_told_only_what_it_asks_for_answers_exactly_as_the_whole_set_tol
                 facts(),
                 facts(actors=("x", agent.id), purposes=("look",)),
                 facts(calls_left=MOST, writes_left=MOST),
+                facts(taken_integrity="untrusted", untrusted_servers=("desk",), above_ceiling=True),
             ):
                 decision, matched, failed = unsliced(text, tool, agent, given_facts)
                 call = ToolCall(server=tool.server, tool=tool.name, arguments={"n": 4})

@@ -673,7 +673,8 @@ def test_a_decision_row_says_who_asked_what_was_known_and_why() -> None:
         assert msgspec.convert(row.record["chain"], Chain) == bench.chain
         assert msgspec.convert(row.record["classification"], Tool) == REFUND
     facts = {"purpose": "answer a ticket", "workflow": "tickets", "calls_left": 4, "writes_left": 1}
-    assert row.record["facts"] == facts
+    taken = {"taken_sensitivity": "internal", "taken_integrity": "trusted", "above_ceiling": True}
+    assert row.record["facts"] == facts | taken
 
 
 @pytest.mark.parametrize(

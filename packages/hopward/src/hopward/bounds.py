@@ -5,15 +5,20 @@ be called; each link before it, what may be handed on; so does the ceiling of th
 each agent before it may hand on. A call must lie within all of them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TypeAlias
 
 import msgspec
 
-from hopward import capability
+from hopward import capability, labels
 from hopward.chain import reaches
 from hopward.classification import lookalike
 from hopward.model import Capability, Chain, Hop, Task, Tool, ToolCall, Usage
+from hopward.provenance import provenance
 from hopward.record import Facts, Refusal, Standing
+
+StoodIn: TypeAlias = Callable[[str, frozenset[str]], frozenset[str]]
+"""Which of some digests are of values that stood in the results of a task."""
 
 
 class Bound(msgspec.Struct, frozen=True):
@@ -105,6 +110,7 @@ def facts_of(task: Task, chain: Chain, standing: Standing) -> Facts:
     left = [(one.hop.budget, one.usage) for one in standing.hops if one.hop.id in paying]
     if task.id in paying:
         left.append((task.budget, standing.usage))
+    known = labels.taken(standing.labels)
     return Facts(
         subject=chain.subject,
         task=task.id,
@@ -114,7 +120,19 @@ def facts_of(task: Task, chain: Chain, standing: Standing) -> Facts:
         calls_left=min(budget.calls - used.calls for budget, used in left),
         writes_left=min(budget.writes - used.writes for budget, used in left),
         purposes=tuple(one.hop.purpose for one in standing.hops),
+        taken_sensitivity=known.sensitivity,
+        taken_integrity=known.integrity,
+        untrusted_servers=known.untrusted,
     )
+
+
+def call_facts(facts: Facts, call: ToolCall, tool: Tool, task: Task, stood: StoodIn) -> Facts:
+    """The facts of a task, with those of one call of it."""
+    above = labels.above(facts.taken_sensitivity, tool.ceiling)
+    if not (above or tool.names):
+        return facts
+    found = provenance(tool, call.arguments, task, lambda sought: stood(task.id, sought))
+    return msgspec.structs.replace(facts, above_ceiling=above, provenance=found)
 
 
 def _refusal(bound: Bound, call: ToolCall, tool: Tool) -> Refusal:

@@ -28,13 +28,15 @@ class Classifications:
 
     A name may be a pattern ending in `*` (MCP resources: `resource:ticket://*`); the longest match wins,
     an exact name before any pattern. A URI that could lead out of where it seems to lie
-    (`file:///public/../private`) matches no pattern.
+    (`file:///public/../private`) matches no pattern. `naming` says whether any of them has an argument that
+    names something.
     """
 
     def __init__(self, tools: Iterable[Tool]) -> None:
         self.tools = tuple(tools)
         self._exact = {(tool.server, tool.name): tool for tool in self.tools if not tool.name.endswith("*")}
         patterns = (tool for tool in self.tools if tool.name.endswith("*"))
+        self.naming = any(tool.names for tool in self.tools)
         self._patterns = sorted(patterns, key=lambda tool: len(tool.name), reverse=True)
 
     def find(self, server: str, name: str) -> Tool | None:
@@ -95,4 +97,6 @@ def _tool(server: str, name: str, entry: Classification) -> Tool:
         integrity=entry.integrity,
         destination=entry.destination,
         arguments=entry.arguments,
+        ceiling=entry.ceiling or entry.sensitivity,
+        names=entry.names,
     )

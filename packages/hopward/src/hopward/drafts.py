@@ -8,7 +8,18 @@ from hopward.canonical import is_plain
 from hopward.clock import Instant
 from hopward.delegation import Handing
 from hopward.errors import HopwardError
-from hopward.model import Chain, Credential, Decision, Hop, Outcome, Tool, ToolCall, Verdict, plain
+from hopward.model import (
+    Chain,
+    Credential,
+    Decision,
+    Hop,
+    Label,
+    Outcome,
+    Tool,
+    ToolCall,
+    Verdict,
+    plain,
+)
 from hopward.record import Draft, Facts, Reservation
 
 
@@ -23,8 +34,8 @@ class Evaluation(msgspec.Struct, frozen=True):
     """A verdict before it is logged, with all that its row will say and stand on.
 
     `about` is what was asked for, as its row tells it. `share` is what a permit takes out of which budgets,
-    `epoch` the standing it holds for, `hop` what a permitted delegation opens. `plain` says that `about`
-    `is_plain`.
+    `epoch` the standing it holds for, `hop` what a permitted delegation opens, `labels` what a permitted call
+    raises. `plain` says that `about` `is_plain`.
     """
 
     asked: Asked | Handing
@@ -40,6 +51,7 @@ class Evaluation(msgspec.Struct, frozen=True):
     share: Reservation | None = None
     credential: Credential | None = None
     hop: Hop | None = None
+    labels: tuple[Label, ...] = ()
     plain: bool = False
 
     @property
@@ -92,6 +104,7 @@ def decision_draft(decision_id: str, evaluation: Evaluation) -> Draft:
         reserve=evaluation.share if permit else None,
         opens=evaluation.hop if permit else None,
         follow=_following(decision_id, evaluation) if permit else (),
+        labels=evaluation.labels if permit else (),
         plain=evaluation.plain,
     )
 
@@ -133,7 +146,9 @@ def outcome_draft(decision: Decision, outcome: Outcome, at: Instant) -> Draft:
     """The row of what became of a permit; raises `HopwardError` where there was none."""
     if not decision.permitted:
         raise HopwardError(f"decision {decision.id} is no permit", error="not_permitted")
-    record = {"outcome": plain(outcome)}
+    told = plain(outcome)
+    del told["values"]
+    record = {"outcome": told}
     return Draft(
         kind="outcome",
         at=at,
@@ -144,6 +159,7 @@ def outcome_draft(decision: Decision, outcome: Outcome, at: Instant) -> Draft:
         tool=decision.tool,
         decision=decision.id,
         reason=outcome.status,
+        values=outcome.values,
         # Outcomes come from outside, and no one has looked at their numbers.
         plain=is_plain(record),
     )
@@ -173,9 +189,17 @@ def refusal_draft(
 
 
 def _facts_record(facts: Facts) -> dict[str, Any]:
-    return {
+    told: dict[str, Any] = {
         "purpose": facts.purpose,
         "workflow": facts.workflow,
         "calls_left": facts.calls_left,
         "writes_left": facts.writes_left,
+        "taken_sensitivity": facts.taken_sensitivity,
+        "taken_integrity": facts.taken_integrity,
+        "above_ceiling": facts.above_ceiling,
     }
+    if facts.untrusted_servers:
+        told["untrusted_servers"] = list(facts.untrusted_servers)
+    if facts.provenance:
+        told["provenance"] = dict(facts.provenance)
+    return told

@@ -10,16 +10,16 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from hopward import delegation, revocation
-from hopward.bounds import accounts, cost, facts_of, outside, reachable
-from hopward.canonical import compact_plain, digest, digest_of, is_plain
+from hopward import delegation, labels, provenance, revocation
+from hopward.bounds import accounts, call_facts, cost, facts_of, outside, reachable
+from hopward.canonical import JSON, compact_plain, digest, digest_of, is_plain
 from hopward.chain import REQUEST
 from hopward.classification import Classifications, entry_of
 from hopward.clock import SECOND, Clock, Instant
 from hopward.delegation import Handing
 from hopward.drafts import Asked, Evaluation
 from hopward.errors import ChainError, HopwardError
-from hopward.model import Chain, Hop, Task, Tool, ToolCall, Verdict, plain
+from hopward.model import Chain, Decision, Hop, Task, Tool, ToolCall, Verdict, plain
 from hopward.ports import Engine, Exchanger, Ledger, Policies
 from hopward.record import Reservation, Standing
 from hopward.redaction import Redaction
@@ -92,6 +92,19 @@ class Evaluator:
             and engine.could_permit(tool)
         )
 
+    def values(self, decision: Decision, call: ToolCall, result: JSON) -> tuple[str, ...]:
+        """What is remembered of the result of a permitted call, for the provenance of later arguments.
+
+        Nothing of what is not trusted, or where no tool names anything. Raises `LedgerError`.
+        """
+        tool = self._classifications.find(call.server, call.tool)
+        if tool is None or not self._classifications.naming:
+            return ()
+        standing = self._ledger.standing(decision.chain)
+        if not labels.tells_truth(tool, standing.labels):
+            return ()
+        return provenance.values_of(decision.chain.task, result, call.arguments)
+
     @property
     def _engine(self) -> Engine:
         return self._policies.current()
@@ -115,7 +128,7 @@ class Evaluator:
             entry = f"{entry_of(call.server, call.tool)} in hopward.toml"
             told = f"{call.name} has not been classified by the operator ({entry}), so it may not be called."
             return evaluated(deny("tool_unclassified", told))
-        facts = facts_of(task, chain, standing)
+        facts = call_facts(facts_of(task, chain, standing), call, tool, task, self._ledger.stood)
         refusal = outside(call, tool, chain, task, standing)
         if refusal is not None:
             return evaluated(deny(*refusal), classification=tool, facts=facts)
@@ -126,7 +139,9 @@ class Evaluator:
         # What a server asks of its client goes to the client: there is nobody to show a credential to.
         to_client = call.tool.startswith(REQUEST)
         credential = None if to_client else self._exchanger.plan(call, chain, task, at)
-        return evaluated(verdict, classification=tool, facts=facts, share=share, credential=credential)
+        moved = labels.raised(tool, standing.labels)
+        permitted = {"share": share, "credential": credential, "labels": moved}
+        return evaluated(verdict, classification=tool, facts=facts, **permitted)
 
     def _handing(self, asked: Handing, at: Instant) -> Evaluation:
         chain = asked.chain

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from hopward.bounds import exhausted
+from hopward.canonical import JSON
 from hopward.chain import METHOD
 from hopward.clock import Clock
 from hopward.delegation import Handing, extended
@@ -99,6 +100,17 @@ class Guard:
         Raises `LedgerError` when it cannot be written, `HopwardError` where there was no permit.
         """
         self._ledger.record([outcome_draft(decision, outcome, self._clock.now())])
+
+    def values(self, decision: Decision, call: ToolCall, result: JSON) -> tuple[str, ...]:
+        """What the outcome of a permitted call says in `values`: digests of what stands in a trusted result.
+
+        An argument of a later call of the task that has such a value is `trusted`. Nothing where the log
+        cannot be read: then it stays untrusted.
+        """
+        try:
+            return self._evaluator.values(decision, call, result)
+        except LedgerError:
+            return ()
 
     def decide(
         self,

@@ -31,6 +31,12 @@ Sensitivity: TypeAlias = Literal["public", "internal", "confidential", "restrict
 Integrity: TypeAlias = Literal["trusted", "untrusted"]
 """Whether an attacker may have written the data."""
 
+Flow: TypeAlias = Literal["from", "into", "out"]
+"""Which way data went: taken in from a server, handed into one, or out to a destination."""
+
+Provenance: TypeAlias = Literal["anchored", "trusted", "untrusted"]
+"""Where a value comes from: the task itself, the output of a trusted tool, or anywhere else."""
+
 ArgumentType: TypeAlias = Literal["string", "integer", "decimal", "boolean", "strings"]
 """The types of tool arguments that policy may see: Cedar String, Long, decimal, Bool and Set<String>."""
 
@@ -69,7 +75,12 @@ class ToolCall(Value, frozen=True):
 
 
 class Tool(Value, frozen=True):
-    """The classification of one tool, from configuration: a person has said what the tool does."""
+    """The classification of one tool, from configuration: a person has said what the tool does.
+
+    `sensitivity` and `integrity` are of what it returns; `ceiling` is the most sensitive that a task may have
+    taken in when it calls the tool. `names` are those of `arguments` that say where the effect goes or what
+    it is about: a recipient, an account, a URL, a path.
+    """
 
     server: str
     name: str
@@ -78,6 +89,8 @@ class Tool(Value, frozen=True):
     integrity: Integrity
     destination: str
     arguments: dict[str, ArgumentType] = {}
+    ceiling: Sensitivity = "public"
+    names: tuple[str, ...] = ()
 
     @property
     def full_name(self) -> str:
@@ -128,7 +141,8 @@ class Task(Value, frozen=True):
 
     `capabilities` are what its agent may call itself; `delegable` are what it may hand on, whether or not it
     may call that itself. `depth` is how many hops may follow one another, `fan_out` how many of its own
-    may be open at once.
+    may be open at once. `parameters` and `request`, what the subject asked for in their own words, say what
+    the task is about: values that stand there are anchored (`hopward.provenance`).
     """
 
     id: str
@@ -144,6 +158,20 @@ class Task(Value, frozen=True):
     delegable: tuple[Capability, ...] = ()
     depth: int = 0
     fan_out: int = 0
+    parameters: dict[str, str] = {}
+    request: str = ""
+
+
+class Label(Value, frozen=True):
+    """How sensitive and how far from trusted what a task has moved one way is, at most.
+
+    `name` is the server data was taken `from` or handed `into`, or the destination it may have gone `out` to.
+    """
+
+    flow: Flow
+    name: str
+    sensitivity: Sensitivity
+    integrity: Integrity
 
 
 class Narrowing(Value, frozen=True):
@@ -302,10 +330,15 @@ class Delegation(Value, frozen=True):
 
 
 class Outcome(Value, frozen=True):
-    """What happened after a permit. `duration` is microseconds, `size` the bytes of the result."""
+    """What happened after a permit. `duration` is microseconds, `size` the bytes of the result.
+
+    `values` are digests of what stands in the result of a trusted tool (`Guard.values`); they are kept beside
+    the log, not in it.
+    """
 
     status: OutcomeStatus
     result_digest: str = ""
     error: str = ""
     duration: int = 0
     size: int = 0
+    values: tuple[str, ...] = ()

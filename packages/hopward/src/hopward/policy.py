@@ -32,7 +32,7 @@ _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/-]{0,127}")
 
 ATTRIBUTES: Mapping[str, frozenset[str]] = {
     "principal": frozenset({"owner", "purpose"}),
-    "resource": frozenset({"server", "name", "action", "sensitivity", "integrity", "destination"}),
+    "resource": frozenset({"server", "name", "action", "sensitivity", "integrity", "ceiling", "destination"}),
     "context": frozenset(
         {
             "arguments",
@@ -47,15 +47,24 @@ ATTRIBUTES: Mapping[str, frozenset[str]] = {
             "hops",
             "calls_left",
             "writes_left",
+            "taken_sensitivity",
+            "taken_integrity",
+            "untrusted_servers",
+            "above_ceiling",
+            "provenance",
+            "names_known",
+            "names_untrusted",
         }
     ),
 }
 """What a policy about calls can ask of the variables of a request, the schema's attributes."""
 
+_OF_CALL = ("above_ceiling", "provenance", "names_known", "names_untrusted")
+
 HOP_ATTRIBUTES: Mapping[str, frozenset[str]] = {
     "principal": ATTRIBUTES["principal"],
     "resource": ATTRIBUTES["principal"],
-    "context": ATTRIBUTES["context"] - {"arguments"} | {"handed"},
+    "context": ATTRIBUTES["context"] - {"arguments", *_OF_CALL} | {"handed"},
     "context.handed": frozenset(
         {
             "purpose",

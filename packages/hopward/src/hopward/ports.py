@@ -52,6 +52,10 @@ class Ledger(Protocol):
         """Whether the delegator of a hop that would be opened has as many open as it may have."""
         ...
 
+    def stood(self, task_id: str, values: frozenset[str]) -> frozenset[str]:
+        """Which of some digests (`hopward.provenance`) are of values that stood in the task's results."""
+        ...
+
     def complete_hop(self, hop_id: str, draft: Draft) -> Receipt:
         """End a hop and append its row; raises `NotFoundError`, and `StateError` if it has ended before."""
         ...

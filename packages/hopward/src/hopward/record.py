@@ -10,7 +10,17 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 
 from hopward.clock import Instant
-from hopward.model import Agent, Hop, Revocation, Task, Usage
+from hopward.model import (
+    Agent,
+    Hop,
+    Integrity,
+    Label,
+    Provenance,
+    Revocation,
+    Sensitivity,
+    Task,
+    Usage,
+)
 
 RowKind: TypeAlias = Literal[
     "decision", "credential", "outcome", "task", "hop", "agent", "revocation", "policy", "key", "refusal"
@@ -34,6 +44,15 @@ class Facts(msgspec.Struct, frozen=True):
     writes_left: int
     purposes: tuple[str, ...] = ()
     """Of each hop, in order: `purposes[0]` is what the first delegator handed work on for."""
+    taken_sensitivity: Sensitivity = "public"
+    """The highest label of anything the task has taken in, whichever agent of it did."""
+    taken_integrity: Integrity = "trusted"
+    untrusted_servers: tuple[str, ...] = ()
+    """Where untrusted content was taken in from."""
+    above_ceiling: bool = False
+    """Whether the task has taken in what the tool called may not receive."""
+    provenance: Mapping[str, Provenance] = {}
+    """Of each argument of the call that names something."""
 
 
 class StandingHop(msgspec.Struct, frozen=True):
@@ -46,7 +65,8 @@ class StandingHop(msgspec.Struct, frozen=True):
 class Standing(msgspec.Struct, frozen=True):
     """What the ledger knows about a chain. `epoch` changes when any task, agent or revocation does.
 
-    `hops` are those the chain names, in its order; one that does not exist is left out.
+    `hops` are those the chain names, in its order; one that does not exist is left out. `labels` are those of
+    the whole task.
     """
 
     epoch: int
@@ -55,6 +75,7 @@ class Standing(msgspec.Struct, frozen=True):
     agents: Mapping[str, Agent]
     revocations: tuple[Revocation, ...]
     hops: tuple[StandingHop, ...] = ()
+    labels: tuple[Label, ...] = ()
 
 
 class Reservation(msgspec.Struct, frozen=True):
@@ -76,7 +97,9 @@ class Draft(msgspec.Struct, frozen=True):
     `reserve` set, it is refused as `budget_calls` or `budget_writes` when a budget cannot take it. `opens` is
     a hop that comes to be with this row; the row is refused as `fan_out` where its delegator has as many open
     as it may have. `follow` rows are written right after this one, in the same transaction, only if this one
-    was written. `plain` says that the record `is_plain` (`hopward.canonical`), which saves time.
+    was written. `labels` are raised to at least what they say, for the row's task; where that changes one, a
+    new epoch begins. `values` are remembered as having stood in a trusted result of the task. `plain` says
+    that the record `is_plain` (`hopward.canonical`), which saves time.
     """
 
     kind: RowKind
@@ -94,6 +117,8 @@ class Draft(msgspec.Struct, frozen=True):
     reserve: Reservation | None = None
     opens: Hop | None = None
     follow: tuple["Draft", ...] = ()
+    labels: tuple[Label, ...] = ()
+    values: tuple[str, ...] = ()
     plain: bool = False
 
 

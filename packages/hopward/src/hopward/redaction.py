@@ -28,6 +28,17 @@ class Redaction:
             return {"digest": digest(call.arguments)}
         return self._redacted(call.arguments)
 
+    def task(self, told: dict[str, Any]) -> dict[str, Any]:
+        """A task as the log keeps it: parameters are kept as arguments are, and the request if all are."""
+        if self._mode == "full":
+            return told
+        if self._mode == "digest":
+            parameters: Any = {"digest": digest(told["parameters"])}
+        else:
+            parameters = self._redacted(told["parameters"])
+        request = {"redacted": digest(told["request"])} if told["request"] else ""
+        return {**told, "parameters": parameters, "request": request}
+
     def _redacted(self, value: JSON) -> Any:
         if isinstance(value, dict):
             return {

@@ -77,13 +77,21 @@ class TelemetrySettings(Value, frozen=True):
 
 
 class Classification(Value, frozen=True):
-    """`[servers.NAME.tools.TOOL]`: what a person says the tool does."""
+    """`[servers.NAME.tools.TOOL]`: what a person says the tool does.
+
+    `sensitivity` and `integrity` are of what it returns. `ceiling` is the most sensitive that the task may
+    have taken in before, for its arguments may carry it; the same as `sensitivity` unless it is given.
+    `names` are those of `arguments` that name a recipient, an account, a URL, a path: policies see where
+    their values come from.
+    """
 
     action: Action
     sensitivity: Sensitivity
     integrity: Integrity
     destination: str
     arguments: dict[str, ArgumentType] = {}
+    ceiling: Sensitivity | None = None
+    names: tuple[str, ...] = ()
 
 
 class Delivery(Value, frozen=True):

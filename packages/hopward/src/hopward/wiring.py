@@ -78,11 +78,6 @@ def _require_subject(subject: Any) -> None:
         raise StateError(f"The subject of a task is never an agent, as {subject!r} would be.")
 
 
-def _task_draft(task: Task) -> Draft:
-    record = {"event": "opened", "task": plain(task)}
-    return Draft(kind="task", at=task.opened_at, record=record, task=task.id, agent=task.agent)
-
-
 class Guard(_Guard):
     """The guard of one `hopward.toml`, with everything around it: tasks, revocation, callers, credentials.
 
@@ -148,6 +143,7 @@ class Guard(_Guard):
         guard._remote = RemoteAuthority(issuer=issuer.issuer, keys=keyring, clock=clock)
         guard._carrier = Carrier(issuer.issuer, keyring, ledger, clock)
         guard._current = logged.current
+        guard._redaction = sources.redaction
         return guard
 
     def begin(self) -> None:
@@ -165,6 +161,7 @@ class Guard(_Guard):
     _identifier: Identifier
     _remote: RemoteAuthority
     _carrier: Carrier
+    _redaction: Redaction
 
     def holder(self, agent: str) -> str:
         """The `key` to `delegate` with, for chains that may be carried to the proxy by this process."""
@@ -283,8 +280,13 @@ class Guard(_Guard):
                 return token
         raise ChainError(UNSETTLED, error="standing_unsettled")
 
-    def open_task(self, workflow: str, subject: str) -> Task:
+    def open_task(
+        self, workflow: str, subject: str, *, parameters: Mapping[str, str] | None = None, request: str = ""
+    ) -> Task:
         """Open a task of a configured workflow on behalf of `subject`.
+
+        `parameters` and `request`, what the subject asked for in their own words, say what it is about: an
+        argument that names something is anchored if its value stands there.
 
         Raises `NotFoundError` for an unknown workflow, `StateError` when its agent is not active, or the
         subject is nobody: empty, no text, or an agent.
@@ -315,9 +317,16 @@ class Guard(_Guard):
             delegable=settings.delegable,
             depth=settings.depth,
             fan_out=settings.fan_out,
+            parameters=dict(parameters or {}),
+            request=request,
         )
-        self.ledger.put_task(task, _task_draft(task))
+        self.ledger.put_task(task, self._task_draft(task))
         return task
+
+    def _task_draft(self, task: Task) -> Draft:
+        told = self._redaction.task(plain(task))
+        record = {"event": "opened", "task": told}
+        return Draft(kind="task", at=task.opened_at, record=record, task=task.id, agent=task.agent)
 
     def lacking(self) -> tuple[str, ...]:
         """What is missing at this moment without which nothing would be permitted: `log`, `keys`; or nothing.

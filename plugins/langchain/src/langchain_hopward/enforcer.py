@@ -31,7 +31,7 @@ class Running:
 
     `chain` is what the work is done with: of a call that hands it on, the other agent's. `above` are the runs
     that such a call lies in, its own first: one of them is of the graph whose node takes the work up.
-    `by_node` says that a node has handed the work on itself, by being entered.
+    `by_node` says that a node has handed the work on itself, by being entered. `call` is what was decided on.
     """
 
     decision: Decision
@@ -41,12 +41,17 @@ class Running:
     chain: Chain
     above: tuple[UUID, ...] = ()
     by_node: bool = False
+    call: ToolCall | None = None
     result: Any = field(default=None, repr=False)
 
     @property
     def duration(self) -> int:
         """Microseconds so far."""
         return (time.perf_counter_ns() - self.begun) // 1000
+
+    def values(self, guard: Guard) -> Callable[[Any], tuple[str, ...]]:
+        """What is remembered of a result of the call."""
+        return lambda result: () if self.call is None else guard.values(self.decision, self.call, result)
 
     @property
     def comes_later(self) -> bool:
@@ -147,7 +152,7 @@ class Enforcer:
     def finish(self, running: Running, result: Any) -> None:
         """Record that a call has returned. Raises `AuthorizationDenied`: then the result is withheld."""
         try:
-            self.end(running, lambda duration: outcome.finished(result, duration))
+            self.end(running, lambda duration: outcome.finished(result, duration, running.values(self.guard)))
         except Exception:  # noqa: BLE001 - what cannot be recorded is withheld
             raise withheld(self._name(running.decision.tool), running.decision.id) from None
 
@@ -251,7 +256,7 @@ class Enforcer:
             raise refused(call.name, verdict.reason, verdict.sentence, decision.id)
         announce(call.name, verdict.name, verdict.reason, decision.id)
         minted = CallCredential(lambda: self.guard.mint(decision, call))
-        return self._started(Running(decision, minted, time.perf_counter_ns(), None, chain))
+        return self._started(Running(decision, minted, time.perf_counter_ns(), None, chain, call=call))
 
     def _handed_on(self, tool: str, arguments: Callable[[], dict[str, Any]], chain: Chain) -> Running:
         edge = self.edges.of_call(tool, arguments)

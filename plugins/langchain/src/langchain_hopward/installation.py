@@ -98,10 +98,20 @@ class Hopward:
         module = importlib.import_module("langchain_hopward.middleware")
         return module.HopwardMiddleware(self._enforcer, self._server_of)
 
-    def task(self, *, subject: str, workflow: str = "", agent: str = "") -> TaskScope:
+    def task(
+        self,
+        *,
+        subject: str,
+        workflow: str = "",
+        agent: str = "",
+        parameters: Mapping[str, str] | None = None,
+        request: str = "",
+    ) -> TaskScope:
         """A task for a `with` block, on behalf of `subject`. Without `workflow`, the one the server names.
 
         `agent` says which agent the program means to run; a task is its workflow's agent's, and no other's.
+        `parameters` and `request`, what the subject has asked for in their own words, say what it is about:
+        an argument that names something which stands there is anchored.
         Raises `ConfigError` where there is no workflow, or where it is another agent's.
         """
         wanted = self._workflow(workflow)
@@ -112,7 +122,7 @@ class Hopward:
                 f"Tasks of workflow {wanted} are for agent {configured.agent}, not for {agent}.",
                 advice=f"Workflows of {agent}: {', '.join(sorted(theirs)) or 'none'}",
             )
-        return TaskScope(self._enforcer, wanted, subject)
+        return TaskScope(self._enforcer, wanted, subject, parameters, request)
 
     def entry(self, graph: G, *, workflow: str = "") -> G:
         """A copy of a compiled graph, each run of which is a task of its own: for LangGraph's server, Studio.

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Callable
 from typing import Any
 
 from langchain_core.messages import ToolMessage
@@ -20,18 +21,23 @@ except ImportError:  # without LangGraph, nothing bubbles up
 _written = json.JSONEncoder(ensure_ascii=False).encode
 
 
-def finished(result: Any, duration: int) -> Outcome:
-    """The outcome of a call that has returned. `duration` is microseconds."""
+def finished(result: Any, duration: int, values: Callable[[Any], tuple[str, ...]]) -> Outcome:
+    """The outcome of a call that has returned. `duration` is microseconds.
+
+    `values` is asked, about the result as JSON, what is remembered of it (`Guard.values`).
+    """
     failed = isinstance(result, ToolMessage) and result.status == "error"
     content: Any = result.content if isinstance(result, ToolMessage) else result
+    kept: tuple[str, ...] = ()
     try:
         form = as_json(content)
+        kept = () if failed else values(form)
         written, size = digest(form), len(_written(form).encode())
     except (UnreadableError, ValueError, TypeError, RecursionError):
         text = object.__repr__(content)
         written, size = digest(text), 0
     status = "tool_error" if failed else "ok"
-    return Outcome(status=status, result_digest=written, duration=duration, size=size)
+    return Outcome(status=status, result_digest=written, duration=duration, size=size, values=kept)
 
 
 def broken_off(error: BaseException, duration: int) -> Outcome:

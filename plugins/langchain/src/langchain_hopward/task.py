@@ -1,5 +1,6 @@
 """`with hopward.task(...)`: a task for what happens inside, and nothing after it."""
 
+from collections.abc import Mapping
 from contextlib import suppress
 from contextvars import Token
 from types import TracebackType
@@ -15,10 +16,19 @@ class TaskScope:
     For `with` and `async with`, once.
     """
 
-    def __init__(self, enforcer: Enforcer, workflow: str, subject: str) -> None:
+    def __init__(
+        self,
+        enforcer: Enforcer,
+        workflow: str,
+        subject: str,
+        parameters: Mapping[str, str] | None = None,
+        request: str = "",
+    ) -> None:
         self._enforcer = enforcer
         self._workflow = workflow
         self._subject = subject
+        self._parameters = dict(parameters or {})
+        self._request = request
         self._task: Task | None = None
         self._token: Token[Place | None] | None = None
 
@@ -40,7 +50,9 @@ class TaskScope:
                 advice="Leave its block first. One in a generator holds for whoever reads that: "
                 "hopward.entry(graph) has a task for each stream.",
             )
-        self._task = task = guard.open_task(self._workflow, self._subject)
+        self._task = task = guard.open_task(
+            self._workflow, self._subject, parameters=self._parameters, request=self._request
+        )
         return task, Place(guard.enter(task.id))
 
     def close(self) -> None:

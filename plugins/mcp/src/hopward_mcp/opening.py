@@ -4,8 +4,10 @@ import asyncio
 import getpass
 import logging
 import signal
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import click
 
@@ -13,15 +15,42 @@ from hopward import ConfigError, Guard, HopwardError, StateError, Task
 
 _log = logging.getLogger(__name__)
 
+_C = TypeVar("_C", bound=Callable[..., Any])
+
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """The task to open for a session: of which workflow (empty for the server's own), on whose behalf."""
+    """The task to open for a session: of which workflow (empty for the server's own), on whose behalf.
+
+    `parameters` and `request` say what it is about (`Guard.open_task`).
+    """
 
     workflow: str
     subject: str
+    parameters: Mapping[str, str] = field(default_factory=dict[str, str])
+    request: str = ""
+
+
+def about(command: _C) -> _C:
+    """Adds the options that say what the task is about."""
+    request = click.option("--request", default="", help="What the subject asks for, in their own words.")
+    parameter = click.option(
+        "--param", "parameters", multiple=True, metavar="NAME=VALUE", help="What the task is about."
+    )
+    return parameter(request(command))
+
+
+def opening_of(asked: Mapping[str, Any]) -> Opening:
+    """The task that a command's options ask for; raises `click.UsageError` for a parameter that is none."""
+    parameters: dict[str, str] = {}
+    for word in asked["parameters"]:
+        name, equals, value = word.partition("=")
+        if not name or not equals:
+            raise click.UsageError(f"--param {word!r} is no parameter. Write NAME=VALUE.")
+        parameters[name] = value
+    return Opening(asked["workflow"], asked["subject"] or local_user(), parameters, asked["request"])
 
 
 def opened(guard: Guard, server: str, opening: Opening, stack: AsyncExitStack) -> Task:
@@ -29,7 +58,12 @@ def opened(guard: Guard, server: str, opening: Opening, stack: AsyncExitStack) -
 
     Raises `ConfigError` where nobody says which workflow, `HopwardError` where it cannot be opened.
     """
-    task = guard.open_task(_workflow(guard, server, opening.workflow), opening.subject)
+    task = guard.open_task(
+        _workflow(guard, server, opening.workflow),
+        opening.subject,
+        parameters=opening.parameters,
+        request=opening.request,
+    )
     stack.callback(_complete, guard, task.id)
     return task
 

@@ -9,6 +9,7 @@ import importlib
 import os
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -19,7 +20,7 @@ from hopward_mcp.child import command
 from hopward_mcp.client_end import take_over
 from hopward_mcp.delivery import courier, in_process
 from hopward_mcp.gate import Gate
-from hopward_mcp.opening import Opening, end_on_signal, local_user, opened
+from hopward_mcp.opening import Opening, about, end_on_signal, opened, opening_of
 from hopward_mcp.stdio import Pump
 from hopward_mcp.telemetry import tracing_of
 from hopward_mcp.turn import Turn
@@ -29,21 +30,21 @@ from hopward_mcp.turn import Turn
 @click.argument("server")
 @click.option("--workflow", default="", help="The task to open.  [default: the server's `workflow`]")
 @click.option("--subject", default="", help="On whose behalf.  [default: local:USER]")
+@about
 @click.option("--carried", is_flag=True, help="Open no task: each call has to carry the chain of its agent.")
 @click.option("--config", type=click.Path(dir_okay=False, path_type=Path), help="The hopward.toml to use.")
 @click.pass_context
-def run(
-    ctx: click.Context, server: str, workflow: str, subject: str, carried: bool, config: Path | None
-) -> None:
+def run(ctx: click.Context, server: str, carried: bool, config: Path | None, **asked: Any) -> None:
     """Guard SERVER over stdin and stdout, for one task that ends with the session.
 
     Put this command where an MCP client expects the command of the server itself. A program with agents of
     its own starts it with --carried: its calls then bring their chains, and belong to the program's task.
     """
     opened = config if config is not None else ctx.obj.config
-    if carried and (workflow or subject):
-        raise click.UsageError("--carried opens no task, so --workflow and --subject have no effect.")
-    opening = None if carried else Opening(workflow, subject or local_user())
+    if carried and any(asked.values()):
+        told = "--carried opens no task, so --workflow, --subject, --param and --request have no effect."
+        raise click.UsageError(told)
+    opening = None if carried else opening_of(asked)
     try:
         status = asyncio.run(_serve(opened, server, opening))
     except asyncio.CancelledError:

@@ -137,6 +137,9 @@ class ServerSide:
             if final is not None:
                 return partial(tasks.conclude, task, final, partial(settled, pending, route, deliver))
         ended = outcome(body, endings.duration(pending)) if pending.decision else _UNRECORDED
+        if ended.status == "ok" and pending.decision is not None and pending.call is not None:
+            kept = self._gate.guard.values(pending.decision, pending.call, body["result"])
+            ended = msgspec.structs.replace(ended, values=kept)
         if "result" in body and makes_task(pending.message, body["result"]):
             ended = msgspec.structs.replace(ended, status="unknown", error="mcp_task_made")
         return partial(endings.release, pending, ended, route, deliver)

@@ -14,7 +14,7 @@ from hopward import Capability
 from hopward_mcp.arguments import split
 from hopward_mcp.attempt import Attempt, Wanted, attempted
 from hopward_mcp.display import harmless_lines, show_fields
-from hopward_mcp.opening import Opening, local_user
+from hopward_mcp.opening import about, opening_of
 
 _MICROSECONDS = 1_000_000
 
@@ -25,6 +25,7 @@ _MICROSECONDS = 1_000_000
 @click.argument("words", metavar="[NAME=VALUE]...", nargs=-1)
 @click.option("--workflow", default="", help="The task to open.  [default: the server's `workflow`]")
 @click.option("--subject", default="", help="On whose behalf.  [default: local:USER]")
+@about
 @click.option("--json", "as_json", is_flag=True, help="Print the decision and the result as JSON.")
 @click.option("--config", type=click.Path(dir_okay=False, path_type=Path), help="The hopward.toml to use.")
 @click.pass_context
@@ -38,8 +39,7 @@ def trial(ctx: click.Context, server: str, tool: str, words: tuple[str, ...], **
     Values are what the tool says they are: a text as it stands, everything else as JSON; NAME:=JSON is JSON
     whatever the tool says. Exit status 1 if the call is refused or fails.
     """
-    opening = Opening(asked["workflow"], asked["subject"] or local_user())
-    wanted = Wanted(server, tool, split(words), opening)
+    wanted = Wanted(server, tool, split(words), opening_of(asked))
     try:
         attempt = asyncio.run(attempted(asked["config"] or ctx.obj.config, wanted))
     except asyncio.CancelledError:

@@ -21,7 +21,9 @@ from hopward.cedar.reading import Schemas, holds_for_hops, read_policies, read_s
 from hopward.cedar.request import (
     CHAIN,
     CIRCUMSTANCES,
+    OF_CALL,
     REACHED,
+    TAKEN,
     Entity,
     Request,
     agent_entity,
@@ -326,13 +328,15 @@ def _view(schema: Schema, policies: Sequence[Policy], attributes: frozenset[str]
     """`attributes` are what some policy may ask about, beside the chain."""
     scopes = (scope for policy in policies for scope in (policy.agents, policy.resources))
     named = frozenset(name for scope in scopes for _, name in scope or ())
-    return _View(schema, tuple(policies), named, matter(policies, attributes | CHAIN | CIRCUMSTANCES))
+    return _View(schema, tuple(policies), named, matter(policies, attributes | _ANY))
 
 
 def _sliced(policies: tuple[Policy, ...]) -> _Slice:
     # From the text as written: Cedar's JSON reader refuses nesting that its text parser takes.
     return _Slice(policies, PolicySet.from_str("\n".join(policy.text for policy in policies)))
 
+
+_ANY = CHAIN | CIRCUMSTANCES | TAKEN | OF_CALL
 
 _MISFIT = "the call does not fit the schema"
 

@@ -25,6 +25,12 @@ BETWEEN = " > "
 CHAIN = frozenset({"path", "hop_purpose", "hops"})
 """What of the chain is told only where a policy asks about it."""
 
+TAKEN = frozenset({"taken_sensitivity", "taken_integrity", "untrusted_servers"})
+"""What of the task's labels is told only where a policy asks about it."""
+
+OF_CALL = frozenset({"above_ceiling", "provenance", "names_known", "names_untrusted"})
+"""Likewise what is found out about one call."""
+
 CIRCUMSTANCES = frozenset(
     {"subject", "task", "purpose", "workflow", "depth", "actors", "calls_left", "writes_left"}
 )
@@ -42,7 +48,8 @@ def call_context(
     if isinstance(arguments, IllTyped):
         return arguments
     told = {name: value for name, value in arguments.items() if name in asked}
-    return {"arguments": told, **_circumstances(facts), **_chain(facts, asked)}
+    moment = {**_chain(facts, asked), **_taken(facts, asked), **_of_call(facts, asked)}
+    return {"arguments": told, **_circumstances(facts), **moment}
 
 
 def call_request(tool: Tool, agent: Agent, context: Mapping[str, Any]) -> Request:
@@ -62,7 +69,14 @@ def hop_request(hop: Hop, delegator: Agent, receiver: Agent, facts: Facts, tools
         "principal": {"type": AGENT, "id": delegator.id},
         "action": {"type": ACTION, "id": DELEGATE},
         "resource": {"type": AGENT, "id": receiver.id},
-        "context": written({"handed": carried, **_circumstances(facts), **_chain(facts, CHAIN)}),
+        "context": written(
+            {
+                "handed": carried,
+                **_circumstances(facts),
+                **_chain(facts, CHAIN),
+                **_taken(facts, TAKEN),
+            }
+        ),
     }
 
 
@@ -103,6 +117,23 @@ def _chain(facts: Facts, asked: frozenset[str]) -> dict[str, Any]:
     return told
 
 
+def _taken(facts: Facts, asked: frozenset[str]) -> dict[str, Any]:
+    return {name: getattr(facts, name) for name in TAKEN & asked}
+
+
+def _of_call(facts: Facts, asked: frozenset[str]) -> dict[str, Any]:
+    if not asked & OF_CALL:
+        return {}
+    untrusted = sum(found == "untrusted" for found in facts.provenance.values())
+    told: dict[str, Any] = {
+        "above_ceiling": facts.above_ceiling,
+        "provenance": facts.provenance,
+        "names_known": bool(facts.provenance) and not untrusted,
+        "names_untrusted": untrusted,
+    }
+    return {name: told[name] for name in OF_CALL & asked}
+
+
 def _purposes(facts: Facts) -> tuple[str, ...]:
     """One for every hop: a hop must not be hidden from a policy because nobody said what it is for."""
     hops = len(facts.actors) - 1
@@ -118,6 +149,7 @@ def call_entities(tool: Tool, agent: Agent) -> list[Entity]:
         "action": tool.action,
         "sensitivity": tool.sensitivity,
         "integrity": tool.integrity,
+        "ceiling": tool.ceiling,
         "destination": tool.destination,
     }
     return [

@@ -32,14 +32,16 @@ namespace Hopward {{
   // An upstream MCP server. Its id is the name of its table in hopward.toml.
   entity Server;
 
-  // What is called; its id is SERVER/TOOL. action, sensitivity (public, internal, confidential, restricted),
-  // integrity (trusted, untrusted) and destination are what hopward.toml says of it.
+  // What is called; its id is SERVER/TOOL. What hopward.toml says of it: its action, its destination, the
+  // sensitivity (public, internal, confidential, restricted) and integrity (trusted, untrusted) of what it
+  // returns, and its ceiling, the highest sensitivity that it may receive.
   entity Tool in [Server] {{
     server: String,
     name: String,
     action: String,
     sensitivity: String,
     integrity: String,
+    ceiling: String,
     destination: String,
   }};
 
@@ -63,6 +65,13 @@ namespace Hopward {{
       hops: Set<Hop>,        // every hop that led to the agent acting now
       calls_left: Long,      // of the budget that counts, before this call
       writes_left: Long,     // likewise, of calls that do more than read
+      taken_sensitivity: String,       // the highest label of anything the task has taken in so far
+      taken_integrity: String,         // "untrusted" once any of it was
+      untrusted_servers: Set<String>,  // where that came from
+      above_ceiling: Bool,   // whether taken_sensitivity is above the ceiling of the tool
+      provenance: {{}},        // of each argument that names something: "anchored", "trusted" or "untrusted"
+      names_known: Bool,     // whether it names something, and nothing in it is "untrusted"
+      names_untrusted: Long, // how many of these arguments are "untrusted"
     }},
   }};
 """
@@ -86,6 +95,7 @@ _DELEGATE = """
       subject: String, task: String, purpose: String, workflow: String, depth: Long, actors: Set<String>,
       path: String, hop_purpose: String, hops: Set<Hop>,
       calls_left: Long, writes_left: Long,
+      taken_sensitivity: String, taken_integrity: String, untrusted_servers: Set<String>,
     },
   };
 """
@@ -99,6 +109,9 @@ _TOOL = """\
       subject: String, task: String, purpose: String, workflow: String, depth: Long, actors: Set<String>,
       path{may}: String, hop_purpose{may}: String, hops{may}: Set<Hop>,
       calls_left: Long, writes_left: Long,
+      taken_sensitivity{may}: String, taken_integrity{may}: String, untrusted_servers{may}: Set<String>,
+      above_ceiling{may}: Bool, names_known{may}: Bool, names_untrusted{may}: Long,
+      provenance{may}: {{{provenance}}},
     }},
   }};
 """
@@ -191,7 +204,14 @@ def _action(tool: Tool, may: str = "") -> str:
         f"\n        {quote(name)}?: {_TYPES[tool.arguments[name]]}," for name in sorted(tool.arguments)
     )
     arguments = declared and declared + "\n      "
-    return _TOOL.format(name=quote(tool.full_name), action=quote(tool.action), arguments=arguments, may=may)
+    named = ", ".join(f"{quote(name)}?: String" for name in sorted(tool.names))
+    return _TOOL.format(
+        name=quote(tool.full_name),
+        action=quote(tool.action),
+        arguments=arguments,
+        provenance=named,
+        may=may,
+    )
 
 
 def _faults(tool: Tool) -> Iterable[str]:

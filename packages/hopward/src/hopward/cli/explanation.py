@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hopward import capability
-from hopward.bounds import bounds, cost, exhausted, facts_of, outside
+from hopward.bounds import bounds, call_facts, cost, exhausted, facts_of, outside
 from hopward.canonical import JSON
 from hopward.cedar import CedarEngine, Explanation, Step
 from hopward.classification import Classifications
@@ -62,11 +62,12 @@ def explained(engine: CedarEngine, question: Question, standing: str) -> dict[st
     if moment is None:
         limits = {"over_ceiling": capability.explain_any(agent.ceiling, call, tool)}
         refusal = next(((reason, told) for reason, told in limits.items() if told), None)
-        facts = _facts(agent)
+        facts = _facts(agent, [name for name in tool.names if name in call.arguments])
     else:
         limits = dict(_limits(call, tool, moment))
         refusal = outside(call, tool, moment.chain, moment.task, moment.standing)
         facts = facts_of(moment.task, moment.chain, moment.standing)
+        facts = call_facts(facts, call, tool, moment.task, moment.stood)
     found = engine.explain(call, tool, agent, facts)
     first = fallen or refusal
     if found.verdict.name == "permit":
@@ -182,8 +183,10 @@ def json_or_text(text: str) -> JSON:
         return text
 
 
-def _facts(agent: Agent) -> Facts:
+def _facts(agent: Agent, named: Sequence[str]) -> Facts:
+    """Of no task: nothing has been taken in, and nothing is known of what the call names."""
     return Facts(
+        provenance=dict.fromkeys(named, "untrusted"),
         subject="subject",
         task="task",
         purpose=agent.purpose,

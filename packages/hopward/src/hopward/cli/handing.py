@@ -174,4 +174,4 @@ def _unbounded(delegator: Agent, receiver: Agent) -> Moment:
     )
     agents = {agent.id: agent for agent in (delegator, receiver)}
     standing = Standing(epoch=0, task=task, usage=Usage(calls=0, writes=0), agents=agents, revocations=())
-    return Moment(task, entered(task), standing, None, 0)
+    return Moment(task, entered(task), standing, None, 0, lambda _task, _values: frozenset())

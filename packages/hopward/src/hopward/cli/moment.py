@@ -1,6 +1,6 @@
 """A chain of a task as it stands now, for questions about what would be decided. Nothing is written."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -21,7 +21,8 @@ from hopward.settings import Settings
 class Moment:
     """A chain, all it stands on, and why it no longer counts (None if it does).
 
-    Agents are as `hopward.toml` has them now, in the state that the ledger has them in.
+    Agents are as `hopward.toml` has them now, in the state that the ledger has them in. `stood` asks the
+    ledger which digests are of values that stood in the results of a task.
     """
 
     task: Task
@@ -29,6 +30,7 @@ class Moment:
     standing: Standing
     fallen: Refusal | None
     at: Instant
+    stood: Callable[[str, frozenset[str]], frozenset[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,12 @@ def find_moment(settings: Settings, place: Place) -> Moment:
     if missing:
         fallen = ("agent_unregistered", f"Agent {', '.join(missing)} is not registered.")
     standing = structs.replace(standing, agents=_in_state(agents, standing.agents))
-    return Moment(task, chain, standing, fallen, now)
+
+    def stood(task_id: str, values: frozenset[str]) -> frozenset[str]:
+        with closing(SqliteLedger.open(settings.log_file, clock=clock)) as again:
+            return again.stood(task_id, values)
+
+    return Moment(task, chain, standing, fallen, now, stood)
 
 
 def _in_state(agents: Mapping[str, Agent], known: Mapping[str, Agent]) -> dict[str, Agent]:

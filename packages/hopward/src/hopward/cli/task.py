@@ -6,6 +6,7 @@ from itertools import islice
 import click
 import msgspec
 
+from hopward.cli.explanation import halves
 from hopward.cli.guarded import pass_authority, pass_guard
 from hopward.cli.output import hint, show_fields, show_json, show_table, tell
 from hopward.cli.person import local_user
@@ -14,7 +15,7 @@ from hopward.clock import SystemClock
 from hopward.errors import NotFoundError
 from hopward.exchange import endpoint
 from hopward.issuer import Issued
-from hopward.model import Task, TaskState
+from hopward.model import Flow, Label, Task, TaskState
 from hopward.wire import ACCESS_TOKEN_TYPE, ExchangeForm
 from hopward.wiring import Guard
 
@@ -30,11 +31,21 @@ def task() -> None:
 @task.command("open")
 @click.option("--workflow", required=True, help="The [workflows.NAME] that says what the task may do.")
 @click.option("--subject", help="On whose behalf.  [default: local:USER]")
+@click.option("--param", "words", multiple=True, metavar="NAME=VALUE", help="What the task is about.")
+@click.option("--request", default="", help="What the subject has asked for, in their own words.")
 @click.option("--json", "as_json", is_flag=True, help="Print the task as JSON.")
 @pass_guard
-def open_task(guard: Guard, workflow: str, subject: str | None, as_json: bool) -> None:
-    """Open a task: what its workflow allows, for as long as it says, and no longer."""
-    opened = guard.open_task(workflow, subject if subject is not None else local_user())
+def open_task(
+    guard: Guard, workflow: str, subject: str | None, words: tuple[str, ...], request: str, as_json: bool
+) -> None:
+    """Open a task: what its workflow allows, for as long as it says, and no longer.
+
+    Whatever stands in a --param or in the --request is anchored: an argument that names it comes from the
+    subject, not from something that an agent has read.
+    """
+    parameters = dict(halves(word, "is no parameter") for word in words)
+    subject = subject if subject is not None else local_user()
+    opened = guard.open_task(workflow, subject, parameters=parameters, request=request)
     if as_json:
         show_json(opened)
         return
@@ -49,9 +60,10 @@ def open_task(guard: Guard, workflow: str, subject: str | None, as_json: bool) -
 @pass_guard
 def show(guard: Guard, task_id: str, as_json: bool) -> None:
     """Show one task: what it may do, and what it has used up."""
-    found, used = guard.task(task_id), guard.ledger.usage(task_id)
+    found, used, labels = guard.task(task_id), guard.ledger.usage(task_id), guard.ledger.labels(task_id)
     if as_json:
-        show_json({**msgspec.to_builtins(found), "usage": msgspec.to_builtins(used)})
+        beside = {"usage": used, "labels": labels}
+        show_json({**msgspec.to_builtins(found), **msgspec.to_builtins(beside)})
         return
     show_fields(
         [
@@ -61,6 +73,8 @@ def show(guard: Guard, task_id: str, as_json: bool) -> None:
             ("agent", found.agent),
             ("purpose", found.purpose),
             ("workflow", found.workflow),
+            ("request", found.request),
+            *(("parameter", f"{name} = {value}") for name, value in found.parameters.items()),
             ("opened", moment(found.opened_at)),
             ("expires", moment(found.expires_at)),
             ("calls", f"{used.calls} of {found.budget.calls}"),
@@ -69,8 +83,17 @@ def show(guard: Guard, task_id: str, as_json: bool) -> None:
             *(("may hand on", line) for line in capability_lines(found.delegable)),
             ("hops", f"{found.depth} deep, {found.fan_out} at once" if found.delegable else ""),
             *(("handed on", line) for line in _hop_lines(guard, found.id)),
+            *(("data", line) for line in map(_label_line, labels)),
         ]
     )
+
+
+def _label_line(label: Label) -> str:
+    """Which way data went, and how sensitive and how far from trusted it may have been."""
+    return f"{_FLOWS[label.flow]} {label.name}: {label.sensitivity}, {label.integrity}"
+
+
+_FLOWS: dict[Flow, str] = {"from": "taken in from", "into": "handed into", "out": "gone out to"}
 
 
 def _hop_lines(guard: Guard, task_id: str) -> Iterator[str]:

@@ -232,3 +232,8 @@ def _arguments(path: KeyPath, entry: Table) -> Iterator[Problem]:
     for name in table(entry.get("arguments")):
         if not name.strip() or forms.has_control(name):
             yield Problem((*path, "arguments", name), "is no name of an argument")
+    declared = table(entry.get("arguments"))
+    for index, name in enumerate(items(entry.get("names"))):
+        if isinstance(name, str) and declared.get(name) not in ("string", "strings"):
+            told = f'"{name}" must stand in arguments as "string" or "strings", to be looked at'
+            yield Problem((*path, "names", index), told)

@@ -16,7 +16,7 @@ import msgspec
 from hopward.canonical import compact, compact_plain
 from hopward.clock import SECOND, Instant, iso
 from hopward.errors import LedgerError
-from hopward.model import Hop
+from hopward.model import Hop, Label
 from hopward.record import Draft, Reservation
 
 GENESIS = "0" * 64
@@ -24,6 +24,9 @@ GENESIS = "0" * 64
 
 Columns: TypeAlias = tuple[str, str, str, str, str, str, str, str, str, str]
 """kind, at, task, agent, server, tool, verdict, reason, decision, record (compact JSON text)."""
+
+TASK = 2
+"""Where `Columns` hold the task."""
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -35,6 +38,8 @@ class Entry(msgspec.Struct, frozen=True):
     follow: tuple[Columns, ...]
     hops: tuple[str, ...] = ()
     opens: Hop | None = None
+    labels: tuple[Label, ...] = ()
+    values: tuple[str, ...] = ()
 
 
 def row_hash(previous: str, seq: int, columns: Columns) -> str:
@@ -63,12 +68,14 @@ def entry(draft: Draft) -> Entry:
     if reserve is not None and (reserve.calls < 0 or reserve.writes < 0):
         raise _invalid(draft, "it reserves less than nothing")
     follow = tuple([columns for child in draft.follow for columns in _following(child)])
-    return Entry(_columns(draft), draft.epoch, reserve, follow, draft.hops, draft.opens)
+    moved = (draft.labels, draft.values)
+    return Entry(_columns(draft), draft.epoch, reserve, follow, draft.hops, draft.opens, *moved)
 
 
 def _following(draft: Draft) -> list[Columns]:
-    if draft.epoch is not None or draft.hops or draft.reserve is not None or draft.opens is not None:
-        raise _invalid(draft, "a row that follows another has no condition of its own")
+    conditional = draft.epoch is not None or draft.hops or draft.reserve is not None
+    if conditional or draft.opens is not None or draft.labels or draft.values:
+        raise _invalid(draft, "a row that follows another has no condition or effect of its own")
     return [_columns(draft), *(columns for child in draft.follow for columns in _following(child))]
 
 

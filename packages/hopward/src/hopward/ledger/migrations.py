@@ -84,7 +84,19 @@ def hops(database: Database) -> None:
     database.conn.execute("PRAGMA user_version = 3")
 
 
-_AFTER = {1: "standing", 2: "hops"}
+@_steps()
+def labels(database: Database) -> None:
+    """Version 4: what tasks have taken in and given out, and which values stood in trusted results."""
+    labels = {"task": str, "flow": str, "name": str, "sensitivity": int, "integrity": int}
+    database.table("labels").create(labels, pk=("task", "flow", "name"), not_null=labels)
+    database.conn.execute(
+        """CREATE TABLE stood (task TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (task, value))
+           WITHOUT ROWID"""
+    )
+    database.conn.execute("PRAGMA user_version = 4")
+
+
+_AFTER = {1: "standing", 2: "hops", 3: "labels"}
 """Schema version -> the step that would leave it."""
 
 # INSERT OR REPLACE deletes without firing delete triggers, so overwriting a row needs a trigger of its own.

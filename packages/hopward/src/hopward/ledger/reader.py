@@ -7,11 +7,11 @@ from threading import Lock
 from types import MappingProxyType
 from typing import Any, TypeAlias, TypeVar
 
-from hopward.ledger import tables
+from hopward.ledger import flows, tables
 from hopward.ledger.failure import headless, ledger_error
 from hopward.ledger.hops import standing as standing_hops
 from hopward.ledger.store import Store
-from hopward.model import Agent, Chain, Revocation, Task, Usage
+from hopward.model import Agent, Chain, Label, Revocation, Task, Usage
 from hopward.record import Standing
 
 _T = TypeVar("_T")
@@ -35,6 +35,7 @@ class _Known:
     task: Task | None
     agents: MappingProxyType[str, Agent]
     revocations: tuple[Revocation, ...]
+    labels: tuple[Label, ...]
 
 
 class Reader:
@@ -81,7 +82,7 @@ class Reader:
                 hops = standing_hops(self._connection, chain.hops) if chain.hops else ()
             except sqlite3.Error as error:
                 raise ledger_error(error, self._path, "read") from error
-        return Standing(epoch, known.task, usage, known.agents, known.revocations, hops)
+        return Standing(epoch, known.task, usage, known.agents, known.revocations, hops, known.labels)
 
     def close(self) -> None:
         """Close the connection."""
@@ -127,4 +128,5 @@ def _look_up(connection: sqlite3.Connection, chain: Chain) -> _Known:
             for kind, name in dict.fromkeys(named)
             for found in tables.list_revocations(connection, kind, name)
         ),
+        labels=flows.labels_of(connection, chain.task),
     )

@@ -7,13 +7,14 @@
 | tasks, hops | tasks, and the hops of their chains |
 | usage | how much of its budget each task and each hop has reserved |
 | agents, revocations | registered agents; what has stopped counting, and from when |
+| labels, stood | what each task has taken in and given out; digests of values that stood in trusted results |
 | used | digests of values that may be presented once, until they expire |
 """
 
 APPLICATION = 0x486F7077
 """`PRAGMA application_id` of a decision log: "Hopw"."""
 
-VERSION = 3
+VERSION = 4
 """`PRAGMA user_version` this code reads and writes; `hopward.ledger.migrations` leads there."""
 
 FREQUENT = "('decision', 'credential', 'outcome')"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hopward.clock import Clock, Instant
 from hopward.errors import LedgerError, NotFoundError
-from hopward.ledger import hops, tables
+from hopward.ledger import flows, hops, tables
 from hopward.ledger.chain import entry
 from hopward.ledger.failure import headless, ledger_error
 from hopward.ledger.reader import Reader
@@ -16,7 +16,7 @@ from hopward.ledger.store import Durability, Store
 from hopward.ledger.transaction import Tail
 from hopward.ledger.verification import Progress, Verification, verify
 from hopward.ledger.writer import Writer
-from hopward.model import Agent, Chain, Hop, Revocation, RevocationKind, Task, TaskState, Usage
+from hopward.model import Agent, Chain, Hop, Label, Revocation, RevocationKind, Task, TaskState, Usage
 from hopward.record import Draft, Receipt, Row, Standing
 
 _BUSY_TIMEOUT = 5.0
@@ -133,6 +133,14 @@ class SqliteLedger:
     def fan_out_reached(self, hop: Hop) -> bool:
         """Whether the delegator of a hop that would be opened has as many open as it may have."""
         return self._reader.read(lambda connection: hops.fan_out_reached(connection, hop))
+
+    def labels(self, task_id: str) -> tuple[Label, ...]:
+        """How sensitive and how far from trusted what a task has taken in and given out is."""
+        return self._reader.read(lambda connection: flows.labels_of(connection, task_id))
+
+    def stood(self, task_id: str, values: frozenset[str]) -> frozenset[str]:
+        """Which of some digests (`hopward.provenance`) are of values that stood in the task's results."""
+        return self._reader.read(lambda connection: flows.stood(connection, task_id, values))
 
     def hop(self, hop_id: str) -> Hop:
         """The hop as stored; raises `NotFoundError`."""

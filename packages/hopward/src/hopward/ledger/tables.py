@@ -1,4 +1,6 @@
-"""Tasks, budgets, agents, revocations and used values as rows beside the log (hops: `hopward.ledger.hops`).
+"""Tasks, budgets, agents, revocations and used values as rows beside the log.
+
+Hops and labels have modules of their own: `hopward.ledger.hops`, `hopward.ledger.flows`.
 
 Values are stored as compact JSON plus the columns queries need. Every function works inside the transaction
 of its caller and lets `sqlite3.Error` pass.
@@ -14,7 +16,18 @@ import msgspec
 from hopward.canonical import compact
 from hopward.clock import Instant
 from hopward.errors import LedgerCorruptError, NotFoundError, StateError
-from hopward.model import Agent, Budget, Hop, Revocation, Task, TaskState, Usage, Value, plain
+from hopward.ledger import flows
+from hopward.model import (
+    Agent,
+    Budget,
+    Hop,
+    Revocation,
+    Task,
+    TaskState,
+    Usage,
+    Value,
+    plain,
+)
 from hopward.record import Reservation
 
 _V = TypeVar("_V", Task, Hop, Agent, Revocation)
@@ -55,6 +68,7 @@ def set_task_state(connection: sqlite3.Connection, task_id: str, state: TaskStat
     require_open(task)
     ended = msgspec.structs.replace(task, state=state)
     connection.execute("UPDATE tasks SET state = ?, body = ? WHERE id = ?", (state, body(ended), task_id))
+    flows.forget(connection, task_id)
 
 
 def require_open(link: Task | Hop) -> None:

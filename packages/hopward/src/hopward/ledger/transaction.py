@@ -6,8 +6,8 @@ from contextlib import suppress
 from typing import TypeVar
 
 from hopward.errors import LedgerCorruptError
-from hopward.ledger import hops, tables
-from hopward.ledger.chain import Columns, Entry, row_hash
+from hopward.ledger import flows, hops, tables
+from hopward.ledger.chain import TASK, Columns, Entry, row_hash
 from hopward.ledger.failure import KEEP
 from hopward.record import Receipt, Refused
 
@@ -47,6 +47,7 @@ class Tail:
         receipt = self._insert(entry.columns)
         for columns in entry.follow:
             self._insert(columns)
+        self._move(entry)
         return receipt
 
     def change_standing(self) -> None:
@@ -62,6 +63,15 @@ class Tail:
         """Write the head, if anything was appended or changed."""
         if self._changed:
             self._cursor.execute(_SET_HEAD, (self._epoch, self._seq, self._count, self._hash))
+
+    def _move(self, entry: Entry) -> None:
+        if not entry.labels and not entry.values:
+            return
+        task = entry.columns[TASK]
+        if entry.labels and flows.raise_labels(self._connection, task, entry.labels):
+            self.change_standing()
+        if entry.values:
+            flows.remember(self._connection, task, entry.values)
 
     def _refusal(self, entry: Entry) -> Refused:
         if entry.epoch is not None and entry.epoch != self._epoch:

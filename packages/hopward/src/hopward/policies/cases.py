@@ -28,11 +28,24 @@ from typing import Any
 
 import msgspec
 
+from hopward import labels
 from hopward.canonical import compact
 from hopward.cedar import CedarEngine
 from hopward.clock import SECOND
 from hopward.errors import ConfigError
-from hopward.model import Agent, Budget, Capability, Hop, ToolCall, Value, Verdict, VerdictName
+from hopward.model import (
+    Agent,
+    Budget,
+    Capability,
+    Hop,
+    Integrity,
+    Provenance,
+    Sensitivity,
+    ToolCall,
+    Value,
+    Verdict,
+    VerdictName,
+)
 from hopward.record import Facts
 
 
@@ -40,7 +53,9 @@ class CaseFacts(Value, frozen=True):
     """What a case says of the moment.
 
     Without `actors` the agent acts alone, without `purpose` on its own. `purposes` are those of the hops
-    between the actors, in order; without them nobody said what the hops are for.
+    between the actors, in order; without them nobody said what the hops are for. Unless it is said, the task
+    has taken in nothing but what is public and trusted; what names something and is not in `provenance` is
+    untrusted.
     """
 
     subject: str = "subject"
@@ -51,6 +66,10 @@ class CaseFacts(Value, frozen=True):
     purposes: tuple[str, ...] = ()
     calls_left: int = 1_000
     writes_left: int = 1_000
+    taken_sensitivity: Sensitivity = "public"
+    taken_integrity: Integrity = "trusted"
+    untrusted_servers: tuple[str, ...] = ()
+    provenance: dict[str, Provenance] = {}
 
 
 class CaseHop(Value, frozen=True):
@@ -180,6 +199,12 @@ def _verdict(engine: CedarEngine, case: Case, facts: Facts, agents: Mapping[str,
     if tool is None:
         return f"there is no classified tool {case.tool!r}"
     call = ToolCall(server=tool.server, tool=tool.name, arguments=case.arguments)
+    stranger = next((name for name in case.facts.provenance if name not in tool.names), None)
+    if stranger is not None:
+        return f"facts.provenance: {stranger!r} is not among the names of {case.tool}"
+    named = {name: facts.provenance.get(name, "untrusted") for name in tool.names if name in case.arguments}
+    above = labels.above(facts.taken_sensitivity, tool.ceiling)
+    facts = msgspec.structs.replace(facts, above_ceiling=above, provenance=named)
     return engine.evaluate(call, tool, agent, facts)
 
 

@@ -7,12 +7,25 @@ import msgspec
 
 from hopward.clock import Clock, Instant, iso
 from hopward.errors import NotFoundError, StateError
+from hopward.labels import joined
 from hopward.ledger import RowFilter, Verification
-from hopward.ledger.chain import GENESIS, Columns, Entry, entry, row_hash
+from hopward.ledger.chain import GENESIS, TASK, Columns, Entry, entry, row_hash
 from hopward.ledger.rows import decoded
 from hopward.ledger.tables import require_open
 from hopward.ledger.verification import Progress, verify_rows
-from hopward.model import Agent, Budget, Chain, Hop, Revocation, RevocationKind, Task, TaskState, Usage
+from hopward.model import (
+    Agent,
+    Budget,
+    Chain,
+    Flow,
+    Hop,
+    Label,
+    Revocation,
+    RevocationKind,
+    Task,
+    TaskState,
+    Usage,
+)
 from hopward.record import Draft, Receipt, Refused, Reservation, Row, Standing, StandingHop
 
 
@@ -31,6 +44,8 @@ class MemoryLedger:
         self._revocations: list[Revocation] = []
         self._used: dict[tuple[str, str], Instant] = {}
         self._forgotten: Instant = 0
+        self._labels: dict[tuple[str, Flow, str], Label] = {}
+        self._stood: set[tuple[str, str]] = set()
 
     def close(self) -> None:
         """Nothing to close."""
@@ -47,6 +62,7 @@ class MemoryLedger:
                 hops=tuple(
                     StandingHop(self._hops[one], self.usage(one)) for one in chain.hops if one in self._hops
                 ),
+                labels=self.labels(chain.task),
             )
 
     def record(self, drafts: Sequence[Draft]) -> list[Receipt]:
@@ -73,6 +89,7 @@ class MemoryLedger:
             task = self.task(task_id)
             require_open(task)
             self._tasks[task_id] = msgspec.structs.replace(task, state=state)
+            self._stood = {one for one in self._stood if one[0] != task_id}
 
         return self._change(draft, apply)
 
@@ -100,6 +117,15 @@ class MemoryLedger:
             and other.expires_at > hop.opened_at
         ]
         return above is None or len(siblings) >= above.fan_out
+
+    def labels(self, task_id: str) -> tuple[Label, ...]:
+        """As `SqliteLedger.labels`."""
+        known = sorted(self._labels.items(), key=lambda item: item[0])
+        return tuple(label for (task, _, _), label in known if task == task_id)
+
+    def stood(self, task_id: str, values: frozenset[str]) -> frozenset[str]:
+        """As `SqliteLedger.stood`."""
+        return frozenset(value for value in values if (task_id, value) in self._stood)
 
     def hop(self, hop_id: str) -> Hop:
         """As `SqliteLedger.hop`."""
@@ -218,7 +244,19 @@ class MemoryLedger:
         receipt = self._insert(one.columns)
         for columns in one.follow:
             self._insert(columns)
+        self._move(one)
         return receipt
+
+    def _move(self, one: Entry) -> None:
+        task = one.columns[TASK]
+        for label in one.labels:
+            key = (task, label.flow, label.name)
+            known = self._labels.get(key)
+            risen = joined(known, label) if known else label
+            if risen != known:
+                self._labels[key] = risen
+                self._epoch += 1
+        self._stood.update((task, value) for value in one.values)
 
     def _refusal(self, one: Entry) -> Refused:
         if one.epoch is not None and one.epoch != self._epoch:

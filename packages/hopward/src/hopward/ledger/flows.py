@@ -1,0 +1,66 @@
+"""What tasks have taken in and given out, and which values stood in trusted results, as rows beside the log.
+
+Every function works inside the transaction of its caller and lets `sqlite3.Error` pass.
+"""
+
+import sqlite3
+from collections.abc import Iterable
+
+import msgspec
+
+from hopward.errors import LedgerCorruptError
+from hopward.labels import INTEGRITIES
+from hopward.model import SENSITIVITIES, Label
+
+_LABELS = "SELECT flow, name, sensitivity, integrity FROM labels WHERE task = ? ORDER BY flow, name"
+_RAISE = """INSERT INTO labels (task, flow, name, sensitivity, integrity) VALUES (?, ?, ?, ?, ?)
+    ON CONFLICT (task, flow, name) DO UPDATE
+    SET sensitivity = max(sensitivity, excluded.sensitivity), integrity = max(integrity, excluded.integrity)
+    WHERE excluded.sensitivity > sensitivity OR excluded.integrity > integrity"""
+_STOOD = "SELECT 1 FROM stood WHERE task = ? AND value = ?"
+_STAND = "INSERT OR IGNORE INTO stood (task, value) VALUES (?, ?)"
+
+
+def labels_of(connection: sqlite3.Connection, task_id: str) -> tuple[Label, ...]:
+    """What a task has moved, each way; raises `LedgerCorruptError` for a label there is none of."""
+    rows = connection.execute(_LABELS, (task_id,))
+    try:
+        return tuple([_label(*row) for row in rows])
+    except (IndexError, TypeError, msgspec.ValidationError) as error:
+        raise LedgerCorruptError(f"A label stored in the decision log cannot be read: {error}.") from error
+
+
+def _label(flow: str, name: str, sensitivity: int, integrity: int) -> Label:
+    found = {
+        "flow": flow,
+        "name": name,
+        "sensitivity": SENSITIVITIES[sensitivity],
+        "integrity": INTEGRITIES[integrity],
+    }
+    return msgspec.convert(found, Label)
+
+
+def raise_labels(connection: sqlite3.Connection, task_id: str, labels: Iterable[Label]) -> bool:
+    """Raise the labels of a task to at least these; whether any was lower."""
+    changed = False
+    for one in labels:
+        rank = (SENSITIVITIES.index(one.sensitivity), INTEGRITIES.index(one.integrity))
+        changed |= connection.execute(_RAISE, (task_id, one.flow, one.name, *rank)).rowcount > 0
+    return changed
+
+
+def remember(connection: sqlite3.Connection, task_id: str, values: Iterable[str]) -> None:
+    """Remember digests of values that stood in a trusted result of a task."""
+    connection.executemany(_STAND, [(task_id, value) for value in values])
+
+
+def stood(connection: sqlite3.Connection, task_id: str, values: Iterable[str]) -> frozenset[str]:
+    """Which of some digests are remembered of a task."""
+    return frozenset(
+        value for value in values if connection.execute(_STOOD, (task_id, value)).fetchone() is not None
+    )
+
+
+def forget(connection: sqlite3.Connection, task_id: str) -> None:
+    """Forget the digests of a task; its labels stay."""
+    connection.execute("DELETE FROM stood WHERE task = ?", (task_id,))

@@ -1,0 +1,149 @@
+"""Where the value of an argument comes from: the task, the output of a trusted tool, or anywhere else.
+
+An argument that names something (a recipient, an account, a URL, a path) is *anchored* if its value stands in
+the task's parameters or in the subject's request, *trusted* if it stands in what a trusted tool returned in
+this task, and *untrusted* otherwise. To stand is to be there as a whole word, or as several in a row: the
+case of letters, punctuation around a word, `http://`, and a slash at the end do not count.
+
+Of results only digests are kept, different ones in each task: of every word, and of every text as a whole.
+"""
+
+import json
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from hashlib import sha256
+from typing import TypeAlias, cast
+
+from hopward.canonical import JSON
+from hopward.model import Provenance, Task, Tool
+
+MOST_VALUES = 4_096
+"""Values of one result that are remembered; whatever stands beyond them stays untrusted."""
+
+_LONGEST = 1_024
+"""Characters of a value that is remembered or looked for."""
+
+_BEFORE = "#@\"'`([{<«\u201c\u201e\u2018*"
+_AFTER = ".,;:!?\"'`)]}>»\u201d\u201c\u2019*"
+"""What may stand around a word without being part of it."""
+
+_DEEPEST = 64
+
+_MOST_TEXT = 262_144
+"""Characters of one result that are looked at, since a guarded call waits for it."""
+
+Stood: TypeAlias = Callable[[frozenset[str]], frozenset[str]]
+"""Which of some digests are of values that stood in a trusted result of the task."""
+
+
+def provenance(tool: Tool, arguments: Mapping[str, JSON], task: Task, stood: Stood) -> dict[str, Provenance]:
+    """Of each argument of a call that names something, where its value comes from.
+
+    A list is no better than the worst in it. An argument that is absent is left out; one that holds no text,
+    or an empty one, is untrusted.
+    """
+    named = {name: list(_texts(arguments[name])) for name in tool.names if name in arguments}
+    if not named:
+        return {}
+    said = [*map(words, task.parameters.values()), words(task.request)]
+    left = {
+        name: [value for value in values if not any(_stands(words(value), one) for one in said)]
+        for name, values in named.items()
+    }
+    sought = {value: remembered(task.id, value) for values in left.values() for value in values}
+    found = stood(frozenset(sought.values())) if sought else frozenset[str]()
+    return {
+        name: _of(named[name], [sought[value] in found for value in values]) for name, values in left.items()
+    }
+
+
+def values_of(task: str, result: JSON, echoed: Mapping[str, JSON]) -> tuple[str, ...]:
+    """Digests of the values that stand in a result, to recognise them by in a later call of the task.
+
+    What stood in the arguments of the call, `echoed`, is left out: a tool that repeats what it was told has
+    not said so itself.
+    """
+    own = {value for text in _texts(dict(echoed)) for value in _values(text[:_MOST_TEXT])}
+    found: dict[str, None] = {}
+    left = _MOST_TEXT
+    for text in _texts(result):
+        left -= len(text)
+        if left < 0:
+            break
+        found |= dict.fromkeys(value for value in _values(text) if value not in own)
+        if len(found) >= MOST_VALUES:
+            break
+    return tuple(_digest(task, value) for value in list(found)[:MOST_VALUES])
+
+
+def remembered(task: str, value: str) -> str:
+    """The digest that a value has in one task."""
+    return _digest(task, " ".join(words(value)))
+
+
+def words(text: str) -> list[str]:
+    """The words of a text, in the form in which they are compared."""
+    plain = unicodedata.normalize("NFKC", text).casefold()
+    return [word for word in map(_bare, plain.split()) if word]
+
+
+def _bare(word: str) -> str:
+    word = word.lstrip(_BEFORE).rstrip(_AFTER)
+    for ending in ("'s", "\u2019s"):
+        word = word.removesuffix(ending)
+    for scheme in ("https://", "http://"):
+        word = word.removeprefix(scheme)
+    return word.rstrip("/") or word
+
+
+def _stands(sought: Sequence[str], said: Sequence[str]) -> bool:
+    size = len(sought)
+    return size > 0 and any(said[at : at + size] == sought for at in range(len(said) - size + 1))
+
+
+def _of(values: Sequence[str], trusted: Sequence[bool]) -> Provenance:
+    """`trusted` is of those values that are not anchored."""
+    if not values or not all(trusted):
+        return "untrusted"
+    return "trusted" if trusted else "anchored"
+
+
+def _values(text: str) -> Iterator[str]:
+    found = words(text)
+    yield from (word for word in found if len(word) <= _LONGEST)
+    whole = " ".join(found)
+    if len(found) > 1 and len(whole) <= _LONGEST:
+        yield whole
+
+
+def _texts(value: JSON, depth: int = 0) -> Iterator[str]:
+    """Every text of a value, JSON in a text included; what is neither text, list nor object has none."""
+    if depth > _DEEPEST:
+        return
+    if isinstance(value, str):
+        inner = _inner(value)
+        if inner is None:
+            yield value
+        else:
+            yield from _texts(inner, depth + 1)
+    elif isinstance(value, list):
+        for one in value:
+            yield from _texts(one, depth + 1)
+    elif isinstance(value, dict):
+        for one in value.values():
+            yield from _texts(one, depth + 1)
+
+
+def _inner(text: str) -> dict[str, JSON] | list[JSON] | None:
+    """The object or list that a text spells out, or None."""
+    if text.lstrip()[:1] not in ("{", "["):
+        return None
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return cast("dict[str, JSON] | list[JSON]", found) if isinstance(found, dict | list) else None
+
+
+def _digest(task: str, value: str) -> str:
+    return sha256(f"{task}\0{value}".encode("utf-8", "surrogatepass")).hexdigest()[:32]
