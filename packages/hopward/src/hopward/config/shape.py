@@ -76,6 +76,10 @@ def _union(value: object, expected: inspect.UnionType, path: KeyPath) -> Iterato
     structs = [kind for kind in expected.types if isinstance(kind, inspect.StructType)]
     if not structs:
         scalars = [kind for kind in expected.types if not isinstance(kind, inspect.NoneType)]
+        if len(scalars) == 1:
+            # A value that may be left out.
+            yield from misshapen(value, scalars[0], path)
+            return
         if not any(_is_scalar(value, kind) for kind in scalars):
             yield Problem(path, f"must be {_either([_named(kind) for kind in scalars])}, not {_kind(value)}")
         return

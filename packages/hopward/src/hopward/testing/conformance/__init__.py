@@ -11,6 +11,7 @@ its own tests must show them.
 from hopward.testing.conformance.changes import ChangeConformance
 from hopward.testing.conformance.conditions import ConditionConformance
 from hopward.testing.conformance.hops import HopConformance
+from hopward.testing.conformance.labels import LabelConformance
 from hopward.testing.conformance.opening import CompleteLedger
 from hopward.testing.conformance.rows import RowConformance
 from hopward.testing.conformance.single_use import SingleUseConformance
@@ -25,6 +26,7 @@ class LedgerConformance(
     StandingConformance,
     ChangeConformance,
     HopConformance,
+    LabelConformance,
     SingleUseConformance,
 ):
     """The whole suite. Override `open_ledger` to give an empty ledger that reads the given clock."""
