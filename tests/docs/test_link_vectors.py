@@ -12,9 +12,9 @@ import pytest
 from hopward import link, possession
 from hopward.canonical import digest
 from hopward.clock import SECOND
+from hopward.commitment import as_opened
 from hopward.errors import TokenError
 from hopward.jwk import key_set
-from hopward.model import Hop, Task, plain
 
 from .markdown import ROOT
 
@@ -28,10 +28,6 @@ def texts(case: Case) -> list[str]:
     return [VECTORS["texts"][name] for name in case["links"]]
 
 
-def opened(value: Task | Hop) -> Case:
-    return {key: inner for key, inner in plain(value).items() if key != "state"}
-
-
 @pytest.mark.parametrize("case", VECTORS["cases"], ids=lambda case: case["why"])
 def test_links_open_what_their_vector_says_or_are_refused_for_its_reason(case: Case) -> None:
     if case["error"]:
@@ -41,7 +37,7 @@ def test_links_open_what_their_vector_says_or_are_refused_for_its_reason(case: C
         return
     linked = link.read(texts(case), KEYS, VECTORS["issuer"], case["now"])
     assert linked.holder == case["holder"]
-    found = [opened(one) for one in (linked.task, *linked.hops)]
+    found = [as_opened(one) for one in (linked.task, *linked.hops)]
     assert json.loads(msgspec.json.encode(found)) == case["opened"]
     committed = [hop.parent_digest for hop in linked.hops]
     assert committed == [digest(one) for one in case["opened"]][:-1]

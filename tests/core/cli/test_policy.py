@@ -42,7 +42,7 @@ policies = ["small-refunds-only"]
 def test_check_says_which_policies_fit_which_tools(desk: Shell) -> None:
     desk.write("policies/refunds.cedar", LIMIT)
     printed = desk("policy check")
-    assert "8 policies fit the 2 classified tools. sha-256:" in printed.out
+    assert "10 policies fit the 2 classified tools. sha-256:" in printed.out
     assert "small-refunds-only" in printed.out
     assert "refunds.cedar:1" in printed.out
     found = desk("policy check --json").json

@@ -5,6 +5,8 @@ from typing import Any
 from hopward.canonical import digest
 from hopward.model import Hop, Task, plain
 
+_ASIDE = frozenset({"state", "parameters", "request"})
+
 
 def opened_digest(link: Task | Hop) -> str:
     """The digest of a task or hop as it was opened, so that its end changes nothing (`hopward.canonical`)."""
@@ -12,7 +14,11 @@ def opened_digest(link: Task | Hop) -> str:
 
 
 def as_opened(link: Task | Hop) -> dict[str, Any]:
-    """A task or hop as it was opened, as plain JSON: all but its state."""
+    """A task or hop as it was opened, as plain JSON: all but its state, and what the subject said of a task.
+
+    Neither is authority, and the subject's words are nobody's on the way.
+    """
     content: dict[str, Any] = plain(link)
-    del content["state"]
+    for member in _ASIDE & content.keys():
+        del content[member]
     return content
