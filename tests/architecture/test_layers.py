@@ -11,8 +11,8 @@ from .source import SOURCES, Import, Module, imports, names, shipped
 LAYERS = (
     {"errors", "clock", "canonical", "base64url", "order"},
     {"constraint", "pattern", "strictjson"},
-    {"model"},
-    {"settings", "record", "jwk", "claims", "handover"},
+    {"model", "places"},
+    {"destination", "settings", "record", "jwk", "claims", "handover"},
     {
         "capability",
         "chain",

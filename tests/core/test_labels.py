@@ -62,7 +62,7 @@ def test_what_was_taken_in_is_the_worst_of_it_and_says_where_untrusted_content_c
 
 def test_a_read_takes_in_what_it_returns_and_its_question_goes_out() -> None:
     known = [label("from", "vault", "restricted", "untrusted")]
-    assert raised(tool("web", destination="internet"), known) == (
+    assert raised(tool("web"), ("internet",), known) == (
         label("from", "web", "internal", "trusted"),
         label("out", "internet", "restricted", "untrusted"),
     )
@@ -70,18 +70,18 @@ def test_a_read_takes_in_what_it_returns_and_its_question_goes_out() -> None:
 
 def test_what_does_more_than_read_hands_into_its_server_all_that_was_taken_in() -> None:
     known = [label("from", "web", "public", "untrusted")]
-    assert label("into", "desk", "public", "untrusted") in raised(tool(action="write"), known)
-    assert all(one.flow != "into" for one in raised(tool(action="read"), known))
+    assert label("into", "desk", "public", "untrusted") in raised(tool(action="write"), ("internal",), known)
+    assert all(one.flow != "into" for one in raised(tool(action="read"), ("internal",), known))
 
 
 def test_a_call_that_moves_nothing_new_raises_nothing() -> None:
-    known = raised(tool(action="send"), ())
+    known = raised(tool(action="send"), ("internal",), ())
     assert len(known) == 3
     # What it returned the first time may go with it the second time.
-    again = raised(tool(action="send"), known)
+    again = raised(tool(action="send"), ("internal",), known)
     assert {one.flow for one in again} == {"into", "out"}
     final = (*(one for one in known if one.flow == "from"), *again)
-    assert raised(tool(action="send"), final) == ()
+    assert raised(tool(action="send"), ("internal",), final) == ()
 
 
 @pytest.mark.parametrize("ceiling", SENSITIVITIES)
@@ -115,12 +115,12 @@ def test_whatever_was_taken_in_before_is_covered_where_a_call_may_carry_it(
         key = (one.flow, one.name)
         known[key] = joined(known[key], one) if key in known else one
     before = taken(known.values())
-    called = tool("desk", action, destination="internet")
-    for one in raised(called, tuple(known.values())):
+    called = tool("desk", action)
+    for one in raised(called, ("internet",), tuple(known.values())):
         key = (one.flow, one.name)
         known[key] = joined(known[key], one) if key in known else one
     reached = [("out", "internet")] + ([("into", "desk")] if action != "read" else [])
     for key in reached:
         assert not above(before.sensitivity, known[key].sensitivity)
         assert before.integrity == "trusted" or known[key].integrity == "untrusted"
-    assert raised(called, tuple(known.values())) == () or taken(known.values()) != before
+    assert raised(called, ("internet",), tuple(known.values())) == () or taken(known.values()) != before

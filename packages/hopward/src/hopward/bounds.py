@@ -5,12 +5,12 @@ be called; each link before it, what may be handed on; so does the ceiling of th
 each agent before it may hand on. A call must lie within all of them.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeAlias
 
 import msgspec
 
-from hopward import capability, labels
+from hopward import capability, destination, labels
 from hopward.chain import reaches
 from hopward.classification import lookalike
 from hopward.model import Capability, Chain, Hop, Task, Tool, ToolCall, Usage
@@ -62,6 +62,20 @@ def outside(call: ToolCall, tool: Tool, chain: Chain, task: Task, standing: Stan
         if not capability.covers_any(bound.capabilities, call, tool):
             return _refusal(bound, call, tool)
     return None
+
+
+def unclear(tool: Tool) -> Refusal:
+    """The refusal of a call whose arguments do not tell without doubt where it leads."""
+    named = destination.argument_of(tool.destination)
+    told = f"The argument {named!r} does not tell where this call of {tool.full_name} leads."
+    return ("destination_unclear", told)
+
+
+def led(tool: Tool, places: Sequence[str]) -> tuple[Tool, ...]:
+    """A tool once for each of the destinations of a call of it: a call must lie within all bounds for each."""
+    if not destination.argument_of(tool.destination):
+        return (tool,)
+    return tuple(msgspec.structs.replace(tool, destination=place) for place in places)
 
 
 def reachable(name: str, tool: Tool, chain: Chain, task: Task, standing: Standing) -> bool:
@@ -129,6 +143,7 @@ def facts_of(task: Task, chain: Chain, standing: Standing) -> Facts:
 def call_facts(facts: Facts, call: ToolCall, tool: Tool, task: Task, stood: StoodIn) -> Facts:
     """The facts of a task, with those of one call of it."""
     above = labels.above(facts.taken_sensitivity, tool.ceiling)
+    facts = msgspec.structs.replace(facts, destinations=destination.destinations(tool, call.arguments))
     if not (above or tool.names):
         return facts
     found = provenance(tool, call.arguments, task, lambda sought: stood(task.id, sought))

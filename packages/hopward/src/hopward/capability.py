@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from hopward import constraint, pattern
+from hopward import constraint, destination, pattern, places
 from hopward.constraint import MISSING, Constraint, describe, satisfies
 from hopward.constraint.arguments import check_key, find, normal_by_key, unnamed
 from hopward.model import ACTIONS, SENSITIVITIES, Action, Capability, Tool, ToolCall
@@ -31,7 +31,8 @@ _RANKS: dict[str, int] = {name: rank for rank, name in enumerate(SENSITIVITIES)}
 def covers(capability: Capability, call: ToolCall, tool: Tool) -> bool:
     """True if the capability covers the call of a tool classified so. Never raises for any arguments.
 
-    `tool` may classify a family of names (`resource:ticket://*`); a classification that is not the call's
+    `tool` may classify a family of names (`resource:ticket://*`), and its `destination` is where the call leads
+    (`hopward.destination`); a classification that is not the call's
     covers nothing, nor does a server whose name has a `/`, which would make `SERVER/TOOL` ambiguous.
     """
     return _obstacle(capability, call, tool) is None
@@ -72,6 +73,7 @@ def reaches(capabilities: Iterable[Capability], tool: Tool) -> bool:
     """True if some call of the tool, or of one tool of the family it classifies, could be covered."""
     return any(
         _class_obstacle(capability, tool) is None
+        and _leads_to_one_of(capability, tool)
         and _names_one_of(capability, tool)
         and (not capability.constraints or normal_by_key(capability.constraints) is not None)
         for capability in capabilities
@@ -84,11 +86,17 @@ def _names_one_of(capability: Capability, tool: Tool) -> bool:
     return pattern.matches_any(capability.tools, tool.full_name)
 
 
+def _leads_to_one_of(capability: Capability, tool: Tool) -> bool:
+    if not destination.argument_of(tool.destination):
+        return _destination_obstacle(capability, tool) is None
+    return any(destination.may_lead(tool.destination, place) for place in capability.destinations)
+
+
 def normal(capability: Capability) -> Capability:
     """The one spelling of a capability: sets sorted and without subsumed members, constraints normal."""
     tools = pattern.normal(capability.tools)
     actions: tuple[Action, ...] = tuple(action for action in ACTIONS if action in capability.actions)
-    destinations = pattern.normal(capability.destinations)
+    destinations = places.normal(capability.destinations)
     constraints = normal_by_key(capability.constraints)
     if (
         not (tools and actions and destinations)
@@ -120,7 +128,7 @@ def attenuate(parent: Capability, child: Capability) -> Capability:
             tools=pattern.meet(a.tools, b.tools),
             actions=tuple(action for action in a.actions if action in b.actions),
             sensitivity=min(a.sensitivity, b.sensitivity, key=_RANKS.__getitem__),
-            destinations=pattern.meet(a.destinations, b.destinations),
+            destinations=places.meet(a.destinations, b.destinations),
             constraints={key: (*a.constraints.get(key, ()), *b.constraints.get(key, ())) for key in both},
             closed=a.closed or b.closed,
         )
@@ -156,10 +164,13 @@ def check(capability: Capability) -> tuple[str, ...]:
 
 
 def _problems(capability: Capability) -> Iterator[str]:
-    for name, entries in (("tools", capability.tools), ("destinations", capability.destinations)):
+    for name, entries, wrong in (
+        ("tools", capability.tools, pattern.check),
+        ("destinations", capability.destinations, places.check),
+    ):
         if not entries:
             yield f"{name} is empty"
-        yield from (problem for problem in map(pattern.check, entries) if problem is not None)
+        yield from (problem for problem in map(wrong, entries) if problem is not None)
     if not capability.actions:
         yield "actions is empty"
     for key, conditions in capability.constraints.items():
@@ -193,7 +204,11 @@ def _obstacle(capability: Capability, call: ToolCall, tool: Tool) -> _Obstacle |
     name = call.name
     if not pattern.matches_any(capability.tools, name):
         return _Obstacle(1, "The tool {} is not granted.", (name,))
-    return _class_obstacle(capability, tool) or _argument_obstacle(capability, call)
+    return (
+        _class_obstacle(capability, tool)
+        or _destination_obstacle(capability, tool)
+        or _argument_obstacle(capability, call)
+    )
 
 
 def _class_obstacle(capability: Capability, tool: Tool) -> _Obstacle | None:
@@ -202,7 +217,11 @@ def _class_obstacle(capability: Capability, tool: Tool) -> _Obstacle | None:
     if _RANKS.get(tool.sensitivity, len(_RANKS)) > _RANKS.get(capability.sensitivity, -1):
         wording = "Data that is {} is not granted, at most {}."
         return _Obstacle(3, wording, (tool.sensitivity, capability.sensitivity))
-    if not pattern.matches_any(capability.destinations, tool.destination):
+    return None
+
+
+def _destination_obstacle(capability: Capability, tool: Tool) -> _Obstacle | None:
+    if not places.matches_any(capability.destinations, tool.destination):
         return _Obstacle(4, "The destination {} is not granted.", (tool.destination,))
     return None
 

@@ -200,6 +200,8 @@ def _facts_record(facts: Facts) -> dict[str, Any]:
     }
     if facts.untrusted_servers:
         told["untrusted_servers"] = list(facts.untrusted_servers)
+    if facts.destinations:
+        told["destinations"] = list(facts.destinations)
     if facts.provenance:
         told["provenance"] = dict(facts.provenance)
     return told

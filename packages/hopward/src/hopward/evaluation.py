@@ -11,7 +11,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from hopward import delegation, labels, provenance, revocation
-from hopward.bounds import accounts, call_facts, cost, facts_of, outside, reachable
+from hopward.bounds import accounts, call_facts, cost, facts_of, led, outside, reachable, unclear
 from hopward.canonical import JSON, compact_plain, digest, digest_of, is_plain
 from hopward.chain import REQUEST
 from hopward.classification import Classifications, entry_of
@@ -129,7 +129,9 @@ class Evaluator:
             told = f"{call.name} has not been classified by the operator ({entry}), so it may not be called."
             return evaluated(deny("tool_unclassified", told))
         facts = call_facts(facts_of(task, chain, standing), call, tool, task, self._ledger.stood)
-        refusal = outside(call, tool, chain, task, standing)
+        refusal = None if facts.destinations else unclear(tool)
+        for one in led(tool, facts.destinations):
+            refusal = refusal or outside(call, one, chain, task, standing)
         if refusal is not None:
             return evaluated(deny(*refusal), classification=tool, facts=facts)
         verdict = self._engine.evaluate(call, tool, standing.agents[chain.actor], facts)
@@ -139,7 +141,7 @@ class Evaluator:
         # What a server asks of its client goes to the client: there is nobody to show a credential to.
         to_client = call.tool.startswith(REQUEST)
         credential = None if to_client else self._exchanger.plan(call, chain, task, at)
-        moved = labels.raised(tool, standing.labels)
+        moved = labels.raised(tool, facts.destinations, standing.labels)
         permitted = {"share": share, "credential": credential, "labels": moved}
         return evaluated(verdict, classification=tool, facts=facts, **permitted)
 

@@ -40,16 +40,19 @@ def above(sensitivity: Sensitivity, ceiling: Sensitivity) -> bool:
     return SENSITIVITIES.index(sensitivity) > SENSITIVITIES.index(ceiling)
 
 
-def raised(tool: Tool, labels: Sequence[Label]) -> tuple[Label, ...]:
+def raised(tool: Tool, destinations: Iterable[str], labels: Sequence[Label]) -> tuple[Label, ...]:
     """What a permitted call of this tool raises beyond `labels`, those of its task.
 
     What it returns is taken in. What was taken in before may go with its arguments: into the server where
-    it does more than read, and out to its destination in any case, because a question tells something too.
+    it does more than read, and out to its `destinations` in any case, because a question tells something too.
     """
     known = taken(labels)
     moved = [
         Label(flow="from", name=tool.server, sensitivity=tool.sensitivity, integrity=tool.integrity),
-        Label(flow="out", name=tool.destination, sensitivity=known.sensitivity, integrity=known.integrity),
+    ]
+    moved += [
+        Label(flow="out", name=place, sensitivity=known.sensitivity, integrity=known.integrity)
+        for place in destinations
     ]
     if tool.action != "read":
         into: Flow = "into"

@@ -78,7 +78,8 @@ class Tool(Value, frozen=True):
     """The classification of one tool, from configuration: a person has said what the tool does.
 
     `sensitivity` and `integrity` are of what it returns; `ceiling` is the most sensitive that a task may have
-    taken in when it calls the tool. `names` are those of `arguments` that say where the effect goes or what
+    taken in when it calls the tool. `destination` may have an argument's value in it (`hopward.destination`).
+    `names` are those of `arguments` that say where the effect goes or what
     it is about: a recipient, an account, a URL, a path.
     """
 

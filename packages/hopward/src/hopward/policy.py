@@ -50,6 +50,7 @@ ATTRIBUTES: Mapping[str, frozenset[str]] = {
             "taken_sensitivity",
             "taken_integrity",
             "untrusted_servers",
+            "destinations",
             "above_ceiling",
             "provenance",
             "names_known",
@@ -59,7 +60,7 @@ ATTRIBUTES: Mapping[str, frozenset[str]] = {
 }
 """What a policy about calls can ask of the variables of a request, the schema's attributes."""
 
-_OF_CALL = ("above_ceiling", "provenance", "names_known", "names_untrusted")
+_OF_CALL = ("destinations", "above_ceiling", "provenance", "names_known", "names_untrusted")
 
 HOP_ATTRIBUTES: Mapping[str, frozenset[str]] = {
     "principal": ATTRIBUTES["principal"],

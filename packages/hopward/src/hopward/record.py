@@ -51,6 +51,8 @@ class Facts(msgspec.Struct, frozen=True):
     """Where untrusted content was taken in from."""
     above_ceiling: bool = False
     """Whether the task has taken in what the tool called may not receive."""
+    destinations: tuple[str, ...] = ()
+    """Where the effect of the call goes; none where it cannot be told."""
     provenance: Mapping[str, Provenance] = {}
     """Of each argument of the call that names something."""
 

@@ -68,6 +68,7 @@ namespace Hopward {{
       taken_sensitivity: String,       // the highest label of anything the task has taken in so far
       taken_integrity: String,         // "untrusted" once any of it was
       untrusted_servers: Set<String>,  // where that came from
+      destinations: Set<String>,  // where the effect of the call goes
       above_ceiling: Bool,   // whether taken_sensitivity is above the ceiling of the tool
       provenance: {{}},        // of each argument that names something: "anchored", "trusted" or "untrusted"
       names_known: Bool,     // whether it names something, and nothing in it is "untrusted"
@@ -110,7 +111,7 @@ _TOOL = """\
       path{may}: String, hop_purpose{may}: String, hops{may}: Set<Hop>,
       calls_left: Long, writes_left: Long,
       taken_sensitivity{may}: String, taken_integrity{may}: String, untrusted_servers{may}: Set<String>,
-      above_ceiling{may}: Bool, names_known{may}: Bool, names_untrusted{may}: Long,
+      destinations{may}: Set<String>, above_ceiling{may}: Bool, names_known{may}: Bool, names_untrusted{may}: Long,
       provenance{may}: {{{provenance}}},
     }},
   }};

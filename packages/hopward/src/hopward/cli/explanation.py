@@ -1,20 +1,23 @@
 """What would be decided about a call, and why, as a value and for people. Nothing is called or logged."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from msgspec.structs import replace
+
 from hopward import capability
-from hopward.bounds import bounds, call_facts, cost, exhausted, facts_of, outside
+from hopward.bounds import bounds, call_facts, cost, exhausted, facts_of, led, outside, unclear
 from hopward.canonical import JSON
 from hopward.cedar import CedarEngine, Explanation, Step
 from hopward.classification import Classifications
 from hopward.cli.harmless import harmless
 from hopward.cli.moment import Moment
 from hopward.cli.output import show_fields, show_table, tell
+from hopward.destination import destinations
 from hopward.errors import ConfigError
-from hopward.model import Agent, Hop, Tool, ToolCall, plain
+from hopward.model import Agent, Capability, Hop, Tool, ToolCall, plain
 from hopward.policy import nearest
 from hopward.record import Facts, Refusal
 
@@ -59,15 +62,18 @@ def explained(engine: CedarEngine, question: Question, standing: str) -> dict[st
     if tool is None:
         told = f"{call.name} is not classified{question.near}"
         return {**answer, "verdict": deny(*(fallen or ("tool_unclassified", told)))}
+    places = destinations(tool, call.arguments)
+    led_to = led(tool, places)
     if moment is None:
-        limits = {"over_ceiling": capability.explain_any(agent.ceiling, call, tool)}
-        refusal = next(((reason, told) for reason, told in limits.items() if told), None)
-        facts = _facts(agent, [name for name in tool.names if name in call.arguments])
+        limits = {"over_ceiling": _why(agent.ceiling, call, led_to)}
+        facts = replace(
+            _facts(agent, [name for name in tool.names if name in call.arguments]), destinations=places
+        )
     else:
-        limits = dict(_limits(call, tool, moment))
-        refusal = outside(call, tool, moment.chain, moment.task, moment.standing)
+        limits = dict(_limits(call, led_to, moment))
         facts = facts_of(moment.task, moment.chain, moment.standing)
         facts = call_facts(facts, call, tool, moment.task, moment.stood)
+    refusal = _refusal(call, tool, led_to, moment, limits)
     found = engine.explain(call, tool, agent, facts)
     first = fallen or refusal
     if found.verdict.name == "permit":
@@ -105,11 +111,28 @@ def spent(facts: Facts, asked: Tool | Hop) -> Refusal | None:
     return exhausted(calls=lacks_calls, handed=len(facts.actors) > 1)
 
 
-def _limits(call: ToolCall, tool: Tool, moment: Moment) -> Iterator[tuple[str, str]]:
+def _refusal(
+    call: ToolCall, tool: Tool, led_to: Sequence[Tool], moment: Moment | None, limits: Mapping[str, str]
+) -> Refusal | None:
+    """What would be said of a call before any policy is asked, or None."""
+    if not led_to:
+        return unclear(tool)
+    if moment is None:
+        return next(((reason, told) for reason, told in limits.items() if told), None)
+    found = (outside(call, one, moment.chain, moment.task, moment.standing) for one in led_to)
+    return next((refusal for refusal in found if refusal is not None), None)
+
+
+def _why(capabilities: Sequence[Capability], call: ToolCall, led_to: Sequence[Tool]) -> str:
+    """Why the capabilities do not cover the call for one of the places it leads to, or ""."""
+    return next(filter(None, (capability.explain_any(capabilities, call, one) for one in led_to)), "")
+
+
+def _limits(call: ToolCall, led_to: Sequence[Tool], moment: Moment) -> Iterator[tuple[str, str]]:
     """Each kind of bound, and why a call lies outside the first that it does not lie within, or ""."""
     told: dict[str, str] = {}
     for bound in bounds(moment.task, moment.chain, moment.standing):
-        why = capability.explain_any(bound.capabilities, call, tool)
+        why = _why(bound.capabilities, call, led_to)
         told[bound.reason] = told.get(bound.reason, "") or (bound.told + why if why else "")
     yield from told.items()
 
@@ -149,14 +172,14 @@ def show_judged(answer: dict[str, Any], what: str) -> None:
     if steps:
         show_table(
             ["policy", "effect", "result", "where", "reason"],
-            [[step["policy"], step["effect"], step["result"], step["where"], _why(step)] for step in steps],
+            [[step["policy"], step["effect"], step["result"], step["where"], _told(step)] for step in steps],
         )
     if answer.get("policies_aside"):
         tell(f"{answer['policies_aside']} more policies cannot be about {what}.")
     tell(f"{verdict['name']} ({verdict['reason']}): {harmless(verdict['sentence'])}")
 
 
-def _why(step: dict[str, Any]) -> str:
+def _told(step: dict[str, Any]) -> str:
     return step["detail"] or step["reason"]
 
 

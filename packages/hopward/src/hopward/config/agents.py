@@ -104,13 +104,16 @@ def capability_problems(
         yield from _capability((*path, index), table(entry), servers)
 
 
+_WRONG = {"tools": forms.wrong_pattern, "destinations": forms.wrong_place}
+
+
 def _capability(path: KeyPath, entry: Table, servers: Table) -> Iterator[Problem]:
     for key in ("tools", "actions", "destinations"):
         if entry.get(key) == []:
             yield Problem((*path, key), "is empty: the capability would cover nothing")
     for key in ("tools", "destinations"):
         for index, pattern in enumerate(items(entry.get(key))):
-            wrong = forms.wrong_pattern(text(pattern))
+            wrong = _WRONG[key](text(pattern))
             if wrong:
                 yield Problem((*path, key, index), wrong)
             elif key == "tools" and text(pattern).strip():

@@ -5,6 +5,7 @@ import re
 from urllib.parse import SplitResult, urlsplit
 
 from hopward.pattern import check as check_pattern
+from hopward.places import check as check_place
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 """Names of servers, agents and workflows: they become path segments, scopes and file names."""
@@ -49,6 +50,11 @@ def wrong_name(name: str) -> str:
 def wrong_pattern(pattern: str) -> str:
     """What is wrong with an exact-or-prefix pattern, or empty."""
     return check_pattern(pattern) or ("holds a control character" if has_control(pattern) else "")
+
+
+def wrong_place(place: str) -> str:
+    """What is wrong with a pattern of destinations, or empty."""
+    return check_place(place) or ("holds a control character" if has_control(place) else "")
 
 
 def wrong_uri(uri: str) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from hopward import destination
 from hopward.config import forms, methods
 from hopward.config.problem import KeyPath, Problem, Table, items, table, tables, text
 from hopward.pattern import folded
@@ -226,9 +227,16 @@ def _classified(path: KeyPath, server: Table) -> Iterator[Problem]:
 
 
 def _arguments(path: KeyPath, entry: Table) -> Iterator[Problem]:
-    destination = text(entry.get("destination"))
-    if "*" in destination or forms.has_control(destination):
+    leads = text(entry.get("destination"))
+    wrong = destination.check(leads)
+    named = destination.argument_of(leads)
+    if "*" in leads or forms.has_control(leads):
         yield Problem((*path, "destination"), "is one exact name, without * and control characters")
+    elif wrong:
+        yield Problem((*path, "destination"), wrong)
+    elif named and table(entry.get("arguments")).get(named) not in ("string", "strings"):
+        told = f'{{{named}}} must stand in arguments as "string" or "strings"'
+        yield Problem((*path, "destination"), told)
     for name in table(entry.get("arguments")):
         if not name.strip() or forms.has_control(name):
             yield Problem((*path, "arguments", name), "is no name of an argument")

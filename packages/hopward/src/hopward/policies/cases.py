@@ -28,7 +28,7 @@ from typing import Any
 
 import msgspec
 
-from hopward import labels
+from hopward import destination, labels
 from hopward.canonical import compact
 from hopward.cedar import CedarEngine
 from hopward.clock import SECOND
@@ -204,7 +204,8 @@ def _verdict(engine: CedarEngine, case: Case, facts: Facts, agents: Mapping[str,
         return f"facts.provenance: {stranger!r} is not among the names of {case.tool}"
     named = {name: facts.provenance.get(name, "untrusted") for name in tool.names if name in case.arguments}
     above = labels.above(facts.taken_sensitivity, tool.ceiling)
-    facts = msgspec.structs.replace(facts, above_ceiling=above, provenance=named)
+    places = destination.destinations(tool, case.arguments)
+    facts = msgspec.structs.replace(facts, above_ceiling=above, provenance=named, destinations=places)
     return engine.evaluate(call, tool, agent, facts)
 
 
