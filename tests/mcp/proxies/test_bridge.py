@@ -300,15 +300,29 @@ async def test_a_resource_outside_the_task_is_not_subscribed_to_and_changes_noth
     bridge.greet()
     first = bridge.subscribe("ticket://1", 1)
     bridge.acknowledge(first)
-    assert bridge.subscribe("secret://1", 2) is first
-    assert bridge.to_client[-1]["error"]["code"] == -32000
-    assert bridge.subscribe("no uri", 3) is first
+    second = bridge.subscribe("secret://1", 2)
+    assert second["params"]["notifications"] == first["params"]["notifications"]
+    bridge.acknowledge(second)
+    told = bridge.to_client[-1]["error"]
+    assert (told["code"], told["data"]["reason"]) == (-32000, "tool_unclassified")
+    assert bridge.guard.ledger.row(told["data"]["decision"]).verdict == "deny"
+    assert told["data"]["decision"] in told["message"]
+    assert (bridge.to_server[-1]["method"], cancelled(bridge)) == ("notifications/cancelled", [second["id"]])
+    last = bridge.to_server[-1]
+    assert bridge.subscribe("no uri", 3) is last
     assert bridge.to_client[-1]["error"]["code"] == -32602
-    assert bridge.subscribe("ticket://9", 4, "unsubscribe") is first
+    assert bridge.subscribe("ticket://9", 4, "unsubscribe") is last
     assert bridge.to_client[-1] == {"jsonrpc": "2.0", "id": 4, "result": {}}
     assert bridge.subscribe("ticket://1", 5, "unsubscribe")["method"] == "notifications/cancelled"
-    assert (cancelled(bridge), len(listens(bridge))) == ([first["id"]], 1)
-    assert [row.reason for row in rows(bridge.guard, "refusal")] == ["not_visible", "uri"]
+    assert (cancelled(bridge), len(listens(bridge))) == ([second["id"], first["id"]], 2)
+    assert [row.reason for row in rows(bridge.guard, "refusal")] == ["uri"]
+
+
+async def test_a_first_subscription_outside_the_task_never_reaches_the_server(bridge: Bridged) -> None:
+    bridge.greet()
+    bridge.subscribe("secret://1", 1)
+    assert listens(bridge) == []
+    assert bridge.to_client[-1]["error"]["data"]["reason"] == "tool_unclassified"
 
 
 async def test_a_request_that_carries_its_chain_does_not_subscribe(bridge: Bridged) -> None:
