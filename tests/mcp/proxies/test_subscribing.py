@@ -313,3 +313,97 @@ async def listening(older: Fronted, token: str, uris: list[str]) -> dict[str, An
         event = await response.content.readuntil(b"\r\n\r\n")
     data = next(line for line in event.splitlines() if line.startswith(b"data: "))
     return json.loads(data.removeprefix(b"data: "))
+
+
+def wants(bridge: Bridge, uri: str = "ticket://1") -> int:
+    """A listen for one MCP resource; its id."""
+    return bridge.asks(LISTEN, notifications={"resourceSubscriptions": [uri]})
+
+
+def acknowledged(bridge: Bridge) -> dict[int, list[str]]:
+    """What each listen has been acknowledged with."""
+    method = "notifications/subscriptions/acknowledged"
+    told = [one["params"] for one in bridge.to_client if one.get("method") == method]
+    return {one["_meta"][SUBSCRIPTION]: one["notifications"].get("resourceSubscriptions", []) for one in told}
+
+
+def answers(bridge: Bridge, verb: str, error: dict[str, Any] | None = None) -> None:
+    """The server answers the last `resources/VERB`."""
+    answer = {"result": {}} if error is None else {"error": error}
+    bridge.hears({"id": bridge.sent(f"resources/{verb}")[-1]["id"], **answer})
+
+
+REFUSED = {"code": -32602, "message": "no such"}
+
+
+async def test_a_second_listen_is_acknowledged_only_when_the_server_has_answered_the_first(
+    bridge: Bridge,
+) -> None:
+    first, second = wants(bridge), wants(bridge)
+    assert len(bridge.sent("resources/subscribe")) == 1
+    assert bridge.to_client == []
+    answers(bridge, "subscribe")
+    assert acknowledged(bridge) == {first: ["ticket://1"], second: ["ticket://1"]}
+
+
+async def test_what_the_server_refuses_one_listen_is_asked_for_anew_by_the_next(bridge: Bridge) -> None:
+    first, second = wants(bridge), wants(bridge)
+    answers(bridge, "subscribe", REFUSED)
+    assert acknowledged(bridge) == {first: []}
+    one, other = bridge.sent("resources/subscribe")
+    assert one["params"]["_meta"][CREDENTIAL] != other["params"]["_meta"][CREDENTIAL]
+    answers(bridge, "subscribe")
+    assert acknowledged(bridge) == {first: [], second: ["ticket://1"]}
+    bridge.hears({"method": "notifications/resources/updated", "params": {"uri": "ticket://1"}})
+    assert bridge.to_client[-1]["params"]["_meta"][SUBSCRIPTION] == second
+
+
+async def test_a_subscription_that_was_refused_is_not_counted(bridge: Bridge) -> None:
+    first = wants(bridge)
+    answers(bridge, "subscribe", REFUSED)
+    second = wants(bridge)
+    assert len(bridge.sent("resources/subscribe")) == 2
+    assert acknowledged(bridge) == {first: []}
+    answers(bridge, "subscribe", REFUSED)
+    bridge.says({"method": "notifications/cancelled", "params": {"requestId": first}})
+    bridge.says({"method": "notifications/cancelled", "params": {"requestId": second}})
+    assert bridge.sent("resources/unsubscribe") == []
+
+
+async def test_a_listen_that_leaves_before_the_answer_leaves_nothing_subscribed(bridge: Bridge) -> None:
+    first, second = wants(bridge), wants(bridge)
+    for key in (first, second):
+        bridge.says({"method": "notifications/cancelled", "params": {"requestId": key}})
+    assert bridge.sent("resources/unsubscribe") == []
+    answers(bridge, "subscribe")
+    assert len(bridge.sent("resources/unsubscribe")) == 1
+    third = wants(bridge)
+    assert len(bridge.sent("resources/subscribe")) == 1
+    answers(bridge, "unsubscribe")
+    assert len(bridge.sent("resources/subscribe")) == 2
+    assert acknowledged(bridge) == {}
+    answers(bridge, "subscribe")
+    assert acknowledged(bridge) == {third: ["ticket://1"]}
+
+
+async def test_a_listen_that_stays_keeps_what_one_that_left_had_asked_for(bridge: Bridge) -> None:
+    first, second = wants(bridge), wants(bridge)
+    bridge.says({"method": "notifications/cancelled", "params": {"requestId": first}})
+    answers(bridge, "subscribe")
+    assert acknowledged(bridge) == {second: ["ticket://1"]}
+    assert bridge.sent("resources/unsubscribe") == []
+
+
+async def test_a_thousand_listens_that_get_no_credential_are_all_answered(
+    bridge: Bridge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = [wants(bridge) for _ in range(1_000)]
+    monkeypatch.setattr(bridge.gate.guard, "mint", _unminted)
+    answers(bridge, "subscribe", REFUSED)
+    while len(acknowledged(bridge)) < len(keys):
+        await bridge.breath()
+    assert set(map(tuple, acknowledged(bridge).values())) == {()}
+
+
+def _unminted(*_: object) -> str:
+    raise LedgerError("no disk", error="log_unavailable")
