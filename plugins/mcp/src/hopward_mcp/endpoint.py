@@ -132,12 +132,21 @@ class Endpoint:
         if modern and await self._continued(request, message, body):
             return
         held = None if modern else self._held(request, chain)
+        if held is not None:
+            with self._end.sessions.in_use(held):
+                await self._in_session(request, message, chain, token, held)
+        elif message.method == "initialize" and message.kind == "request" and not modern:
+            attempt = partial(self._message, message, chain=chain, token=token, held=None)
+            await self._older.greet(request, message, chain, token, attempt)
+        else:
+            await self._message(message, request, chain, token, None)
+
+    async def _in_session(
+        self, request: Request, message: Message, chain: Chain, token: str, held: HttpSession
+    ) -> None:
         bridged = self._older.of(held)
         if bridged is not None:
             await bridged.post(request, message, chain, token)
-        elif message.method == "initialize" and message.kind == "request" and not modern and held is None:
-            attempt = partial(self._message, message, chain=chain, token=token, held=None)
-            await self._older.greet(request, message, chain, token, attempt)
         else:
             await self._message(message, request, chain, token, held)
 
@@ -193,17 +202,25 @@ class Endpoint:
         if held is None:
             raise MessageError(INVALID_REQUEST, "no_session", "The header Mcp-Session-Id is missing.")
         bridged = self._older.of(held)
-        if bridged is not None and request.method == "GET":
-            await bridged.listen(request, chain, token)
-            return
-        if bridged is not None:
+        if request.method == "GET":
+            with self._end.sessions.in_use(held):
+                await self._listen(request, chain, token, held)
+        elif bridged is not None:
             self._end.sessions.close(held)
             await request.answer(204)
+        else:
+            held.session.heard(chain)
+            visit = Visit(request, chain, token, held.session, held, modern=False)
+            await self._end.carrier(visit).leave(held)
+
+    async def _listen(self, request: Request, chain: Chain, token: str, held: HttpSession) -> None:
+        bridged = self._older.of(held)
+        if bridged is not None:
+            await bridged.listen(request, chain, token)
             return
         held.session.heard(chain)
         visit = Visit(request, chain, token, held.session, held, modern=False)
-        carrier = self._end.carrier(visit)
-        await (carrier.listen() if request.method == "GET" else carrier.leave(held))
+        await self._end.carrier(visit).listen()
 
     def _held(self, request: Request, chain: Chain) -> HttpSession | None:
         """The caller's session, None if it names none; raises `MessageError` for one that is not its own."""
