@@ -27,6 +27,7 @@ from hopward_mcp.ongoing import OverError
 from hopward_mcp.parameters import Parameters
 from hopward_mcp.presented import Presented
 from hopward_mcp.request import JSON_TYPE, STREAM_TYPE
+from hopward_mcp.restarts import pause
 from hopward_mcp.route import Forward, Reply, Route
 from hopward_mcp.session import Session
 from hopward_mcp.sse import Events, Place, StreamError
@@ -293,16 +294,18 @@ class Outbound:
 
     async def _listen(self) -> None:
         """Keep open the session's stream of messages that answer nothing, if the server has one."""
-        place = Place()
+        place, failures = Place(), 0
         while not self._finished:
+            failures += 1
             try:
                 if not await self._get(None, None, place):
                     return
-            except (HopwardError, OverError):
+                failures = 0
+            except OverError:
                 return
-            except (aiohttp.ClientError, StreamError) as error:
+            except (HopwardError, aiohttp.ClientError, StreamError) as error:
                 _log.info("the session's stream is opened again: %s", error)
-            await asyncio.sleep(place.seconds)
+            await asyncio.sleep(max(place.seconds, pause(failures)))
 
     async def _get(self, asked: Message | None, key: int | None, place: Place) -> bool:
         """Bring back the events of a stream from a place on; False if the server has no such stream."""

@@ -16,6 +16,9 @@ _KEEP_ALIVE = 4.0
 """Seconds a connection is kept unused: less than servers keep theirs, so that none is used as it closes."""
 _CONNECTIONS = 512
 
+LATER_STATUSES = frozenset({401, 403, 408, 429, 500, 502, 503, 504})
+"""How a server answers that may open a stream another time; others say that it has none (405)."""
+
 
 class Upstream:
     """The HTTP side of one server. `headers` go with every request: a brokered API key, or nothing.

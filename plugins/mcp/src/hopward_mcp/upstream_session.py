@@ -21,8 +21,9 @@ from hopward_mcp.headers import SESSION, VERSION
 from hopward_mcp.introduction import Introduce
 from hopward_mcp.jsonrpc import Body, MessageError
 from hopward_mcp.request import JSON_TYPE, STREAM_TYPE
+from hopward_mcp.restarts import pause
 from hopward_mcp.sse import Events, StreamError
-from hopward_mcp.upstream import Upstream, broken
+from hopward_mcp.upstream import LATER_STATUSES, Upstream, broken
 
 _log = logging.getLogger(__name__)
 
@@ -198,20 +199,22 @@ class UpstreamSession:
 
     async def _listen(self) -> None:
         """Keep open the session's stream of messages that answer nothing, if the server has one."""
+        failures = 0
         while not self._ended:
+            failures += 1
             try:
                 response = await self._request("GET", "GET", None, {})
                 try:
-                    if response.status != 200 or response.content_type != STREAM_TYPE:
+                    if response.status == 200 and response.content_type == STREAM_TYPE:
+                        failures = 0
+                        await self._events(response, "", None)
+                    elif response.status not in LATER_STATUSES:
                         return
-                    await self._events(response, "", None)
                 finally:
                     response.close()
-            except HopwardError:
-                return
-            except (aiohttp.ClientError, StreamError) as error:
+            except (HopwardError, aiohttp.ClientError, StreamError) as error:
                 _log.info("the session's stream is opened again: %s", error)
-            await asyncio.sleep(_LISTEN_AGAIN)
+            await asyncio.sleep(max(_LISTEN_AGAIN, pause(failures)))
 
 
 async def _after(before: asyncio.Task[None] | None) -> None:
