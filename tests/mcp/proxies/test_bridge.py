@@ -255,6 +255,23 @@ async def test_a_request_of_the_server_is_answered_for_the_client(bridge: Bridge
     assert (bridge.to_server[-1]["id"], bridge.to_server[-1]["error"]["code"]) == (9, -32601)
 
 
+async def test_a_resource_that_there_is_not_has_the_code_of_the_clients_era(bridge: Bridged) -> None:
+    bridge.greet()
+    missing = {"code": -32602, "message": "Resource not found"}
+    for number, (data, code) in enumerate(
+        [({"uri": "ticket://1"}, -32002), ({"uri": "ticket://2"}, -32602), (None, -32602)], 1
+    ):
+        bridge.client_says({"id": number, "method": "resources/read", "params": {"uri": "ticket://1"}})
+        fault = missing if data is None else {**missing, "data": data}
+        bridge.server_says({"id": bridge.to_server[-1]["id"], "error": fault})
+        assert bridge.to_client[-1]["error"] == {**fault, "code": code}
+    bridge.client_says({"id": 9, "method": "tools/call", "params": {"name": "echo", "uri": "ticket://1"}})
+    bridge.server_says(
+        {"id": bridge.to_server[-1]["id"], "error": {**missing, "data": {"uri": "ticket://1"}}}
+    )
+    assert bridge.to_client[-1]["error"]["code"] == -32602
+
+
 async def test_a_stream_stands_before_the_one_before_it_is_left(bridge: Bridged) -> None:
     bridge.greet()
     bridge.client_says({"method": "notifications/initialized"})

@@ -10,7 +10,7 @@ import pytest
 from hopward import Chain, LedgerError
 from hopward_mcp import upstream_session
 
-from .fronting import Fronted, front
+from .fronting import Fronted, front, modern_call
 from .installation import rows
 from .recording_http import RecordingServer
 
@@ -64,6 +64,19 @@ async def test_the_session_is_left_at_the_server_when_the_proxy_ends(tmp_path: P
     assert [one.header("mcp-session-id") for one in server.received if one.method == "DELETE"] == [
         "upstream-1"
     ]
+
+
+async def test_the_callers_trace_goes_on_and_nothing_else_of_its_headers(older: Fronted) -> None:
+    token, (message, headers) = older.token(), modern_call("echo", {"x": 1})
+    trace = {"traceparent": f"00-{'1' * 32}-{'2' * 16}-01", "tracestate": "a=1", "baggage": "b=2"}
+    more = {"Cookie": "c=3", "X-Other": "4", "Mcp-Session-Id": "5"}
+    await older.post(token, message, {**headers, **trace, **more})
+    (call,) = older.servers["desk"].calls
+    assert {name: call.header(name) for name in trace} == trace
+    assert [call.header(name) for name in ("cookie", "x-other")] == [None, None]
+    assert call.header("mcp-session-id") == "upstream-1"
+    credential = str(call.header("authorization")).removeprefix("Bearer ")
+    assert older.guard.issuer.verify(credential).scope == ("desk/echo",)
 
 
 @pytest.mark.parametrize("refused", ["here", "there"])
