@@ -11,7 +11,7 @@
     over stdio            run: client_end, lines; and by the server's transport
       to a command        stdio: upkeep (starts it again when it ends), recollection, restarts, child
       to a url            outbound: headers, parameters, introduction, sse, upstream
-    over HTTP             pace (how much of the loop a stream may take)
+    over HTTP             pace (how much of the loop a stream may take), inflow (an answer, read at that pace)
                           serve -> alone, or parent -> sibling (told): one process, or several of them ->
                           serving (change, share, siblings) -> listener -> connection -> front (admission,
                           tally, readiness) -> endpoint (ongoing): request, visit, headers, http_sessions,

@@ -51,6 +51,10 @@ class Events:
 
     def feed(self, chunk: bytes) -> Iterator[Event]:
         """The events that `chunk` completes; raises `StreamError` behind those that are whole."""
+        return (event for event in self.steps(chunk) if event is not None)
+
+    def steps(self, chunk: bytes) -> Iterator[Event | None]:
+        """The same line by line, with None for a line that completes no event."""
         # A line feed after a carriage return ends no second line, also where the two were cut apart.
         rest = chunk[1:] if self._after_cr and chunk.startswith(b"\n") else chunk
         self._after_cr = chunk.endswith(b"\r")
@@ -67,9 +71,7 @@ class Events:
             self._partial.clear()
             if self._first:
                 self._first, whole = False, whole.removeprefix(_BYTE_ORDER_MARK)
-            event = self._line(whole)
-            if event is not None:
-                yield event
+            yield self._line(whole)
 
     def _line(self, line: bytes) -> Event | None:
         if line:

@@ -18,11 +18,13 @@ from hopward import HopwardError
 from hopward_mcp.endings import MALFORMED, Failure, failed, lost
 from hopward_mcp.gate import Gate
 from hopward_mcp.headers import SESSION, VERSION
+from hopward_mcp.inflow import Inflow
 from hopward_mcp.introduction import Introduce
 from hopward_mcp.jsonrpc import Body, MessageError
+from hopward_mcp.pace import Pace
 from hopward_mcp.request import JSON_TYPE, STREAM_TYPE
 from hopward_mcp.restarts import pause
-from hopward_mcp.sse import Events, StreamError
+from hopward_mcp.sse import StreamError
 from hopward_mcp.upstream import LATER_STATUSES, Upstream, broken
 
 _log = logging.getLogger(__name__)
@@ -172,12 +174,13 @@ class UpstreamSession:
 
     async def _events(self, response: aiohttp.ClientResponse, method: str, key: int | None) -> bool:
         """Bring back events until the answer to `key`, or the end; whether the answer has come."""
-        events = Events(self._gate.max_bytes)
-        while chunk := await response.content.readany():
-            for event in events.feed(chunk):
-                if event.data and event.name in ("", "message") and self._take(event.data, method, key):
-                    return True
-                await self._takes.wait()
+        inflow = Inflow(response, self._gate.max_bytes, Pace())
+        while (event := await inflow.event()) is not None:
+            began = inflow.pace.clock()
+            if event.data and event.name in ("", "message") and self._take(event.data, method, key):
+                return True
+            inflow.pace.charge(inflow.pace.clock() - began)
+            await self._takes.wait()
         return False
 
     def _take(self, raw: bytes, method: str, key: int | None) -> bool:

@@ -231,9 +231,10 @@ class Worker:
     # From the process.
 
     def _data(self, data: bytes) -> None:
+        began = self._pace.clock()
         self._read.extend((line, None) for line in self._lines.feed(data))
-        if self._lines.skipping:
-            self._rest(self._pace.charge(UNSEEN))
+        skipped = UNSEEN if self._lines.skipping else 0.0
+        self._rest(self._pace.charge(self._pace.clock() - began + skipped))
         if not self._resting:
             self._work()
 
