@@ -13,7 +13,7 @@ from hopward_mcp.endings import GONE
 from hopward_mcp.gate import Gate
 from hopward_mcp.headers import SESSION, agree, is_modern, status_of
 from hopward_mcp.http_sessions import HttpSession
-from hopward_mcp.jsonrpc import INVALID_REQUEST, Message, MessageError
+from hopward_mcp.jsonrpc import INVALID_PARAMS, INVALID_REQUEST, Message, MessageError
 from hopward_mcp.older_callers import OlderCallers
 from hopward_mcp.replies import step_up
 from hopward_mcp.request import JSON_TYPE, GoneError, Request
@@ -27,6 +27,7 @@ _SCOPE_SAFE = "!#$&'()*+,-./:;<=>?@[]^_`{|}~"
 
 
 _UNKNOWN_SESSION = "unknown_session"
+_NO_SESSION = "There is no such session."
 WELL_KNOWN: Final = "/.well-known/oauth-protected-resource"
 
 
@@ -84,7 +85,8 @@ class Endpoint:
         if owner is None:
             return False
         body = await request.body(self.gate.max_bytes)
-        await self._siblings.hand_over(owner, request, self.path, body)
+        if not await self._siblings.hand_over(owner, request, self.path, body):
+            raise MessageError(INVALID_REQUEST, _UNKNOWN_SESSION, _NO_SESSION)
         return True
 
     async def _continued(self, request: Request, message: Message, body: bytes) -> bool:
@@ -94,7 +96,9 @@ class Endpoint:
         keeper = self._siblings.keeper(message.params.get("requestState"))
         if keeper is None:
             return False
-        await self._siblings.hand_over(keeper, request, self.path, body)
+        if not await self._siblings.hand_over(keeper, request, self.path, body, message.id):
+            sentence = "The process at which this call waited has ended: make the call anew."
+            raise MessageError(INVALID_PARAMS, "unknown_state", sentence, message.id)
         return True
 
     async def _serve(self, request: Request, chain: Chain, token: str) -> None:
@@ -229,7 +233,7 @@ class Endpoint:
             return None
         held = self._end.sessions.find(session_id, chain)
         if held is None:
-            raise MessageError(INVALID_REQUEST, _UNKNOWN_SESSION, "There is no such session.")
+            raise MessageError(INVALID_REQUEST, _UNKNOWN_SESSION, _NO_SESSION)
         return held
 
 
