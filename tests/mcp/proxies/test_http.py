@@ -478,7 +478,7 @@ async def test_health_is_told_without_a_token(fronted: Fronted) -> None:
 @pytest.mark.parametrize(
     ("tool", "told"),
     [
-        ("flood", "malformed"),
+        ("flood", "proxy.max_message_bytes"),
         ("garbage", "malformed"),
         ("twice", "malformed"),
         ("broken", "without an answer"),

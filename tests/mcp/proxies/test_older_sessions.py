@@ -131,7 +131,7 @@ async def test_a_session_that_the_server_has_forgotten_is_opened_anew_by_the_nex
     ("tool", "reason", "error"),
     [
         ("garbage", "error", "json-rpc -32000"),
-        ("flood", "error", "malformed_answer"),
+        ("flood", "error", "answer_too_large"),
         ("resumable", "unknown", "server_lost"),
     ],
 )

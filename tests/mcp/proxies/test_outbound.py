@@ -273,7 +273,7 @@ async def test_a_subscription_is_tagged_with_the_clients_id_and_ends_with_its_ta
     assert (ended["id"], "has ended" in ended["error"]["message"]) == ("sub", True)
 
 
-ANSWERS = [("flood", "malformed"), ("garbage", "malformed"), ("twice", "malformed")]
+ANSWERS = [("flood", "proxy.max_message_bytes"), ("garbage", "malformed"), ("twice", "malformed")]
 
 
 @pytest.mark.parametrize(("tool", "told"), [*ANSWERS, ("broken", "without an answer")])

@@ -31,6 +31,14 @@ class Failure:
 MALFORMED = Failure(
     REFUSED, "The server's answer is malformed.", Outcome(status="error", error="malformed_answer")
 )
+
+
+def oversized(max_bytes: int) -> Failure:
+    """The server's answer is larger than it may be."""
+    sentence = f"The server's answer is larger than {max_bytes} bytes (proxy.max_message_bytes)."
+    return Failure(REFUSED, sentence, Outcome(status="error", error="answer_too_large"))
+
+
 TOO_LATE = "The answer took too long."
 LEFT = "The client has gone."
 FALLEN = "What this stream stood on has ended."

@@ -13,7 +13,7 @@ from hopward_mcp.endings import GONE
 from hopward_mcp.gate import Gate
 from hopward_mcp.headers import SESSION, agree, is_modern, status_of
 from hopward_mcp.http_sessions import HttpSession
-from hopward_mcp.jsonrpc import INVALID_PARAMS, INVALID_REQUEST, Message, MessageError
+from hopward_mcp.jsonrpc import INVALID_PARAMS, INVALID_REQUEST, TOO_LARGE, Message, MessageError
 from hopward_mcp.older_callers import OlderCallers
 from hopward_mcp.replies import step_up
 from hopward_mcp.request import JSON_TYPE, GoneError, Request
@@ -239,5 +239,5 @@ class Endpoint:
 
 def _status(fault: MessageError, *, modern: bool) -> int:
     """The HTTP status of a message that was turned away."""
-    special = {_UNKNOWN_SESSION: 404, "too_large": 413}.get(fault.reason)
+    special = {_UNKNOWN_SESSION: 404, TOO_LARGE: 413}.get(fault.reason)
     return special if special is not None else status_of(fault.code, modern=modern)

@@ -31,7 +31,7 @@ from hopward_mcp.restarts import pause
 from hopward_mcp.route import Forward, Reply, Route
 from hopward_mcp.session import Session
 from hopward_mcp.sse import Events, Place, StreamError
-from hopward_mcp.upstream import Upstream, broken
+from hopward_mcp.upstream import Upstream, broken, unreadable
 
 _log = logging.getLogger(__name__)
 
@@ -212,8 +212,8 @@ class Outbound:
             if VERSION in self._headers and route.message.method != "initialize":
                 # In the older era, leaving its stream does not tell a server that nobody waits.
                 self._begin(self._tell(given_up(key, TOO_LATE)))
-        except (StreamError, MessageError):
-            self._fail(key, MALFORMED)
+        except (StreamError, MessageError) as error:
+            self._fail(key, unreadable(error, self._upstream.max_bytes))
         except OverError:
             self._fail(key, lost(FALLEN))
         except Exception:  # noqa: BLE001 - per-message boundary: it ends, and that is its outcome

@@ -34,7 +34,7 @@ from hopward_mcp.ongoing import OverError
 from hopward_mcp.request import JSON_TYPE, STREAM_TYPE
 from hopward_mcp.route import Forward, Reply
 from hopward_mcp.sse import Event, StreamError, written
-from hopward_mcp.upstream import Upstream, broken
+from hopward_mcp.upstream import Upstream, broken, unreadable
 from hopward_mcp.visit import Visit
 
 _ANSWER = "answer"
@@ -88,8 +88,8 @@ class Relay:
         except TimeoutError:
             await self._fail(key, timed_out(limit))
             await self._give_up(route, key)
-        except (StreamError, MessageError):
-            await self._fail(key, MALFORMED)
+        except (StreamError, MessageError) as error:
+            await self._fail(key, unreadable(error, self._upstream.max_bytes))
         except OverError:
             await self._fail(key, lost(FALLEN))
         except asyncio.CancelledError:

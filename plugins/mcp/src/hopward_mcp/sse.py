@@ -13,6 +13,10 @@ class StreamError(Exception):
     """An event stream that cannot be read on: an event over the size limit, or bytes that are not UTF-8."""
 
 
+class TooLargeError(StreamError):
+    """An event over the size limit."""
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
     """One event. `data` is None for one without data; a comment (a keep-alive) has no field at all."""
@@ -63,7 +67,7 @@ class Events:
             ended = len(line) < len(part)
             self._size += len(line) + ended
             if self._size > self._max_bytes:
-                raise StreamError("an event is over the size limit")
+                raise TooLargeError("an event is over the size limit")
             self._partial += line
             if not ended:
                 return

@@ -8,10 +8,11 @@ from collections.abc import Mapping
 
 import aiohttp
 
-from hopward_mcp.endings import Failure, failed, lost
+from hopward_mcp.endings import MALFORMED, Failure, failed, lost, oversized
 from hopward_mcp.inflow import Inflow
-from hopward_mcp.jsonrpc import too_large
+from hopward_mcp.jsonrpc import TOO_LARGE, MessageError, too_large
 from hopward_mcp.pace import Pace
+from hopward_mcp.sse import StreamError, TooLargeError
 
 _CONNECT = 10.0
 _KEEP_ALIVE = 4.0
@@ -68,6 +69,12 @@ class Upstream:
     async def close(self) -> None:
         """Close every connection."""
         await self._client.close()
+
+
+def unreadable(error: StreamError | MessageError, max_bytes: int) -> Failure:
+    """How a request ends whose answer cannot be read."""
+    large = error.reason == TOO_LARGE if isinstance(error, MessageError) else isinstance(error, TooLargeError)
+    return oversized(max_bytes) if large else MALFORMED
 
 
 def broken(error: aiohttp.ClientError) -> Failure:

@@ -15,7 +15,7 @@ from typing import Any, cast
 import aiohttp
 
 from hopward import HopwardError
-from hopward_mcp.endings import MALFORMED, Failure, failed, lost
+from hopward_mcp.endings import Failure, failed, lost
 from hopward_mcp.gate import Gate
 from hopward_mcp.headers import SESSION, VERSION
 from hopward_mcp.inflow import Inflow
@@ -25,7 +25,7 @@ from hopward_mcp.pace import Pace
 from hopward_mcp.request import JSON_TYPE, STREAM_TYPE
 from hopward_mcp.restarts import pause
 from hopward_mcp.sse import StreamError
-from hopward_mcp.upstream import LATER_STATUSES, Upstream, broken
+from hopward_mcp.upstream import LATER_STATUSES, Upstream, broken, unreadable
 
 _log = logging.getLogger(__name__)
 
@@ -150,8 +150,8 @@ class UpstreamSession:
             self._receiver.lost(key, failed(f"The request was not sent: {error.message}", error.error))
         except aiohttp.ClientError as error:
             self._receiver.lost(key, broken(error))
-        except (StreamError, MessageError):
-            self._receiver.lost(key, MALFORMED)
+        except (StreamError, MessageError) as error:
+            self._receiver.lost(key, unreadable(error, self._upstream.max_bytes))
         except Exception:  # noqa: BLE001 - per-message boundary: it ends, and that is its outcome
             _log.exception("a request could not be carried")
             self._receiver.lost(key, lost("Hopward could not bring back the answer."))

@@ -15,11 +15,11 @@ from functools import partial
 from typing import Any, cast
 
 from hopward_mcp.child import Child, Command
-from hopward_mcp.endings import MALFORMED, Failure, given_up, lost
+from hopward_mcp.endings import MALFORMED, Failure, given_up, lost, oversized
 from hopward_mcp.gate import Gate
 from hopward_mcp.http_sessions import HttpSession, Principal
 from hopward_mcp.introduction import Introduce
-from hopward_mcp.jsonrpc import METHOD_NOT_FOUND, REFUSED, Body, Message, MessageError, too_large
+from hopward_mcp.jsonrpc import METHOD_NOT_FOUND, REFUSED, TOO_LARGE, Body, Message, MessageError, too_large
 from hopward_mcp.lines import Lines, Overlong
 from hopward_mcp.methods import LOG_LEVEL_KEY, SUBSCRIPTION_KEY
 from hopward_mcp.older_server import OlderServer
@@ -302,7 +302,8 @@ class Worker:
         self._refuse(fault)
         entry = self._entries.pop(key, None)
         if entry is not None:
-            entry.session.endings.fail(key, MALFORMED, partial(_answered, entry.outlet))
+            ended = oversized(self._gate.max_bytes) if fault.reason == TOO_LARGE else MALFORMED
+            entry.session.endings.fail(key, ended, partial(_answered, entry.outlet))
 
     def _response(self, message: Message, refused: Callable[[], None] | None) -> None:
         entry = self._entries.pop(message.id, None)
