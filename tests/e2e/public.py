@@ -30,7 +30,7 @@ def installed(script: str) -> list[str]:
 
 
 def guarded(folder: Path, server: str, command: list[str]) -> Project:
-    """A new project that guards a server: every tool classified as Hopward proposes it, and its answers trusted.
+    """A new project that guards a server: its tools classified as Hopward proposes, but its answers trusted.
 
     They would be untrusted, and the starter policies would want a person for whatever follows the first.
     """
