@@ -85,6 +85,7 @@ LATE = {
         "hopward.ledger.store",
         "hopward.ledger.migrations",
     ): "slow to import, and needed only to make or migrate",
+    ("hopward_mcp.run", "hopward_mcp.configured"): "only where a server is not there",
     (
         "hopward_mcp.run",
         "hopward_mcp.remote",

@@ -114,6 +114,19 @@ def test_a_mistyped_key_is_named_with_its_line_and_the_key_that_was_meant(tmp_pa
     assert found == ['hopward.toml:16: servers.support.resorce: unknown key; did you mean "resource"?']
 
 
+@pytest.mark.parametrize(
+    ("key", "told"),
+    [
+        ("restarts = 3", "servers.support.restarts: unknown key; it belongs in [proxy]"),
+        ("restart = 3", 'servers.support.restart: unknown key; did you mean "restarts" in [proxy]?'),
+        ("sensitivity = 3", "servers.support.sensitivity: unknown key; one of "),
+    ],
+)
+def test_a_key_in_the_wrong_table_is_told_where_it_belongs(tmp_path: Path, key: str, told: str) -> None:
+    (found,) = problems_of(tmp_path, changed("resource =", f"{key}\nresource ="))
+    assert told in found
+
+
 def test_every_mistake_is_named_not_only_the_first(tmp_path: Path) -> None:
     text = changed("resource =", "resorce =")
     text = text.replace('owner = "ana@example.com"\n', "")

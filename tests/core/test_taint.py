@@ -263,3 +263,12 @@ def test_the_subjects_words_are_kept_in_the_log_only_where_arguments_are(config:
 def _anchored(guard: Guard, task: Task) -> bool:
     decision = guard.authorize(send("DE89"), guard.enter(task.id))
     return guard.ledger.row(decision.id).record["facts"]["provenance"] == {"to": "anchored"}
+
+
+def test_many_calls_at_once_that_each_read_something_new_are_all_decided(guard: Guard) -> None:
+    chains = [chain_of(guard) for _ in range(40)]
+    calls = [PAYROLL, CONTACTS, fetch(), ToolCall(server="files", tool="read_note"), CONTACTS, PAYROLL]
+    decisions = guard.decide([(call, chain) for call in calls for chain in chains])
+    assert {one.verdict.reason for one in decisions} == {"permitted", "forbidden"}
+    assert all(one.permitted for one in decisions[: len(chains)])
+    assert not any(one.permitted for one in decisions[len(chains) : 2 * len(chains)])

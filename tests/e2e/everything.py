@@ -63,7 +63,7 @@ resource = "urn:example:everything"
 workflow = "trying"
 """
 
-ENTRY = '{{ action = "read", sensitivity = "internal", integrity = "untrusted", destination = "e" }}'
+ENTRY = '{{ action = "read", sensitivity = "internal", integrity = "trusted", destination = "e" }}'
 
 
 def over_stdio(folder: Path) -> Project:

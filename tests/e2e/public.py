@@ -30,10 +30,16 @@ def installed(script: str) -> list[str]:
 
 
 def guarded(folder: Path, server: str, command: list[str]) -> Project:
-    """A new project that guards a server: every tool classified as Hopward proposes it."""
+    """A new project that guards a server: its tools classified as Hopward proposes, but its answers trusted.
+
+    They would be untrusted, and the starter policies would want a person for whatever follows the first.
+    """
     project = Project(folder)
     project.hopward("init", "--agent", "coder", "--server", server, "--", *RECORDED, *command)
     project.hopward("mcp", "classify", server, "--accept-all")
+    settings = folder / "hopward.toml"
+    written = settings.read_text("utf-8")
+    settings.write_text(written.replace('integrity = "untrusted"', 'integrity = "trusted"'), "utf-8")
     (folder / "sent.jsonl").unlink()
     return project
 

@@ -69,6 +69,6 @@ def test_an_unknown_server_or_proposal_is_told_with_the_known_ones(desk: Path) -
     done = subprocess.run(
         [HOPWARD, "mcp", "classify", "desk"], cwd=desk, capture_output=True, text=True, check=False
     )
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "support_desk" in done.stderr
     assert "There is no proposal for nothing" in classify(desk, "--accept", "nothing").stderr

@@ -67,7 +67,12 @@ async def initialized(talk: Talk) -> Any:
     return seen
 
 
-@feature(GROUP, "`server/discover`", eras="modern")
+def _unkept(seen: Any, cell: Cell) -> Any:
+    """An older server does not say how long its answer may be kept, and by whom."""
+    return {**seen, "ttlMs": 0, "cacheScope": "private"} if cell.offered == "older" else seen
+
+
+@feature(GROUP, "`server/discover`", eras="modern", bridged=_unkept)
 async def discovered(talk: Talk) -> Any:
     found = await talk.result("server/discover")
     capabilities = without_tasks(found["capabilities"])

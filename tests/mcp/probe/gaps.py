@@ -75,12 +75,6 @@ GAPS = (
         "older to modern, *",
     ),
     Gap(
-        "missing",
-        "The code of this error is not translated: it stays the one that 2026-07-28 has for it (-32602).",
-        ("the error for an MCP resource that there is not",),
-        "older to modern, *",
-    ),
-    Gap(
         "absent",
         "2025-11-25 has nothing like it, so a server of that version neither gets nor sends it.",
         (
@@ -99,26 +93,6 @@ GAPS = (
             "`Mcp-Method` and `Mcp-Name` reach the server",
         ),
         "modern to older, *",
-    ),
-    Gap(
-        "missing",
-        "An older server is told of a client what the specification names, and not what it says of its own.",
-        ("who the client is and what it can do reaches the server",),
-        "modern to older, *",
-    ),
-    Gap(
-        "missing",
-        "`server/discover` is made from what an older server has said in `initialize`, as far as the"
-        " specification names it: not its `_meta`, and no members that nobody knows.",
-        ("`server/discover`",),
-        "modern to older, *",
-    ),
-    Gap(
-        "missing",
-        "Requests to an older server are made anew, and a caller's headers do not go with them; what is in"
-        " `_meta` does.",
-        ("the headers `traceparent` and `tracestate` reach the server",),
-        "modern to older, http",
     ),
 )
 

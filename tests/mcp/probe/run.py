@@ -114,7 +114,7 @@ hidden = {classified}
 [servers.{name}.vendor_methods]
 "example.com/echo" = {classified}
 """
-CLASSIFIED = '{ action = "read", sensitivity = "internal", integrity = "untrusted", destination = "probe" }'
+CLASSIFIED = '{ action = "read", sensitivity = "internal", integrity = "trusted", destination = "probe" }'
 
 
 def _server(name: str, reached: str) -> str:

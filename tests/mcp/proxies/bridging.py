@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hopward import Chain, Guard
+from hopward_mcp.authority import Authority
 from hopward_mcp.jsonrpc import MessageError
 from hopward_mcp.older_server import OlderServer
 from hopward_mcp.route import Forward, Reply, Route
@@ -42,8 +43,10 @@ class Bridge(Conversation):
     `aside` is whether the server has turned out to be of the newer era.
     """
 
-    def __init__(self, guard: Guard, capabilities: dict[str, Any] | None = None) -> None:
-        super().__init__(guard)
+    def __init__(
+        self, guard: Guard, capabilities: dict[str, Any] | None = None, authority: Authority | None = None
+    ) -> None:
+        super().__init__(guard, authority=authority)
         self.gate.now = self.time = LoopTime()
         self.capabilities = EVERYTHING if capabilities is None else capabilities
         self.aside = False

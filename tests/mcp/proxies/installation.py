@@ -68,7 +68,7 @@ ENTRY = """
 [servers.{server}.{group}.{tool}]
 action = "{action}"
 sensitivity = "internal"
-integrity = "untrusted"
+integrity = "trusted"
 destination = "desk"
 """
 

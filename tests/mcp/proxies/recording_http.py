@@ -38,8 +38,9 @@ class RecordingServer:
 
     `statuses` is what a tool is answered with, `pointing` the headers of that, `silent` the HTTP methods that
     get no answer at all, `late` the messages that a session's stream brings when the test says so,
-    `discovered` the requests for its era, `older` whether that is not 2026-07-28, `rest` what the next
-    callers get who come back for the rest of a stream; a result answers the last call.
+    `discovered` the requests for its era, `older` whether that is not 2026-07-28, `offers` what an older one
+    can do, `rest` what the next callers get who come back for the rest of a stream; a result answers the last
+    call.
     """
 
     received: list[Received] = field(default_factory=list)
@@ -48,6 +49,7 @@ class RecordingServer:
     silent: set[str] = field(default_factory=set)
     late: list[dict[str, Any]] = field(default_factory=list)
     older: bool = False
+    offers: dict[str, Any] = field(default_factory=dict)
     discovered: list[Received] = field(default_factory=list)
     rest: list[list[dict[str, Any]]] = field(default_factory=list)
     release: asyncio.Event = field(default_factory=asyncio.Event)
@@ -167,7 +169,7 @@ class RecordingServer:
             self.sessions += 1
             result = {
                 "protocolVersion": "2025-11-25",
-                "capabilities": {},
+                "capabilities": self.offers,
                 "serverInfo": {"name": "r", "version": "1"},
             }
             _result(writer, message_id, result, {"Mcp-Session-Id": f"upstream-{self.sessions}"})

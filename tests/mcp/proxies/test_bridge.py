@@ -255,6 +255,23 @@ async def test_a_request_of_the_server_is_answered_for_the_client(bridge: Bridge
     assert (bridge.to_server[-1]["id"], bridge.to_server[-1]["error"]["code"]) == (9, -32601)
 
 
+async def test_a_resource_that_there_is_not_has_the_code_of_the_clients_era(bridge: Bridged) -> None:
+    bridge.greet()
+    missing = {"code": -32602, "message": "Resource not found"}
+    for number, (data, code) in enumerate(
+        [({"uri": "ticket://1"}, -32002), ({"uri": "ticket://2"}, -32602), (None, -32602)], 1
+    ):
+        bridge.client_says({"id": number, "method": "resources/read", "params": {"uri": "ticket://1"}})
+        fault = missing if data is None else {**missing, "data": data}
+        bridge.server_says({"id": bridge.to_server[-1]["id"], "error": fault})
+        assert bridge.to_client[-1]["error"] == {**fault, "code": code}
+    bridge.client_says({"id": 9, "method": "tools/call", "params": {"name": "echo", "uri": "ticket://1"}})
+    bridge.server_says(
+        {"id": bridge.to_server[-1]["id"], "error": {**missing, "data": {"uri": "ticket://1"}}}
+    )
+    assert bridge.to_client[-1]["error"]["code"] == -32602
+
+
 async def test_a_stream_stands_before_the_one_before_it_is_left(bridge: Bridged) -> None:
     bridge.greet()
     bridge.client_says({"method": "notifications/initialized"})
@@ -300,15 +317,29 @@ async def test_a_resource_outside_the_task_is_not_subscribed_to_and_changes_noth
     bridge.greet()
     first = bridge.subscribe("ticket://1", 1)
     bridge.acknowledge(first)
-    assert bridge.subscribe("secret://1", 2) is first
-    assert bridge.to_client[-1]["error"]["code"] == -32000
-    assert bridge.subscribe("no uri", 3) is first
+    second = bridge.subscribe("secret://1", 2)
+    assert second["params"]["notifications"] == first["params"]["notifications"]
+    bridge.acknowledge(second)
+    told = bridge.to_client[-1]["error"]
+    assert (told["code"], told["data"]["reason"]) == (-32000, "tool_unclassified")
+    assert bridge.guard.ledger.row(told["data"]["decision"]).verdict == "deny"
+    assert told["data"]["decision"] in told["message"]
+    assert (bridge.to_server[-1]["method"], cancelled(bridge)) == ("notifications/cancelled", [second["id"]])
+    last = bridge.to_server[-1]
+    assert bridge.subscribe("no uri", 3) is last
     assert bridge.to_client[-1]["error"]["code"] == -32602
-    assert bridge.subscribe("ticket://9", 4, "unsubscribe") is first
+    assert bridge.subscribe("ticket://9", 4, "unsubscribe") is last
     assert bridge.to_client[-1] == {"jsonrpc": "2.0", "id": 4, "result": {}}
     assert bridge.subscribe("ticket://1", 5, "unsubscribe")["method"] == "notifications/cancelled"
-    assert (cancelled(bridge), len(listens(bridge))) == ([first["id"]], 1)
-    assert [row.reason for row in rows(bridge.guard, "refusal")] == ["not_visible", "uri"]
+    assert (cancelled(bridge), len(listens(bridge))) == ([second["id"], first["id"]], 2)
+    assert [row.reason for row in rows(bridge.guard, "refusal")] == ["uri"]
+
+
+async def test_a_first_subscription_outside_the_task_never_reaches_the_server(bridge: Bridged) -> None:
+    bridge.greet()
+    bridge.subscribe("secret://1", 1)
+    assert listens(bridge) == []
+    assert bridge.to_client[-1]["error"]["data"]["reason"] == "tool_unclassified"
 
 
 async def test_a_request_that_carries_its_chain_does_not_subscribe(bridge: Bridged) -> None:

@@ -38,6 +38,26 @@ async def test_a_session_that_nobody_uses_is_forgotten_and_one_in_use_is_not(
     assert sessions.find(used.id, chain) is used
 
 
+async def test_a_session_whose_stream_is_open_is_not_idle(conversation: Conversation) -> None:
+    time = LoopTime()
+    sessions, chain = HttpSessions(time), conversation.chain
+    first, second = (sessions.open(name, chain, Session(conversation.gate)) for name in ("a", "b"))
+    with sessions.in_use(first):
+        with sessions.in_use(first):
+            time.seconds = 2_000.0
+        time.seconds = 4_000.0
+        sessions.open("c", chain, Session(conversation.gate))
+        assert sessions.find(second.id, chain) is None
+        time.seconds = 6_000.0
+    sessions.open("d", chain, Session(conversation.gate))
+    assert sessions.find(first.id, chain) is first
+    time.seconds = 8_000.0
+    sessions.open("e", chain, Session(conversation.gate))
+    assert len(sessions) == 1
+    with sessions.in_use(first):
+        assert sessions.find(first.id, chain) is None
+
+
 async def test_the_longest_unused_session_gives_way_when_there_are_too_many(
     conversation: Conversation, monkeypatch: pytest.MonkeyPatch
 ) -> None:

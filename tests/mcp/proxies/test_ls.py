@@ -106,6 +106,14 @@ def test_offline_connects_to_nobody(tmp_path: Path) -> None:
     assert not marker.exists()
 
 
+def test_offline_shows_a_dash_for_what_only_a_server_can_say(tmp_path: Path) -> None:
+    done = run(
+        installed(tmp_path, stdio("notes", "good"), entry("notes", "read_note")), "mcp", "ls", "--offline"
+    )
+    assert done.stdout.splitlines()[1].split()[-6:] == ["-", "-", "1", "-", "not", "asked"]
+    assert "--offline asks no server" in done.stderr
+
+
 def test_the_tools_of_a_program_are_listed_and_not_asked(tmp_path: Path) -> None:
     found = listed(installed(tmp_path, IN_PROCESS))["program"]
     assert (found["transport"], found["ok"]) == ("in-process", None)

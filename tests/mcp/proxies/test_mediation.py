@@ -29,6 +29,14 @@ params = st.fixed_dictionaries(
         "arguments": st.dictionaries(st.sampled_from(["amount", "x"]), st.integers(0, 99), max_size=2)
         | st.none(),
         "requestId": ids,
+        "notifications": st.fixed_dictionaries(
+            {},
+            optional={
+                "toolsListChanged": st.booleans(),
+                "resourceSubscriptions": st.lists(uris.filter(bool), max_size=3) | uris | st.none(),
+            },
+        )
+        | st.none(),
         "_meta": st.just({"dev.hopward/credential": "forged"}) | st.just({}),
     },
 )
@@ -41,6 +49,11 @@ well_formed = st.builds(
         {"id": number, "method": "resources/read", "params": {"uri": uri}},
         {"id": number, "method": "prompts/get", "params": {"name": name}},
         {"method": "notifications/cancelled", "params": {"requestId": number}},
+        {
+            "id": number,
+            "method": "subscriptions/listen",
+            "params": {"notifications": {"resourceSubscriptions": [uri, "ticket://2"]}},
+        },
     ],
     st.integers(1, 6),
     names,
@@ -48,6 +61,12 @@ well_formed = st.builds(
     st.integers(0, 99),
 ).flatmap(st.sampled_from)
 GUARDED = {"tools/call", "resources/read", "resources/subscribe", "prompts/get"}
+
+
+def listened(sent: list[dict[str, Any]]) -> int:
+    """How many MCP resources have been subscribed to with `subscriptions/listen`."""
+    asked = [one["params"]["notifications"] for one in sent if one.get("method") == "subscriptions/listen"]
+    return sum(len(set((wanted or {}).get("resourceSubscriptions") or [])) for wanted in asked)
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -62,7 +81,7 @@ async def test_no_sequence_of_messages_gets_an_undecided_call_to_the_server(
     forwarded = [one for one in conversation.to_server if one.get("method") in GUARDED]
     permits = [row for row in rows(guard, "decision") if row.verdict == "permit"][before:]
     cancelled = [row for row in rows(guard, "outcome") if row.record["outcome"]["error"] == "not_forwarded"]
-    assert len(permits) == len(forwarded) + len(cancelled)
+    assert len(permits) == len(forwarded) + listened(conversation.to_server) + len(cancelled)
     for one in forwarded:
         assert "id" in one
         assert one["params"]["_meta"]["dev.hopward/credential"] != "forged"
@@ -124,5 +143,6 @@ async def test_no_sequence_of_rounds_gets_an_undecided_call_to_the_server(
     own = [row for row in permits if not row.tool.startswith("request:")]
     ended = {row.decision: row.record["outcome"]["error"] for row in rows(guard, "outcome")}
     assert {row.decision for row in permits} <= ended.keys()
-    assert len(own) == len(forwarded) + len([row for row in own if ended[row.decision] == "not_forwarded"])
+    unsent = [row for row in own if ended[row.decision] == "not_forwarded"]
+    assert len(own) == len(forwarded) + listened(bridge.to_server) + len(unsent)
     assert "forged" not in json.dumps(bridge.to_server)

@@ -130,6 +130,8 @@ def test_listening_refers_to_every_resource_it_subscribes_to() -> None:
     for wrong in ("t://1", [1], ["../x"]):
         with pytest.raises(MessageError):
             references(request("subscriptions/listen", {"notifications": {"resourceSubscriptions": wrong}}))
+    with pytest.raises(MessageError):
+        references(request("subscriptions/listen", {"notifications": ["t://1"]}))
 
 
 def test_the_per_request_envelope_tells_the_modern_era() -> None:

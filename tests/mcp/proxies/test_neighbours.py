@@ -6,6 +6,7 @@ been seen to do it, calls to another server come back, and the neighbour's own c
 
 import asyncio
 import json
+import re
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -13,9 +14,13 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
-from hopward_mcp.pace import UNSEEN
+from hopward_mcp import relay
+from hopward_mcp.child import Child
+from hopward_mcp.pace import LINE, UNSEEN
+from hopward_mcp.sse import Event, Events
 from hopward_mcp.visit import Visit
 
 from .fronting import Answered, Fronted, front, modern_call
@@ -116,6 +121,32 @@ async def refused_without_end(reader: asyncio.StreamReader, writer: asyncio.Stre
         await writer.drain()
 
 
+async def sends_blank_lines(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Neither events nor anything that grows."""
+    await asked(reader)
+    writer.write(HEAD)
+    for _ in range(200):
+        writer.write(chunk(b"\n" * 10_000))
+        await writer.drain()
+
+
+async def sends_crumbs(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """As many pieces of HTTP as there are bytes."""
+    await asked(reader)
+    writer.write(HEAD)
+    for _ in range(200):
+        writer.write(chunk(b"\n") * 1_000)
+        await writer.drain()
+
+
+async def answers_in_crumbs(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await asked(reader)
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n")
+    for _ in range(200):
+        writer.write(chunk(b" ") * 1_000)
+        await writer.drain()
+
+
 @asynccontextmanager
 async def neighbour(behaves: Neighbour) -> AsyncIterator[tuple[str, asyncio.Event]]:
     """A server that behaves so and then holds the connection; its URL, and whether anybody is connected."""
@@ -155,6 +186,9 @@ HOLDING = [
     floods,
     keeps_alive,
     refused_without_end,
+    sends_blank_lines,
+    sends_crumbs,
+    answers_in_crumbs,
 ]
 BREAKING = [ends_at_once, heads_without_end, body_without_end, event_without_end]
 
@@ -216,6 +250,80 @@ async def test_a_flood_is_passed_on_a_little_at_a_time(
     assert max(passed.values()) <= 0.001 / UNSEEN + 1
 
 
+@pytest.mark.parametrize("behaves", [floods, keeps_alive, sends_blank_lines, sends_crumbs])
+async def test_whatever_a_stream_is_made_of_it_is_cut_a_little_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, behaves: Neighbour
+) -> None:
+    """Also before anybody knows which era the server is of: that is asked first, and may be flooded."""
+    turns, lines = 0, Counter[int]()
+    line = Events._line  # pyright: ignore[reportPrivateUsage] - how much is cut in one turn shows nowhere else
+
+    def counted(events: Events, whole: bytes) -> Event | None:
+        lines[turns] += 1
+        return line(events, whole)
+
+    monkeypatch.setattr(Events, "_line", counted)
+    async with asyncio.timeout(60), beside(behaves, tmp_path) as (running, _):
+        bad = asyncio.create_task(called(running, running.token("other"), 1))
+        while lines.total() < 3_000:
+            turns += 1
+            await asyncio.sleep(0)
+        bad.cancel()
+        await asyncio.gather(bad, return_exceptions=True)
+    # Credit grows while it is used.
+    assert max(lines.values()) < 0.001 / LINE * 1.5
+
+
+@pytest.mark.parametrize("behaves", [sends_crumbs, answers_in_crumbs])
+async def test_an_answer_in_crumbs_is_taken_out_of_http_a_little_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, behaves: Neighbour
+) -> None:
+    turns, crumbs = 0, Counter[int]()
+    feed = aiohttp.StreamReader.feed_data
+
+    def counted(reader: aiohttp.StreamReader, data: bytes, size: int = 0) -> bool:
+        crumbs[turns] += 1
+        return feed(reader, data, size)
+
+    monkeypatch.setattr(aiohttp.StreamReader, "feed_data", counted)
+    async with asyncio.timeout(60), beside(behaves, tmp_path) as (running, _):
+        bad = asyncio.create_task(called(running, running.token("other"), 1))
+        while crumbs.total() < 5_000:
+            turns += 1
+            await asyncio.sleep(0)
+        bad.cancel()
+        await asyncio.gather(bad, return_exceptions=True)
+    assert max(crumbs.values()) < 2_000
+
+
+async def test_what_follows_the_answer_is_not_read_for_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that answers and then sends on has its connection closed."""
+    closed = asyncio.Event()
+
+    async def sends_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = int(re.findall(rb"content-length: (\d+)", head.lower())[0])
+        message = json.loads(await reader.readexactly(length))
+        result = {"content": [], "resultType": "complete", "supportedVersions": ["2026-07-28"]}
+        answer = json.dumps({"jsonrpc": "2.0", "id": message["id"], "result": result}).encode()
+        writer.write(HEAD + chunk(b"data: " + answer + b"\n\n"))
+        try:
+            while b"tools/call" in head:
+                writer.write(chunk(TOLD * 1_000))
+                await writer.drain()
+        except ConnectionError:
+            closed.set()
+
+    # However long the server may take to end its stream, this one does not.
+    monkeypatch.setattr(relay, "_TAIL", 600)
+    async with asyncio.timeout(60), beside(sends_on, tmp_path) as (running, _):
+        answered = await called(running, running.token("other"), 1)
+        assert '"content":[]' in answered.body.decode()
+        await closed.wait()
+
+
 STUCK = "import time; time.sleep(600)"
 ENDLESS = "import os\nwhile True: os.write(1, b'x' * 65536)"
 NOISY = """
@@ -233,17 +341,30 @@ import os
 asked = b'{"jsonrpc":"2.0","id":1,"method":"sampling/createMessage","params":{}}\\n' * 500
 while True: os.write(1, asked)
 """
-PROGRAMS = {"stuck": STUCK, "endless": ENDLESS, "noisy": NOISY, "chatty": CHATTY, "asking": ASKING}
+BLANK = "import os\nwhile True: os.write(1, b'\\n' * 65536)"
+PROGRAMS = {
+    "stuck": STUCK,
+    "endless": ENDLESS,
+    "noisy": NOISY,
+    "chatty": CHATTY,
+    "asking": ASKING,
+    "blank": BLANK,
+}
+
+
+def program(folder: Path, text: str) -> str:
+    """The configuration of the server `other`, which is that program."""
+    file = folder / "program.py"
+    file.write_text(text)
+    transport = f"command = {json.dumps([sys.executable, '-I', '-S', str(file)])}"
+    server = SERVER.format(name="other", transport=transport, credential='{ by = "meta" }')
+    return server + classified("other")
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
 async def test_a_bad_process_keeps_nobody_from_another_server(tmp_path: Path, name: str) -> None:
-    program = tmp_path / "program.py"
-    program.write_text(PROGRAMS[name])
-    words = [sys.executable, "-I", "-S", str(program)]
-    transport = f"command = {json.dumps(words)}"
-    other = SERVER.format(name="other", transport=transport, credential='{ by = "meta" }')
-    async with asyncio.timeout(60), front(tmp_path, ("desk",), more=other + classified("other")) as running:
+    other = program(tmp_path, PROGRAMS[name])
+    async with asyncio.timeout(60), front(tmp_path, ("desk",), more=other) as running:
         token, theirs = running.token(), running.token("other")
         bad = [asyncio.create_task(opened_session(running, theirs)) for _ in range(3)]
         await served(running, token)
@@ -252,6 +373,25 @@ async def test_a_bad_process_keeps_nobody_from_another_server(tmp_path: Path, na
             one.cancel()
         await asyncio.gather(*bad, return_exceptions=True)
         await served(running, token, 2)
+
+
+async def test_a_process_that_sends_blank_lines_is_not_listened_to_all_the_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held, hold = asyncio.Event(), Child.hold
+
+    def seen(child: Child, held_back: bool) -> None:
+        if held_back:
+            held.set()
+        hold(child, held_back)
+
+    monkeypatch.setattr(Child, "hold", seen)
+    other = program(tmp_path, BLANK)
+    async with asyncio.timeout(60), front(tmp_path, ("desk",), more=other) as running:
+        bad = asyncio.create_task(opened_session(running, running.token("other")))
+        await held.wait()
+        bad.cancel()
+        await asyncio.gather(bad, return_exceptions=True)
 
 
 async def opened_session(running: Fronted, token: str) -> Answered:

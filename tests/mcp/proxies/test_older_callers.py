@@ -107,6 +107,18 @@ async def test_what_answers_nothing_goes_to_the_sessions_stream_and_waits_for_it
         assert await delete(client) == 204
 
 
+async def test_a_session_does_not_become_idle_while_its_stream_is_open(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with over_http(place) as client, listening(client):
+        assert place.front is not None
+        sessions = place.front.app._endpoints["/desk/mcp"]._end.sessions
+        later = asyncio.get_running_loop().time() + 2 * sessions.idle
+        monkeypatch.setattr(sessions, "_now", lambda: later)
+        async with over_http(place):
+            assert "result" in await client.ask(calling("echo"))
+
+
 async def test_a_token_of_too_narrow_a_scope_is_told_which_one_it_wants(tmp_path: Path) -> None:
     async with (
         asyncio.timeout(60),

@@ -125,6 +125,7 @@ async def test_a_client_hears_of_what_it_has_subscribed_to_and_of_lists(place: P
         ["ticket://1"],
         None,
         ["ticket://2"],
+        ["ticket://2"],
     ]
     assert all(one["toolsListChanged"] for one in wanted)
 

@@ -121,7 +121,9 @@ async def test_the_next_round_is_answered_whichever_worker_gets_it() -> None:
 
             state = (await call(ours))["result"]["requestState"]
             forged = state.replace("hopward.0.", "hopward.7.")
-            assert "error" in await call(theirs, requestState=forged, inputResponses=BROUGHT)
+            gone = await call(theirs, requestState=forged, inputResponses=BROUGHT)
+            assert (gone["id"], gone["error"]["code"]) == (1, -32602)
+            assert "make the call anew" in gone["error"]["message"]
             answered = await call(theirs, requestState=state, inputResponses=BROUGHT)
             assert json.loads(answered["result"]["content"][0]["text"])["result"] == BROUGHT["1"]
             assert "error" in await call(ours, requestState=state, inputResponses=BROUGHT)

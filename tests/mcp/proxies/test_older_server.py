@@ -319,6 +319,27 @@ async def test_a_cancelled_call_ends_at_the_server_and_its_late_answer_is_nobody
     assert rows(bridge.guard, "refusal") == []
 
 
+async def test_what_nobody_knows_crosses_when_the_two_meet(guard: Guard) -> None:
+    told = {
+        "experimental": {"a/b": {"level": 1}},
+        "x-ability": {},
+        "tasks": {},
+        "roots": {"listChanged": True},
+    }
+    fresh = Bridge(guard, {**EVERYTHING, **told})
+    asked = fresh.asks("server/discover")
+    fresh.meets(
+        **{"x-member": [1], "_meta": {"a/note": 1, "dev.hopward/x": 2}, "ttlMs": 9, "instructions": 7}
+    )
+    said = fresh.sent("initialize")[0]["params"]["capabilities"]
+    assert said == {**EVERYTHING, "experimental": told["experimental"], "x-ability": {}}
+    found = fresh.answer(asked)["result"]
+    assert found["x-member"] == [1]
+    assert found["_meta"] == {"a/note": 1, SERVER_INFO: INFO}
+    assert (found["ttlMs"], found["cacheScope"], found["resultType"]) == (0, "private", "complete")
+    assert found.keys().isdisjoint({"protocolVersion", "serverInfo", "instructions"})
+
+
 async def test_an_answer_to_nothing_is_refused_and_logged(bridge: Bridge) -> None:
     bridge.hears({"id": 999_999, "result": {}})
     assert bridge.to_client == []

@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from .fronting import Fronted, front
+from hopward import Chain, LedgerError
+from hopward_mcp import upstream_session
+
+from .fronting import Fronted, front, modern_call
 from .installation import rows
 from .recording_http import RecordingServer
 
@@ -63,6 +66,54 @@ async def test_the_session_is_left_at_the_server_when_the_proxy_ends(tmp_path: P
     ]
 
 
+async def test_the_callers_trace_goes_on_and_nothing_else_of_its_headers(older: Fronted) -> None:
+    token, (message, headers) = older.token(), modern_call("echo", {"x": 1})
+    trace = {"traceparent": f"00-{'1' * 32}-{'2' * 16}-01", "tracestate": "a=1", "baggage": "b=2"}
+    more = {"Cookie": "c=3", "X-Other": "4", "Mcp-Session-Id": "5"}
+    await older.post(token, message, {**headers, **trace, **more})
+    (call,) = older.servers["desk"].calls
+    assert {name: call.header(name) for name in trace} == trace
+    assert [call.header(name) for name in ("cookie", "x-other")] == [None, None]
+    assert call.header("mcp-session-id") == "upstream-1"
+    credential = str(call.header("authorization")).removeprefix("Bearer ")
+    assert older.guard.issuer.verify(credential).scope == ("desk/echo",)
+
+
+@pytest.mark.parametrize("refused", ["here", "there"])
+async def test_a_stream_that_was_refused_once_is_opened_all_the_same(
+    older: Fronted, monkeypatch: pytest.MonkeyPatch, refused: str
+) -> None:
+    monkeypatch.setattr(upstream_session, "_LISTEN_AGAIN", 0.0)
+    server, introduce, times = older.servers["desk"], older.guard.introduce, list[str]()
+
+    def introduced(chain: Chain, name: str, method: str) -> str:
+        times.extend([method] * (method == "GET"))
+        if method == "GET" and len(times) < 3 and refused == "here":
+            raise LedgerError("The log is busy.", error="log_unavailable")
+        server.statuses = {"GET": 503} if len(times) < 3 and refused == "there" else {}
+        return introduce(chain, name, method)
+
+    monkeypatch.setattr(older.guard, "introduce", introduced)
+    await older.call(older.token(), "echo")
+    while len(times) < 3 or methods(server)[-1] != "GET":
+        await asyncio.sleep(0)
+    assert methods(server).count("GET") == (1 if refused == "here" else 3)
+
+
+async def test_a_server_without_a_stream_is_asked_for_none_again(
+    older: Fronted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upstream_session, "_LISTEN_AGAIN", 0.0)
+    server, token = older.servers["desk"], older.token()
+    server.statuses["GET"] = 405
+    await older.call(token, "echo")
+    while "GET" not in methods(server):
+        await asyncio.sleep(0)
+    for _ in range(3):
+        await older.call(token, "echo")
+    assert methods(server).count("GET") == 1
+
+
 async def test_a_session_that_the_server_has_forgotten_is_opened_anew_by_the_next_request(
     older: Fronted,
 ) -> None:
@@ -80,7 +131,7 @@ async def test_a_session_that_the_server_has_forgotten_is_opened_anew_by_the_nex
     ("tool", "reason", "error"),
     [
         ("garbage", "error", "json-rpc -32000"),
-        ("flood", "error", "malformed_answer"),
+        ("flood", "error", "answer_too_large"),
         ("resumable", "unknown", "server_lost"),
     ],
 )

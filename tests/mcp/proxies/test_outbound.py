@@ -4,14 +4,16 @@ import asyncio
 import json
 import signal
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from hopward import CredentialVerifier
+from hopward import Chain, CredentialVerifier, LedgerError
+from hopward_mcp.outbound import Outbound
 
+from .conversation import Conversation
 from .installation import http_server, install, opened, rows
 from .piping import INITIALIZE, Client
 from .processes import modern
@@ -163,6 +165,32 @@ async def test_a_stream_that_the_server_leaves_early_is_read_on_from_there(calle
     assert caller.outcomes() == ["ok", "ok"]
 
 
+async def test_the_sessions_stream_that_was_refused_once_is_opened_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with asyncio.timeout(60), RecordingServer() as server:
+        with opened(install(tmp_path, http_server(server.url))) as guard:
+            session, refusals = Conversation(guard), ["once"]
+            introduce = guard.introduce
+
+            def introduced(chain: Chain, name: str, method: str) -> str:
+                if refusals:
+                    raise LedgerError("The log is busy.", error=f"log_busy_{refusals.pop()}")
+                return introduce(chain, name, method)
+
+            monkeypatch.setattr(guard, "introduce", introduced)
+            outbound = Outbound(session.gate, session.chain)
+            listening = asyncio.create_task(outbound._listen())
+            while not server.received:
+                await asyncio.sleep(0)
+            listening.cancel()
+            with suppress(asyncio.CancelledError):
+                await listening
+            await outbound._upstream.close()
+            assert [one.method for one in server.received] == ["GET"]
+            assert refusals == []
+
+
 async def test_a_stream_that_is_left_for_good_ends_the_call(caller: Caller) -> None:
     caller.server.statuses["GET"] = 405
     await caller.ask(INITIALIZE)
@@ -245,7 +273,7 @@ async def test_a_subscription_is_tagged_with_the_clients_id_and_ends_with_its_ta
     assert (ended["id"], "has ended" in ended["error"]["message"]) == ("sub", True)
 
 
-ANSWERS = [("flood", "malformed"), ("garbage", "malformed"), ("twice", "malformed")]
+ANSWERS = [("flood", "proxy.max_message_bytes"), ("garbage", "malformed"), ("twice", "malformed")]
 
 
 @pytest.mark.parametrize(("tool", "told"), [*ANSWERS, ("broken", "without an answer")])

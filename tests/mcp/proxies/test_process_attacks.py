@@ -139,13 +139,13 @@ async def test_a_flood_that_nobody_reads_is_bounded(served: Processes) -> None:
     await session.delete()
 
 
-@pytest.mark.parametrize("tool", ["flood", "garbage"])
+@pytest.mark.parametrize(("tool", "told"), [("flood", "proxy.max_message_bytes"), ("garbage", "malformed")])
 async def test_an_answer_that_is_none_fails_the_call_clearly_and_only_it(
-    served: Processes, tool: str
+    served: Processes, tool: str, told: str
 ) -> None:
     token = served.front.token()
     answered = await served.call(token, tool, "mine")
-    assert (answered.message["id"], "malformed" in answered.message["error"]["message"]) == ("mine", True)
+    assert (answered.message["id"], told in answered.message["error"]["message"]) == ("mine", True)
     assert (await served.call(token, "echo")).message["result"]
     assert [row.reason for row in rows(served.front.guard, "outcome")] == ["error", "ok"]
 

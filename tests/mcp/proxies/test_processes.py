@@ -174,6 +174,7 @@ async def test_a_legacy_call_that_is_cancelled_ends_and_its_session_goes_on(serv
     gone = {"method": "notifications/cancelled", "params": {"requestId": "mine"}}
     assert (await session.post(gone)).status == 202
     assert (await slow).status == 202
+    await served.until("notifications/cancelled")
     assert served.received[-1]["message"]["params"]["requestId"] == served.received[1]["message"]["id"]
     assert outcomes(served) == ["cancelled"]
     assert (await session.call("echo", "mine")).status == 200

@@ -20,7 +20,7 @@ ASKING = """
 [servers.desk.server_requests."elicitation/create"]
 action = "send"
 sensitivity = "internal"
-integrity = "untrusted"
+integrity = "trusted"
 destination = "desk"
 arguments = { mode = "string", url = "string" }
 """

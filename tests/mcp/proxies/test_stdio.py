@@ -100,7 +100,7 @@ def test_blank_lines_and_notifications_nobody_knows_are_passed_over(client: Clie
 
 def test_a_server_that_writes_rubbish_is_answered_for_and_survives(client: Client) -> None:
     assert "after garbage" in json.dumps(client.call("garbage"))
-    assert "malformed" in client.call("flood", message_id="big")["error"]["message"]
+    assert "proxy.max_message_bytes" in client.call("flood", message_id="big")["error"]["message"]
     answers = client.call("twice")
     assert "first" in json.dumps(answers)
     assert client.call("echo", message_id=9)["id"] == 9

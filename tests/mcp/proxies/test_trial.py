@@ -106,12 +106,12 @@ def test_a_tool_that_fails_is_permitted_and_ends_with_status_one(config: Path) -
     assert found["result"]["isError"] is True
 
 
-def test_arguments_that_the_tool_cannot_take_stop_the_call_before_it_is_decided(config: Path) -> None:
+def test_arguments_that_the_tool_cannot_take_open_no_task(config: Path) -> None:
     for word, told in (("titel=a", "did you mean 'title'"), ("count=many", "is not a whole number")):
         done = run(config, "mcp", "try", "notes", "read_note", word)
         assert done.returncode == 2
         assert told in done.stderr
-    assert {kind for kind, _ in logged(config)} == {"task"}
+    assert logged(config) == []
 
 
 def test_arguments_that_cannot_be_read_open_no_task(config: Path) -> None:
@@ -132,10 +132,15 @@ def test_a_server_that_crashes_or_cannot_be_started_is_told_and_its_task_complet
     assert [event for _, event in logged(config) if event != "deny"] == ["opened", "completed"] * 2
 
 
-def test_an_unknown_server_is_told_with_the_known_ones(config: Path) -> None:
-    done = run(config, "mcp", "try", "note", "read_note")
-    assert done.returncode == 1
-    assert "Configured: notes" in done.stderr
+def test_an_unknown_server_is_told_alike_with_the_nearest_and_the_known_ones(config: Path) -> None:
+    told: set[str] = set()
+    for words in (["try", "note", "read_note"], ["run", "note"], ["classify", "note"]):
+        done = run(config, "mcp", *words)
+        assert done.returncode == 2
+        told.add(done.stderr)
+    assert len(told) == 1
+    assert "There is no server 'note' in hopward.toml; did you mean 'notes'?" in min(told)
+    assert "Configured: notes" in min(told)
 
 
 def test_a_result_does_not_reach_the_terminal_as_it_is(config: Path) -> None:

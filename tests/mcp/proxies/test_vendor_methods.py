@@ -18,14 +18,14 @@ VENDOR = """
 [servers.desk.vendor_methods."acme/reindex"]
 action = "read"
 sensitivity = "internal"
-integrity = "untrusted"
+integrity = "trusted"
 destination = "desk"
 arguments = { index = "string" }
 
 [servers.desk.vendor_methods."acme/drop"]
 action = "delete"
 sensitivity = "internal"
-integrity = "untrusted"
+integrity = "trusted"
 destination = "desk"
 """
 

@@ -34,8 +34,8 @@ class Evaluation(msgspec.Struct, frozen=True):
     """A verdict before it is logged, with all that its row will say and stand on.
 
     `about` is what was asked for, as its row tells it. `share` is what a permit takes out of which budgets,
-    `epoch` the standing it holds for, `hop` what a permitted delegation opens, `labels` what a permitted call
-    raises. `plain` says that `about` `is_plain`.
+    `epoch` the standing and `moved` the labels it holds for, `hop` what a permitted delegation opens,
+    `labels` what a permitted call raises. `plain` says that `about` `is_plain`.
     """
 
     asked: Asked | Handing
@@ -51,6 +51,7 @@ class Evaluation(msgspec.Struct, frozen=True):
     share: Reservation | None = None
     credential: Credential | None = None
     hop: Hop | None = None
+    moved: int = 0
     labels: tuple[Label, ...] = ()
     plain: bool = False
 
@@ -104,6 +105,7 @@ def decision_draft(decision_id: str, evaluation: Evaluation) -> Draft:
         reserve=evaluation.share if permit else None,
         opens=evaluation.hop if permit else None,
         follow=_following(decision_id, evaluation) if permit else (),
+        moved=evaluation.moved if permit else None,
         labels=evaluation.labels if permit else (),
         plain=evaluation.plain,
     )

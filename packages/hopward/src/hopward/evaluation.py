@@ -118,7 +118,7 @@ class Evaluator:
 
         def evaluated(verdict: Verdict, **found: Any) -> Evaluation:
             of_call = (asked, call.server, call.tool, digested, about, verdict, at)
-            return Evaluation(*of_call, epoch=standing.epoch, plain=plainly, **found)
+            return Evaluation(*of_call, epoch=standing.epoch, moved=standing.moved, plain=plainly, **found)
 
         fallen, task = self._fallen(standing, chain, at), standing.task
         if fallen is not None or task is None:
@@ -149,7 +149,7 @@ class Evaluator:
         chain = asked.chain
         # Looked up with the receiver, judged without: the receiver is not in the chain yet.
         standing = self._ledger.standing(delegation.together(chain, asked.to))
-        base = replace(_handing_base(asked, at), epoch=standing.epoch)
+        base = replace(_handing_base(asked, at), epoch=standing.epoch, moved=standing.moved)
         fallen, task = self._fallen(standing, chain, at), standing.task
         if fallen is None and asked.to not in self._agents:
             fallen = _unregistered([asked.to])

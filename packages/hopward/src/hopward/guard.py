@@ -44,7 +44,7 @@ from hopward.model import (
 from hopward.record import Draft, Receipt
 
 _ROUNDS = 4
-"""How often a call is evaluated again when standing changed between evaluation and commit."""
+"""In how many rounds nothing may be written because standing changed between evaluation and commit."""
 
 UNSETTLED = "Tasks or revocations are changing; try again."
 
@@ -218,16 +218,19 @@ class Guard:
         evaluations = [self._evaluator.evaluate(one) for one in asked]
         ids = ["dec_" + secrets.token_hex(12) for _ in evaluations]
         open_rows = list(range(len(evaluations)))
-        for round_number in range(_ROUNDS):
+        fruitless = 0
+        while fruitless < _ROUNDS:
             drafts = outcomes + [decision_draft(ids[i], evaluations[i]) for i in open_rows]
             if not drafts:
                 break
             receipts = self._ledger.record(drafts)[len(outcomes) :]
             outcomes = []
+            # Each row that is written may make those after it stale; each round that writes one is progress.
+            fruitless += all(receipt.refused for receipt in receipts)
             written, open_rows = open_rows, list[int]()
             for i, receipt in zip(written, receipts, strict=True):
                 if receipt.refused:
-                    evaluations[i] = self._again(evaluations[i], receipt, last=round_number == _ROUNDS - 2)
+                    evaluations[i] = self._again(evaluations[i], receipt, last=fruitless == _ROUNDS - 1)
                     open_rows.append(i)
             if not open_rows:
                 break

@@ -1,8 +1,8 @@
 """What a task has taken in and where it may have gone: labels only rise, for the whole task.
 
-A permitted call raises them in the transaction of its permit, and whatever is decided later, in any process,
-is decided on them. They are those of the task and not of one hop: what a sub-agent has read, its delegator
-may know, and tell another.
+A permitted call raises them in the transaction of its permit, and whatever is decided about the task later,
+in any process, is decided on them. They are those of the task and not of one hop: what a sub-agent has read,
+its delegator may know, and tell another.
 """
 
 from collections.abc import Iterable, Sequence

@@ -68,7 +68,7 @@ class Standing(msgspec.Struct, frozen=True):
     """What the ledger knows about a chain. `epoch` changes when any task, agent or revocation does.
 
     `hops` are those the chain names, in its order; one that does not exist is left out. `labels` are those of
-    the whole task.
+    the whole task, and `moved` is how often one of them has risen.
     """
 
     epoch: int
@@ -78,6 +78,7 @@ class Standing(msgspec.Struct, frozen=True):
     revocations: tuple[Revocation, ...]
     hops: tuple[StandingHop, ...] = ()
     labels: tuple[Label, ...] = ()
+    moved: int = 0
 
 
 class Reservation(msgspec.Struct, frozen=True):
@@ -99,9 +100,9 @@ class Draft(msgspec.Struct, frozen=True):
     `reserve` set, it is refused as `budget_calls` or `budget_writes` when a budget cannot take it. `opens` is
     a hop that comes to be with this row; the row is refused as `fan_out` where its delegator has as many open
     as it may have. `follow` rows are written right after this one, in the same transaction, only if this one
-    was written. `labels` are raised to at least what they say, for the row's task; where that changes one, a
-    new epoch begins. `values` are remembered as having stood in a trusted result of the task. `plain` says
-    that the record `is_plain` (`hopward.canonical`), which saves time.
+    was written. With `moved` set, the row is refused as `stale` when a label of its task has risen since.
+    `labels` are raised to at least what they say. `values` are remembered as having stood in a trusted result
+    of the task. `plain` says that the record `is_plain` (`hopward.canonical`), which saves time.
     """
 
     kind: RowKind
@@ -119,6 +120,7 @@ class Draft(msgspec.Struct, frozen=True):
     reserve: Reservation | None = None
     opens: Hop | None = None
     follow: tuple["Draft", ...] = ()
+    moved: int | None = None
     labels: tuple[Label, ...] = ()
     values: tuple[str, ...] = ()
     plain: bool = False

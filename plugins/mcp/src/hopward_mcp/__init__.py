@@ -3,14 +3,15 @@
     a message comes in    jsonrpc (strict parse), methods (what each method means)
     and is judged         session: client_side, server_side, endings; pending (what is under way), turn (one
                           commit per event-loop turn), gate (what a server's sessions share), results,
-                          concealment, replies; questions (what a server asks its client), behalf (for whom);
+                          concealment, replies; subscribing (what a listen may name); questions (what a server
+                          asks its client), behalf (for whom);
                           mcp_tasks (whose each is): mcp_task_store, client_tasks (the other way round)
     and is traced         telemetry (if at all), tracing (the seam), spans
     a credential goes on  delivery; authority (the seam), remote (asks one in another process)
     over stdio            run: client_end, lines; and by the server's transport
       to a command        stdio: upkeep (starts it again when it ends), recollection, restarts, child
       to a url            outbound: headers, parameters, introduction, sse, upstream
-    over HTTP             pace (how much of the loop a stream may take)
+    over HTTP             pace (how much of the loop a stream may take), inflow (an answer, read at that pace)
                           serve -> alone, or parent -> sibling (told): one process, or several of them ->
                           serving (change, share, siblings) -> listener -> connection -> front (admission,
                           tally, readiness) -> endpoint (ongoing): request, visit, headers, http_sessions,

@@ -43,7 +43,7 @@ async def _reloaded(config: Path, serving: Serving, again: asyncio.Event) -> Non
         again.clear()
         try:
             # Loading policies takes its time, and calls go on meanwhile.
-            serving.adopt(await asyncio.to_thread(checked, config, reread(config), serving.settings))
+            await serving.adopt(await asyncio.to_thread(checked, config, reread(config), serving.settings))
         except HopwardError as error:
             click.echo(refused(config, str(error)), err=True)
         except Exception:  # noqa: BLE001 - named boundary: the next time may be better, and must be heard

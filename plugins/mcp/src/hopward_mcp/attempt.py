@@ -4,23 +4,27 @@ import asyncio
 import logging
 import os
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from mcp import Client, MCPError
 
-from hopward import Guard, HopwardError, NotFoundError, Task
+from hopward import Guard, HopwardError, Settings, Task
 from hopward_mcp.arguments import Word, signature, typed
 from hopward_mcp.authority import Authority
+from hopward_mcp.configured import require_server
 from hopward_mcp.delivery import courier
 from hopward_mcp.gate import Gate
-from hopward_mcp.inspection import leaf, tools_of
+from hopward_mcp.inspection import Surroundings, asked, leaf, tools_of
 from hopward_mcp.loopback import Loopback
 from hopward_mcp.opening import Opening, end_on_signal, opened
 from hopward_mcp.remote import TokenEndpoint
 from hopward_mcp.turn import Turn
+
+_PATIENCE = 10.0
+"""Seconds a server has to say what its tools take, before the call itself."""
 
 logging.getLogger("mcp").addHandler(logging.NullHandler())
 
@@ -70,15 +74,32 @@ async def attempted(config: Path, wanted: Wanted) -> Attempt:
     async with AsyncExitStack() as stack:
         guard = Guard.open(config)
         stack.callback(guard.close)
-        if wanted.server not in guard.settings.servers:
-            known = ", ".join(sorted(guard.settings.servers)) or "none"
-            raise NotFoundError(f"There is no server {wanted.server!r}.", advice=f"Configured: {known}")
+        require_server(guard.settings, wanted.server)
         gate = await _gate(guard, wanted.server, stack)
+        await _check(guard.settings, wanted)
         task = opened(guard, wanted.server, wanted.opening, stack)
         way = Loopback(gate, guard.enter(task.id))
         arguments, result, error = await _called(way, wanted)
         decision, records = _rows(guard, task)
         return Attempt(wanted, task, arguments, result, error, decision, records)
+
+
+async def _check(settings: Settings, wanted: Wanted) -> None:
+    """Raise `ConfigError` for arguments that the tool cannot take, before there is a task.
+
+    Where the classification does not say, the server is asked, without a credential; one that does not answer
+    that says later what it takes.
+    """
+    entry = settings.servers[wanted.server].tools.get(wanted.tool)
+    classified = entry.arguments if entry else {}
+    typed(wanted.words, signature(classified, None))
+    if all(word.name in classified for word in wanted.words):
+        return
+    listed: list[Any] = []
+    with Path(os.devnull).open("w") as unheard, suppress(HopwardError, TimeoutError):
+        async with asyncio.timeout(_PATIENCE):
+            listed = await asked(settings, wanted.server, tools_of, Surroundings(os.environ, unheard))
+    typed(wanted.words, signature(classified, _schema(listed, wanted.tool)))
 
 
 async def _gate(guard: Guard, server: str, stack: AsyncExitStack) -> Gate:
@@ -122,9 +143,12 @@ async def _arguments(client: Client, guard: Guard, wanted: Wanted) -> dict[str, 
     except HopwardError:
         # A list without an end; the call itself can be made all the same.
         listed = []
-    schema = next((tool.input_schema for tool in listed if tool.name == wanted.tool), None)
     entry = guard.settings.servers[wanted.server].tools.get(wanted.tool)
-    return typed(wanted.words, signature(entry.arguments if entry else {}, schema))
+    return typed(wanted.words, signature(entry.arguments if entry else {}, _schema(listed, wanted.tool)))
+
+
+def _schema(listed: list[Any], tool: str) -> Any:
+    return next((one.input_schema for one in listed if one.name == tool), None)
 
 
 def _rows(guard: Guard, task: Task) -> tuple[str, dict[str, Any]]:

@@ -10,9 +10,9 @@ import logging
 from hopward import HopwardError
 from hopward_mcp.departure import PATIENCE, Departure
 from hopward_mcp.endings import GONE, LEFT, STOPPED, TOO_LATE, Failure, failed, lost, timed_out
-from hopward_mcp.headers import SESSION, status_of
+from hopward_mcp.headers import SESSION, status_of, traced
 from hopward_mcp.http_sessions import HttpSession
-from hopward_mcp.methods import ENDLESS
+from hopward_mcp.methods import ENDLESS, LISTEN
 from hopward_mcp.ongoing import OverError
 from hopward_mcp.outlet import Outlet
 from hopward_mcp.pending import Pending
@@ -130,7 +130,11 @@ class Carriage:
         await worker.ready()
         takes = STREAM_TYPE in self._request.headers.get("accept", "")
         self._worker, self._outlet = worker, worker.outlet(open=takes)
-        headers = route.headers or await self._visit.introduction(route.message.method)
+        headers = route.headers
+        if not (headers or (worker.older and route.message.method == LISTEN)):
+            # Before an older server, a listen is nothing but what each of its subscriptions is.
+            headers = await self._visit.introduction(route.message.method)
+        headers = {**traced(self._request.headers), **headers, **route.context}
         if not worker.carry(key, self._visit.session, self._outlet, route.body, headers):
             raise HopwardError("The server has ended, or has too much to do.", error="not_sent")
         while (found := await self._outlet.next()) is not None:

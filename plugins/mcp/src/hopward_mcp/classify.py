@@ -10,6 +10,7 @@ import click
 
 from hopward import NotFoundError, read_settings
 from hopward_mcp.accepted import write_entries
+from hopward_mcp.configured import require_server
 from hopward_mcp.display import show_table
 from hopward_mcp.inspection import Surroundings, inspect
 from hopward_mcp.proposal import Proposal
@@ -71,10 +72,8 @@ def review(
 async def unclassified(config: Path, server: str, surroundings: Surroundings | None = None) -> list[Proposal]:
     """Proposals for what nobody has classified yet; raises `HopwardError` when the server does not answer."""
     settings = read_settings(config)
-    entry = settings.servers.get(server)
-    if entry is None:
-        known = ", ".join(sorted(settings.servers)) or "none"
-        raise NotFoundError(f"There is no server {server!r} in {config}.", advice=f"Configured: {known}")
+    require_server(settings, server)
+    entry = settings.servers[server]
     existing = {"tools": entry.tools, "mcp_resources": entry.mcp_resources, "prompts": entry.prompts}
     found = await inspect(settings, server, surroundings)
     return [proposal for proposal in found if proposal.name not in existing[proposal.kind]]

@@ -5,7 +5,7 @@ tells no details, and the proxy keeps serving.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from hopward import Chain, Decision, HopwardError, Outcome, ToolCall
@@ -24,11 +24,12 @@ from hopward_mcp.jsonrpc import (
 )
 from hopward_mcp.mcp_tasks import added_call
 from hopward_mcp.methods import OLDER_ONLY, TASK_NOTIFICATIONS, Treatment, is_modern, references, target
-from hopward_mcp.pending import Pending, Requests
+from hopward_mcp.pending import Pending, Permit, Requests
 from hopward_mcp.questions import Questions
-from hopward_mcp.replies import no_credential, refusal
+from hopward_mcp.replies import no_credential, refusal, why_refused
 from hopward_mcp.results import with_progress, without_own_meta
 from hopward_mcp.route import LATER, Deliver, Forward, Later, Reply, Route
+from hopward_mcp.subscribing import narrowed, subscribed, uri_of
 from hopward_mcp.tracing import NO_CONTEXT, with_context
 
 _log = logging.getLogger(__name__)
@@ -115,15 +116,23 @@ class ClientSide:
         treatment = gate.treatment(message.method)
         if treatment is None or (message.method in OLDER_ONLY and is_modern(message)):
             raise MessageError(METHOD_NOT_FOUND, "unknown_method", "This method is not allowed.", message.id)
-        if treatment in ("authorize", "visible", "mcp_task"):
+        if treatment in ("authorize", "visible", "subscribe", "mcp_task"):
             require(message, chain)
+        calls: list[ToolCall] = []
         if treatment == "visible":
             self._check_visible(message, chain)
+        elif treatment == "subscribe":
+            gate.mcp_tasks.check_listened(message, chain)
+            calls = subscribed(gate.server, message)
         elif treatment == "mcp_task":
             pending.mcp_task = gate.mcp_tasks.asked(message, chain)
         call = self._call(message, pending, treatment)
         key = next(gate.keys)
         self._requests.open(key, pending)
+        if calls:
+            then = partial(self._subscribing, key, pending, calls, deliver)
+            self._questions.inputs(chain, calls, then)
+            return LATER
         if call is None:
             return self._forward(key, pending)
         pending.call = call
@@ -134,8 +143,6 @@ class ClientSide:
         names = references(message)
         if not self._gate.guard.visible(chain, self._gate.server, names).issuperset(names):
             raise MessageError(REFUSED, "not_visible", "The task does not reach this.", message.id)
-        if message.method == "subscriptions/listen":
-            self._gate.mcp_tasks.check_listened(message, chain)
 
     def _call(self, message: Message, pending: Pending, treatment: Treatment) -> ToolCall | None:
         """What a request is authorized as; None where it needs no decision."""
@@ -152,6 +159,35 @@ class ClientSide:
         self._onward(
             key, pending, deliver, partial(self._decided_route, key, pending, call, deliver, decision)
         )
+
+    def _subscribing(
+        self,
+        key: int,
+        pending: Pending,
+        calls: Sequence[ToolCall],
+        deliver: Deliver,
+        decisions: Sequence[Decision | None],
+    ) -> None:
+        decided = list(zip(calls, decisions, strict=True))
+        self._onward(key, pending, deliver, partial(self._subscribing_route, key, pending, decided))
+
+    def _subscribing_route(
+        self, key: int, pending: Pending, decided: Sequence[tuple[ToolCall, Decision | None]]
+    ) -> Route:
+        permits = {uri_of(call): Permit(call, one) for call, one in decided if one and one.permitted}
+        pending.permits = permits
+        pending.refused = {
+            uri: why_refused(one) for call, one in decided if (uri := uri_of(call)) not in permits
+        }
+        if pending.cancelled:
+            return self._given_up(key, pending)
+        left = narrowed(pending.message, permits)
+        if left is None:
+            self._requests.close(key)
+            refused = decided[0][1]
+            return Reply(refusal(pending.message, refused), decision=refused)
+        pending.message = left
+        return self._forward(key, pending)
 
     def _credentialed(self, key: int, pending: Pending, deliver: Deliver, token: str | HopwardError) -> None:
         self._onward(key, pending, deliver, partial(self._credentialed_route, key, pending, token))

@@ -15,6 +15,7 @@ from hopward_mcp.jsonrpc import INTERNAL_ERROR, REFUSED, TIMED_OUT, Body, dump, 
 from hopward_mcp.methods import ENDLESS
 from hopward_mcp.pending import Asked, Pending, Requests
 from hopward_mcp.route import Deliver, Forward, Route
+from hopward_mcp.turn import Settled
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,14 @@ class Failure:
 MALFORMED = Failure(
     REFUSED, "The server's answer is malformed.", Outcome(status="error", error="malformed_answer")
 )
+
+
+def oversized(max_bytes: int) -> Failure:
+    """The server's answer is larger than it may be."""
+    sentence = f"The server's answer is larger than {max_bytes} bytes (proxy.max_message_bytes)."
+    return Failure(REFUSED, sentence, Outcome(status="error", error="answer_too_large"))
+
+
 TOO_LATE = "The answer took too long."
 LEFT = "The client has gone."
 FALLEN = "What this stream stood on has ended."
@@ -84,17 +93,35 @@ class Endings:
     def release(self, pending: Pending, ended: Outcome, route: Route, deliver: Deliver) -> None:
         """Record the outcome of a permitted call, then deliver its answer; withhold it if that failed."""
         deliver = pending.answered or deliver
-        if pending.decision is None:
+        then = partial(_ended, pending, ended, route, deliver)
+        if pending.permits:
+            self.conclude(pending, lambda _: ended, then)
+        elif pending.decision is None:
             _trace(pending, ended)
             deliver(route)
-            return
-        self._gate.turn.settle(pending.decision, ended, partial(_ended, pending, ended, route, deliver))
+        else:
+            self._gate.turn.settle(pending.decision, ended, then)
 
     def record(self, pending: Pending, ended: Outcome) -> None:
         """Record the outcome of a permitted call that nobody waits for."""
         _trace(pending, ended)
+        self.conclude(pending, lambda _: ended, _nobody)
         if pending.decision is not None:
             self._gate.turn.settle(pending.decision, ended, _nobody)
+
+    def conclude(self, pending: Pending, ended: Callable[[str], Outcome], then: Settled) -> None:
+        """Record the outcome of each permit of a `subscriptions/listen`, by its URI; `then` is called with
+        whether all of them are durable, if there are any."""
+        permits, pending.permits = pending.permits, {}
+        durable: list[bool] = []
+
+        def settled(one: bool) -> None:
+            durable.append(one)
+            if len(durable) == len(permits):
+                then(all(durable))
+
+        for uri, permit in permits.items():
+            self._gate.turn.settle(permit.decision, ended(uri), settled)
 
     def fail(self, key: object, failure: Failure, deliver: Deliver) -> None:
         """Answer a request in the server's place: a `Forward`, or None for one that is not under way."""

@@ -13,7 +13,7 @@ from hopward_mcp.endings import GONE
 from hopward_mcp.gate import Gate
 from hopward_mcp.headers import SESSION, agree, is_modern, status_of
 from hopward_mcp.http_sessions import HttpSession
-from hopward_mcp.jsonrpc import INVALID_REQUEST, Message, MessageError
+from hopward_mcp.jsonrpc import INVALID_PARAMS, INVALID_REQUEST, TOO_LARGE, Message, MessageError
 from hopward_mcp.older_callers import OlderCallers
 from hopward_mcp.replies import step_up
 from hopward_mcp.request import JSON_TYPE, GoneError, Request
@@ -27,6 +27,7 @@ _SCOPE_SAFE = "!#$&'()*+,-./:;<=>?@[]^_`{|}~"
 
 
 _UNKNOWN_SESSION = "unknown_session"
+_NO_SESSION = "There is no such session."
 WELL_KNOWN: Final = "/.well-known/oauth-protected-resource"
 
 
@@ -84,7 +85,8 @@ class Endpoint:
         if owner is None:
             return False
         body = await request.body(self.gate.max_bytes)
-        await self._siblings.hand_over(owner, request, self.path, body)
+        if not await self._siblings.hand_over(owner, request, self.path, body):
+            raise MessageError(INVALID_REQUEST, _UNKNOWN_SESSION, _NO_SESSION)
         return True
 
     async def _continued(self, request: Request, message: Message, body: bytes) -> bool:
@@ -94,7 +96,9 @@ class Endpoint:
         keeper = self._siblings.keeper(message.params.get("requestState"))
         if keeper is None:
             return False
-        await self._siblings.hand_over(keeper, request, self.path, body)
+        if not await self._siblings.hand_over(keeper, request, self.path, body, message.id):
+            sentence = "The process at which this call waited has ended: make the call anew."
+            raise MessageError(INVALID_PARAMS, "unknown_state", sentence, message.id)
         return True
 
     async def _serve(self, request: Request, chain: Chain, token: str) -> None:
@@ -132,12 +136,21 @@ class Endpoint:
         if modern and await self._continued(request, message, body):
             return
         held = None if modern else self._held(request, chain)
+        if held is not None:
+            with self._end.sessions.in_use(held):
+                await self._in_session(request, message, chain, token, held)
+        elif message.method == "initialize" and message.kind == "request" and not modern:
+            attempt = partial(self._message, message, chain=chain, token=token, held=None)
+            await self._older.greet(request, message, chain, token, attempt)
+        else:
+            await self._message(message, request, chain, token, None)
+
+    async def _in_session(
+        self, request: Request, message: Message, chain: Chain, token: str, held: HttpSession
+    ) -> None:
         bridged = self._older.of(held)
         if bridged is not None:
             await bridged.post(request, message, chain, token)
-        elif message.method == "initialize" and message.kind == "request" and not modern and held is None:
-            attempt = partial(self._message, message, chain=chain, token=token, held=None)
-            await self._older.greet(request, message, chain, token, attempt)
         else:
             await self._message(message, request, chain, token, held)
 
@@ -193,17 +206,25 @@ class Endpoint:
         if held is None:
             raise MessageError(INVALID_REQUEST, "no_session", "The header Mcp-Session-Id is missing.")
         bridged = self._older.of(held)
-        if bridged is not None and request.method == "GET":
-            await bridged.listen(request, chain, token)
-            return
-        if bridged is not None:
+        if request.method == "GET":
+            with self._end.sessions.in_use(held):
+                await self._listen(request, chain, token, held)
+        elif bridged is not None:
             self._end.sessions.close(held)
             await request.answer(204)
+        else:
+            held.session.heard(chain)
+            visit = Visit(request, chain, token, held.session, held, modern=False)
+            await self._end.carrier(visit).leave(held)
+
+    async def _listen(self, request: Request, chain: Chain, token: str, held: HttpSession) -> None:
+        bridged = self._older.of(held)
+        if bridged is not None:
+            await bridged.listen(request, chain, token)
             return
         held.session.heard(chain)
         visit = Visit(request, chain, token, held.session, held, modern=False)
-        carrier = self._end.carrier(visit)
-        await (carrier.listen() if request.method == "GET" else carrier.leave(held))
+        await self._end.carrier(visit).listen()
 
     def _held(self, request: Request, chain: Chain) -> HttpSession | None:
         """The caller's session, None if it names none; raises `MessageError` for one that is not its own."""
@@ -212,11 +233,11 @@ class Endpoint:
             return None
         held = self._end.sessions.find(session_id, chain)
         if held is None:
-            raise MessageError(INVALID_REQUEST, _UNKNOWN_SESSION, "There is no such session.")
+            raise MessageError(INVALID_REQUEST, _UNKNOWN_SESSION, _NO_SESSION)
         return held
 
 
 def _status(fault: MessageError, *, modern: bool) -> int:
     """The HTTP status of a message that was turned away."""
-    special = {_UNKNOWN_SESSION: 404, "too_large": 413}.get(fault.reason)
+    special = {_UNKNOWN_SESSION: 404, TOO_LARGE: 413}.get(fault.reason)
     return special if special is not None else status_of(fault.code, modern=modern)

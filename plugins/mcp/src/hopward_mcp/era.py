@@ -9,11 +9,13 @@ from hopward import HopwardError
 from hopward_mcp.gate import Gate
 from hopward_mcp.greeting import DISCOVER, speaks_newer
 from hopward_mcp.headers import METHOD, VERSION
+from hopward_mcp.inflow import Inflow
 from hopward_mcp.introduction import Introduce
 from hopward_mcp.jsonrpc import Body, Message, MessageError, dump
 from hopward_mcp.older_shapes import NEWER_VERSION
+from hopward_mcp.pace import Pace
 from hopward_mcp.request import JSON_TYPE, STREAM_TYPE
-from hopward_mcp.sse import Events, StreamError
+from hopward_mcp.sse import StreamError
 from hopward_mcp.upstream import Upstream
 
 _SILENT = 5.0
@@ -83,12 +85,13 @@ class Era:
             if response.content_type != STREAM_TYPE:
                 raw = await self._upstream.body(response)
                 return _answer(self._gate.read_server(raw), key)
-            events = Events(self._gate.max_bytes)
-            while chunk := await response.content.readany():
-                for event in events.feed(chunk):
-                    message = self._gate.read_server(event.data) if event.data else None
-                    if message is not None and message.kind == "response":
-                        return _answer(message, key)
+            inflow = Inflow(response, self._gate.max_bytes, Pace())
+            while (event := await inflow.event()) is not None:
+                began = inflow.pace.clock()
+                message = self._gate.read_server(event.data) if event.data else None
+                if message is not None and message.kind == "response":
+                    return _answer(message, key)
+                inflow.pace.charge(inflow.pace.clock() - began)
         finally:
             response.close()
         return {}

@@ -42,7 +42,8 @@ _ONCE = frozenset(
         "transfer-encoding",
     }
 )
-_PASSED = ("accept", "last-event-id", "traceparent", "tracestate", "baggage", VERSION)
+_TRACE = ("traceparent", "tracestate", "baggage")
+_PASSED = ("accept", "last-event-id", *_TRACE, VERSION)
 
 _SENTINEL = re.compile(r"=\?base64\?(.*)\?=", re.DOTALL)
 _NUMBER = re.compile(r"-?[0-9]{1,400}(?:\.[0-9]{1,400})?(?:[eE][+-]?[0-9]{1,3})?")
@@ -150,6 +151,11 @@ def passed_on(headers: Mapping[str, str]) -> dict[str, str]:
     passed = {key: headers[key] for key in _PASSED if headers.get(key, "").isascii() and key in headers}
     passed.setdefault("accept", "application/json, text/event-stream")
     return passed
+
+
+def traced(headers: Mapping[str, str]) -> dict[str, str]:
+    """Those of the caller's headers that say what its request is a part of (W3C Trace Context, Baggage)."""
+    return {key: headers[key] for key in _TRACE if key in headers and headers[key].isascii()}
 
 
 def status_of(code: int, *, modern: bool) -> int:

@@ -1,8 +1,8 @@
 """Sessions over HTTP (2025-11-25 and older): ids of our own, bound to the principal that opened them."""
 
-import itertools
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -27,13 +27,15 @@ def principal(chain: Chain) -> Principal:
 @dataclass(slots=True)
 class HttpSession:
     """A caller's session: our `id`, the server's `upstream_id`, what is under way. `used` is loop time,
-    `on_close` is called when it has been forgotten."""
+    `open` counts the requests and streams in it that go on, `on_close` is called when it has been
+    forgotten."""
 
     id: str
     upstream_id: str
     principal: Principal
     session: Session
     used: float
+    open: int = 0
     on_close: Callable[[], None] = field(default=lambda: None)
 
 
@@ -56,9 +58,10 @@ class HttpSessions:
         """A new session with an id of 256 random bits; the longest unused one gives way when there are too
         many."""
         now = self._now()
-        oldest_first = self._sessions.values()
-        for held in list(itertools.takewhile(lambda held: now - held.used > self.idle, oldest_first)):
-            self.close(held)
+        for held in list(self._sessions.values()):
+            if now - held.used <= self.idle:
+                break
+            (self.touch if held.open else self.close)(held)
         if len(self._sessions) >= _MOST:
             self.close(next(iter(self._sessions.values())))
         held = HttpSession(
@@ -80,6 +83,17 @@ class HttpSessions:
         held.used = self._now()
         # Kept in order of use: the longest unused first.
         self._sessions[held.id] = self._sessions.pop(held.id)
+
+    @contextmanager
+    def in_use(self, held: HttpSession) -> Generator[None]:
+        """A request or stream of a session goes on: it is not idle meanwhile."""
+        held.open += 1
+        try:
+            yield
+        finally:
+            held.open -= 1
+            if held.id in self._sessions:
+                self.touch(held)
 
     def close(self, held: HttpSession) -> None:
         """Forget a session; what is under way in it is recorded as lost."""

@@ -60,6 +60,9 @@ _RESULT = {
 """What the proxy reads, or leaves out, in a result."""
 
 
+TOO_LARGE = "too_large"
+
+
 class MessageError(Exception):
     """A message that is not handled further; `code` and `sentence` make the JSON-RPC error.
 
@@ -186,7 +189,7 @@ class Parser:
 
 def too_large(max_bytes: int) -> MessageError:
     """The error of a message over the size limit."""
-    return MessageError(INVALID_REQUEST, "too_large", f"The message is larger than {max_bytes} bytes.")
+    return MessageError(INVALID_REQUEST, TOO_LARGE, f"The message is larger than {max_bytes} bytes.")
 
 
 def dump(value: Any) -> bytes:

@@ -1,10 +1,9 @@
 """`subscriptions/listen` of 2026-07-28 before a server that knows only `resources/subscribe`."""
 
-from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 from hopward_mcp.greeting import Answer, Asks
 from hopward_mcp.jsonrpc import Body, Message
@@ -20,6 +19,11 @@ _CHANGES = {
 _UPDATED = "notifications/resources/updated"
 
 
+Subscribe: TypeAlias = Callable[[int, str, Callable[[Answer], None]], None]
+"""Subscribes to an MCP resource for a listen, by our id of it, with the credential for just that; gets the
+server's answer, or None where there is none."""
+
+
 @dataclass(slots=True, eq=False)
 class _Listener:
     kinds: frozenset[str]
@@ -29,21 +33,34 @@ class _Listener:
     acknowledged: bool = False
 
 
+@dataclass(slots=True, eq=False)
+class _Subscription:
+    """One at the server: `stands` once it has been taken, and until it is given back. `holders` are the
+    listens that have it, `waiting` those that wait for the server's answer; the first has asked for it."""
+
+    stands: bool = False
+    holders: set[int] = field(default_factory=set[int])
+    waiting: list[int] = field(default_factory=list[int])
+
+
 class Listening:
     """The open listens of one connection, by our id of the request.
 
     `capabilities` are the server's; `up` takes a notification for the client.
     """
 
-    def __init__(self, asks: Asks, capabilities: Body, up: Callable[[str, Body], None]) -> None:
+    def __init__(
+        self, asks: Asks, subscribe: Subscribe, capabilities: Body, up: Callable[[str, Body], None]
+    ) -> None:
         self._asks = asks
+        self._subscribe = subscribe
         self._capabilities = capabilities
         self._up = up
         self._open: dict[int, _Listener] = {}
-        self._subscribed: Counter[str] = Counter()
+        self._subscriptions: dict[str, _Subscription] = {}
 
     def listen(self, key: int, params: Body) -> None:
-        """Open a listen; it is acknowledged once the server has taken every subscription it takes."""
+        """Open a listen; it is acknowledged once the server has answered every subscription of it."""
         asked = params.get("notifications")
         asked = cast("Body", asked) if isinstance(asked, dict) else {}
         kinds = frozenset(
@@ -54,11 +71,7 @@ class Listening:
         listener = _Listener(kinds, wanted, [], len(wanted))
         self._open[key] = listener
         for uri in wanted:
-            self._subscribed[uri] += 1
-            if self._subscribed[uri] == 1:
-                self._asks.ask("resources/subscribe", {"uri": uri}, partial(self._answered, key, uri))
-            else:
-                self._answered(key, uri, {"result": {}})
+            self._want(key, uri)
         self._acknowledge(key, listener)
 
     def close(self, key: int) -> bool:
@@ -67,10 +80,10 @@ class Listening:
         if listener is None:
             return False
         for uri in listener.wanted:
-            self._subscribed[uri] -= 1
-            if not self._subscribed[uri]:
-                del self._subscribed[uri]
-                self._asks.ask("resources/unsubscribe", {"uri": uri}, _nothing)
+            subscription = self._subscriptions.get(uri)
+            if subscription is not None and key in subscription.holders:
+                subscription.holders.remove(key)
+                self._give_back(uri, subscription)
         return True
 
     def open(self) -> list[int]:
@@ -88,12 +101,59 @@ class Listening:
                 self._tell(key, message.method, message.params)
         return True
 
-    def _answered(self, key: int, uri: str, answer: Answer) -> None:
+    # One subscription: asked for by one listen, held by several.
+
+    def _want(self, key: int, uri: str) -> None:
+        subscription = self._subscriptions.get(uri)
+        if subscription is None:
+            subscription = self._subscriptions[uri] = _Subscription(waiting=[key])
+            self._ask(uri, subscription)
+        elif subscription.stands:
+            subscription.holders.add(key)
+            self._answered(key, uri, granted=True)
+        else:
+            subscription.waiting.append(key)
+
+    def _ask(self, uri: str, subscription: _Subscription) -> None:
+        """Ask for it with the credential of the first that waits."""
+        self._subscribe(subscription.waiting[0], uri, partial(self._told, uri, subscription))
+
+    def _told(self, uri: str, subscription: _Subscription, answer: Answer) -> None:
+        if answer is not None and "result" in answer:
+            subscription.stands = True
+            waiting, subscription.waiting = subscription.waiting, []
+            subscription.holders = {key for key in waiting if key in self._open}
+            for key in waiting:
+                self._answered(key, uri, granted=True)
+            self._give_back(uri, subscription)
+            return
+        # What was refused to one is asked for anew with the credential of the next.
+        self._answered(subscription.waiting.pop(0), uri, granted=False)
+        self._next(uri, subscription)
+
+    def _next(self, uri: str, subscription: _Subscription) -> None:
+        subscription.waiting = [key for key in subscription.waiting if key in self._open]
+        if subscription.waiting:
+            self._ask(uri, subscription)
+        else:
+            del self._subscriptions[uri]
+
+    def _give_back(self, uri: str, subscription: _Subscription) -> None:
+        """Give a subscription back that nobody holds; who wants it meanwhile waits until that is done."""
+        if not subscription.holders:
+            subscription.stands = False
+            given_back = partial(self._given_back, uri, subscription)
+            self._asks.ask("resources/unsubscribe", {"uri": uri}, given_back)
+
+    def _given_back(self, uri: str, subscription: _Subscription, _answer: Answer) -> None:
+        self._next(uri, subscription)
+
+    def _answered(self, key: int, uri: str, *, granted: bool) -> None:
         listener = self._open.get(key)
         if listener is None:
             return
         listener.waits_for -= 1
-        if answer is not None and "result" in answer:
+        if granted:
             listener.granted.append(uri)
         self._acknowledge(key, listener)
 
@@ -115,7 +175,3 @@ class Listening:
     def _has(self, source: str, ability: str) -> bool:
         said = self._capabilities.get(source)
         return isinstance(said, dict) and cast("Body", said).get(ability) is True
-
-
-def _nothing(_answer: Answer) -> None:
-    """Nothing hangs on this answer."""

@@ -12,6 +12,7 @@ from hopward_mcp.display import show_table
 from hopward_mcp.roster import Entry, roster, unasked
 
 _COLUMNS = ("server", "transport", "reached", "era", "tools", "classified", "unclassified", "health")
+_UNKNOWN = "-"
 
 
 @click.command()
@@ -41,6 +42,9 @@ def ls(ctx: click.Context, offline: bool, timeout: float, as_json: bool, config:
             click.echo(msgspec.json.encode(_plain(entry)))
     elif entries:
         show_table(_COLUMNS, map(_cells, entries))
+        if offline:
+            told = "--offline asks no server, so what only a server can say is not known (-)."
+            click.echo(told, err=True)
         _hint(entries)
     else:
         click.echo("No server is guarded yet. Add a [servers.NAME] to hopward.toml.", err=True)
@@ -70,10 +74,10 @@ def _cells(entry: Entry) -> tuple[str, ...]:
         entry.server,
         entry.transport,
         entry.reached,
-        entry.era,
-        "" if tools is None else str(len(tools)),
+        entry.era or _UNKNOWN,
+        _UNKNOWN if tools is None else str(len(tools)),
         str(len(entry.classified)),
-        "" if unclassified is None else str(len(unclassified)),
+        _UNKNOWN if unclassified is None else str(len(unclassified)),
         entry.health,
     )
 

@@ -13,9 +13,10 @@ from urllib.parse import unquote
 
 from hopward_mcp.jsonrpc import INVALID_PARAMS, Body, Message, MessageError
 
-Treatment: TypeAlias = Literal["forward", "authorize", "filter", "visible", "mcp_task"]
+Treatment: TypeAlias = Literal["forward", "authorize", "filter", "visible", "subscribe", "mcp_task"]
 """`authorize`: one decision each time. `filter`: the result shows only what the chain may reach.
-`visible`: forwarded only when what it refers to is visible to the chain. `mcp_task`: only to whose call has
+`visible`: forwarded only when what it refers to is visible to the chain. `subscribe`: one decision for each
+MCP resource that it names, and forwarded with those that are permitted. `mcp_task`: only to whose call has
 made that MCP task."""
 
 CLIENT_REQUESTS: dict[str, Treatment] = {
@@ -33,7 +34,7 @@ CLIENT_REQUESTS: dict[str, Treatment] = {
     "resources/templates/list": "filter",
     "prompts/list": "filter",
     "completion/complete": "visible",
-    "subscriptions/listen": "visible",
+    "subscriptions/listen": "subscribe",
     "tasks/get": "mcp_task",
     "tasks/result": "mcp_task",
     "tasks/cancel": "mcp_task",
@@ -74,7 +75,8 @@ SERVER_NOTIFICATIONS = TASK_NOTIFICATIONS | frozenset(
     }
 )
 
-ENDLESS = frozenset({"subscriptions/listen", "tasks/result"})
+LISTEN = "subscriptions/listen"
+ENDLESS = frozenset({LISTEN, "tasks/result"})
 """Requests that are answered only when they end, so no time limit applies."""
 
 STATEFUL = frozenset(
@@ -187,11 +189,13 @@ def without_meta(params: Body) -> Body:
 
 
 def references(message: Message) -> list[str]:
-    """What a request of treatment `visible` refers to; raises `MessageError`."""
+    """What a request of treatment `visible` or `subscribe` refers to; raises `MessageError`."""
     if message.method == "completion/complete":
         return [_reference(message, message.params.get("ref"))]
     wanted = message.params.get("notifications", {})
-    uris = cast("Body", wanted).get("resourceSubscriptions") if isinstance(wanted, dict) else wanted
+    if not isinstance(wanted, dict):
+        raise _invalid(message, "notifications", "The notifications must be an object.")
+    uris = cast("Body", wanted).get("resourceSubscriptions")
     if uris is None:
         return []
     if not isinstance(uris, list):

@@ -6,13 +6,14 @@ What neither era gives a meaning passes as it is.
 
 from typing import cast
 
-from hopward_mcp.jsonrpc import Body, Message, MessageId
+from hopward_mcp.jsonrpc import INVALID_PARAMS, Body, Message, MessageId
 from hopward_mcp.methods import CAPABILITIES_KEY, LOG_LEVEL_KEY, SUBSCRIPTION_KEY, VERSION_KEY
 from hopward_mcp.older_shapes import (
     CACHED,
     CLIENT_INFO_KEY,
     INPUTS,
     NEWER_VERSION,
+    NOT_FOUND,
     OLDER_VERSIONS,
     SERVER_INFO_KEY,
     able,
@@ -104,6 +105,15 @@ def older_result(method: str, result: Body) -> Body:
     """A complete result without what only 2026-07-28 has."""
     left_out = ("resultType", "ttlMs", "cacheScope") if method in CACHED else ("resultType",)
     return older_params({key: value for key, value in result.items() if key not in left_out})
+
+
+def older_error(asked: Message, fault: Body) -> Body:
+    """The `error` member of an answer: an MCP resource that there is not has a code of its own in the older
+    era, and is called invalid params in the newer, with the URI as data."""
+    data = fault.get("data")
+    named = cast("Body", data).get("uri") if isinstance(data, dict) else None
+    absent = fault.get("code") == INVALID_PARAMS and named is not None and named == asked.params.get("uri")
+    return {**fault, "code": NOT_FOUND} if absent and asked.method == "resources/read" else fault
 
 
 def older_params(content: Body) -> Body:

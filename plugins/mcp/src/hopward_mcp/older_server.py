@@ -16,7 +16,9 @@ import asyncio
 import json
 import logging
 from collections.abc import Callable, Mapping
+from functools import partial
 
+from hopward import HopwardError
 from hopward_mcp.endings import Failure
 from hopward_mcp.gate import Gate
 from hopward_mcp.greeting import Answer, Greeting
@@ -34,7 +36,7 @@ from hopward_mcp.jsonrpc import (
 )
 from hopward_mcp.lines import Overlong
 from hopward_mcp.listening import Listening
-from hopward_mcp.methods import CAPABILITIES_KEY, LOG_LEVEL_KEY, STATEFUL, VERSION_KEY
+from hopward_mcp.methods import CAPABILITIES_KEY, LISTEN, LOG_LEVEL_KEY, STATEFUL, VERSION_KEY
 from hopward_mcp.older_calls import Calls
 from hopward_mcp.older_shapes import (
     ASKING,
@@ -55,6 +57,7 @@ from hopward_mcp.older_shapes import (
 from hopward_mcp.parked import Call
 from hopward_mcp.pending import Pending, Requests
 from hopward_mcp.seam import Seam, Up
+from hopward_mcp.subscribing import credential
 
 _log = logging.getLogger(__name__)
 
@@ -90,7 +93,7 @@ class OlderServer:
         self._asked: dict[int, Callable[[Answer], None]] = {}
         self._waiting: list[tuple[bytes, Mapping[str, str]]] | None = []
         self._initialized: Body | None = None
-        self._listening = Listening(self, {}, seam.notify)
+        self._listening = Listening(self, self._subscribe, {}, seam.notify)
         self._level = ""
         self._timer: asyncio.TimerHandle | None = None
 
@@ -116,11 +119,17 @@ class OlderServer:
 
     # What it asks the server itself.
 
-    def ask(self, method: str, params: Body, then: Callable[[Answer], None]) -> int:
-        """Ask the server something of our own."""
+    def ask(
+        self,
+        method: str,
+        params: Body,
+        then: Callable[[Answer], None],
+        headers: Mapping[str, str] | None = None,
+    ) -> int:
+        """Ask the server something of our own; `headers` are those of a credential."""
         key = next(self._gate.keys)
         self._asked[key] = then
-        self._seam.send({"id": key, "method": method, "params": params})
+        self._seam.send({"id": key, "method": method, "params": params}, headers)
         return key
 
     def tell(self, method: str, params: Body) -> None:
@@ -131,6 +140,33 @@ class OlderServer:
         """Take no answer to a question of ours any more."""
         if self._asked.pop(key, None) is not None:
             self._calls.forget(key)
+
+    def _subscribe(self, key: int, uri: str, then: Callable[[Answer], None]) -> None:
+        """Subscribe for a listen that was permitted this MCP resource."""
+        pending = self._seam.pending(key)
+        if pending is None or pending.cancelled:
+            self._soon(then)
+        else:
+            credential(self._gate, pending, uri, partial(self._credentialed, key, uri, then))
+
+    def _credentialed(
+        self, key: int, uri: str, then: Callable[[Answer], None], token: str | HopwardError
+    ) -> None:
+        pending = self._seam.pending(key)
+        if isinstance(token, HopwardError):
+            _log.error("a permitted subscription gets no credential: %s", token.message)
+        if isinstance(token, HopwardError) or pending is None or pending.cancelled:
+            self._soon(then)
+            return
+        courier, asked, headers = self._gate.courier, {"uri": uri}, None
+        if token:
+            self._gate.concealment.learn(token)
+            asked, headers = courier.call_params(asked, token), courier.call_headers(token)
+        self.ask("resources/subscribe", asked, then, headers)
+
+    def _soon(self, then: Callable[[Answer], None]) -> None:
+        """There is no answer. Not at once: many may wait for it, one after the other."""
+        asyncio.get_running_loop().call_soon(then, None)
 
     # How it is met.
 
@@ -146,7 +182,8 @@ class OlderServer:
         self._initialized = initialized
         if initialized is not None:
             self._inputs.info = initialized["serverInfo"]
-            self._listening = Listening(self, initialized["capabilities"], self._seam.notify)
+            offers = initialized["capabilities"]
+            self._listening = Listening(self, self._subscribe, offers, self._seam.notify)
         self._met(initialized is not None)
         for body, headers in waiting:
             self._pass(body, headers)
@@ -191,7 +228,7 @@ class OlderServer:
             raise MessageError(REFUSED, "version", sentence)
         if method == "server/discover":
             self._seam.answer(key, discovery(self._initialized))
-        elif method == "subscriptions/listen":
+        elif method == LISTEN:
             self._listening.listen(key, params)
             self._watch()
         elif method in ASKING and ("requestState" in params or "inputResponses" in params):

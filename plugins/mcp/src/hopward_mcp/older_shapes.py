@@ -43,8 +43,10 @@ _ABILITIES = {
     "roots": "roots/list",
     "sampling": "sampling/createMessage",
 }
+_OF_INITIALIZE = frozenset({"protocolVersion", "serverInfo"})
+"""Members of its result that are said elsewhere in 2026-07-28."""
 _TASKS_EXTENSION = "io.modelcontextprotocol/tasks"
-_NOT_FOUND = -32002
+NOT_FOUND = -32002
 """Of an MCP resource, in 2025-11-25 and older; the newer era calls it invalid params."""
 
 
@@ -75,30 +77,40 @@ def newer_result(method: str, result: Body, info: Body) -> Body:
 
 
 def discovery(initialized: Body) -> Body:
-    """The result of `server/discover` that says what the result of `initialize` has said."""
+    """The result of `server/discover` that says all that the result of `initialize` has said."""
     said: Body = initialized["capabilities"]
-    found: Body = {
+    found: Body = {key: value for key, value in initialized.items() if key not in _OF_INITIALIZE}
+    found |= {
         "supportedVersions": [NEWER_VERSION],
         "capabilities": _taskless(said),
         "ttlMs": 0,
         "cacheScope": "private",
     }
-    if isinstance(initialized.get("instructions"), str):
-        found["instructions"] = initialized["instructions"]
+    if not isinstance(initialized.get("instructions", ""), str):
+        del found["instructions"]
     return newer_result("server/discover", found, initialized["serverInfo"])
 
 
 def newer_error(fault: Body) -> Body:
     """The `error` member of an answer."""
     code = fault.get("code")
-    if code == _NOT_FOUND:
+    if code == NOT_FOUND:
         return {**fault, "code": INVALID_PARAMS}
     return {**fault, "code": REFUSED} if code == URL_REQUIRED else fault
 
 
 def offered(said: Body, allowed: frozenset[str]) -> Body:
-    """What an older server is told that its client can do: what it said, as far as the server may ask."""
-    return {key: value for key, value in _taskless(said).items() if _ABILITIES.get(key, "ping") in allowed}
+    """What an older server is told that its client can do: what it said, without what the server may not
+    ask for. Its roots do not change: a client of the newer era does not tell of that."""
+    kept = {
+        key: value
+        for key, value in _taskless(said).items()
+        if key not in _ABILITIES or _ABILITIES[key] in allowed
+    }
+    roots = kept.get("roots")
+    if isinstance(roots, dict):
+        kept["roots"] = {key: value for key, value in cast("Body", roots).items() if key != "listChanged"}
+    return kept
 
 
 def abilities(params: Body, allowed: frozenset[str]) -> str:

@@ -27,10 +27,11 @@ from hopward_mcp.ongoing import OverError
 from hopward_mcp.parameters import Parameters
 from hopward_mcp.presented import Presented
 from hopward_mcp.request import JSON_TYPE, STREAM_TYPE
+from hopward_mcp.restarts import pause
 from hopward_mcp.route import Forward, Reply, Route
 from hopward_mcp.session import Session
 from hopward_mcp.sse import Events, Place, StreamError
-from hopward_mcp.upstream import Upstream, broken
+from hopward_mcp.upstream import Upstream, broken, unreadable
 
 _log = logging.getLogger(__name__)
 
@@ -211,8 +212,8 @@ class Outbound:
             if VERSION in self._headers and route.message.method != "initialize":
                 # In the older era, leaving its stream does not tell a server that nobody waits.
                 self._begin(self._tell(given_up(key, TOO_LATE)))
-        except (StreamError, MessageError):
-            self._fail(key, MALFORMED)
+        except (StreamError, MessageError) as error:
+            self._fail(key, unreadable(error, self._upstream.max_bytes))
         except OverError:
             self._fail(key, lost(FALLEN))
         except Exception:  # noqa: BLE001 - per-message boundary: it ends, and that is its outcome
@@ -293,16 +294,18 @@ class Outbound:
 
     async def _listen(self) -> None:
         """Keep open the session's stream of messages that answer nothing, if the server has one."""
-        place = Place()
+        place, failures = Place(), 0
         while not self._finished:
+            failures += 1
             try:
                 if not await self._get(None, None, place):
                     return
-            except (HopwardError, OverError):
+                failures = 0
+            except OverError:
                 return
-            except (aiohttp.ClientError, StreamError) as error:
+            except (HopwardError, aiohttp.ClientError, StreamError) as error:
                 _log.info("the session's stream is opened again: %s", error)
-            await asyncio.sleep(place.seconds)
+            await asyncio.sleep(max(place.seconds, pause(failures)))
 
     async def _get(self, asked: Message | None, key: int | None, place: Place) -> bool:
         """Bring back the events of a stream from a place on; False if the server has no such stream."""

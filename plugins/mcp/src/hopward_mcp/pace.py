@@ -4,6 +4,7 @@ Everything in the process shares the loop. A server that sends notifications, ev
 without end would have it all: so each stream has a small credit of time, and a small share of what passes.
 """
 
+import asyncio
 import time
 from collections.abc import Callable
 from typing import Final
@@ -14,8 +15,10 @@ _LEAST: Final = 0.002
 """Seconds of work that may be done at once, and of rest that is worth a timer."""
 
 UNSEEN: Final = 0.00003
-"""Seconds for what is not measured: cutting an event out of its stream and sending it on, or throwing away a
-piece of a line that is too long."""
+"""Seconds for what is not measured: sending an event on, or throwing one away."""
+LINE: Final = 0.000001
+PIECE: Final = 0.000004
+"""Seconds for cutting a line out of a stream, and for taking a small piece of an answer out of HTTP."""
 
 
 class Pace:
@@ -26,10 +29,18 @@ class Pace:
         self.clock = clock
         self._credit = _CREDIT
         self._at = clock()
+        self._rest = 0.0
 
     def charge(self, seconds: float) -> float:
         """Note work that answered nobody; for how many seconds there should be no more of it now."""
         now = self.clock()
         self._credit = min(_CREDIT, self._credit + (now - self._at) * SHARE) - seconds
         self._at = now
-        return 0.0 if self._credit >= 0 else max(_LEAST, -self._credit / SHARE)
+        self._rest = 0.0 if self._credit >= 0 else max(_LEAST, -self._credit / SHARE)
+        return self._rest
+
+    async def rest(self) -> None:
+        """Wait until there may be more of it."""
+        if self._rest:
+            seconds, self._rest = self._rest, 0.0
+            await asyncio.sleep(seconds)

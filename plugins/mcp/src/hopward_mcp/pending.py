@@ -5,7 +5,7 @@ and an answer is accepted only for a request that was forwarded in this very ses
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from hopward import Chain, Decision, ToolCall
@@ -17,12 +17,21 @@ _MOST = 1024
 """Requests one session may have under way in each direction."""
 
 
+@dataclass(frozen=True, slots=True)
+class Permit:
+    """One of the MCP resources that a `subscriptions/listen` may subscribe to."""
+
+    call: ToolCall
+    decision: Decision
+
+
 @dataclass(slots=True)
 class Pending:
     """A client's request between its arrival and its answer. `started` is event-loop time in seconds,
     `subject_token` the access token it came with, if any, `token` the credential it was forwarded with.
     `answered` gets the answer in the client's place; `trace` is told how a call goes. `call` is what was
-    authorized, `mcp_task` the MCP task that it is about."""
+    authorized, `mcp_task` the MCP task that it is about. `permits` are those of a `subscriptions/listen` by
+    URI, until their outcomes are recorded, `refused` is what the client is told of the others."""
 
     message: Message
     chain: Chain
@@ -36,6 +45,8 @@ class Pending:
     call: ToolCall | None = None
     mcp_task: McpTask | None = None
     trace: Trace | None = None
+    permits: dict[str, Permit] = field(default_factory=dict[str, Permit])
+    refused: dict[str, Any] = field(default_factory=dict[str, Any])
 
 
 class Requests:

@@ -11,7 +11,7 @@ from hopward_mcp.gate import Gate
 from hopward_mcp.introduction import introduction
 from hopward_mcp.jsonrpc import too_large
 from hopward_mcp.lines import Overlong
-from hopward_mcp.methods import ENDLESS
+from hopward_mcp.methods import ENDLESS, LISTEN
 from hopward_mcp.older_server import OlderServer
 from hopward_mcp.route import Deliver, Forward, Route
 from hopward_mcp.seam import Seam, watched
@@ -66,7 +66,10 @@ class Presented:
             self._older.begin(route.message.params, pending, known_older=True)
         answered = self._waiting[key] = asyncio.get_running_loop().create_future()
         try:
-            headers = route.headers or await self._introduce(route.message.method)
+            headers = route.headers
+            if not (headers or route.message.method == LISTEN):
+                # A listen is nothing here but what each of its subscriptions is.
+                headers = await self._introduce(route.message.method)
             self._older.send(route.body, headers)
             await answered
         finally:

@@ -27,13 +27,14 @@ from hopward_mcp.endings import (
 )
 from hopward_mcp.headers import SESSION, passed_on, upstream
 from hopward_mcp.http_sessions import HttpSession, HttpSessions
+from hopward_mcp.inflow import Inflow
 from hopward_mcp.jsonrpc import MessageError
 from hopward_mcp.methods import ENDLESS
 from hopward_mcp.ongoing import OverError
 from hopward_mcp.request import JSON_TYPE, STREAM_TYPE
 from hopward_mcp.route import Forward, Reply
-from hopward_mcp.sse import Event, Events, StreamError, written
-from hopward_mcp.upstream import Upstream, broken
+from hopward_mcp.sse import Event, StreamError, written
+from hopward_mcp.upstream import Upstream, broken, unreadable
 from hopward_mcp.visit import Visit
 
 _ANSWER = "answer"
@@ -41,7 +42,9 @@ _ANSWER = "answer"
 _TELLING = 10.0
 """Seconds a server has to take what we tell it."""
 _TAIL = 1.0
-"""Seconds a server has to end its stream after the answer, so that the connection can be used again."""
+_TAIL_READS = 8
+"""Seconds, and reads, in which a server has to end its stream after the answer, so that the connection can be
+used again."""
 
 
 _log = logging.getLogger(__name__)
@@ -85,8 +88,8 @@ class Relay:
         except TimeoutError:
             await self._fail(key, timed_out(limit))
             await self._give_up(route, key)
-        except (StreamError, MessageError):
-            await self._fail(key, MALFORMED)
+        except (StreamError, MessageError) as error:
+            await self._fail(key, unreadable(error, self._upstream.max_bytes))
         except OverError:
             await self._fail(key, lost(FALLEN))
         except asyncio.CancelledError:
@@ -224,22 +227,19 @@ class Relay:
         await self._request.write(b"", last=True)
         with suppress(aiohttp.ClientError, TimeoutError):
             async with asyncio.timeout(_TAIL):
-                while await response.content.readany():
-                    pass
+                await _read_out(response)
 
     async def _until_answered(self, response: aiohttp.ClientResponse, key: int | None) -> bool:
         """Pass on events until the answer to `key` or the end; whether the caller could resume the stream."""
         resumable = False
-        events = Events(self._visit.session.gate.max_bytes)
-        while chunk := await response.content.readany():
-            for event in events.feed(chunk):
-                if self._lasting and not self._visit.stands(key):
-                    raise OverError
-                resumable = resumable or bool(event.id)
-                await self._pass(event, key)
-                await self._visit.paced()
-                if key is not None and not self._visit.is_open(key):
-                    return resumable
+        inflow = Inflow(response, self._visit.session.gate.max_bytes, self._visit.pace)
+        while (event := await inflow.event()) is not None:
+            if self._lasting and not self._visit.stands(key):
+                raise OverError
+            resumable = resumable or bool(event.id)
+            await self._pass(event, key)
+            if key is not None and not self._visit.is_open(key):
+                return resumable
         return resumable
 
     async def _pass(self, event: Event, key: int | None) -> None:
@@ -284,6 +284,13 @@ class Relay:
 
 def _is_stream(response: aiohttp.ClientResponse) -> bool:
     return response.status == 200 and response.content_type == STREAM_TYPE
+
+
+async def _read_out(response: aiohttp.ClientResponse) -> None:
+    """Read to the end; who sends on and on after the answer loses the connection instead."""
+    for _ in range(_TAIL_READS):
+        if not await response.content.readany():
+            return
 
 
 def _shown(status: int) -> int:

@@ -6,6 +6,8 @@ from hopward_mcp.methods import is_modern
 from hopward_mcp.route import Reply
 
 DECISION_KEY = "dev.hopward/decision"
+REFUSED_KEY = "dev.hopward/refused"
+"""In an acknowledgement: what was refused of a `subscriptions/listen`, by URI, as under `DECISION_KEY`."""
 
 
 def refusal(message: Message, decision: Decision | None) -> bytes:
@@ -15,6 +17,11 @@ def refusal(message: Message, decision: Decision | None) -> bytes:
     JSON-RPC error.
     """
     return _answer(message, *_told(decision))
+
+
+def why_refused(decision: Decision | None) -> Body:
+    """`id`, `verdict` and `reason` of what was not permitted."""
+    return _told(decision)[1]
 
 
 def no_credential(message: Message, decision: Decision | None) -> bytes:

@@ -24,7 +24,7 @@ from hopward_mcp.jsonrpc import (
     dump,
     error,
 )
-from hopward_mcp.older_form import Envelope, notification, older_params, older_result
+from hopward_mcp.older_form import Envelope, notification, older_error, older_params, older_result
 from hopward_mcp.older_shapes import ASKING
 from hopward_mcp.results import without_own_meta
 from hopward_mcp.way import Way
@@ -90,7 +90,7 @@ class Rounds:
             return
         result: Body | None = body.get("result")
         if result is None:
-            self._end(call, dump(body))
+            self._end(call, dump({**body, "error": older_error(call.message, body["error"])}))
             return
         kind = result.get("resultType", "complete")
         if kind == "complete":

@@ -102,10 +102,9 @@ def _authority(guard: Guard) -> Authority | None:
 
 def _runnable(guard: Guard, server: str, opening: Opening | None) -> None:
     """Raise `ConfigError` for a server that cannot be run at all."""
-    settings = guard.settings.servers.get(server)
-    if settings is None:
-        known = ", ".join(sorted(guard.settings.servers)) or "none"
-        raise ConfigError(f"There is no server {server!r} in hopward.toml.", advice=f"Configured: {known}")
+    if server not in guard.settings.servers:
+        importlib.import_module("hopward_mcp.configured").require_server(guard.settings, server)
+    settings = guard.settings.servers[server]
     if settings.in_process:
         raise in_process(server)
     if settings.url and opening is None:

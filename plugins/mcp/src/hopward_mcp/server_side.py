@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import cast
 
 import msgspec
 
@@ -30,6 +31,7 @@ from hopward_mcp.mcp_tasks import is_task_id, made_id, makes_task
 from hopward_mcp.methods import LISTINGS, REQUEST_PREFIX, SUBSCRIPTION_KEY, TASK_NOTIFICATIONS
 from hopward_mcp.pending import Pending, Requests
 from hopward_mcp.questions import Questions, named_inputs
+from hopward_mcp.replies import REFUSED_KEY
 from hopward_mcp.results import (
     filtered,
     outcome,
@@ -37,6 +39,7 @@ from hopward_mcp.results import (
     without_own_meta,
 )
 from hopward_mcp.route import LATER, Deliver, Forward, Later, Reply, Route
+from hopward_mcp.subscribing import ACKNOWLEDGED, acknowledged, taken
 
 _log = logging.getLogger(__name__)
 
@@ -96,6 +99,8 @@ class ServerSide:
             return self._questions.ask(message, key, deliver)
         if message.method in TASK_NOTIFICATIONS:
             return self._of_task(message, key, deliver)
+        if message.method == ACKNOWLEDGED:
+            return self._acknowledged(message, deliver)
         return self._notification(message)
 
     def _response(self, message: Message, deliver: Deliver, key: object) -> Route | Later:
@@ -136,7 +141,8 @@ class ServerSide:
             final = tasks.end_of(task, pending.message.method, body)
             if final is not None:
                 return partial(tasks.conclude, task, final, partial(settled, pending, route, deliver))
-        ended = outcome(body, endings.duration(pending)) if pending.decision else _UNRECORDED
+        decided = pending.decision is not None or pending.permits
+        ended = outcome(body, endings.duration(pending)) if decided else _UNRECORDED
         if ended.status == "ok" and pending.decision is not None and pending.call is not None:
             kept = self._gate.guard.values(pending.decision, pending.call, body["result"])
             ended = msgspec.structs.replace(ended, values=kept)
@@ -193,7 +199,7 @@ class ServerSide:
             self._requests.version = str(result.get("protocolVersion", ""))
         return gate.mcp_tasks.listed(result, pending.chain) if method == "tasks/list" else result
 
-    def _notification(self, message: Message) -> Route:
+    def _notification(self, message: Message, own_meta: Body | None = None) -> Route:
         if message.method not in self._gate.server_notifications:
             raise MessageError(METHOD_NOT_FOUND, "unknown_notification", "A notification was not allowed.")
         params = with_subscription(message.params, self._client_id)
@@ -205,7 +211,31 @@ class ServerSide:
         elif self.shared and message.method == "notifications/progress":
             params = {**params, "progressToken": self._progress_token(params.get("progressToken"))}
         body = _with_params(message.body, message, params)
+        if own_meta:
+            told: Body = body["params"]
+            body = {**body, "params": {**told, "_meta": {**told["_meta"], **own_meta}}}
         return Forward(self._concealed(dump(body)), message)
+
+    def _acknowledged(self, message: Message, deliver: Deliver) -> Route | Later:
+        """A listen stands: what has become of each MCP resource that it was permitted is recorded first."""
+        key = cast("Body", message.params.get("_meta", {})).get(SUBSCRIPTION_KEY)
+        pending = self._requests.get(key)
+        refused = {REFUSED_KEY: pending.refused} if pending is not None and pending.refused else {}
+        route = self._notification(message, refused)
+        if pending is None or pending.cancelled or not pending.permits:
+            return route
+
+        def settled(durable: bool) -> None:
+            if durable:
+                deliver(route)
+            else:
+                self._endings.fail(key, _UNRECORDED_LISTEN, deliver)
+
+        ended = partial(acknowledged, taken(message.params), self._endings.duration(pending))
+        self._endings.conclude(pending, ended, settled)
+        # At once: what the server tells next must not overtake this.
+        self._gate.turn.flush()
+        return LATER
 
     def _of_task(self, message: Message, key: int | None, deliver: Deliver) -> Route | Later:
         """How an MCP task stands: for whose it is, with what it asks decided, and its end recorded."""
@@ -265,6 +295,9 @@ _UNKEPT = Failure(
     REFUSED,
     "The call was executed, but whose task has become of it could not be noted, so it is withheld.",
     Outcome(status="unknown", error="mcp_task_unrecorded"),
+)
+_UNRECORDED_LISTEN = failed(
+    "The server has subscribed, but that could not be recorded, so nothing of it is shown.", "unrecorded"
 )
 _NO_SUCH_TASK = Failure(
     INVALID_PARAMS, "There is no such task.", Outcome(status="error", error="mcp_task_unknown")

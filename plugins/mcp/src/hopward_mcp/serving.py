@@ -78,17 +78,36 @@ class Serving:
         """Drain; at once when told again."""
         (self._stop if self._drain.is_set() else self._drain).set()
 
-    def adopt(self, change: Change) -> None:
-        """Serve another configuration from now on. Raises `LedgerError` where the log cannot be written: then
-        nothing has changed."""
-        change.guard.begin()
+    async def adopt(self, change: Change) -> None:
+        """Serve another configuration from now on: all of it, or, where a part of it fails, nothing, and what
+        it has opened is closed. Raises `LedgerError` where the log cannot be written."""
         change.guard.settings = share_of(change.settings)
+        async with AsyncExitStack() as undo:
+            undo.callback(change.guard.close)
+            shared = self._sharing(change)
+            if isinstance(shared.authority, TokenEndpoint):
+                undo.push_async_callback(shared.authority.close)
+            opened: dict[str, Endpoint] = {}
+            for way in change.ways:
+                if self._known(way) is None:
+                    opened[way.server] = open_endpoint(way, shared)
+                    undo.push_async_callback(opened[way.server].close)
+            change.guard.begin()
+            undo.pop_all()
+        self._change(change, shared, opened)
+
+    def _change(self, change: Change, shared: Shared, opened: dict[str, Endpoint]) -> None:
+        """Put in force what has been opened, between two turns of the loop."""
         # What was asked so far is decided as things stood.
         self._turn.flush()
-        before, self._shared = self._shared, self._sharing(change)
+        before, self._shared = self._shared, shared
         self._turn.guard = change.guard
         served = self.endpoints
-        self._served = {way.server: (way, self._endpoint(way)) for way in change.ways}
+        kept = {way.server: known for way in change.ways if (known := self._known(way)) is not None}
+        for endpoint in kept.values():
+            endpoint.adopt(shared.guard, shared.authority)
+        ready = kept | opened
+        self._served = {way.server: (way, ready[way.server]) for way in change.ways}
         self.settings = change.settings
         self._front.adopt(change.guard, self.endpoints)
         for listener in self._listeners:
@@ -124,12 +143,10 @@ class Serving:
         authority = TokenEndpoint(change.guard) if change.token_endpoint else None
         return Shared(change.guard, self._turn, authority, self._siblings, self._tracing)
 
-    def _endpoint(self, way: Way) -> Endpoint:
+    def _known(self, way: Way) -> Endpoint | None:
+        """The endpoint that serves a server this very way, if one does."""
         known, endpoint = self._served.get(way.server, (None, None))
-        if endpoint is None or known != way:
-            return open_endpoint(way, self._shared)
-        endpoint.adopt(self._shared.guard, self._shared.authority)
-        return endpoint
+        return endpoint if known == way else None
 
     async def _leave(self, before: Shared, served: list[Endpoint], left: list[Endpoint]) -> None:
         """Give up what was served before, once every request that was under way then has ended."""

@@ -61,11 +61,13 @@ async def _obey(config: Path, line: Line, serving: Serving) -> None:
     while (told := await line.hear()) is not None:
         try:
             if "prepare" in told:
+                if change is not None:
+                    change.guard.close()
                 change = await asyncio.to_thread(checked, config, told["prepare"], serving.settings)
                 line.say({"prepared": change.settings.proxy.drain_seconds})
             elif "adopt" in told and change is not None:
                 prepared, change = change, None
-                serving.adopt(prepared)
+                await serving.adopt(prepared)
                 line.say({"adopted": True})
             elif "abandon" in told and change is not None:
                 change.guard.close()
@@ -77,6 +79,8 @@ async def _obey(config: Path, line: Line, serving: Serving) -> None:
         except Exception:  # noqa: BLE001 - named boundary: the parent must be heard, whatever fails
             _log.exception("the parent could not be obeyed")
             line.say(failure(HopwardError("The configuration could not be put in force.")))
+    if change is not None:
+        change.guard.close()
     serving.end()
 
 

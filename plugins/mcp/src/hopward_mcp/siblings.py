@@ -17,7 +17,7 @@ import aiohttp
 
 from hopward_mcp.departure import PATIENCE, Departure
 from hopward_mcp.headers import SESSION
-from hopward_mcp.jsonrpc import INVALID_REQUEST, REFUSED, MessageError, error
+from hopward_mcp.jsonrpc import REFUSED, MessageId, error
 from hopward_mcp.parked import STATE
 from hopward_mcp.request import STREAM_TYPE, Request
 
@@ -66,8 +66,11 @@ class Siblings:
         found = _STATE.fullmatch(state) if isinstance(state, str) else None
         return None if found is None or int(found[1]) == self._own else int(found[1])
 
-    async def hand_over(self, owner: int, request: Request, path: str, body: bytes) -> None:
-        """Have another worker answer a request; raises `MessageError` where it, and the session, are gone."""
+    async def hand_over(
+        self, owner: int, request: Request, path: str, body: bytes, asked: MessageId | None = None
+    ) -> bool:
+        """Have another worker answer a request; False where that worker is gone, with what it had. `asked` is
+        the id of the request where that is known."""
         headers = {key: value for key, value in request.headers.items() if _passed(key)}
         departure = Departure(request, PATIENCE)
         try:
@@ -77,16 +80,16 @@ class Siblings:
                 ) as response:
                     await _brought_back(response, request, departure)
         except aiohttp.ClientConnectorError:
-            sentence = "There is no such session."
-            raise MessageError(INVALID_REQUEST, "unknown_session", sentence) from None
+            return False
         except aiohttp.ClientError:
             if not request.started:
-                await request.answer(502, error(None, REFUSED, "The worker that has the session has ended."))
+                await request.answer(502, error(asked, REFUSED, "The worker that serves this has ended."))
             else:
                 await request.end()
         except asyncio.CancelledError:
             if not departure.gone:
                 raise
+        return True
 
     async def close(self) -> None:
         """Close every connection."""

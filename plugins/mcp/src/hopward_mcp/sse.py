@@ -13,6 +13,10 @@ class StreamError(Exception):
     """An event stream that cannot be read on: an event over the size limit, or bytes that are not UTF-8."""
 
 
+class TooLargeError(StreamError):
+    """An event over the size limit."""
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
     """One event. `data` is None for one without data; a comment (a keep-alive) has no field at all."""
@@ -51,6 +55,10 @@ class Events:
 
     def feed(self, chunk: bytes) -> Iterator[Event]:
         """The events that `chunk` completes; raises `StreamError` behind those that are whole."""
+        return (event for event in self.steps(chunk) if event is not None)
+
+    def steps(self, chunk: bytes) -> Iterator[Event | None]:
+        """The same line by line, with None for a line that completes no event."""
         # A line feed after a carriage return ends no second line, also where the two were cut apart.
         rest = chunk[1:] if self._after_cr and chunk.startswith(b"\n") else chunk
         self._after_cr = chunk.endswith(b"\r")
@@ -59,7 +67,7 @@ class Events:
             ended = len(line) < len(part)
             self._size += len(line) + ended
             if self._size > self._max_bytes:
-                raise StreamError("an event is over the size limit")
+                raise TooLargeError("an event is over the size limit")
             self._partial += line
             if not ended:
                 return
@@ -67,9 +75,7 @@ class Events:
             self._partial.clear()
             if self._first:
                 self._first, whole = False, whole.removeprefix(_BYTE_ORDER_MARK)
-            event = self._line(whole)
-            if event is not None:
-                yield event
+            yield self._line(whole)
 
     def _line(self, line: bytes) -> Event | None:
         if line:

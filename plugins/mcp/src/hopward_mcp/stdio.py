@@ -15,7 +15,7 @@ from hopward import Chain
 from hopward_mcp.carried import NOBODY
 from hopward_mcp.child import Command
 from hopward_mcp.client_end import ClientEnd
-from hopward_mcp.endings import FALLEN, MALFORMED, TOO_LATE, given_up, lost
+from hopward_mcp.endings import FALLEN, TOO_LATE, given_up, lost, oversized
 from hopward_mcp.footing import Footing
 from hopward_mcp.gate import Gate
 from hopward_mcp.jsonrpc import Body, Message, dump, too_large
@@ -205,7 +205,7 @@ class Pump:
     def _server_line(self, line: bytes | Overlong, refused: Callable[[], None] | None = None) -> None:
         if isinstance(line, Overlong):
             self._gate.turn_away(too_large(self._gate.max_bytes), None)
-            self._session.endings.fail(line.answered, MALFORMED, self._to_client)
+            self._session.endings.fail(line.answered, oversized(self._gate.max_bytes), self._to_client)
         else:
             self._session.server.judge(line, watched(self._from_server_to, refused))
 

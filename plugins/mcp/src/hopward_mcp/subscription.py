@@ -20,6 +20,7 @@ from hopward_mcp.gate import Gate
 from hopward_mcp.jsonrpc import INVALID_PARAMS, REFUSED, Body, Message, MessageError, dump, error, result
 from hopward_mcp.methods import SUBSCRIPTION_KEY, is_uri
 from hopward_mcp.older_form import Envelope, notification, request
+from hopward_mcp.replies import REFUSED_KEY
 from hopward_mcp.way import Way
 
 _LISTS: Final = {
@@ -119,7 +120,7 @@ class Subscription:
         kept = params.get("notifications")
         uris = cast("Body", kept).get("resourceSubscriptions") if isinstance(kept, dict) else None
         if change.added and not (isinstance(uris, list) and change.added in uris):
-            self._failed(_UNHEARD)
+            self._failed(_unheard(params, change.added))
             return
         before, self._current = self._current, self._opening
         self._uris = change.of(self._uris)
@@ -237,6 +238,17 @@ def _offered(capabilities: Body) -> Body:
         for name, one in said.items()
         if isinstance(one, dict) and cast("Body", one).get("listChanged") is True
     }
+
+
+def _unheard(acknowledged: Body, uri: str) -> Failure:
+    """Why a stream does not bring the changes of an MCP resource: it was refused, or the server has none."""
+    refused = cast("Body", acknowledged.get("_meta", {})).get(REFUSED_KEY, {})
+    if uri not in refused:
+        return _UNHEARD
+    decision, reason = refused[uri]["id"], refused[uri]["reason"]
+    sentence = f"Subscribing to this was not permitted ({reason}). Decision {decision}."
+    data = {"decision": decision, "verdict": refused[uri]["verdict"], "reason": reason}
+    return Failure(REFUSED, sentence, _UNHEARD.ended, data)
 
 
 def _refused(told: Body) -> Failure:

@@ -96,7 +96,8 @@ class Upkeep:
                 again = f", after it was started again {self._most} times without serving anything"
                 return how + again if self._most else how
             wait = pause(self._failures)
-            _log.warning("hopward: the server %s; it is started again in %d s", how, wait)
+            when = f"in {wait:.0f} s" if wait else "now"
+            _log.warning("hopward: the server %s; it is started again %s", how, when)
             self._until = self._gate.now() + wait
             await asyncio.sleep(wait)
             if self._chain is not NOBODY and not self._gate.guard.stands(self._chain):

@@ -8,13 +8,21 @@ from collections.abc import Mapping
 
 import aiohttp
 
-from hopward_mcp.endings import Failure, failed, lost
-from hopward_mcp.jsonrpc import too_large
+from hopward_mcp.endings import MALFORMED, Failure, failed, lost, oversized
+from hopward_mcp.inflow import Inflow
+from hopward_mcp.jsonrpc import TOO_LARGE, MessageError, too_large
+from hopward_mcp.pace import Pace
+from hopward_mcp.sse import StreamError, TooLargeError
 
 _CONNECT = 10.0
 _KEEP_ALIVE = 4.0
 """Seconds a connection is kept unused: less than servers keep theirs, so that none is used as it closes."""
 _CONNECTIONS = 512
+_READ = 16_384
+"""Bytes taken out of HTTP at a time, about: in the smallest pieces these take the loop half a millisecond."""
+
+LATER_STATUSES = frozenset({401, 403, 408, 429, 500, 502, 503, 504})
+"""How a server answers that may open a stream another time; others say that it has none (405)."""
 
 
 class Upstream:
@@ -34,7 +42,7 @@ class Upstream:
             skip_auto_headers=("User-Agent",),
             auto_decompress=False,
             trust_env=False,
-            read_bufsize=262_144,
+            read_bufsize=_READ,
         )
 
     async def request(
@@ -47,9 +55,10 @@ class Upstream:
 
     async def body(self, response: aiohttp.ClientResponse) -> bytes:
         """The whole body of an answer; raises `MessageError` when it is too large."""
+        inflow = Inflow(response, self.max_bytes, Pace())
         parts: list[bytes] = []
         size = 0
-        async for part in response.content.iter_any():
+        while (part := await inflow.piece()) is not None:
             size += len(part)
             if size > self.max_bytes:
                 response.close()
@@ -60,6 +69,12 @@ class Upstream:
     async def close(self) -> None:
         """Close every connection."""
         await self._client.close()
+
+
+def unreadable(error: StreamError | MessageError, max_bytes: int) -> Failure:
+    """How a request ends whose answer cannot be read."""
+    large = error.reason == TOO_LARGE if isinstance(error, MessageError) else isinstance(error, TooLargeError)
+    return oversized(max_bytes) if large else MALFORMED
 
 
 def broken(error: aiohttp.ClientError) -> Failure:

@@ -15,14 +15,17 @@ from typing import Any, cast
 import aiohttp
 
 from hopward import HopwardError
-from hopward_mcp.endings import MALFORMED, Failure, failed, lost
+from hopward_mcp.endings import Failure, failed, lost
 from hopward_mcp.gate import Gate
 from hopward_mcp.headers import SESSION, VERSION
+from hopward_mcp.inflow import Inflow
 from hopward_mcp.introduction import Introduce
 from hopward_mcp.jsonrpc import Body, MessageError
+from hopward_mcp.pace import Pace
 from hopward_mcp.request import JSON_TYPE, STREAM_TYPE
-from hopward_mcp.sse import Events, StreamError
-from hopward_mcp.upstream import Upstream, broken
+from hopward_mcp.restarts import pause
+from hopward_mcp.sse import StreamError
+from hopward_mcp.upstream import LATER_STATUSES, Upstream, broken, unreadable
 
 _log = logging.getLogger(__name__)
 
@@ -147,8 +150,8 @@ class UpstreamSession:
             self._receiver.lost(key, failed(f"The request was not sent: {error.message}", error.error))
         except aiohttp.ClientError as error:
             self._receiver.lost(key, broken(error))
-        except (StreamError, MessageError):
-            self._receiver.lost(key, MALFORMED)
+        except (StreamError, MessageError) as error:
+            self._receiver.lost(key, unreadable(error, self._upstream.max_bytes))
         except Exception:  # noqa: BLE001 - per-message boundary: it ends, and that is its outcome
             _log.exception("a request could not be carried")
             self._receiver.lost(key, lost("Hopward could not bring back the answer."))
@@ -171,12 +174,13 @@ class UpstreamSession:
 
     async def _events(self, response: aiohttp.ClientResponse, method: str, key: int | None) -> bool:
         """Bring back events until the answer to `key`, or the end; whether the answer has come."""
-        events = Events(self._gate.max_bytes)
-        while chunk := await response.content.readany():
-            for event in events.feed(chunk):
-                if event.data and event.name in ("", "message") and self._take(event.data, method, key):
-                    return True
-                await self._takes.wait()
+        inflow = Inflow(response, self._gate.max_bytes, Pace())
+        while (event := await inflow.event()) is not None:
+            began = inflow.pace.clock()
+            if event.data and event.name in ("", "message") and self._take(event.data, method, key):
+                return True
+            inflow.pace.charge(inflow.pace.clock() - began)
+            await self._takes.wait()
         return False
 
     def _take(self, raw: bytes, method: str, key: int | None) -> bool:
@@ -198,20 +202,22 @@ class UpstreamSession:
 
     async def _listen(self) -> None:
         """Keep open the session's stream of messages that answer nothing, if the server has one."""
+        failures = 0
         while not self._ended:
+            failures += 1
             try:
                 response = await self._request("GET", "GET", None, {})
                 try:
-                    if response.status != 200 or response.content_type != STREAM_TYPE:
+                    if response.status == 200 and response.content_type == STREAM_TYPE:
+                        failures = 0
+                        await self._events(response, "", None)
+                    elif response.status not in LATER_STATUSES:
                         return
-                    await self._events(response, "", None)
                 finally:
                     response.close()
-            except HopwardError:
-                return
-            except (aiohttp.ClientError, StreamError) as error:
+            except (HopwardError, aiohttp.ClientError, StreamError) as error:
                 _log.info("the session's stream is opened again: %s", error)
-            await asyncio.sleep(_LISTEN_AGAIN)
+            await asyncio.sleep(max(_LISTEN_AGAIN, pause(failures)))
 
 
 async def _after(before: asyncio.Task[None] | None) -> None:

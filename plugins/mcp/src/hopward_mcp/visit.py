@@ -45,7 +45,6 @@ class Visit:
     held: HttpSession | None
     modern: bool
     pace: Pace = field(default_factory=Pace)
-    _rest: float = 0.0
 
     async def from_client(self, message: Message) -> Route:
         """Where the caller's message goes."""
@@ -64,13 +63,7 @@ class Visit:
 
     def took(self, seconds: float = 0.0) -> None:
         """Note that something has come which answered nobody, and how long it took."""
-        self._rest = self.pace.charge(seconds + UNSEEN)
-
-    async def paced(self) -> None:
-        """Wait until more of that may come: a server that sends without end must not have the whole loop."""
-        if self._rest:
-            await asyncio.sleep(self._rest)
-            self._rest = 0.0
+        self.pace.charge(seconds + UNSEEN)
 
     async def fail(
         self, key: int, failure: Failure, status: int = 200, headers: Mapping[str, str] | None = None

@@ -15,11 +15,11 @@ from functools import partial
 from typing import Any, cast
 
 from hopward_mcp.child import Child, Command
-from hopward_mcp.endings import MALFORMED, Failure, given_up, lost
+from hopward_mcp.endings import MALFORMED, Failure, given_up, lost, oversized
 from hopward_mcp.gate import Gate
 from hopward_mcp.http_sessions import HttpSession, Principal
 from hopward_mcp.introduction import Introduce
-from hopward_mcp.jsonrpc import METHOD_NOT_FOUND, REFUSED, Body, Message, MessageError, too_large
+from hopward_mcp.jsonrpc import METHOD_NOT_FOUND, REFUSED, TOO_LARGE, Body, Message, MessageError, too_large
 from hopward_mcp.lines import Lines, Overlong
 from hopward_mcp.methods import LOG_LEVEL_KEY, SUBSCRIPTION_KEY
 from hopward_mcp.older_server import OlderServer
@@ -231,9 +231,10 @@ class Worker:
     # From the process.
 
     def _data(self, data: bytes) -> None:
+        began = self._pace.clock()
         self._read.extend((line, None) for line in self._lines.feed(data))
-        if self._lines.skipping:
-            self._rest(self._pace.charge(UNSEEN))
+        skipped = UNSEEN if self._lines.skipping else 0.0
+        self._rest(self._pace.charge(self._pace.clock() - began + skipped))
         if not self._resting:
             self._work()
 
@@ -301,7 +302,8 @@ class Worker:
         self._refuse(fault)
         entry = self._entries.pop(key, None)
         if entry is not None:
-            entry.session.endings.fail(key, MALFORMED, partial(_answered, entry.outlet))
+            ended = oversized(self._gate.max_bytes) if fault.reason == TOO_LARGE else MALFORMED
+            entry.session.endings.fail(key, ended, partial(_answered, entry.outlet))
 
     def _response(self, message: Message, refused: Callable[[], None] | None) -> None:
         entry = self._entries.pop(message.id, None)

@@ -15,10 +15,12 @@ _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
 class Problem(NamedTuple):
-    """A mistake at `path`; `text` says what is wrong and, where it can, what would be right."""
+    """A mistake at `path`; `text` says what is wrong and, where it can, what would be right. `stray` is
+    whether it is a key that nothing in its table is like."""
 
     path: KeyPath
     text: str
+    stray: bool = False
 
 
 def spelled(path: KeyPath) -> str:

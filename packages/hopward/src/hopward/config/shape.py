@@ -48,7 +48,7 @@ def _struct(value: object, expected: inspect.StructType, path: KeyPath) -> Itera
         elif key != tag:
             near = get_close_matches(key, absent, n=1)
             meant.update(near)
-            yield Problem((*path, key), f"unknown key; {_instead(near, list(fields))}")
+            yield Problem((*path, key), f"unknown key; {_instead(near, list(fields))}", stray=not near)
     for name in absent:
         if fields[name].required and name not in meant:
             yield Problem((*path, name), "missing; it is required and has no default")

@@ -38,6 +38,7 @@ class Entry(msgspec.Struct, frozen=True):
     follow: tuple[Columns, ...]
     hops: tuple[str, ...] = ()
     opens: Hop | None = None
+    moved: int | None = None
     labels: tuple[Label, ...] = ()
     values: tuple[str, ...] = ()
 
@@ -68,13 +69,13 @@ def entry(draft: Draft) -> Entry:
     if reserve is not None and (reserve.calls < 0 or reserve.writes < 0):
         raise _invalid(draft, "it reserves less than nothing")
     follow = tuple([columns for child in draft.follow for columns in _following(child)])
-    moved = (draft.labels, draft.values)
-    return Entry(_columns(draft), draft.epoch, reserve, follow, draft.hops, draft.opens, *moved)
+    data = (draft.moved, draft.labels, draft.values)
+    return Entry(_columns(draft), draft.epoch, reserve, follow, draft.hops, draft.opens, *data)
 
 
 def _following(draft: Draft) -> list[Columns]:
     conditional = draft.epoch is not None or draft.hops or draft.reserve is not None
-    if conditional or draft.opens is not None or draft.labels or draft.values:
+    if conditional or draft.opens is not None or draft.moved is not None or draft.labels or draft.values:
         raise _invalid(draft, "a row that follows another has no condition or effect of its own")
     return [_columns(draft), *(columns for child in draft.follow for columns in _following(child))]
 

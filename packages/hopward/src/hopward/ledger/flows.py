@@ -40,13 +40,20 @@ def _label(flow: str, name: str, sensitivity: int, integrity: int) -> Label:
     return msgspec.convert(found, Label)
 
 
-def raise_labels(connection: sqlite3.Connection, task_id: str, labels: Iterable[Label]) -> bool:
-    """Raise the labels of a task to at least these; whether any was lower."""
-    changed = False
+def raise_labels(connection: sqlite3.Connection, task_id: str, labels: Iterable[Label]) -> None:
+    """Raise the labels of a task to at least these, and count it if any was lower."""
+    changed = 0
     for one in labels:
         rank = (SENSITIVITIES.index(one.sensitivity), INTEGRITIES.index(one.integrity))
-        changed |= connection.execute(_RAISE, (task_id, one.flow, one.name, *rank)).rowcount > 0
-    return changed
+        changed += connection.execute(_RAISE, (task_id, one.flow, one.name, *rank)).rowcount > 0
+    if changed:
+        connection.execute("UPDATE usage SET moved = moved + 1 WHERE account = ?", (task_id,))
+
+
+def moved(connection: sqlite3.Connection, task_id: str) -> int:
+    """How often a label of a task has risen."""
+    row = connection.execute("SELECT moved FROM usage WHERE account = ?", (task_id,)).fetchone()
+    return 0 if row is None else row[0]
 
 
 def remember(connection: sqlite3.Connection, task_id: str, values: Iterable[str]) -> None:

@@ -93,6 +93,7 @@ def labels(database: Database) -> None:
         """CREATE TABLE stood (task TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (task, value))
            WITHOUT ROWID"""
     )
+    database.conn.execute("ALTER TABLE usage ADD COLUMN moved INTEGER NOT NULL DEFAULT 0")
     database.conn.execute("PRAGMA user_version = 4")
 
 

@@ -16,7 +16,7 @@ from hopward.record import Standing
 
 _T = TypeVar("_T")
 
-_NOW = """SELECT head.epoch, usage.calls, usage.writes
+_NOW = """SELECT head.epoch, usage.calls, usage.writes, usage.moved
     FROM head LEFT JOIN usage ON usage.account = ? WHERE head.id = 1"""
 
 _MOST_CHAINS = 4096
@@ -30,12 +30,13 @@ _Key: TypeAlias = tuple[str, str, tuple[str, ...], str, str, tuple[str, ...], tu
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """What is known about one chain for as long as an epoch lasts."""
+    """What is known about one chain for as long as an epoch lasts, and no label of its task rises."""
 
     task: Task | None
     agents: MappingProxyType[str, Agent]
     revocations: tuple[Revocation, ...]
     labels: tuple[Label, ...]
+    moved: int
 
 
 class Reader:
@@ -75,14 +76,17 @@ class Reader:
         )
         with self._lock:
             try:
-                epoch, usage = self._told(self._peek(_NOW, (chain.task,)) or self._first(_NOW, (chain.task,)))
+                row = self._peek(_NOW, (chain.task,)) or self._first(_NOW, (chain.task,))
+                epoch, usage, moved = self._told(row)
                 known = self._known.get(key) if epoch == self._epoch else None
-                if known is None:
+                if known is None or known.moved != moved:
                     epoch, usage, known = self._learn(key, chain)
                 hops = standing_hops(self._connection, chain.hops) if chain.hops else ()
             except sqlite3.Error as error:
                 raise ledger_error(error, self._path, "read") from error
-        return Standing(epoch, known.task, usage, known.agents, known.revocations, hops, known.labels)
+        return Standing(
+            epoch, known.task, usage, known.agents, known.revocations, hops, known.labels, known.moved
+        )
 
     def close(self) -> None:
         """Close the connection."""
@@ -92,18 +96,18 @@ class Reader:
     def _first(self, query: str, parameters: tuple[Any, ...]) -> Any:
         return self._connection.execute(query, parameters).fetchone()
 
-    def _told(self, row: tuple[int, int | None, int | None] | None) -> tuple[int, Usage]:
+    def _told(self, row: tuple[int, int | None, int | None, int | None] | None) -> tuple[int, Usage, int]:
         if row is None:
             raise headless(self._path)
-        epoch, calls, writes = row
-        return epoch, Usage(calls=calls or 0, writes=writes or 0)
+        epoch, calls, writes, moved = row
+        return epoch, Usage(calls=calls or 0, writes=writes or 0), moved or 0
 
     def _learn(self, key: _Key, chain: Chain) -> tuple[int, Usage, _Known]:
         # One read transaction: epoch, usage and what is kept for that epoch are of the same moment.
         self._connection.execute("BEGIN")
         try:
-            epoch, usage = self._told(self._first(_NOW, (chain.task,)))
-            known = _look_up(self._connection, chain)
+            epoch, usage, moved = self._told(self._first(_NOW, (chain.task,)))
+            known = _look_up(self._connection, chain, moved)
         finally:
             self._connection.execute("ROLLBACK")
         if epoch != self._epoch or len(self._known) >= _MOST_CHAINS:
@@ -113,7 +117,7 @@ class Reader:
         return epoch, usage, known
 
 
-def _look_up(connection: sqlite3.Connection, chain: Chain) -> _Known:
+def _look_up(connection: sqlite3.Connection, chain: Chain, moved: int) -> _Known:
     agents = {actor: tables.find_agent(connection, actor) for actor in chain.actors}
     named = [("task", chain.task), *(("agent", actor) for actor in agents), ("subject", chain.subject)]
     # A chain opened in this process was presented by no token and signed by no key.
@@ -129,4 +133,5 @@ def _look_up(connection: sqlite3.Connection, chain: Chain) -> _Known:
             for found in tables.list_revocations(connection, kind, name)
         ),
         labels=flows.labels_of(connection, chain.task),
+        moved=moved,
     )

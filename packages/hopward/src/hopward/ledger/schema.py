@@ -5,7 +5,7 @@
 | log | the rows, append-only |
 | head | one row: number, hash and count of the log's rows, and the epoch of everything below |
 | tasks, hops | tasks, and the hops of their chains |
-| usage | how much of its budget each task and each hop has reserved |
+| usage | how much of its budget each task and each hop has reserved; how often a label of it has risen |
 | agents, revocations | registered agents; what has stopped counting, and from when |
 | labels, stood | what each task has taken in and given out; digests of values that stood in trusted results |
 | used | digests of values that may be presented once, until they expire |

@@ -68,13 +68,15 @@ class Tail:
         if not entry.labels and not entry.values:
             return
         task = entry.columns[TASK]
-        if entry.labels and flows.raise_labels(self._connection, task, entry.labels):
-            self.change_standing()
+        if entry.labels:
+            flows.raise_labels(self._connection, task, entry.labels)
         if entry.values:
             flows.remember(self._connection, task, entry.values)
 
     def _refusal(self, entry: Entry) -> Refused:
         if entry.epoch is not None and entry.epoch != self._epoch:
+            return "stale"
+        if entry.moved is not None and entry.moved != flows.moved(self._connection, entry.columns[TASK]):
             return "stale"
         if entry.hops and not hops.all_open(self._connection, entry.hops):
             return "stale"

@@ -45,6 +45,7 @@ class MemoryLedger:
         self._used: dict[tuple[str, str], Instant] = {}
         self._forgotten: Instant = 0
         self._labels: dict[tuple[str, Flow, str], Label] = {}
+        self._moved: dict[str, int] = {}
         self._stood: set[tuple[str, str]] = set()
 
     def close(self) -> None:
@@ -63,6 +64,7 @@ class MemoryLedger:
                     StandingHop(self._hops[one], self.usage(one)) for one in chain.hops if one in self._hops
                 ),
                 labels=self.labels(chain.task),
+                moved=self._moved.get(chain.task, 0),
             )
 
     def record(self, drafts: Sequence[Draft]) -> list[Receipt]:
@@ -255,11 +257,13 @@ class MemoryLedger:
             risen = joined(known, label) if known else label
             if risen != known:
                 self._labels[key] = risen
-                self._epoch += 1
+                self._moved[task] = self._moved.get(task, 0) + 1
         self._stood.update((task, value) for value in one.values)
 
     def _refusal(self, one: Entry) -> Refused:
         if one.epoch is not None and one.epoch != self._epoch:
+            return "stale"
+        if one.moved is not None and one.moved != self._moved.get(one.columns[TASK], 0):
             return "stale"
         if any(hop not in self._hops or self._hops[hop].state != "open" for hop in one.hops):
             return "stale"

@@ -1,4 +1,4 @@
-"""Labels of a task only rise, with the row that raises them, and begin a new epoch where they do."""
+"""Labels of a task only rise, with the row that raises them, and what was decided before is stale then."""
 # ruff: noqa: S101 - a test suite asserts, wherever it is shipped
 
 from hopward.model import Flow, Integrity, Label, Sensitivity
@@ -40,19 +40,28 @@ class LabelConformance(LedgerOpening):
 
     def test_what_was_decided_before_a_label_rose_is_stale(self, ledger: CompleteLedger) -> None:
         ledger.put_task(a_task(), NOTE)
-        epoch = ledger.standing(a_chain()).epoch
+        moved = ledger.standing(a_chain()).moved
         first, second = ledger.record(
-            [a_draft(epoch=epoch, labels=(label("from", "desk"),)), a_draft(epoch=epoch)]
+            [a_draft(moved=moved, labels=(label("from", "desk"),)), a_draft(moved=moved)]
         )
         assert (first.refused, second.refused) == ("", "stale")
 
-    def test_what_raises_nothing_leaves_the_epoch_as_it_is(self, ledger: CompleteLedger) -> None:
+    def test_what_raises_nothing_makes_nothing_stale(self, ledger: CompleteLedger) -> None:
         ledger.put_task(a_task(), NOTE)
         raising = a_draft(labels=(label("from", "desk"),))
         ledger.record([raising])
-        epoch = ledger.standing(a_chain()).epoch
+        moved = ledger.standing(a_chain()).moved
         ledger.record([raising])
-        assert ledger.standing(a_chain()).epoch == epoch
+        assert ledger.record([a_draft(moved=moved)])[0].refused == ""
+
+    def test_what_one_task_moves_makes_nothing_of_another_stale(self, ledger: CompleteLedger) -> None:
+        for task in ("task_1", "task_2"):
+            ledger.put_task(a_task(task), NOTE)
+        before = ledger.standing(a_chain())
+        ledger.record([a_draft(task="task_2", labels=(label("from", "desk"),))])
+        after = ledger.standing(a_chain())
+        assert (after.epoch, after.moved) == (before.epoch, before.moved)
+        assert ledger.record([a_draft(epoch=before.epoch, moved=before.moved)])[0].refused == ""
 
     def test_a_row_that_is_refused_raises_nothing(self, ledger: CompleteLedger) -> None:
         ledger.put_task(a_task(), NOTE)
