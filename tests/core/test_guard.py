@@ -673,7 +673,12 @@ def test_a_decision_row_says_who_asked_what_was_known_and_why() -> None:
         assert msgspec.convert(row.record["chain"], Chain) == bench.chain
         assert msgspec.convert(row.record["classification"], Tool) == REFUND
     facts = {"purpose": "answer a ticket", "workflow": "tickets", "calls_left": 4, "writes_left": 1}
-    taken = {"taken_sensitivity": "internal", "taken_integrity": "trusted", "above_ceiling": True}
+    taken = {
+        "taken_sensitivity": "internal",
+        "taken_integrity": "trusted",
+        "above_ceiling": True,
+        "destinations": ["payments"],
+    }
     assert row.record["facts"] == facts | taken
 
 

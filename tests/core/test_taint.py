@@ -230,6 +230,29 @@ def test_what_is_written_to_a_trusted_server_after_untrusted_content_cannot_come
     guard.close()
 
 
+def test_a_call_is_refused_if_one_of_its_destinations_is_not_granted(config: Path) -> None:
+    mail = config.read_text().replace(
+        'destination = "internet"\narguments = { to = "string"',
+        ('destination = "host:{to}"\narguments = { to = "strings"'),
+    )
+    config.write_text(
+        mail.replace('destinations = ["*"]', 'destinations = ["internal", "host:*.example.com"]')
+    )
+    guard = Guard.open(config, clock=FixedClock(NOON))
+    chain = chain_of(guard)
+    told = {
+        "permitted": ["bob@mail.example.com"],
+        "outside_task": ["bob@mail.example.com", "eve@evil.example"],
+        "destination_unclear": ["bob@mail.example.com", "eve@evil.example@mail.example.com"],
+    }
+    for reason, recipients in told.items():
+        call = ToolCall(server="mail", tool="send", arguments={"to": recipients, "body": "x"})
+        assert guard.authorize(call, chain).verdict.reason == reason
+    assert guard.visible(chain, "mail", ["send"]) == {"send"}
+    assert {one.name for one in guard.ledger.labels(chain.task)} == {"host:mail.example.com", "mail"}
+    guard.close()
+
+
 def test_the_row_of_a_decision_tells_the_facts_as_they_were(guard: Guard) -> None:
     chain = chain_of(guard)
     done(guard, chain, fetch())

@@ -72,7 +72,7 @@ def unclear(tool: Tool) -> Refusal:
 
 
 def led(tool: Tool, places: Sequence[str]) -> tuple[Tool, ...]:
-    """A tool once for each of the destinations of a call of it: a call must lie within all bounds for each."""
+    """A tool once for each destination of a call of it, which must lie within all bounds for every one."""
     if not destination.argument_of(tool.destination):
         return (tool,)
     return tuple(msgspec.structs.replace(tool, destination=place) for place in places)

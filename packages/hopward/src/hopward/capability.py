@@ -31,9 +31,9 @@ _RANKS: dict[str, int] = {name: rank for rank, name in enumerate(SENSITIVITIES)}
 def covers(capability: Capability, call: ToolCall, tool: Tool) -> bool:
     """True if the capability covers the call of a tool classified so. Never raises for any arguments.
 
-    `tool` may classify a family of names (`resource:ticket://*`), and its `destination` is where the call leads
-    (`hopward.destination`); a classification that is not the call's
-    covers nothing, nor does a server whose name has a `/`, which would make `SERVER/TOOL` ambiguous.
+    `tool` may classify a family of names (`resource:ticket://*`), and its `destination` is where the call
+    leads (`hopward.destination`). A classification that is not the call's covers nothing, nor does a server
+    whose name has a `/`, which would make `SERVER/TOOL` ambiguous.
     """
     return _obstacle(capability, call, tool) is None
 

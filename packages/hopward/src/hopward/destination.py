@@ -111,7 +111,7 @@ def _host(value: str) -> Host | None:
 
 
 def _checked(host: Host | None) -> Host | None:
-    """A host in the one spelling it has: what a reader could take for a number must be four plain decimals."""
+    """A host in the one spelling it has: what could be read as a number must be four plain decimals."""
     return None if host is None or host.wildcard else read_host(write_host(host))
 
 

@@ -111,8 +111,8 @@ _TOOL = """\
       path{may}: String, hop_purpose{may}: String, hops{may}: Set<Hop>,
       calls_left: Long, writes_left: Long,
       taken_sensitivity{may}: String, taken_integrity{may}: String, untrusted_servers{may}: Set<String>,
-      destinations{may}: Set<String>, above_ceiling{may}: Bool, names_known{may}: Bool, names_untrusted{may}: Long,
-      provenance{may}: {{{provenance}}},
+      destinations{may}: Set<String>, above_ceiling{may}: Bool,
+      names_known{may}: Bool, names_untrusted{may}: Long, provenance{may}: {{{provenance}}},
     }},
   }};
 """
