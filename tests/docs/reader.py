@@ -94,7 +94,8 @@ class Reader:
 
     def cedar(self, block: Block) -> None:
         """Policies that the classified tools of the page's configuration fit."""
-        CedarEngine({"page.cedar": block.text}, classified(read_settings(self._config).servers))
+        settings = read_settings(self._config)
+        CedarEngine({"page.cedar": block.text}, classified(settings.servers), settings.approvals.groups)
         self._written(block)
 
     def json(self, block: Block) -> None:
