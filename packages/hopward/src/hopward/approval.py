@@ -99,6 +99,7 @@ class Lifting:
             needed=needed,
             requested_at=at,
             expires_at=at + self._settings.expires_in * SECOND,
+            classification=question.classification,
             pin=question.pin,
         )
         limits = self._settings

@@ -383,6 +383,7 @@ class Approval(Value, frozen=True):
     needed: tuple[ApproverNeed, ...]
     requested_at: Instant
     expires_at: Instant
+    classification: Tool | None = None
     pin: str = ""
     answers: tuple[Answer, ...] = ()
     consumed_by: str = ""
