@@ -3,11 +3,18 @@
 from pathlib import Path
 
 from hopward import Chain, Guard, Narrowing, ToolCall
+from hopward.clock import Clock
 from hopward.model import Budget, Decision
 from hopward.project import create
-from hopward.testing.clock import FixedClock
 
-CONFIG = """
+LABELS = 'sensitivity = "internal", integrity = "trusted", destination = "desk"'
+ALL = (
+    '{ tools = ["desk/*"], actions = ["read", "write", "pay", "delete"], '
+    'sensitivity = "internal", destinations = ["*"] }'
+)
+WRITING = ALL.replace(', "pay", "delete"', "")
+
+CONFIG = f"""
 [authority]
 issuer = "http://127.0.0.1:8700"
 
@@ -28,34 +35,34 @@ subject_may_approve = true
 [agents.assistant]
 owner = "ops"
 purpose = "notes"
-ceiling = [{ tools = ["desk/*"], actions = ["read", "write", "pay", "delete"], sensitivity = "internal", destinations = ["*"] }]
-delegable = [{ tools = ["desk/*"], actions = ["read", "write", "pay", "delete"], sensitivity = "internal", destinations = ["*"] }]
+ceiling = [{ALL}]
+delegable = [{ALL}]
 
 [agents.helper]
 owner = "dave"
 purpose = "helps"
-ceiling = [{ tools = ["desk/*"], actions = ["read", "write"], sensitivity = "internal", destinations = ["*"] }]
+ceiling = [{WRITING}]
 
 [workflows.notes]
 agent = "assistant"
 purpose = "keep the notes"
 expires_in = 3600
-budget = { calls = 40, writes = 30 }
-capabilities = [{ tools = ["desk/*"], actions = ["read", "write", "pay", "delete"], sensitivity = "internal", destinations = ["*"] }]
-delegable = [{ tools = ["desk/*"], actions = ["read", "write"], sensitivity = "internal", destinations = ["*"] }]
+budget = {{ calls = 40, writes = 30 }}
+capabilities = [{ALL}]
+delegable = [{WRITING}]
 depth = 1
 fan_out = 3
 
 [servers.desk]
 command = ["desk"]
 resource = "urn:example:desk"
-credential = { by = "meta" }
+credential = {{ by = "meta" }}
 
 [servers.desk.tools]
-read = { action = "read", sensitivity = "internal", integrity = "trusted", destination = "desk" }
-write = { action = "write", sensitivity = "internal", integrity = "trusted", destination = "desk", arguments = { text = "string" } }
-pay = { action = "pay", sensitivity = "internal", integrity = "trusted", destination = "bank", arguments = { amount = "decimal" } }
-delete = { action = "delete", sensitivity = "internal", integrity = "trusted", destination = "desk" }
+read = {{ action = "read", {LABELS} }}
+write = {{ action = "write", {LABELS}, arguments = {{ text = "string" }} }}
+pay = {{ action = "pay", {LABELS.replace("desk", "bank")}, arguments = {{ amount = "decimal" }} }}
+delete = {{ action = "delete", {LABELS} }}
 """
 
 POLICY = """
@@ -83,7 +90,7 @@ def office(folder: Path, config: str = CONFIG, policy: str = POLICY) -> Path:
     return path
 
 
-def opened(config: Path, clock: FixedClock) -> Guard:
+def opened(config: Path, clock: Clock) -> Guard:
     return Guard.open(config, clock=clock)
 
 
