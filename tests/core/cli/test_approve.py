@@ -11,8 +11,10 @@ from hopward.wiring import Guard
 
 from .shell import Shell
 
-HELD = '@id("large") @step_up("bosses") @reason("A refund is a person\'s decision.") '
-HELD += 'forbid (principal, action == Hopward::Action::"desk/refund", resource);'
+HELD = """
+@id("large") @step_up("bosses") @reason("A refund is a person's decision.")
+forbid (principal, action == Hopward::Action::"desk/refund", resource);
+"""
 REFUND = ToolCall(server="desk", tool="refund", arguments={"amount": 5, "note": "\x1b[2Jhi"})
 
 
