@@ -61,14 +61,14 @@ class Lifting:
         needed = self._needed(question.groups)
         if needed is None:
             sentence = "Nobody is configured who could approve this."
-            return Lifted(_changed(question.verdict, "deny", "approvers_unknown", sentence), "")
+            return Lifted(_verdict(question.verdict, "deny", "approvers_unknown", sentence), "")
         binding = bound_to(question, needed)
         found = self._ledger.latest_approval(binding)
         if found is None or found.expires_at <= question.at or found.state == "consumed":
             return self._asked(question, needed, binding)
         if found.state == "approved":
             sentence = f"Permitted: {_people(found)} approved exactly this call ({found.id})."
-            verdict = _changed(question.verdict, "permit", "approved", sentence, found.id)
+            verdict = _verdict(question.verdict, "permit", "approved", sentence, found.id)
             return Lifted(verdict, binding, consumes=found.id)
         if found.state == "rejected":
             return Lifted(self._refused(question, found), binding)
@@ -111,12 +111,12 @@ class Lifting:
         because = f": {no.why}" if no.why else "."
         if not found.replaced_by:
             sentence = f"{no.by} has refused this call ({found.id}){because}"
-            return _changed(question.verdict, "deny", "approval_rejected", sentence, found.id)
+            return _verdict(question.verdict, "deny", "approval_rejected", sentence, found.id)
         edited = self._ledger.approval(found.replaced_by)
         told = compact(edited.arguments).decode()
         once = "once " if edited.state == "approved" else f"once {edited.id} is approved, and then once "
         sentence = f"{no.by} changed the arguments: the call may be made {once}with exactly {told}{because}"
-        return _changed(question.verdict, "deny", "approval_edited", sentence, edited.id)
+        return _verdict(question.verdict, "deny", "approval_edited", sentence, edited.id)
 
 
 def bound_to(question: Question, needed: tuple[ApproverNeed, ...]) -> str:
@@ -145,7 +145,7 @@ def _waiting(verdict: Verdict, approval: str) -> Verdict:
     return msgspec.structs.replace(verdict, sentence=f"{verdict.sentence} {advice}", approval=approval)
 
 
-def _changed(verdict: Verdict, name: Any, reason: str, sentence: str, approval: str = "") -> Verdict:
+def _verdict(verdict: Verdict, name: Any, reason: str, sentence: str, approval: str = "") -> Verdict:
     return msgspec.structs.replace(verdict, name=name, reason=reason, sentence=sentence, approval=approval)
 
 
