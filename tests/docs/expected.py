@@ -2,7 +2,8 @@
 
 A line of only `...` stands for any lines, `...` in a line for any text. Spaces count as one. Times, hashes
 and ids differ in every run: any time stands for any other; an id shown for the first time (`task_4f...`,
-`dec_...`, `apr_...`, `tok_...`) stands for the one that is printed there, and from then on for exactly that one.
+`dec_...`, `apr_...`, `tok_...`) stands for the one that is printed there, and from then on for exactly
+that one.
 """
 
 import re

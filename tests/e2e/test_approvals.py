@@ -1,4 +1,4 @@
-"""A call that waits for a person: from the client's refusal over the terminal to the server, and no further."""
+"""A call that waits for a person: from the client's refusal over the terminal to the server, and once."""
 
 import json
 from collections.abc import Iterator
