@@ -3,14 +3,20 @@
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
-from hopward import Chain, Guard, NotFoundError, StateError, ToolCall
+from hopward import Chain, Guard, NotFoundError, StateError, ToolCall, Verdict
+from hopward.approval import Question, bound_to
 from hopward.clock import SECOND
 from hopward.errors import ConfigError
 from hopward.ledger import RowFilter
-from hopward.testing.clock import FixedClock
+from hopward.model import ApproverNeed, Tool
+from hopward.record import Facts
+from hopward.testing.clock import NOON, FixedClock
+from hopward.testing.samples import a_chain
 
 from .approving import CONFIG, DELETE, PAY, POLICY, handed, office, opened, task_of, told, write
 
@@ -472,3 +478,54 @@ def test_handing_on_waits_for_approval_like_a_call(tmp_path: Path, clock: FixedC
         assert handed(guard, chain).actors == ("assistant", "helper")
         with pytest.raises(AssertionError):
             handed(guard, chain)
+
+
+# What an approval is bound to
+
+QUESTION = Question(
+    chain=a_chain(actors=("helper", "other"), hops=("hop_1",)),
+    server="desk",
+    tool="write",
+    digest="sha-256:1",
+    arguments={},
+    verdict=Verdict(name="step-up", reason="approval_required", sentence="", policies=("a",), policy_set="p"),
+    facts=Facts("alice", "task_1", "notes", "notes", ("helper", "other"), 1, 1),
+    groups=("editors",),
+    at=NOON,
+    pin="sha-256:2",
+)
+TOOL = Tool(
+    server="desk",
+    name="write",
+    action="write",
+    sensitivity="internal",
+    integrity="trusted",
+    destination="desk",
+)
+NEEDED = (ApproverNeed(group="editors", people=1),)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"chain": replace(QUESTION.chain, task="task_2")},
+        {"chain": replace(QUESTION.chain, subject="bob")},
+        {"chain": replace(QUESTION.chain, actors=("other", "helper"))},
+        {"chain": replace(QUESTION.chain, hops=("hop_2",))},
+        {"server": "shop"},
+        {"tool": "read"},
+        {"digest": "sha-256:2"},
+        {"classification": TOOL},
+        {"pin": "sha-256:3"},
+        {"verdict": replace(QUESTION.verdict, policies=("a", "b"))},
+        {"verdict": replace(QUESTION.verdict, policy_set="q")},
+    ],
+    ids=str,
+)
+def test_all_that_a_person_is_shown_is_in_the_binding(changed: dict[str, Any]) -> None:
+    assert bound_to(replace(QUESTION, **changed), NEEDED) != bound_to(QUESTION, NEEDED)
+
+
+def test_who_asks_by_which_token_and_when_is_not_in_the_binding() -> None:
+    later = replace(QUESTION, at=NOON + SECOND, chain=replace(QUESTION.chain, token="jti", key="kid"))
+    assert bound_to(later, NEEDED) == bound_to(QUESTION, NEEDED)
