@@ -165,6 +165,6 @@ class ApprovalConformance(LedgerOpening):
         self, ledger: CompleteLedger
     ) -> None:
         for child in (a_draft(asks=an_asking(ASKED)), a_draft(consumes="apr_1")):
-            with pytest.raises(LedgerError, match="no condition of its own"):
+            with pytest.raises(LedgerError, match="no condition or effect of its own"):
                 ledger.record([a_draft(follow=(child,))])
         assert ledger.approvals() == []
