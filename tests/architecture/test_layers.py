@@ -9,7 +9,7 @@ import pytest
 from .source import SOURCES, Import, Module, imports, names, shipped
 
 LAYERS = (
-    {"errors", "clock", "canonical", "base64url", "order"},
+    {"errors", "clock", "canonical", "base64url", "order", "osuser"},
     {"constraint", "pattern", "strictjson"},
     {"model", "places"},
     {"destination", "settings", "record", "jwk", "claims", "handover"},
@@ -29,9 +29,9 @@ LAYERS = (
         "wire",
     },
     {"bounds", "delegation", "cedar", "jose", "ports", "standing"},
-    {"drafts"},
+    {"approval", "drafts"},
     {"evaluation"},
-    {"guard"},
+    {"answering", "guard"},
     {"ledger", "keys", "link", "selfsigned"},
     {"identity", "issuer", "assertion", "possession", "published", "verifier"},
     {"carrier", "config", "keychain", "policies", "remote"},

@@ -37,6 +37,9 @@ ARGUMENTS = {"ticket": 7, "amount": 20}
 _HEAD = """
 state = ".hopward"
 policies = "policies"
+[approvals.groups.operators]
+members = ["local:carol"]
+
 [authority]
 issuer = "{issuer}"
 [proxy]

@@ -19,6 +19,9 @@ from hopward_authority.cli import listening
 CONFIG = """
 state = ".hopward"
 policies = "policies"
+[approvals.groups.operators]
+members = ["local:carol"]
+
 [authority]
 issuer = "http://127.0.0.1:{port}"
 listen = "127.0.0.1:{port}"

@@ -51,7 +51,7 @@ MOST = 2**63 - 1
 
 
 def engine(text: str, tools: Sequence[Tool] = TOOLS) -> CedarEngine:
-    return CedarEngine({"a.cedar": text}, tools)
+    return CedarEngine({"a.cedar": text}, tools, ["leads", "board"])
 
 
 def facts(**given: Any) -> Facts:
@@ -605,7 +605,9 @@ def test_the_digest_of_a_set_changes_with_any_text_name_or_classification() -> N
     assert len(digests) == 4
     both = {"a.cedar": ALL, "b.cedar": STEP_UP}
     turned = dict(reversed(both.items()))
-    assert CedarEngine(both, TOOLS).policy_set == CedarEngine(turned, TOOLS[::-1]).policy_set
+    groups = ["leads"]
+    first, second = CedarEngine(both, TOOLS, groups), CedarEngine(turned, TOOLS[::-1], groups)
+    assert first.policy_set == second.policy_set
 
 
 def test_a_policy_of_four_hundred_conditions_works() -> None:

@@ -52,7 +52,7 @@ DELEGATE = 'action == Hopward::Action::"delegate"'
 
 def asked(text: str, hop: Hop = HOP, **agents: Agent) -> Verdict:
     delegator, receiver = agents.get("delegator", HELPER), agents.get("receiver", OTHER)
-    return CedarEngine({"a.cedar": text}, TOOLS).evaluate_hop(hop, delegator, receiver, FACTS)
+    return CedarEngine({"a.cedar": text}, TOOLS, ["ops"]).evaluate_hop(hop, delegator, receiver, FACTS)
 
 
 def permit(condition: str = "true", resource: str = "resource") -> str:
@@ -310,7 +310,7 @@ def test_one_engine_answers_for_each_pair_of_agents_on_its_own() -> None:
     agents = (HELPER, an_agent("other", owner="x"), an_agent("bank"))
     pairs = [(one, two) for one in agents for two in agents if one is not two]
     for asked_first in (pairs, pairs[::-1]):
-        engine = CedarEngine({"a.cedar": text}, TOOLS)
+        engine = CedarEngine({"a.cedar": text}, TOOLS, ["ops"])
         verdicts = {
             (one.id, two.id): engine.evaluate_hop(HOP, one, two, FACTS).name
             for one, two in (*asked_first, *pairs)
@@ -401,7 +401,7 @@ def test_names_that_no_text_can_carry_are_refused_without_an_exception() -> None
 
 def test_the_baseline_lets_a_chain_grow_to_three_hops_and_no_further() -> None:
     text = (Path(__file__).parents[2] / "shared" / "policies" / "baseline.cedar").read_text(encoding="utf-8")
-    engine = CedarEngine({"baseline.cedar": text}, [READ])
+    engine = CedarEngine({"baseline.cedar": text}, [READ], ["operators"])
     for actors, expected in ((("a",), "permit"), (("a", "b", "c"), "permit"), (("a", "b", "c", "d"), "deny")):
         facts = replace(FACTS, actors=actors, purposes=("p",) * (len(actors) - 1))
         assert engine.evaluate_hop(HOP, HELPER, OTHER, facts).name == expected

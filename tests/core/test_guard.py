@@ -35,7 +35,7 @@ from hopward.model import (
 )
 from hopward.record import Draft, Receipt, Standing
 from hopward.redaction import Redaction
-from hopward.settings import LogSettings
+from hopward.settings import ApprovalSettings, ApproverGroup, LogSettings
 from hopward.testing.clock import NOON, FixedClock
 from hopward.testing.ledger import MemoryLedger
 from hopward.testing.samples import a_hop
@@ -148,7 +148,7 @@ class Exchange:
 
 class Policies:
     def __init__(self, text: str, tools: Sequence[Tool]) -> None:
-        self.engine = CedarEngine({"test.cedar": text}, tools)
+        self.engine = CedarEngine({"test.cedar": text}, tools, ["ops"])
 
     def current(self) -> CedarEngine:
         return self.engine
@@ -222,6 +222,7 @@ class Bench:
             exchanger=self.exchange,
             agents=self.agents,
             redaction=Redaction(self.log),
+            approvals=ApprovalSettings(groups={"ops": ApproverGroup(members=("carol",))}),
         )
         self.guard = Guard(sources, self.clock)
         self.ledger.put_agent(AGENT, _draft("agent"))

@@ -271,7 +271,7 @@ expect = "deny"
 def run(folder: Path, text: str) -> tuple[CaseResult, ...]:
     (folder / "tests").mkdir(exist_ok=True)
     (folder / "tests" / "pay.toml").write_text(text)
-    return run_cases(load_engine(folder, [tool()]), read_cases(folder), {"bot": BOT})
+    return run_cases(load_engine(folder, [tool()], ["ops"]), read_cases(folder), {"bot": BOT})
 
 
 def test_cases_are_run_and_a_difference_is_told_with_its_place(folder: Path) -> None:
@@ -332,7 +332,7 @@ def run_hops(folder: Path, text: str) -> tuple[CaseResult, ...]:
     (folder / "tests").mkdir(exist_ok=True)
     (folder / "hops.cedar").write_text(HOP_POLICIES)
     (folder / "tests" / "hops.toml").write_text(text)
-    return run_cases(load_engine(folder, [tool()]), read_cases(folder), {"bot": BOT, "clerk": CLERK})
+    return run_cases(load_engine(folder, [tool()], ["ops"]), read_cases(folder), {"bot": BOT, "clerk": CLERK})
 
 
 def test_a_case_may_be_about_handing_on(folder: Path) -> None:
@@ -420,7 +420,7 @@ def test_a_folder_without_cases_has_none(folder: Path) -> None:
 
 
 def baseline(*tools: Tool) -> CedarEngine:
-    return CedarEngine({"baseline.cedar": BASELINE.read_text(encoding="utf-8")}, tools)
+    return CedarEngine({"baseline.cedar": BASELINE.read_text(encoding="utf-8")}, tools, ["operators"])
 
 
 def test_the_package_carries_the_published_baseline() -> None:
@@ -488,7 +488,7 @@ def test_the_policies_of_the_published_page_do_what_it_says() -> None:
     refund = Tool(
         server="support_desk", name="refund", action="pay", arguments={"amount": "decimal"}, **labels
     )
-    engine = CedarEngine({"page.cedar": ALL + "\n".join(blocks)}, [refund])
+    engine = CedarEngine({"page.cedar": ALL + "\n".join(blocks)}, [refund], ["team-leads"])
     ids = ["all", "billing-only-reads", "large-refund", "only-the-payer-pays"]
     assert [policy.id for policy in engine.policies] == ids
     case = Case(name="", agent="bot", tool="support_desk/refund", expect="permit", arguments={"amount": 50})

@@ -24,6 +24,9 @@ from hopward.testing.clock import NOON, FixedClock
 from hopward.wire import SELF_SIGNED_TYPE, ExchangeForm, read_request
 
 CONFIG = """
+[approvals.groups.operators]
+members = ["local:carol"]
+
 [authority]
 issuer = "http://127.0.0.1:8700"
 mode = "remote"

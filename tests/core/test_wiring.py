@@ -16,6 +16,9 @@ from hopward.testing.clock import NOON, FixedClock
 CONFIG = """
 state = ".hopward"
 policies = "policies"
+[approvals.groups.operators]
+members = ["local:carol"]
+
 [authority]
 issuer = "http://127.0.0.1:8700"
 [log]

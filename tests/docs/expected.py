@@ -2,13 +2,14 @@
 
 A line of only `...` stands for any lines, `...` in a line for any text. Spaces count as one. Times, hashes
 and ids differ in every run: any time stands for any other; an id shown for the first time (`task_4f...`,
-`dec_...`, `tok_...`) stands for the one that is printed there, and from then on for exactly that one.
+`dec_...`, `apr_...`, `tok_...`) stands for the one that is printed there, and from then on for exactly
+that one.
 """
 
 import re
 from dataclasses import dataclass, field
 
-_ID = r"(?:task|dec|tok)_[0-9a-f]{8,}"
+_ID = r"(?:task|dec|apr|tok)_[0-9a-f]{8,}"
 _TIME = r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:\.\d+)?Z"
 _HASH = r"\b[0-9a-f]{64}\b"
 _DURATION = r"\b\d+\.\d ms"

@@ -35,6 +35,8 @@ def support_desk(folder: Path) -> None:
             decision = guard.authorize(ToolCall(server="support_desk", tool=tool, arguments=arguments), chain)
             if decision.permitted:
                 guard.settle(decision, ENDED)
+        (asked,) = guard.approvals.find()
+        guard.approvals.approve(asked.id, by="lena@desk.example", why="it was late indeed")
         _hand_on(guard, chain, clock)
         guard.refuse("support_desk", "not_json", "The message is not valid JSON (at character 0).", chain)
         guard.refuse("support_desk", "bad_signature", "3 more callers were turned away.", count=3)

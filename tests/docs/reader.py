@@ -11,7 +11,8 @@ What a block is, its language says; what is done with it, the directives on the 
     <!-- not run: WHY -->    the block cannot be run by the tests
     <!-- project: NAME -->   anywhere on a page: its folder is a project that guards the example support desk
 
-Addresses of the page (`127.0.0.1:8700` and so on) are moved to free ports, `/home/you/notes` is the folder.
+Addresses of the page (`127.0.0.1:8700` and so on) are moved to free ports, `/home/you/notes` is the folder,
+`local:lena` the user who runs the tests.
 """
 
 import json
@@ -29,6 +30,7 @@ import tomlkit
 from hopward.cedar import CedarEngine
 from hopward.classification import classified
 from hopward.config import checked_settings, read_settings
+from hopward.osuser import os_user
 from hopward.settings import AuthoritySettings
 
 from .expected import Known
@@ -38,6 +40,7 @@ from .shell import Shell
 
 PORTS = ("8700", "8701", "8800", "8801")
 HOME = "/home/you/notes"
+USER = "local:lena"
 PLAIN = ("", "text")
 """Blocks that show something and are no input for anything."""
 
@@ -94,7 +97,8 @@ class Reader:
 
     def cedar(self, block: Block) -> None:
         """Policies that the classified tools of the page's configuration fit."""
-        CedarEngine({"page.cedar": block.text}, classified(read_settings(self._config).servers))
+        settings = read_settings(self._config)
+        CedarEngine({"page.cedar": block.text}, classified(settings.servers), settings.approvals.groups)
         self._written(block)
 
     def json(self, block: Block) -> None:
@@ -147,12 +151,12 @@ class Reader:
             text = text.replace(f"127.0.0.1:{port}", f"127.0.0.1:{free}").replace(
                 f"port={port}", f"port={free}"
             )
-        return text.replace(HOME, str(self._folder))
+        return text.replace(HOME, str(self._folder)).replace(USER, os_user())
 
     def _there(self, text: str) -> str:
         for port, free in self._moved.items():
             text = text.replace(f"127.0.0.1:{free}", f"127.0.0.1:{port}")
-        return text.replace(str(self._folder), HOME)
+        return text.replace(str(self._folder), HOME).replace(os_user(), USER)
 
     def _move(self) -> None:
         """Move the addresses in the configuration, also the one that stands there by default only."""

@@ -8,6 +8,7 @@ import msgspec
 from hopward.config import Document
 from hopward.model import (
     Agent,
+    Approval,
     Capability,
     Chain,
     Credential,
@@ -40,6 +41,7 @@ CALL = msgspec.defstruct(
 
 VALUES: dict[str, Any] = {
     "agent": Agent,
+    "approval": Approval,
     "capability": Capability,
     "chain": Chain,
     "credential": Credential,

@@ -17,6 +17,8 @@ from hopward.constraint import kinds
 from hopward.model import Budget, Capability
 from hopward.settings import (
     AgentSettings,
+    ApprovalSettings,
+    ApproverGroup,
     AuthoritySettings,
     Classification,
     Delivery,
@@ -49,6 +51,8 @@ STRUCTS: dict[str, type[msgspec.Struct]] = {
         LogSettings,
         ProxySettings,
         TelemetrySettings,
+        ApprovalSettings,
+        ApproverGroup,
         AgentSettings,
         ServerSettings,
         Delivery,
@@ -71,6 +75,8 @@ _LINKS = {
     "LogSettings": "[log](#log)",
     "ProxySettings": "[proxy](#proxy)",
     "TelemetrySettings": "[telemetry](#telemetry)",
+    "ApprovalSettings": "[approvals](#approvals)",
+    "ApproverGroup": "[groups](#groups-of-approvers)",
     "AgentSettings": "[agents](#agents)",
     "ServerSettings": "[servers](#servers)",
     "WorkflowSettings": "[workflows](#workflows)",

@@ -29,6 +29,9 @@ TOOLS = (
 ASKED = ("roots/list", "sampling/createMessage", "elicitation/create")
 
 SETTINGS = """\
+[approvals.groups.operators]
+members = ["local:carol"]
+
 [authority]
 issuer = "http://127.0.0.1:8700"
 

@@ -22,6 +22,9 @@ ROOT = Path(__file__).parents[2]
 RECORDER = Path(__file__).with_name("recorder.py")
 
 RECORDED = """\
+[approvals.groups.operators]
+members = ["local:carol"]
+
 [authority]
 issuer = "http://127.0.0.1:8700"
 

@@ -33,6 +33,9 @@ _PATIENCE = 300.0
 _FOLDER = re.compile(r"(?:server-)?(.+)-\d{4}-\d\d-\d\dT[\d-]+Z")
 
 _CONFIGURATION = """\
+[approvals.groups.operators]
+members = ["local:carol"]
+
 [authority]
 issuer = "http://127.0.0.1:8700"
 

@@ -35,6 +35,9 @@ TOOLS = (
 )
 
 CONFIGURATION = """\
+[approvals.groups.operators]
+members = ["local:carol"]
+
 [authority]
 issuer = "http://127.0.0.1:8700"
 

@@ -153,7 +153,8 @@ def test_a_refused_call_says_why_and_names_its_decision(seen: Seen, reason: str)
     assert answer.decision["reason"] == reason
     assert answer.decision["id"] in answer.text
     assert "not executed" in answer.text
-    (row,) = seen.desk.rows(decision=answer.decision["id"])
+    row, *behind = seen.desk.rows(decision=answer.decision["id"])
+    assert [one.kind for one in behind] == ["approval"] * (reason == "approval_required")
     assert row.verdict == answer.decision["verdict"] != "permit"
     assert row.task == seen.task
 
@@ -209,6 +210,7 @@ def test_the_log_holds_the_rows_of_the_session_in_order(seen: Seen) -> None:
         denied,
         denied,
         ("decision", "step-up"),
+        ("approval", "requested"),
         denied,  # delete_customer
         denied,  # the other MCP resource
         ("refusal", "deny"),  # the unknown method

@@ -11,6 +11,9 @@ from hopward.wiring import Guard
 from .shell import Shell
 
 DESK = """\
+[approvals.groups.operators]
+members = ["local:carol"]
+
 [authority]
 issuer = "http://127.0.0.1:8700"
 

@@ -53,7 +53,7 @@ def test_a_mistake_in_the_configuration_is_told_with_its_line_and_exit_status_2(
     path = desk.folder / "hopward.toml"
     path.write_text(path.read_text().replace("resource =", "resorce ="))
     printed = desk.fails("task list", status=2)
-    assert 'hopward.toml:13: servers.desk.resorce: unknown key; did you mean "resource"?' in printed.err
+    assert 'hopward.toml:16: servers.desk.resorce: unknown key; did you mean "resource"?' in printed.err
     assert printed.out == ""
 
 

@@ -15,6 +15,9 @@ LOOKING = '{ tools = ["app/look"], actions = ["read"], sensitivity = "internal",
 PAYING = '{ tools = ["app/pay"], actions = ["pay"], sensitivity = "internal", destinations = ["bank"] }'
 
 CONFIG = f"""
+[approvals.groups.operators]
+members = ["local:carol"]
+
 [authority]
 issuer = "https://authority.example"
 

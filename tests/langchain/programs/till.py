@@ -20,6 +20,9 @@ from hopward.testing.clock import FixedClock
 from langchain_hopward import Hopward
 
 CONFIG = """
+[approvals.groups.operators]
+members = ["local:carol"]
+
 [authority]
 issuer = "https://authority.example"
 

@@ -53,6 +53,9 @@ def verdict(one: Feature, cell: Cell, seen: Mapping[Cell, Saw]) -> str:
 
 
 CONFIG = """\
+[approvals.groups.operators]
+members = ["local:carol"]
+
 [authority]
 issuer = "http://127.0.0.1:8700"
 

@@ -21,6 +21,9 @@ from hopward.wire import ExchangeForm
 RECORDING = Path(__file__).with_name("recording_stdio.py")
 
 AGENT = """\
+[approvals.groups.operators]
+members = ["local:carol"]
+
 [authority]
 {authority}
 

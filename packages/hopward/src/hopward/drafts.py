@@ -9,6 +9,8 @@ from hopward.clock import Instant
 from hopward.delegation import Handing
 from hopward.errors import HopwardError
 from hopward.model import (
+    Answer,
+    Approval,
     Chain,
     Credential,
     Decision,
@@ -20,7 +22,7 @@ from hopward.model import (
     Verdict,
     plain,
 )
-from hopward.record import Draft, Facts, Reservation
+from hopward.record import Asking, Draft, Facts, Reservation
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -35,7 +37,8 @@ class Evaluation(msgspec.Struct, frozen=True):
 
     `about` is what was asked for, as its row tells it. `share` is what a permit takes out of which budgets,
     `epoch` the standing and `moved` the labels it holds for, `hop` what a permitted delegation opens,
-    `labels` what a permitted call raises. `plain` says that `about` `is_plain`.
+    `labels` what a permitted call raises. `binding` is what an approval of it is bound to, `consumes` the one
+    a permit uses up, `asks` the one a step-up asks for. `plain` says that `about` `is_plain`.
     """
 
     asked: Asked | Handing
@@ -53,6 +56,9 @@ class Evaluation(msgspec.Struct, frozen=True):
     hop: Hop | None = None
     moved: int = 0
     labels: tuple[Label, ...] = ()
+    binding: str = ""
+    consumes: str = ""
+    asks: Asking | None = None
     plain: bool = False
 
     @property
@@ -89,6 +95,8 @@ def decision_draft(decision_id: str, evaluation: Evaluation) -> Draft:
     if evaluation.facts is not None:
         record["facts"] = _facts_record(evaluation.facts)
     permit = evaluation.permits
+    asks = _asking(decision_id, evaluation)
+    follow = _following(decision_id, evaluation) if permit else ()
     return Draft(
         kind="decision",
         at=evaluation.at,
@@ -104,7 +112,9 @@ def decision_draft(decision_id: str, evaluation: Evaluation) -> Draft:
         hops=chain.hops if permit else (),
         reserve=evaluation.share if permit else None,
         opens=evaluation.hop if permit else None,
-        follow=_following(decision_id, evaluation) if permit else (),
+        consumes=evaluation.consumes if permit else "",
+        asks=asks,
+        follow=follow if asks is None else (approval_draft("requested", asks.approval, evaluation.at),),
         moved=evaluation.moved if permit else None,
         labels=evaluation.labels if permit else (),
         plain=evaluation.plain,
@@ -119,6 +129,31 @@ def _following(decision_id: str, evaluation: Evaluation) -> tuple[Draft, ...]:
     if credential is None or credential.kind == "exchanged" or isinstance(asked, Handing):
         return ()
     return (credential_draft(credential, evaluation.at, evaluation.chain, asked.call, decision_id),)
+
+
+def _asking(decision_id: str, evaluation: Evaluation) -> Asking | None:
+    asks = evaluation.asks
+    if asks is None or evaluation.verdict.name != "step-up":
+        return None
+    approval = msgspec.structs.replace(asks.approval, decision=decision_id)
+    return msgspec.structs.replace(asks, approval=approval)
+
+
+def approval_draft(event: str, approval: Approval, at: Instant, answer: Answer | None = None) -> Draft:
+    """The row of an approval that is asked for or answered; `approval` is as it is from then on."""
+    record: dict[str, Any] = {"event": event, "approval": plain(approval)}
+    if answer is not None:
+        record |= {"by": answer.by, "why": answer.why}
+    return Draft(
+        kind="approval",
+        at=at,
+        record=record,
+        task=approval.chain.task,
+        agent=approval.chain.actor,
+        server=approval.server,
+        tool=approval.tool,
+        decision=approval.decision,
+    )
 
 
 def hop_draft(event: str, hop: Hop, at: Instant, decision: str = "") -> Draft:

@@ -11,7 +11,18 @@ from typing import Any
 from msgspec.structs import replace
 
 from hopward import delegation, labels, provenance, revocation
-from hopward.bounds import accounts, call_facts, cost, facts_of, led, outside, reachable, unclear
+from hopward.approval import Lifted, Lifting, Question
+from hopward.bounds import (
+    accounts,
+    call_facts,
+    cost,
+    exhausted,
+    facts_of,
+    led,
+    outside,
+    reachable,
+    unclear,
+)
 from hopward.canonical import JSON, compact_plain, digest, digest_of, is_plain
 from hopward.chain import REQUEST
 from hopward.classification import Classifications, entry_of
@@ -23,6 +34,7 @@ from hopward.model import Chain, Decision, Hop, Task, Tool, ToolCall, Verdict, p
 from hopward.ports import Engine, Exchanger, Ledger, Policies
 from hopward.record import Reservation, Standing
 from hopward.redaction import Redaction
+from hopward.settings import ApprovalSettings
 
 DELEGATE = "delegate:"
 """What a delegation is named by, before the receiving agent, where a tool would stand."""
@@ -32,9 +44,13 @@ UNKNOWN_TASK = ("task_unknown", "There is no such task.")
 _UNDECIDED = Verdict(name="deny", reason="undecided", sentence="No decision was reached.")
 
 
+_NOBODY = ApprovalSettings()
+
+
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """What an evaluation asks. `agents` are the ids of the configured ones."""
+    """What an evaluation asks. `agents` are the ids of the configured ones; without `approvals` nobody may
+    approve anything."""
 
     ledger: Ledger
     policies: Policies
@@ -42,6 +58,7 @@ class Sources:
     exchanger: Exchanger
     agents: frozenset[str]
     redaction: Redaction
+    approvals: ApprovalSettings = _NOBODY
 
 
 class Evaluator:
@@ -54,6 +71,7 @@ class Evaluator:
         self._exchanger = sources.exchanger
         self._agents = sources.agents
         self._redaction = sources.redaction
+        self._lifting = Lifting(sources.ledger, sources.approvals)
         self._clock = clock
 
     def evaluate(self, asked: Asked | Handing) -> Evaluation:
@@ -114,7 +132,7 @@ class Evaluator:
         standing = self._ledger.standing(chain)
         plainly = is_plain(call.arguments)
         digested = call_digest(call, plainly=plainly)
-        about = {"call": {"arguments": self._redaction.arguments(call), "digest": digested}}
+        about: dict[str, Any] = {"call": {"arguments": self._redaction.arguments(call), "digest": digested}}
 
         def evaluated(verdict: Verdict, **found: Any) -> Evaluation:
             of_call = (asked, call.server, call.tool, digested, about, verdict, at)
@@ -134,16 +152,21 @@ class Evaluator:
             refusal = refusal or outside(call, one, chain, task, standing)
         if refusal is not None:
             return evaluated(deny(*refusal), classification=tool, facts=facts)
-        verdict = self._engine.evaluate(call, tool, standing.agents[chain.actor], facts)
+        engine, share = self._engine, _share(tool, task, standing)
+        verdict = engine.evaluate(call, tool, standing.agents[chain.actor], facts)
+        found: dict[str, Any] = {"classification": tool, "facts": facts}
+        if verdict.name == "step-up":
+            asked_of = (chain, call.server, call.tool, digested, about["call"]["arguments"], verdict, facts)
+            question = Question(*asked_of, engine.approvers(verdict.policies), at, tool)
+            lifted = self._lifted(question, share)
+            verdict, found = lifted.verdict, found | _of_approval(lifted)
         if verdict.name != "permit":
-            return evaluated(verdict, classification=tool, facts=facts)
-        share = _share(tool, task, standing)
+            return evaluated(verdict, **found)
         # What a server asks of its client goes to the client: there is nobody to show a credential to.
         to_client = call.tool.startswith(REQUEST)
         credential = None if to_client else self._exchanger.plan(call, chain, task, at)
         moved = labels.raised(tool, facts.destinations, standing.labels)
-        permitted = {"share": share, "credential": credential, "labels": moved}
-        return evaluated(verdict, classification=tool, facts=facts, **permitted)
+        return evaluated(verdict, share=share, credential=credential, labels=moved, **found)
 
     def _handing(self, asked: Handing, at: Instant) -> Evaluation:
         chain = asked.chain
@@ -161,10 +184,23 @@ class Evaluator:
         if not isinstance(hop, Hop):
             return replace(base, verdict=deny(*hop))
         delegator, receiver = standing.agents[chain.actor], standing.agents[asked.to]
-        verdict = self._engine.evaluate_hop(hop, delegator, receiver, facts)
+        engine, share = self._engine, _share(hop, task, standing)
+        verdict = engine.evaluate_hop(hop, delegator, receiver, facts)
+        if verdict.name == "step-up":
+            asked_of = (chain, "", base.tool, base.digest, base.about["delegation"], verdict, facts)
+            lifted = self._lifted(Question(*asked_of, engine.approvers(verdict.policies), at), share)
+            verdict, base = lifted.verdict, replace(base, **_of_approval(lifted))
         if verdict.name != "permit":
             return replace(base, verdict=verdict)
-        return replace(base, verdict=verdict, share=_share(hop, task, standing), hop=hop)
+        return replace(base, verdict=verdict, share=share, hop=hop)
+
+    def _lifted(self, question: Question, share: Reservation) -> Lifted:
+        """What approvals make of a step-up. Nobody is asked about what no budget has room for."""
+        facts = question.facts
+        if share.calls > facts.calls_left or share.writes > facts.writes_left:
+            handed = bool(question.chain.hops)
+            return Lifted(deny(*exhausted(calls=share.calls > facts.calls_left, handed=handed)), "")
+        return self._lifting.lifted(question)
 
     def _denied(self, asked: Asked | Handing, at: Instant, verdict: Verdict) -> Evaluation:
         if isinstance(asked, Handing):
@@ -203,6 +239,10 @@ def call_digest(call: ToolCall, *, plainly: bool = False) -> str:
     """
     form = {"server": call.server, "tool": call.tool, "arguments": call.arguments}
     return digest_of(compact_plain(form)) if plainly else digest(form)
+
+
+def _of_approval(lifted: Lifted) -> dict[str, Any]:
+    return {"binding": lifted.binding, "consumes": lifted.consumes, "asks": lifted.asks}
 
 
 def _share(asked: Tool | Hop, task: Task, standing: Standing) -> Reservation:

@@ -137,12 +137,19 @@ class Guard:
             return frozenset()
 
     def would_permit(self, call: ToolCall, chain: Chain) -> bool:
-        """Whether `authorize` would permit this call as things stand, its budget apart.
+        """Whether `authorize` would permit this call as things stand, its budget apart, or an approval of
+        exactly this call has been used up.
 
         For what has come of a call that was permitted before; never instead of `authorize`: nothing is
         recorded. False where anything goes wrong.
         """
-        return self._evaluator.evaluate(Asked(call, chain)).verdict.name == "permit"
+        evaluation = self._evaluator.evaluate(Asked(call, chain))
+        if evaluation.verdict.name != "step-up":
+            return evaluation.verdict.name == "permit"
+        try:
+            return self._ledger.was_consumed(evaluation.binding)
+        except LedgerError:
+            return False
 
     def delegable(self, chain: Chain, to_agent: str, narrowed: Narrowing) -> bool:
         """Whether `delegate` would permit this hop as things stand, budgets and fan-out included.
@@ -237,10 +244,14 @@ class Guard:
         return [(decision_of(ids[i], one), one.hop) for i, one in enumerate(evaluations)]
 
     def _again(self, evaluation: Evaluation, receipt: Receipt, *, last: bool) -> Evaluation:
-        if receipt.refused == "stale" and not last:
+        meanwhile = receipt.refused in ("stale", "unapproved", "asked")
+        if meanwhile and not last:
             return self._evaluator.evaluate(evaluation.asked)
-        if receipt.refused == "stale":
+        if meanwhile:
             verdict = deny("standing_unsettled", "Tasks or revocations keep changing; try the call again.")
+        elif receipt.refused == "approvals":
+            told = "Too many approvals have been asked for in this task; wait until people have answered."
+            verdict = deny("approvals_exhausted", told)
         elif receipt.refused == "fan_out":
             told = f"Agent {evaluation.chain.actor} has as many hops open as it may have at once."
             verdict = deny("fan_out_exhausted", told)
@@ -248,7 +259,14 @@ class Guard:
             handed = bool(evaluation.chain.hops)
             verdict = deny(*exhausted(calls=receipt.refused == "budget_calls", handed=handed))
         return msgspec.structs.replace(
-            evaluation, verdict=verdict, share=None, credential=None, hop=None, epoch=0
+            evaluation,
+            verdict=verdict,
+            share=None,
+            credential=None,
+            hop=None,
+            epoch=0,
+            consumes="",
+            asks=None,
         )
 
     def _introduced(self, chain: Chain, server: str, method: str) -> str:

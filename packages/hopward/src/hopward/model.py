@@ -45,6 +45,7 @@ TaskState: TypeAlias = Literal["open", "completed", "revoked", "expired"]
 HopState: TypeAlias = Literal["open", "completed"]
 RevocationKind: TypeAlias = Literal["task", "hop", "agent", "subject", "token", "key"]
 VerdictName: TypeAlias = Literal["permit", "deny", "step-up"]
+ApprovalState: TypeAlias = Literal["pending", "approved", "rejected", "consumed", "expired", "void"]
 OutcomeStatus: TypeAlias = Literal["ok", "tool_error", "error", "cancelled", "unknown"]
 
 MOST_ACTORS = 8
@@ -268,7 +269,10 @@ class Revocation(Value, frozen=True):
 
 
 class Verdict(Value, frozen=True):
-    """The pure result of evaluation. `sentence` is for people and models, `reason` for machines."""
+    """The pure result of evaluation. `sentence` is for people and models, `reason` for machines.
+
+    `approval` is the id of the approval that a step-up waits for, or that a permit uses up.
+    """
 
     name: VerdictName
     reason: str
@@ -276,6 +280,7 @@ class Verdict(Value, frozen=True):
     policies: tuple[str, ...] = ()
     errors: tuple[str, ...] = ()
     policy_set: str = ""
+    approval: str = ""
 
 
 class Credential(Value, frozen=True):
@@ -322,12 +327,72 @@ class Decision(Value, frozen=True):
         """True for a recorded permit, and for nothing else."""
         return self.recorded and self.verdict.name == "permit"
 
+    @property
+    def approval(self) -> str:
+        """The id of the approval that a step-up waits for, or that a permit has used up; else empty."""
+        return self.verdict.approval
+
 
 class Delegation(Value, frozen=True):
     """A decision about a hop, and the chain that the hop leads to: present exactly on a permit."""
 
     decision: Decision
     chain: Chain | None = None
+
+
+class ApproverNeed(Value, frozen=True):
+    """One group whose approval is needed, and of how many of its people."""
+
+    group: str
+    people: int
+
+
+class Answer(Value, frozen=True):
+    """What one person said about an approval, for which of the groups that are needed, and why."""
+
+    by: str
+    at: Instant
+    yes: bool
+    why: str
+    groups: tuple[str, ...] = ()
+
+
+class Approval(Value, frozen=True):
+    """A person's yes to one exact call, or the question whether they give it. Single use, and it expires.
+
+    `binding` is the digest of all that it holds for: another call, chain, classification, policy set or
+    `pin` has another one. `decision` is the step-up that asked, `chain` who asked; `arguments` are as the
+    decision log keeps them, `purposes` those of the task and of each hop. `expires_at` is until when it
+    may be answered, and, once approved, until when the call may be made. `consumed_by` is the decision that
+    used it up, `replaced_by` the approval of the same call with the arguments a person put in their place.
+    """
+
+    id: str
+    state: ApprovalState
+    binding: str
+    decision: str
+    chain: Chain
+    server: str
+    tool: str
+    arguments: dict[str, Any]
+    call_digest: str
+    policy_set: str
+    policies: tuple[str, ...]
+    sentence: str
+    purposes: tuple[str, ...]
+    needed: tuple[ApproverNeed, ...]
+    requested_at: Instant
+    expires_at: Instant
+    classification: Tool | None = None
+    pin: str = ""
+    answers: tuple[Answer, ...] = ()
+    consumed_by: str = ""
+    replaced_by: str = ""
+
+    @property
+    def name(self) -> str:
+        """What is asked for: `SERVER/TOOL`, or `delegate:AGENT`."""
+        return f"{self.server}/{self.tool}" if self.server else self.tool
 
 
 class Outcome(Value, frozen=True):

@@ -4,7 +4,18 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from hopward.clock import Instant
-from hopward.model import Agent, Chain, Credential, Hop, Task, Tool, ToolCall, Verdict
+from hopward.model import (
+    Agent,
+    Approval,
+    ApprovalState,
+    Chain,
+    Credential,
+    Hop,
+    Task,
+    Tool,
+    ToolCall,
+    Verdict,
+)
 from hopward.record import Draft, Facts, Receipt, Standing
 
 
@@ -22,6 +33,10 @@ class Engine(Protocol):
 
     def evaluate_hop(self, hop: Hop, delegator: Agent, receiver: Agent, facts: Facts) -> Verdict:
         """The same about handing on what the hop would carry."""
+        ...
+
+    def approvers(self, policies: Sequence[str]) -> tuple[str, ...]:
+        """The groups whose approval lifts these policies, sorted."""
         ...
 
     def could_permit(self, tool: Tool) -> bool:
@@ -50,6 +65,28 @@ class Ledger(Protocol):
 
     def fan_out_reached(self, hop: Hop) -> bool:
         """Whether the delegator of a hop that would be opened has as many open as it may have."""
+        ...
+
+    def approval(self, approval_id: str) -> Approval:
+        """The approval as stored; raises `NotFoundError`."""
+        ...
+
+    def approvals(
+        self, states: Sequence[ApprovalState] = (), task: str = "", limit: int = 100
+    ) -> list[Approval]:
+        """Approvals as stored, the latest first; only those in one of `states`, or of `task`, if given."""
+        ...
+
+    def answer(self, before: Approval, after: Approval, draft: Draft) -> Receipt:
+        """Change an approval and append its row; raises `StateError` if it is not as it was `before`."""
+        ...
+
+    def latest_approval(self, binding: str) -> Approval | None:
+        """The approval with this binding that was asked for last."""
+        ...
+
+    def was_consumed(self, binding: str) -> bool:
+        """Whether an approval with this binding has ever been used up."""
         ...
 
     def stood(self, task_id: str, values: frozenset[str]) -> frozenset[str]:

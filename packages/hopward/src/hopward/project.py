@@ -21,6 +21,7 @@ from hopward.jwk import SigningKey
 from hopward.keys import KeyRing
 from hopward.ledger import SqliteLedger
 from hopward.model import Action, Sensitivity
+from hopward.osuser import os_user
 from hopward.settings import Settings
 
 SCHEMA_FILE = "schema.cedarschema"
@@ -59,6 +60,7 @@ class Made:
 def create(folder: Path, server: NewServer | None = None, agent: NewAgent | None = None) -> Made:
     """Write what is missing in `folder` for Hopward to start: see `hopward init`.
 
+    The user of this process is the first who may approve.
     With a server and its agent, the new `hopward.toml` guards that server. Raises `ConfigError` when the
     result could not be used; then nothing has been written.
     """
@@ -137,7 +139,7 @@ def _complete(settings: Settings, done: Made) -> None:
 
 
 def _configuration(guarded: str) -> str:
-    return Template(_starter(FILE_NAME)).substitute(guarded=guarded)
+    return Template(_starter(FILE_NAME)).substitute(guarded=guarded, approver=_toml(os_user()))
 
 
 def _guarded(server: NewServer, agent: NewAgent, agent_table: str) -> str:

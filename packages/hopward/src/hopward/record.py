@@ -12,6 +12,7 @@ import msgspec
 from hopward.clock import Instant
 from hopward.model import (
     Agent,
+    Approval,
     Hop,
     Integrity,
     Label,
@@ -23,7 +24,17 @@ from hopward.model import (
 )
 
 RowKind: TypeAlias = Literal[
-    "decision", "credential", "outcome", "task", "hop", "agent", "revocation", "policy", "key", "refusal"
+    "decision",
+    "credential",
+    "outcome",
+    "approval",
+    "task",
+    "hop",
+    "agent",
+    "revocation",
+    "policy",
+    "key",
+    "refusal",
 ]
 """What a row of the decision log tells. `refusal` is a caller or message turned away before any decision."""
 
@@ -92,6 +103,18 @@ class Reservation(msgspec.Struct, frozen=True):
     writes: int
 
 
+class Asking(msgspec.Struct, frozen=True):
+    """A pending approval that comes to be with the row of its step-up.
+
+    At most `most_pending` of a task and agent wait at a time, and `most` are asked for since `since`.
+    """
+
+    approval: Approval
+    most_pending: int
+    most: int
+    since: Instant
+
+
 class Draft(msgspec.Struct, frozen=True):
     """One row to append.
 
@@ -99,10 +122,13 @@ class Draft(msgspec.Struct, frozen=True):
     refused as `stale` when standing changed since it was read, or when one of `hops` is no longer open; with
     `reserve` set, it is refused as `budget_calls` or `budget_writes` when a budget cannot take it. `opens` is
     a hop that comes to be with this row; the row is refused as `fan_out` where its delegator has as many open
-    as it may have. `follow` rows are written right after this one, in the same transaction, only if this one
-    was written. With `moved` set, the row is refused as `stale` when a label of its task has risen since.
-    `labels` are raised to at least what they say. `values` are remembered as having stood in a trusted result
-    of the task. `plain` says that the record `is_plain` (`hopward.canonical`), which saves time.
+    as it may have. `consumes` is an approval that is used up with this row, which is refused as `unapproved`
+    where it is no longer approved at `at`. `asks` is one that comes to be with this row, which is refused as
+    `asked` where one with the same binding stands, as `approvals` where there are too many. `follow` rows are
+    written right after this one, in the same transaction, only if this one was written. With `moved` set, the
+    row is refused as `stale` when a label of its task has risen since. `labels` are raised to at least what
+    they say. `values` are remembered as having stood in a trusted result of the task. `plain` says that the
+    record `is_plain` (`hopward.canonical`), which saves time.
     """
 
     kind: RowKind
@@ -119,6 +145,8 @@ class Draft(msgspec.Struct, frozen=True):
     hops: tuple[str, ...] = ()
     reserve: Reservation | None = None
     opens: Hop | None = None
+    consumes: str = ""
+    asks: Asking | None = None
     follow: tuple["Draft", ...] = ()
     moved: int | None = None
     labels: tuple[Label, ...] = ()
@@ -126,7 +154,9 @@ class Draft(msgspec.Struct, frozen=True):
     plain: bool = False
 
 
-Refused: TypeAlias = Literal["", "stale", "budget_calls", "budget_writes", "fan_out"]
+Refused: TypeAlias = Literal[
+    "", "stale", "budget_calls", "budget_writes", "fan_out", "unapproved", "asked", "approvals"
+]
 """Why a draft was not written; empty if it was."""
 
 

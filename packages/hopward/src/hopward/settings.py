@@ -66,6 +66,30 @@ class ProxySettings(Value, frozen=True):
     workers: int = 1
 
 
+class ApproverGroup(Value, frozen=True):
+    """`[approvals.groups.NAME]`: the people who lift a policy with `@step_up("NAME")`.
+
+    So many `people` of the `members` must say yes. Nobody approves what is done in their own name, unless
+    `subject_may_approve`: then it is a confirmation, and no second pair of eyes.
+    """
+
+    members: tuple[str, ...]
+    people: int = 1
+    subject_may_approve: bool = False
+
+
+class ApprovalSettings(Value, frozen=True):
+    """`[approvals]`: who may approve, and for how long a question stands, and a yes after that: seconds.
+
+    Of one agent of one task, `most_pending` questions wait at a time, and `most_per_hour` are asked.
+    """
+
+    expires_in: int = 900
+    most_pending: int = 8
+    most_per_hour: int = 60
+    groups: dict[str, ApproverGroup] = {}
+
+
 class TelemetrySettings(Value, frozen=True):
     """`[telemetry]`: where spans of guarded calls are sent. Without the table there are none.
 
@@ -236,6 +260,7 @@ class Settings(Value, frozen=True):
     agents: dict[str, AgentSettings]
     servers: dict[str, ServerSettings]
     workflows: dict[str, WorkflowSettings]
+    approvals: ApprovalSettings = ApprovalSettings()
     telemetry: TelemetrySettings | None = None
 
     @property

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from hopward.answering import Approvals
 from hopward.canonical import digest
 from hopward.carrier import Carrier, request_digest
 from hopward.chain import entered
@@ -82,7 +83,8 @@ class Guard(_Guard):
     """The guard of one `hopward.toml`, with everything around it: tasks, revocation, callers, credentials.
 
     `Guard.open("hopward.toml")` is the way in. `settings`, `tools`, `ledger`, `issuer` and `policies` are
-    the parts it was built from; `signs` says whether the signing key is in this process.
+    the parts it was built from; `signs` says whether the signing key is in this process. `approvals` is where
+    people answer what a step-up asks.
     """
 
     signs: bool
@@ -91,6 +93,7 @@ class Guard(_Guard):
     ledger: SqliteLedger
     issuer: Issuer
     policies: PolicyStore
+    approvals: Approvals
 
     @classmethod
     def open(cls, path: str | Path, *, clock: Clock | None = None, as_authority: bool = False) -> "Guard":
@@ -121,7 +124,7 @@ class Guard(_Guard):
         settings = read_settings(path) if text is None else checked_settings(text, path)
         clock = clock or SystemClock()
         tools = classified(settings.servers)
-        policies = PolicyStore(settings.policies, tools, clock=clock)
+        policies = PolicyStore(settings.policies, tools, settings.approvals.groups, clock=clock)
         keyring = open_keys(settings, clock, as_authority=as_authority)
         ledger = SqliteLedger.open(settings.log_file, durability=settings.log.durability, clock=clock)
         issuer = Issuer(settings=settings, keyring=keyring, clock=clock)
@@ -133,6 +136,7 @@ class Guard(_Guard):
             exchanger=issuer,
             agents=frozenset(settings.agents),
             redaction=Redaction(settings.log),
+            approvals=settings.approvals,
         )
         guard = cls(sources, clock)
         guard.settings, guard.tools, guard.ledger = settings, tools, ledger
@@ -144,6 +148,7 @@ class Guard(_Guard):
         guard._carrier = Carrier(issuer.issuer, keyring, ledger, clock)
         guard._current = logged.current
         guard._redaction = sources.redaction
+        guard.approvals = Approvals(sources, clock)
         return guard
 
     def begin(self) -> None:

@@ -135,14 +135,8 @@ def _only_adds(before: Settings, after: Settings) -> bool:
     )
     servers = all(after.servers[name] == server for name, server in before.servers.items())
     workflows = all(after.workflows[name] == workflow for name, workflow in before.workflows.items())
-    rest = (after.authority, after.log, after.proxy, after.telemetry, after.state, after.policies)
-    return (
-        agents
-        and servers
-        and workflows
-        and rest
-        == (before.authority, before.log, before.proxy, before.telemetry, before.state, before.policies)
-    )
+    same = replace(before, agents=after.agents, servers=after.servers, workflows=after.workflows)
+    return agents and servers and workflows and same == after
 
 
 def _is_same(settings: Settings, name: str, entry: Entry) -> bool:

@@ -58,7 +58,8 @@ def _told(decision: Decision | None) -> tuple[str, Body]:
         return sentence, {"id": "", "verdict": "deny", "reason": "undecided"}
     verdict = decision.verdict
     sentence = f"{verdict.sentence} The call was not executed. Decision {decision.id}."
-    return sentence, {"id": decision.id, "verdict": verdict.name, "reason": verdict.reason}
+    data: Body = {"id": decision.id, "verdict": verdict.name, "reason": verdict.reason}
+    return sentence, data | ({"approval": decision.approval} if decision.approval else {})
 
 
 def _answer(message: Message, sentence: str, data: Body) -> bytes:

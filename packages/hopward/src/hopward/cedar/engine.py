@@ -8,7 +8,7 @@ the size of the set. A request is permitted only if Cedar answers Allow *and* re
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, TypeVar
 
@@ -114,11 +114,14 @@ class CedarEngine:
     Raises `ConfigError` listing every mistake of every file, each with file, line and policy.
     """
 
-    def __init__(self, policy_text_by_file: Mapping[str, str], tools: Sequence[Tool]) -> None:
+    def __init__(
+        self, policy_text_by_file: Mapping[str, str], tools: Sequence[Tool], groups: Collection[str] = ()
+    ) -> None:
+        """`groups` are those that a policy may name in `@step_up`."""
         self.tools = tuple(tools)
         self.schema = schema_text(self.tools)
         schemas = Schemas(read_schema(schema_text(self.tools, hops=False)), read_schema(schema_text([])))
-        self.policies = read_policies(policy_text_by_file, self.tools, schemas)
+        self.policies = read_policies(policy_text_by_file, self.tools, schemas, groups)
         about_hops = [policy for policy in self.policies if holds_for_hops(policy, schemas.hops)]
         self._handing = _view(schemas.hops, about_hops, REACHED)
         self.policy_set = digest({"files": dict(policy_text_by_file), "schema": self.schema})
@@ -177,6 +180,11 @@ class CedarEngine:
     def could_permit(self, tool: Tool) -> bool:
         """False only if no call of this tool can be permitted, whatever the facts."""
         return any(policy.effect == "permit" for policy in self.in_question(tool))
+
+    def approvers(self, policies: Sequence[str]) -> tuple[str, ...]:
+        """The groups whose approval lifts these policies of the set, sorted."""
+        named = frozenset(policies)
+        return tuple(sorted({one.step_up for one in self.policies if one.step_up and one.id in named}))
 
     def about(self, policy: Policy) -> About:
         """What a policy of the set is put to."""

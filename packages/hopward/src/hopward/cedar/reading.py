@@ -6,7 +6,7 @@ A set is accepted only whole: Cedar parses it, validates it strictly against the
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,7 +58,7 @@ class Schemas:
 
 
 def read_policies(
-    text_by_file: Mapping[str, str], tools: Sequence[Tool], schemas: Schemas
+    text_by_file: Mapping[str, str], tools: Sequence[Tool], schemas: Schemas, groups: Collection[str]
 ) -> tuple[Policy, ...]:
     """The policies of all files, in the order of file names and places.
 
@@ -73,6 +73,7 @@ def read_policies(
         policies += found
         problems += wrong
     problems += _repeated(policies)
+    problems += _nobody(policies, groups)
     if not policies and not problems:
         problems.append("there is no policy, so no call could ever be permitted")
     if problems:
@@ -125,6 +126,14 @@ def _repeated(policies: Iterable[Policy]) -> Iterator[str]:
         earlier = first.setdefault(policy.id, policy)
         if earlier is not policy:
             yield _problem(policy, policy.line, f"{earlier.file}:{earlier.line} has the same @id")
+
+
+def _nobody(policies: Iterable[Policy], groups: Collection[str]) -> Iterator[str]:
+    """Policies that wait for a group nobody has configured."""
+    for policy in policies:
+        if policy.step_up and policy.effect == "forbid" and policy.step_up not in groups:
+            told = f"there is no [approvals.groups.{policy.step_up}] in hopward.toml"
+            yield _problem(policy, policy.line, f"@step_up: {told}{nearest(policy.step_up, groups)}")
 
 
 def _unparsed(file: _File) -> Iterator[str]:

@@ -31,6 +31,7 @@ _VERBS = {
     "task": ("hopward.cli.task:task", "Open, show, list and complete tasks; get a token for one."),
     "agent": ("hopward.cli.agent:agent", "Register agents, show them, stop them."),
     "revoke": ("hopward.cli.revoke:revoke", "Make a task, agent, subject, token or key stop counting, now."),
+    "approve": ("hopward.cli.approve:approve", "Show what waits for a person, and say yes or no to it."),
     "log": ("hopward.cli.log:log", "Read, follow and verify the decision log."),
     "policy": ("hopward.cli.policy:policy", "Check, test and explain policies."),
     "doctor": (

@@ -155,7 +155,7 @@ def _log(settings: Settings) -> Iterator[Finding]:
 def _policies(settings: Settings) -> Iterator[Finding]:
     tools = classified(settings.servers)
     try:
-        engine = load_engine(settings.policies, tools)
+        engine = load_engine(settings.policies, tools, settings.approvals.groups)
         results = run_cases(engine, read_cases(settings.policies), configured(settings))
     except ConfigError as error:
         yield from _refused("policies", error)

@@ -36,7 +36,7 @@ class _Loaded:
 def _load(session: Session) -> _Loaded:
     settings = read_settings(session.config)
     tools = classified(settings.servers)
-    return _Loaded(settings, tools, load_engine(settings.policies, tools))
+    return _Loaded(settings, tools, load_engine(settings.policies, tools, settings.approvals.groups))
 
 
 def _about_calls_alone(engine: CedarEngine, policy: Policy) -> bool:

@@ -94,6 +94,10 @@ def _told(row: Row) -> str:
             error, took = _text(row.record, "outcome", "error"), inner(row.record, "outcome", "duration")
             after = f" after {took / 1000:.1f} ms" if is_instant(took) else ""
             return f"{_text(row.record, 'outcome', 'status')}{after}{error and f': {error}'}"
+        case "approval":
+            by, why = _text(row.record, "by"), _text(row.record, "why")
+            said = f"{_reason(row)} {_text(row.record, 'approval', 'id')}"
+            return f"{said}{by and f' by {by}'}{why and f': {why}'}"
         case "refusal":
             return f"{row.reason}: {_text(row.record, 'sentence')}"
         case _:

@@ -16,6 +16,7 @@ from hopward.exposure import check_unexposed
 from hopward.model import Value
 from hopward.settings import (
     AgentSettings,
+    ApprovalSettings,
     AuthoritySettings,
     LogSettings,
     ProxySettings,
@@ -42,6 +43,7 @@ class Document(Value, frozen=True):
     agents: dict[str, AgentSettings] = field(default_factory=dict[str, AgentSettings])
     servers: dict[str, ServerSettings] = field(default_factory=dict[str, ServerSettings])
     workflows: dict[str, WorkflowSettings] = field(default_factory=dict[str, WorkflowSettings])
+    approvals: ApprovalSettings = ApprovalSettings()
     telemetry: TelemetrySettings | None = None
 
 
@@ -75,6 +77,7 @@ def checked_settings(text: str, path: Path) -> Settings:
         agents=checked.agents,
         servers=checked.servers,
         workflows=checked.workflows,
+        approvals=checked.approvals,
         telemetry=checked.telemetry,
     )
 

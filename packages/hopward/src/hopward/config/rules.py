@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from hopward.config import forms
 from hopward.config.agents import agent_problems, workflow_problems
+from hopward.config.approvals import approval_problems
 from hopward.config.hops import hop_problems
 from hopward.config.names import alike, name_problems
 from hopward.config.problem import KeyPath, Problem, Table, items, table, text
@@ -55,6 +56,7 @@ def broken_rules(document: Table) -> Iterator[Problem]:
     yield from agent_problems(document)
     yield from workflow_problems(document)
     yield from hop_problems(document)
+    yield from approval_problems(document)
 
 
 def _unfilled(value: object, path: KeyPath) -> Iterator[Problem]:

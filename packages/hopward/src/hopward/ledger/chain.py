@@ -17,7 +17,7 @@ from hopward.canonical import compact, compact_plain
 from hopward.clock import SECOND, Instant, iso
 from hopward.errors import LedgerError
 from hopward.model import Hop, Label
-from hopward.record import Draft, Reservation
+from hopward.record import Asking, Draft, Reservation
 
 GENESIS = "0" * 64
 """What the first row is chained to."""
@@ -41,6 +41,9 @@ class Entry(msgspec.Struct, frozen=True):
     moved: int | None = None
     labels: tuple[Label, ...] = ()
     values: tuple[str, ...] = ()
+    at: Instant = 0
+    consumes: str = ""
+    asks: Asking | None = None
 
 
 def row_hash(previous: str, seq: int, columns: Columns) -> str:
@@ -70,12 +73,14 @@ def entry(draft: Draft) -> Entry:
         raise _invalid(draft, "it reserves less than nothing")
     follow = tuple([columns for child in draft.follow for columns in _following(child)])
     data = (draft.moved, draft.labels, draft.values)
-    return Entry(_columns(draft), draft.epoch, reserve, follow, draft.hops, draft.opens, *data)
+    asked = (draft.at, draft.consumes, draft.asks)
+    return Entry(_columns(draft), draft.epoch, reserve, follow, draft.hops, draft.opens, *data, *asked)
 
 
 def _following(draft: Draft) -> list[Columns]:
-    conditional = draft.epoch is not None or draft.hops or draft.reserve is not None
-    if conditional or draft.opens is not None or draft.moved is not None or draft.labels or draft.values:
+    of_its_own = (draft.epoch, draft.reserve, draft.opens, draft.moved, draft.asks)
+    effects = (draft.hops, draft.labels, draft.values, draft.consumes)
+    if any(effects) or any(one is not None for one in of_its_own):
         raise _invalid(draft, "a row that follows another has no condition or effect of its own")
     return [_columns(draft), *(columns for child in draft.follow for columns in _following(child))]
 

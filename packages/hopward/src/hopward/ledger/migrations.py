@@ -97,7 +97,29 @@ def labels(database: Database) -> None:
     database.conn.execute("PRAGMA user_version = 4")
 
 
-_AFTER = {1: "standing", 2: "hops", 3: "labels"}
+@_steps()
+def approvals(database: Database) -> None:
+    """Version 5: approvals, found by what they are bound to and by who asked for them."""
+    columns = {
+        "number": int,
+        "id": str,
+        "binding": str,
+        "task": str,
+        "agent": str,
+        "state": str,
+        "requested_at": int,
+        "expires_at": int,
+        "body": str,
+    }
+    database.table("approvals").create(columns, pk="number", not_null=columns)
+    database.table("approvals").create_index(["id"], unique=True)
+    database.table("approvals").create_index(["binding"])
+    database.table("approvals").create_index(["task", "agent", "requested_at"])
+    database.table("approvals").create_index(["state"])
+    database.conn.execute("PRAGMA user_version = 5")
+
+
+_AFTER = {1: "standing", 2: "hops", 3: "labels", 4: "approvals"}
 """Schema version -> the step that would leave it."""
 
 # INSERT OR REPLACE deletes without firing delete triggers, so overwriting a row needs a trigger of its own.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hopward.clock import Clock, Instant
 from hopward.errors import LedgerError, NotFoundError
-from hopward.ledger import flows, hops, tables
+from hopward.ledger import approvals, flows, hops, tables
 from hopward.ledger.chain import entry
 from hopward.ledger.failure import headless, ledger_error
 from hopward.ledger.reader import Reader
@@ -16,7 +16,19 @@ from hopward.ledger.store import Durability, Store
 from hopward.ledger.transaction import Tail
 from hopward.ledger.verification import Progress, Verification, verify
 from hopward.ledger.writer import Writer
-from hopward.model import Agent, Chain, Hop, Label, Revocation, RevocationKind, Task, TaskState, Usage
+from hopward.model import (
+    Agent,
+    Approval,
+    ApprovalState,
+    Chain,
+    Hop,
+    Label,
+    Revocation,
+    RevocationKind,
+    Task,
+    TaskState,
+    Usage,
+)
 from hopward.record import Draft, Receipt, Row, Standing
 
 _BUSY_TIMEOUT = 5.0
@@ -160,6 +172,39 @@ class SqliteLedger:
         Its cut-off lies at or after the opening of every task that is open, whatever the clock said then.
         """
         return self._writer.change(draft, lambda connection: tables.add_revocation(connection, revocation))
+
+    def answer(self, before: Approval, after: Approval, draft: Draft) -> Receipt:
+        """Change an approval from what it was when it was read, and append the row that tells of it.
+
+        Raises `NotFoundError`, and `StateError` if it has changed since. An `asks` of the draft comes to be
+        with it.
+        """
+
+        def work(connection: sqlite3.Connection, tail: Tail) -> Receipt:
+            receipt = tail.append(entry(draft))
+            if not receipt.refused:
+                approvals.answer(connection, before, after)
+            return receipt
+
+        return self._writer.run(work)
+
+    def approval(self, approval_id: str) -> Approval:
+        """The approval as stored; raises `NotFoundError`."""
+        return self._reader.read(lambda connection: approvals.get(connection, approval_id))
+
+    def approvals(
+        self, states: Sequence[ApprovalState] = (), task: str = "", limit: int = 100
+    ) -> list[Approval]:
+        """Approvals as stored, the latest first; only those in one of `states`, or of `task`, if given."""
+        return self._reader.read(lambda connection: approvals.list_approvals(connection, states, task, limit))
+
+    def latest_approval(self, binding: str) -> Approval | None:
+        """The approval with this binding that was asked for last."""
+        return self._reader.read(lambda connection: approvals.latest(connection, binding))
+
+    def was_consumed(self, binding: str) -> bool:
+        """Whether an approval with this binding has ever been used up."""
+        return self._reader.read(lambda connection: approvals.was_consumed(connection, binding))
 
     def seen_once(self, kind: str, value: str, expires_at: Instant) -> bool:
         """True the first time a value is presented as this kind, in any process; False ever after.

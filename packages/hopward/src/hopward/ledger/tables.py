@@ -19,6 +19,7 @@ from hopward.errors import LedgerCorruptError, NotFoundError, StateError
 from hopward.ledger import flows
 from hopward.model import (
     Agent,
+    Approval,
     Budget,
     Hop,
     Revocation,
@@ -30,7 +31,7 @@ from hopward.model import (
 )
 from hopward.record import Reservation
 
-_V = TypeVar("_V", Task, Hop, Agent, Revocation)
+_V = TypeVar("_V", Task, Hop, Agent, Revocation, Approval)
 
 _tasks = msgspec.json.Decoder(Task)
 _agents = msgspec.json.Decoder(Agent)

@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import TypeVar
 
 from hopward.errors import LedgerCorruptError
-from hopward.ledger import flows, hops, tables
+from hopward.ledger import approvals, flows, hops, tables
 from hopward.ledger.chain import TASK, Columns, Entry, row_hash
 from hopward.ledger.failure import KEEP
 from hopward.record import Receipt, Refused
@@ -44,6 +44,10 @@ class Tail:
             return Receipt(0, "", refused)
         if entry.opens is not None:
             hops.put_hop(self._connection, entry.opens)
+        if entry.consumes:
+            approvals.consume(self._connection, entry)
+        if entry.asks is not None:
+            approvals.put(self._connection, entry.asks.approval)
         receipt = self._insert(entry.columns)
         for columns in entry.follow:
             self._insert(columns)
@@ -82,6 +86,12 @@ class Tail:
             return "stale"
         if entry.opens is not None and hops.fan_out_reached(self._connection, entry.opens):
             return "fan_out"
+        if entry.consumes and not approvals.consumable(self._connection, entry):
+            return "unapproved"
+        if entry.asks is not None:
+            unasked = approvals.why_unasked(self._connection, entry.asks)
+            if unasked:
+                return unasked
         share = entry.reserve
         if share is None or tables.reserve(self._connection, share):
             return ""

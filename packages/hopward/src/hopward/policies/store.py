@@ -1,6 +1,6 @@
 """The policy engine in force, replaced whole when the files change and never by a set that does not load."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -14,9 +14,12 @@ _INTERVAL = SECOND // 4
 """How long `current` trusts its last look at the files, in microseconds."""
 
 
-def load_engine(folder: Path, tools: Sequence[Tool]) -> CedarEngine:
-    """An engine over the policy files of a folder. Raises `ConfigError` listing every mistake."""
-    return CedarEngine(read_folder(folder), tools)
+def load_engine(folder: Path, tools: Sequence[Tool], groups: Collection[str] = ()) -> CedarEngine:
+    """An engine over the policy files of a folder. Raises `ConfigError` listing every mistake.
+
+    `groups` are those that may approve: a policy may wait for no other.
+    """
+    return CedarEngine(read_folder(folder), tools, groups)
 
 
 class PolicyStore:
@@ -27,12 +30,20 @@ class PolicyStore:
     the new files until they change again. An engine never changes, so one set makes a decision under way.
     """
 
-    def __init__(self, folder: Path, tools: Sequence[Tool], *, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        tools: Sequence[Tool],
+        groups: Collection[str] = (),
+        *,
+        clock: Clock | None = None,
+    ) -> None:
         self._folder = folder
         self._tools = tuple(tools)
+        self._groups = frozenset(groups)
         self._clock = clock or SystemClock()
         self._seen: Fingerprint = fingerprint(folder)
-        self._engine = load_engine(folder, self._tools)
+        self._engine = load_engine(folder, self._tools, self._groups)
         if fingerprint(folder) != self._seen:
             raise ConfigError("The policies change while they are read.", advice="Start again.")
         self._looked_at = self._clock.now()
@@ -63,7 +74,7 @@ class PolicyStore:
             return "unchanged"
         engine, rejected = None, None
         try:
-            engine = load_engine(self._folder, self._tools)
+            engine = load_engine(self._folder, self._tools, self._groups)
         except ConfigError as error:
             rejected = error
         if fingerprint(self._folder) != found:

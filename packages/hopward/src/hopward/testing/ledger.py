@@ -15,6 +15,8 @@ from hopward.ledger.tables import require_open
 from hopward.ledger.verification import Progress, verify_rows
 from hopward.model import (
     Agent,
+    Approval,
+    ApprovalState,
     Budget,
     Chain,
     Flow,
@@ -26,7 +28,7 @@ from hopward.model import (
     TaskState,
     Usage,
 )
-from hopward.record import Draft, Receipt, Refused, Reservation, Row, Standing, StandingHop
+from hopward.record import Asking, Draft, Receipt, Refused, Reservation, Row, Standing, StandingHop
 
 
 class MemoryLedger:
@@ -42,6 +44,7 @@ class MemoryLedger:
         self._usage: dict[str, Usage] = {}
         self._agents: dict[str, Agent] = {}
         self._revocations: list[Revocation] = []
+        self._approvals: dict[str, Approval] = {}
         self._used: dict[tuple[str, str], Instant] = {}
         self._forgotten: Instant = 0
         self._labels: dict[tuple[str, Flow, str], Label] = {}
@@ -150,6 +153,43 @@ class MemoryLedger:
         lasting = msgspec.structs.replace(revocation, at=max([revocation.at, *opened]))
         return self._change(draft, lambda: self._revocations.append(lasting))
 
+    def answer(self, before: Approval, after: Approval, draft: Draft) -> Receipt:
+        """As `SqliteLedger.answer`."""
+        answered = entry(draft)
+        with self._lock:
+            refused = self._refusal(answered)
+            if refused:
+                return Receipt(0, "", refused)
+            if self.approval(before.id) != before:
+                raise StateError(f"Approval {before.id} has changed meanwhile.")
+            self._approvals[after.id] = after
+            return self._append(answered)
+
+    def approval(self, approval_id: str) -> Approval:
+        """As `SqliteLedger.approval`."""
+        approval = self._approvals.get(approval_id)
+        if approval is None:
+            raise NotFoundError(f"There is no approval {approval_id}.")
+        return approval
+
+    def approvals(
+        self, states: Sequence[ApprovalState] = (), task: str = "", limit: int = 100
+    ) -> list[Approval]:
+        """As `SqliteLedger.approvals`."""
+        latest = reversed(self._approvals.values())
+        found = (one for one in latest if not states or one.state in states)
+        return [one for one in found if task in ("", one.chain.task)][:limit]
+
+    def latest_approval(self, binding: str) -> Approval | None:
+        """As `SqliteLedger.latest_approval`."""
+        found = (one for one in reversed(self._approvals.values()) if one.binding == binding)
+        return next(found, None)
+
+    def was_consumed(self, binding: str) -> bool:
+        """As `SqliteLedger.was_consumed`."""
+        held = self._approvals.values()
+        return any((one.binding, one.state) == (binding, "consumed") for one in held)
+
     def seen_once(self, kind: str, value: str, expires_at: Instant) -> bool:
         """As `SqliteLedger.seen_once`."""
         now = self._clock.now()
@@ -243,6 +283,11 @@ class MemoryLedger:
             return Receipt(0, "", refused)
         if one.opens is not None:
             self._hops[one.opens.id] = one.opens
+        if one.consumes:
+            used = {"state": "consumed", "consumed_by": one.columns[8]}
+            self._approvals[one.consumes] = msgspec.structs.replace(self._approvals[one.consumes], **used)
+        if one.asks is not None:
+            self._approvals[one.asks.approval.id] = one.asks.approval
         receipt = self._insert(one.columns)
         for columns in one.follow:
             self._insert(columns)
@@ -269,7 +314,26 @@ class MemoryLedger:
             return "stale"
         if one.opens is not None and self.fan_out_reached(one.opens):
             return "fan_out"
+        approval = self._approvals.get(one.consumes)
+        approved = approval is not None and (approval.state, approval.expires_at > one.at)
+        if one.consumes and approved != ("approved", True):
+            return "unapproved"
+        unasked = self._why_unasked(one.asks) if one.asks is not None else ""
+        if unasked:
+            return unasked
         return self._reserve(one.reserve) if one.reserve else ""
+
+    def _why_unasked(self, asking: Asking) -> Refused:
+        new, held = asking.approval, self._approvals.values()
+        now, states = new.requested_at, ("pending", "approved", "rejected")
+        if any(one.binding == new.binding and one.state in states and one.expires_at > now for one in held):
+            return "asked"
+        theirs = [
+            one for one in held if (one.chain.task, one.chain.actor) == (new.chain.task, new.chain.actor)
+        ]
+        pending = sum(one.state == "pending" and one.expires_at > now for one in theirs)
+        asked = sum(one.requested_at > asking.since for one in theirs)
+        return "approvals" if pending >= asking.most_pending or asked >= asking.most else ""
 
     def _payers(self, hop: Hop) -> list[str]:
         accounts: list[str] = []

@@ -4,8 +4,19 @@ from itertools import pairwise
 from typing import Any
 
 from hopward.clock import SECOND
-from hopward.model import Agent, Budget, Capability, Chain, Hop, Revocation, RevocationKind, Task
-from hopward.record import Draft
+from hopward.model import (
+    Agent,
+    Approval,
+    ApproverNeed,
+    Budget,
+    Capability,
+    Chain,
+    Hop,
+    Revocation,
+    RevocationKind,
+    Task,
+)
+from hopward.record import Asking, Draft
 from hopward.testing.clock import NOON
 
 
@@ -98,6 +109,35 @@ def hops_along(*actors: str, **changes: Any) -> tuple[Hop, ...]:
 def a_revocation(kind: RevocationKind, identity: str) -> Revocation:
     """A revocation as of noon."""
     return Revocation(kind=kind, id=identity, at=NOON, by="bob", why="lost laptop")
+
+
+def an_approval(approval_id: str = "apr_1", **changes: Any) -> Approval:
+    """A pending approval of `a_chain` to delete ticket 7, asked for at noon, for a quarter of an hour."""
+    fields: dict[str, Any] = {
+        "id": approval_id,
+        "state": "pending",
+        "binding": "sha256:1",
+        "decision": "dec_1",
+        "chain": a_chain(),
+        "server": "desk",
+        "tool": "delete_ticket",
+        "arguments": {"id": 7},
+        "call_digest": "sha256:2",
+        "policy_set": "sha256:3",
+        "policies": ("ask",),
+        "sentence": "Needs approval by operators first, says policy ask.",
+        "purposes": ("answer ticket 7",),
+        "needed": (ApproverNeed(group="operators", people=1),),
+        "requested_at": NOON,
+        "expires_at": NOON + 900 * SECOND,
+    }
+    return Approval(**(fields | changes))
+
+
+def an_asking(approval: Approval, **changes: Any) -> Asking:
+    """That approval asked for, where ten may wait at a time, and ten be asked for within an hour."""
+    fields: dict[str, Any] = {"most_pending": 10, "most": 10, "since": approval.requested_at - 3600 * SECOND}
+    return Asking(approval, **(fields | changes))
 
 
 def a_draft(**changes: Any) -> Draft:

@@ -8,6 +8,7 @@ Durability, several processes and tampering are not covered: they depend on what
 its own tests must show them.
 """
 
+from hopward.testing.conformance.approvals import ApprovalConformance
 from hopward.testing.conformance.changes import ChangeConformance
 from hopward.testing.conformance.conditions import ConditionConformance
 from hopward.testing.conformance.hops import HopConformance
@@ -27,6 +28,7 @@ class LedgerConformance(
     ChangeConformance,
     HopConformance,
     LabelConformance,
+    ApprovalConformance,
     SingleUseConformance,
 ):
     """The whole suite. Override `open_ledger` to give an empty ledger that reads the given clock."""

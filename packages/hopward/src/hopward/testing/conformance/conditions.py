@@ -70,7 +70,7 @@ class ConditionConformance(LedgerOpening):
 
     def test_a_following_row_has_no_condition_of_its_own(self, ledger: CompleteLedger) -> None:
         for child in (a_draft(epoch=1), a_draft(reserve=Reservation(("task_1",), calls=1, writes=0))):
-            with pytest.raises(LedgerError, match="no condition of its own"):
+            with pytest.raises(LedgerError, match="no condition or effect of its own"):
                 ledger.record([a_draft(follow=(child,))])
 
     def test_threads_share_one_budget_and_one_chain(self, ledger: CompleteLedger) -> None:

@@ -166,6 +166,6 @@ class HopConformance(LedgerOpening):
     @pytest.mark.usefixtures("open_task")
     def test_a_row_that_follows_another_opens_no_hop_and_stands_on_none(self, ledger: CompleteLedger) -> None:
         for child in (a_draft(opens=a_hop()), a_draft(hops=("hop_1",))):
-            with pytest.raises(LedgerError, match="no condition of its own"):
+            with pytest.raises(LedgerError, match="no condition or effect of its own"):
                 ledger.record([a_draft(follow=(child,))])
         assert ledger.hops("task_1") == []

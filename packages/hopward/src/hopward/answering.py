@@ -1,0 +1,203 @@
+"""Where people answer what a step-up asks: who may, what their answer changes, and what an edit leads to.
+
+An answer is durable, with its row in the decision log, before it is returned. Who a person is, the caller of
+this module must know: names are compared, not proved.
+"""
+
+from typing import Any
+
+from msgspec.structs import replace
+
+from hopward import revocation
+from hopward.claims import is_agent
+from hopward.clock import SECOND, Clock, Instant
+from hopward.drafts import Asked, approval_draft
+from hopward.errors import StateError
+from hopward.evaluation import DELEGATE, Evaluator, Sources, call_digest
+from hopward.model import Answer, Approval, ApprovalState, ApproverNeed, Chain, ToolCall
+from hopward.pattern import folded
+from hopward.record import Asking
+
+_UNBOUNDED = 2**31
+_FOR_EVER = 2**62
+
+
+class Approvals:
+    """What people have been asked to approve. Safe to share between threads; holds no state of its own."""
+
+    def __init__(self, sources: Sources, clock: Clock) -> None:
+        self._ledger = sources.ledger
+        self._policies = sources.policies
+        self._settings = sources.approvals
+        self._agents = frozenset(map(folded, sources.agents))
+        self._evaluator = Evaluator(sources, clock)
+        self._clock = clock
+
+    def get(self, approval_id: str) -> Approval:
+        """One approval as it is now, `expired` and `void` included; raises `NotFoundError`."""
+        return self._as_of_now(self._ledger.approval(approval_id))
+
+    def find(
+        self, states: tuple[ApprovalState, ...] = ("pending",), task: str = "", limit: int = 100
+    ) -> list[Approval]:
+        """Approvals as they are now, the latest first; only those in one of `states`, or of `task`, if given.
+
+        `limit` is how many are looked through.
+        """
+        stored: set[ApprovalState] = {one for one in states if one not in ("expired", "void")}
+        if len(stored) < len(states):
+            stored |= {"pending", "approved"}
+        found = map(self._as_of_now, self._ledger.approvals(tuple(sorted(stored)), task, limit))
+        return [one for one in found if not states or one.state in states]
+
+    def why_void(self, approval: Approval) -> str:
+        """Why an approval counts no more, although it has not been answered or has not expired; or empty."""
+        if approval.policy_set != self._policies.current().policy_set:
+            return "The policies have changed since it was asked for."
+        chain = _lasting(approval.chain)
+        fallen = revocation.why_fallen(self._ledger.standing(chain), chain, self._clock.now())
+        return "" if fallen is None else fallen[1]
+
+    def approve(
+        self, approval_id: str, *, by: str, why: str = "", arguments: dict[str, Any] | None = None
+    ) -> Approval:
+        """One person's yes: the approval as it is then, approved once enough people have said so.
+
+        With `arguments`, those of the call instead of what it had, the yes is for the call with these: what
+        was asked for is rejected, and the approval of the other call is returned. Raises `NotFoundError`,
+        and `StateError` where it is not pending, or not this person's to give.
+        """
+        approval = self._pending(approval_id)
+        groups, now = self._counted(approval.needed, approval.chain, by), self._clock.now()
+        if any(folded(one.by) == folded(by) for one in approval.answers):
+            raise StateError(f"{by} has approved {approval.id} already; another person has to.")
+        if arguments is not None and arguments != approval.arguments:
+            return self._edited(approval, by, why, arguments)
+        yes = Answer(by=by, at=now, yes=True, why=why, groups=groups)
+        after = self._with(approval, yes)
+        event = "approved" if after.state == "approved" else "agreed"
+        self._ledger.answer(approval, after, approval_draft(event, after, now, yes))
+        return after
+
+    def reject(self, approval_id: str, *, by: str, why: str) -> Approval:
+        """One person's no, which is final: until it expires, the same call is refused without asking again.
+
+        Besides those who may approve, the subject may say no. Raises as `approve`, and without a reason.
+        """
+        approval = self._pending(approval_id)
+        if not why.strip():
+            raise StateError("A rejection needs a reason: the agent is told, and it stands in the log.")
+        chain = approval.chain
+        if folded(by) != folded(chain.subject) or self._is_agent(by):
+            self._counted(approval.needed, chain, by)
+        no = Answer(by=by, at=self._clock.now(), yes=False, why=why)
+        after = replace(approval, state="rejected", answers=(*approval.answers, no))
+        self._ledger.answer(approval, after, approval_draft("rejected", after, no.at, no))
+        return after
+
+    def shows_all(self, approval: Approval) -> bool:
+        """Whether its arguments are all there, not left out of the decision log by configuration."""
+        if approval.tool.startswith(DELEGATE):
+            return True
+        call = ToolCall(server=approval.server, tool=approval.tool, arguments=approval.arguments)
+        return call_digest(call) == approval.call_digest
+
+    def _as_of_now(self, stored: Approval) -> Approval:
+        if stored.state not in ("pending", "approved"):
+            return stored
+        if stored.expires_at <= self._clock.now():
+            return replace(stored, state="expired")
+        return replace(stored, state="void") if self.why_void(stored) else stored
+
+    def _pending(self, approval_id: str) -> Approval:
+        stored = self._ledger.approval(approval_id)
+        found = self._as_of_now(stored)
+        if found.state == "void":
+            raise StateError(f"Approval {found.id} is void. {self.why_void(stored)}")
+        if found.state != "pending":
+            advice = "The agent can make the call again, which asks anew." if found.state == "expired" else ""
+            raise StateError(f"Approval {found.id} is {found.state}.", advice=advice)
+        return stored
+
+    def _counted(self, needed: tuple[ApproverNeed, ...], chain: Chain, by: str) -> tuple[str, ...]:
+        """The groups a person answers for; raises `StateError` where there is none."""
+        if not by.strip():
+            raise StateError("Somebody has to approve this; nobody is named.")
+        if self._is_agent(by):
+            raise StateError(f"{by} is an agent; only people approve.")
+        known = {one.group: self._settings.groups.get(one.group) for one in needed}
+        member = [name for name, group in known.items() if group is not None and by in group.members]
+        if not member:
+            groups = "; ".join(
+                f"{name}: {', '.join(group.members)}" for name, group in known.items() if group
+            )
+            raise StateError(f"{by} is not among those who may approve this.", advice=f"They are {groups}.")
+        own = folded(by) == folded(chain.subject)
+        may = [name for name in member if not own or self._settings.groups[name].subject_may_approve]
+        if not may:
+            told = f"This is done on behalf of {chain.subject}, so {by} may not approve it."
+            raise StateError(told, advice="Nobody approves what is done in their own name.")
+        return tuple(may)
+
+    def _is_agent(self, by: str) -> bool:
+        return is_agent(by) or folded(by) in self._agents
+
+    def _with(self, approval: Approval, yes: Answer) -> Approval:
+        answers = (*approval.answers, yes)
+        said = [group for answer in answers if answer.yes for group in answer.groups]
+        if any(said.count(one.group) < one.people for one in approval.needed):
+            return replace(approval, answers=answers)
+        return replace(approval, state="approved", answers=answers, expires_at=self._until(yes.at))
+
+    def _until(self, now: Instant) -> Instant:
+        return now + self._settings.expires_in * SECOND
+
+    def _edited(self, approval: Approval, by: str, why: str, arguments: dict[str, Any]) -> Approval:
+        new = self._asked_anew(approval, arguments)
+        now = self._clock.now()
+        groups = self._counted(new.needed, new.chain, by)
+        yes = Answer(by=by, at=now, yes=True, why=why, groups=groups)
+        new = self._with(replace(new, expires_at=self._until(now)), yes)
+        no = replace(yes, yes=False)
+        answers = (*approval.answers, no)
+        old = replace(
+            approval, state="rejected", answers=answers, replaced_by=new.id, expires_at=new.expires_at
+        )
+        event = "approved" if new.state == "approved" else "agreed"
+        draft = replace(
+            approval_draft("edited", old, now, no),
+            asks=Asking(new, most_pending=_UNBOUNDED, most=_UNBOUNDED, since=now),
+            follow=(approval_draft(event, new, now, yes),),
+        )
+        if self._ledger.answer(approval, old, draft).refused:
+            raise StateError(f"Approval {approval.id} was not changed: another one stands for such a call.")
+        return new
+
+    def _asked_anew(self, approval: Approval, arguments: dict[str, Any]) -> Approval:
+        """What would be asked for the call with other arguments; raises `StateError` where nothing would."""
+        if approval.tool.startswith(DELEGATE):
+            raise StateError("What is handed on cannot be changed here; reject it, and say what to change.")
+        call = ToolCall(server=approval.server, tool=approval.tool, arguments=arguments)
+        evaluation = self._evaluator.evaluate(Asked(call, _lasting(approval.chain)))
+        verdict, asks = evaluation.verdict, evaluation.asks
+        if verdict.name == "deny":
+            raise StateError(f"With these arguments the call would be refused. {verdict.sentence}")
+        if asks is None and verdict.approval:
+            raise StateError(
+                f"With these arguments the call is {verdict.approval} already; approve that one."
+            )
+        if asks is None:
+            told = "With these arguments the call needs no approval."
+            raise StateError(told, advice="Reject this one, and say in --why what to call instead.")
+        new = replace(asks.approval, decision=approval.decision, chain=approval.chain)
+        if not self.shows_all(new):
+            told = (
+                "The decision log does not keep all arguments, so the agent could not be told which to use."
+            )
+            raise StateError(told, advice='`[log] arguments = "full"` keeps them.')
+        return new
+
+
+def _lasting(chain: Chain) -> Chain:
+    """The chain without an end of its own: a token that presented it ends before the task does."""
+    return replace(chain, expires_at=_FOR_EVER)

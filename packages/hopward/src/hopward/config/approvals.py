@@ -1,0 +1,53 @@
+"""The rules of `[approvals]`: who may approve what."""
+
+from collections.abc import Iterator
+
+from hopward.claims import is_agent
+from hopward.config import forms
+from hopward.config.names import alike
+from hopward.config.problem import KeyPath, Problem, Table, items, table, text
+from hopward.pattern import folded
+
+LONGEST_APPROVAL = 24 * 60 * 60
+"""Seconds; what was true when a person said yes is not true for ever."""
+
+_LIMITS = {"expires_in": LONGEST_APPROVAL, "most_pending": 1_000, "most_per_hour": 10_000}
+
+
+def approval_problems(document: Table) -> Iterator[Problem]:
+    """Every rule broken by who may approve."""
+    section = table(document.get("approvals"))
+    for key, most in _LIMITS.items():
+        value = section.get(key, 1)
+        if isinstance(value, int) and not 1 <= value <= most:
+            yield Problem(("approvals", key), f"must be 1 to {most}")
+    agents = frozenset(map(folded, table(document.get("agents"))))
+    seen: dict[str, str] = {}
+    for name, group in table(section.get("groups")).items():
+        path: KeyPath = ("approvals", "groups", name)
+        wrong = forms.wrong_name(name)
+        if wrong:
+            yield Problem(path, wrong)
+        first = seen.setdefault(alike(name), name)
+        if first != name:
+            yield Problem(path, f'cannot be told apart from "{first}"; rename one of them')
+        yield from _group(path, table(group), agents)
+
+
+def _group(path: KeyPath, group: Table, agents: frozenset[str]) -> Iterator[Problem]:
+    members = items(group.get("members"))
+    if "members" in group and not members:
+        yield Problem((*path, "members"), "is empty, so nobody could ever approve")
+    seen: set[str] = set()
+    for index, member in enumerate(map(text, members)):
+        place: KeyPath = (*path, "members", index)
+        if forms.has_control(member):
+            yield Problem(place, "holds a control character")
+        elif is_agent(member) or folded(member) in agents:
+            yield Problem(place, "is an agent; only people approve")
+        elif folded(member) in seen:
+            yield Problem(place, "stands here twice; a person counts once")
+        seen.add(folded(member))
+    people = group.get("people", 1)
+    if isinstance(people, int) and not isinstance(people, bool) and not 1 <= people <= max(1, len(members)):
+        yield Problem((*path, "people"), f"must be 1 to {max(1, len(members))}, as many as are members")

@@ -1,0 +1,139 @@
+"""`hopward approve`"""
+
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+
+from hopward.model import ToolCall
+from hopward.osuser import os_user
+from hopward.wiring import Guard
+
+from .shell import Shell
+
+HELD = """
+@id("large") @step_up("bosses") @reason("A refund is a person's decision.")
+forbid (principal, action == Hopward::Action::"desk/refund", resource);
+"""
+REFUND = ToolCall(server="desk", tool="refund", arguments={"amount": 5, "note": "\x1b[2Jhi"})
+
+
+@pytest.fixture
+def held(desk: Shell) -> Iterator[Guard]:
+    """A desk where whoever runs the tests, and carol, approve refunds."""
+    config = (desk.folder / "hopward.toml").read_text()
+    group = f'[approvals.groups.bosses]\nmembers = ["{os_user()}", "local:carol"]\n\n'
+    desk.write("hopward.toml", group + config)
+    desk.write("policies/held.cedar", HELD)
+    with closing(Guard.open(desk.folder / "hopward.toml")) as guard:
+        yield guard
+
+
+def refund(guard: Guard, subject: str = "ana") -> str:
+    chain = guard.enter(guard.open_task("tickets", subject).id)
+    return guard.authorize(REFUND, chain).approval
+
+
+def test_the_list_shows_what_waits_and_for_whom(desk: Shell, held: Guard) -> None:
+    assert "Nothing is pending" in desk("approve").err
+    approval = refund(held)
+    printed = desk("approve")
+    (line,) = printed.out.splitlines()[1:]
+    for part in (approval, "pending", "assistant", "desk/refund", '"amount": 5', "1 of bosses"):
+        assert part in line
+    assert desk("approve --json").json["id"] == approval
+
+
+def test_one_shows_who_wants_what_why_and_who_may_approve_it(desk: Shell, held: Guard) -> None:
+    approval = refund(held)
+    printed = desk(f"approve {approval}")
+    assert "on behalf of ana" in printed.out
+    assert "assistant: Answer one ticket" in printed.out
+    assert "desk/refund" in printed.out
+    assert "A refund is a person's decision." in printed.out
+    assert f"1 of bosses: {os_user()}, local:carol" in printed.out
+    assert "pay at desk" in printed.out
+    assert "\x1b" not in printed.out
+    assert "[2Jhi" in printed.out
+    assert "--reject --why" in printed.err
+    assert held.approvals.get(approval).state == "pending"
+
+
+def test_yes_is_that_of_the_user_who_runs_the_command(
+    desk: Shell, held: Guard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOGNAME", "carol")
+    monkeypatch.setenv("USER", "carol")
+    approval = refund(held)
+    assert f"Approved {approval}" in desk(f"approve {approval} --yes --why 'seen it'").out
+    found = desk(f"approve {approval} --json").json
+    assert (found["state"], found["answers"][0]["by"]) == ("approved", os_user())
+    assert found["answers"][0]["why"] == "seen it"
+    assert desk("approve --json").json_lines == []
+    assert desk("approve --all --json").json["id"] == approval
+
+
+def test_nobody_can_say_who_they_are(desk: Shell, held: Guard) -> None:
+    approval = refund(held)
+    for option in ("--by", "--as"):
+        desk.fails(f"approve {approval} --yes {option} local:carol", status=2)
+    assert held.approvals.get(approval).state == "pending"
+
+
+def test_no_needs_a_reason_and_ends_it(desk: Shell, held: Guard) -> None:
+    approval = refund(held)
+    assert "needs a reason" in desk.fails(f"approve {approval} --reject").err
+    assert f"Rejected {approval}" in desk(f"approve {approval} --reject --why 'too much'").out
+    assert "is rejected" in desk.fails(f"approve {approval} --yes").err
+
+
+def test_who_asked_for_it_cannot_approve_it(desk: Shell, held: Guard) -> None:
+    approval = refund(held, os_user())
+    assert "in their own name" in desk.fails(f"approve {approval} --yes").err
+
+
+def test_an_argument_can_be_changed(desk: Shell, held: Guard) -> None:
+    approval = refund(held)
+    printed = desk(f"approve {approval} --yes --set amount=3 --set note=ok --set more=[1]")
+    assert f"Rejected {approval}; approved instead" in printed.out
+    (edited,) = [one for one in held.approvals.find(()) if one.id != approval]
+    assert edited.arguments == {"amount": 3, "note": "ok", "more": [1]}
+    assert edited.state == "approved"
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ("apr_1 --yes --reject --why x", "not both"),
+        ("apr_1 --reject --why x --set a=1", "goes with --yes"),
+        ("--yes", "Name the approval"),
+        ("apr_1", "There is no approval apr_1"),
+    ],
+)
+@pytest.mark.usefixtures("held")
+def test_what_makes_no_sense_is_refused(desk: Shell, options: str, told: str) -> None:
+    printed = desk.run(f"approve {options}")
+    assert printed.status != 0
+    assert told in printed.err
+
+
+def test_a_change_must_have_a_name_and_a_value(desk: Shell, held: Guard) -> None:
+    approval = refund(held)
+    assert "NAME=VALUE" in desk.fails(f"approve {approval} --yes --set amount", status=2).err
+
+
+def test_one_that_counts_no_more_says_why(desk: Shell, held: Guard) -> None:
+    approval = refund(held)
+    held.complete_task(held.approvals.get(approval).chain.task)
+    assert "void: The task is completed." in desk(f"approve {approval}").out
+    assert "is void" in desk.fails(f"approve {approval} --yes").err
+
+
+def test_the_log_shows_what_was_asked_and_answered(desk: Shell, held: Guard) -> None:
+    approval = refund(held)
+    desk(f"approve {approval} --yes --why 'seen it'")
+    task = held.approvals.get(approval).chain.task
+    lines = desk(f"log chain {task}").out
+    assert f"requested {approval}" in lines
+    assert f"approved {approval} by {os_user()}: seen it" in lines
+    assert "requested" in desk("log tail --kind approval").out
