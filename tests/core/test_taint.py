@@ -17,6 +17,8 @@ policies = "policies"
 issuer = "http://127.0.0.1:8700"
 [log]
 [proxy]
+[approvals.groups.operators]
+members = ["local:olga"]
 [agents.assistant]
 owner = "ops"
 purpose = "mail"
