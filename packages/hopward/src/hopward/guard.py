@@ -161,13 +161,22 @@ class Guard:
         except LedgerError:
             return False
 
-    def stands(self, chain: Chain) -> bool:
-        """Whether a chain still counts, as of now: for what goes on without a call, such as an open stream.
+    def withdrawn(self, decision: Decision) -> tuple[str, str] | None:
+        """Why a permitted call that is under way should go on no longer, as a reason and a sentence; or None.
 
-        Never instead of `authorize`. False where the log cannot be read.
+        What its chain stands on has ended, was revoked or quarantined, or everything was stopped. That time
+        has run out since does not count. Raises `LedgerError` where the log cannot be read.
+        """
+        return self._evaluator.withdrawn(decision)
+
+    def stands(self, chain: Chain, server: str = "") -> bool:
+        """Whether a chain still counts, as of now, and the server may be spoken to, if one is named.
+
+        For what goes on without a call, such as an open stream; never instead of `authorize`. False where the
+        log cannot be read.
         """
         try:
-            self._evaluator.standing_task(chain)
+            self._evaluator.standing_task(chain, server)
         except HopwardError:
             return False
         return True
@@ -260,7 +269,7 @@ class Guard:
     def _introduction(self, chain: Chain, server: str, method: str) -> tuple[ToolCall, Credential, int]:
         """What a request that calls nothing would get, and the epoch of that; raises `HopwardError`."""
         call, now = ToolCall(server=server, tool=METHOD + method), self._clock.now()
-        task, standing = self._evaluator.standing_task(chain)
+        task, standing = self._evaluator.standing_task(chain, server)
         return call, self._exchanger.plan(call, chain, task, now), standing.epoch
 
     def _recorded(

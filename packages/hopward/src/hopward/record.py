@@ -12,6 +12,7 @@ import msgspec
 from hopward.clock import Instant
 from hopward.model import (
     Agent,
+    Containment,
     Hop,
     Integrity,
     Label,
@@ -23,7 +24,17 @@ from hopward.model import (
 )
 
 RowKind: TypeAlias = Literal[
-    "decision", "credential", "outcome", "task", "hop", "agent", "revocation", "policy", "key", "refusal"
+    "decision",
+    "credential",
+    "outcome",
+    "task",
+    "hop",
+    "agent",
+    "revocation",
+    "containment",
+    "policy",
+    "key",
+    "refusal",
 ]
 """What a row of the decision log tells. `refusal` is a caller or message turned away before any decision."""
 
@@ -65,10 +76,12 @@ class StandingHop(msgspec.Struct, frozen=True):
 
 
 class Standing(msgspec.Struct, frozen=True):
-    """What the ledger knows about a chain. `epoch` changes when any task, agent or revocation does.
+    """What the ledger knows about a chain. `epoch` changes when any task, agent, revocation or
+    quarantine does.
 
     `hops` are those the chain names, in its order; one that does not exist is left out. `labels` are those of
-    the whole task, and `moved` is how often one of them has risen.
+    the whole task, and `moved` is how often one of them has risen. `containments` are those of what the chain
+    names, all of tools and servers, and the stop of everything.
     """
 
     epoch: int
@@ -79,6 +92,7 @@ class Standing(msgspec.Struct, frozen=True):
     hops: tuple[StandingHop, ...] = ()
     labels: tuple[Label, ...] = ()
     moved: int = 0
+    containments: tuple[Containment, ...] = ()
 
 
 class Reservation(msgspec.Struct, frozen=True):

@@ -32,8 +32,7 @@ def of_token(presented: Presented, book: Standings, now: Instant) -> revocation.
     found = book.standing(chain)
     if presented.task:
         return revocation.why_fallen(found, chain, now)
-    agent = found.agents.get(chain.actor)
-    return revocation.why_agent_fallen(agent, chain.actor) or revocation.why_revoked(found.revocations, chain)
+    return revocation.why_agent_stopped(found, chain) or revocation.why_revoked(found.revocations, chain)
 
 
 def of_exchange(

@@ -93,6 +93,10 @@ class Gate:
         self.note(fault.reason, fault.sentence, chain)
         return Reply(error(fault.id, fault.code, fault.sentence, fault.data), fault.code)
 
+    def stands(self, chain: Chain) -> bool:
+        """Whether what a chain has open at this server may go on."""
+        return self.guard.stands(chain, self.server)
+
     def note(self, reason: str, sentence: str, chain: Chain | None = None) -> None:
         """Log a refusal before any decision; it stays a refusal when the log cannot be written."""
         try:

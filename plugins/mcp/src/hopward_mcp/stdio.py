@@ -240,7 +240,7 @@ class Pump:
         stream = self._session.requests.get(key)
         chain = self._recollection.subscriber(message.params.get("uri")) if stream is None else stream.chain
         chains = {id(one): one for one in (self._chain, chain) if one not in (None, NOBODY)}
-        if all(self._gate.guard.stands(one) for one in chains.values()):
+        if all(self._gate.stands(one) for one in chains.values()):
             return True
         if stream is not None:
             self._give_up(key, stream, FALLEN)

@@ -31,6 +31,12 @@ _VERBS = {
     "task": ("hopward.cli.task:task", "Open, show, list and complete tasks; get a token for one."),
     "agent": ("hopward.cli.agent:agent", "Register agents, show them, stop them."),
     "revoke": ("hopward.cli.revoke:revoke", "Make a task, agent, subject, token or key stop counting, now."),
+    "quarantine": (
+        "hopward.cli.quarantine:quarantine",
+        "Keep an agent, task, tool, server or subject from acting until it is released.",
+    ),
+    "release": ("hopward.cli.quarantine:release", "Let something go on that is quarantined."),
+    "stop": ("hopward.cli.stop:stop", "Refuse everything, in every process, until a person lifts it."),
     "log": ("hopward.cli.log:log", "Read, follow and verify the decision log."),
     "policy": ("hopward.cli.policy:policy", "Check, test and explain policies."),
     "doctor": (

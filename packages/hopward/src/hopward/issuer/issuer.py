@@ -341,7 +341,7 @@ class Issuer:
         ends = from_seconds(to_seconds(now) + self._limits.token_seconds)
         chain = Chain(task="", subject="", actors=(agent,), issued_at=now, expires_at=ends, scope=())
         found = book.standing(chain)
-        fallen = revocation.why_agent_fallen(found.agents.get(agent), agent)
+        fallen = revocation.why_agent_stopped(found, chain)
         if fallen is not None:
             raise ExchangeRefusedError(fallen[1], error="unauthorized_client")
         credential = for_authority(self.issuer, claims.principal(agent), chain)

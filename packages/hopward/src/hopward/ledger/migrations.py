@@ -97,7 +97,15 @@ def labels(database: Database) -> None:
     database.conn.execute("PRAGMA user_version = 4")
 
 
-_AFTER = {1: "standing", 2: "hops", 3: "labels"}
+@_steps()
+def containments(database: Database) -> None:
+    """Version 5: what is quarantined, and whether everything is stopped."""
+    columns = {"kind": str, "id": str, "body": str}
+    database.table("containments").create(columns, pk=("kind", "id"), not_null=columns)
+    database.conn.execute("PRAGMA user_version = 5")
+
+
+_AFTER = {1: "standing", 2: "hops", 3: "labels", 4: "containments"}
 """Schema version -> the step that would leave it."""
 
 # INSERT OR REPLACE deletes without firing delete triggers, so overwriting a row needs a trigger of its own.

@@ -10,6 +10,7 @@ its own tests must show them.
 
 from hopward.testing.conformance.changes import ChangeConformance
 from hopward.testing.conformance.conditions import ConditionConformance
+from hopward.testing.conformance.containment import ContainmentConformance
 from hopward.testing.conformance.hops import HopConformance
 from hopward.testing.conformance.labels import LabelConformance
 from hopward.testing.conformance.opening import CompleteLedger
@@ -25,6 +26,7 @@ class LedgerConformance(
     ConditionConformance,
     StandingConformance,
     ChangeConformance,
+    ContainmentConformance,
     HopConformance,
     LabelConformance,
     SingleUseConformance,
