@@ -5,7 +5,7 @@ configuration and the decision log, and neither policies nor keys: an incident m
 """
 
 from collections.abc import Collection, Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 
 import msgspec
 
@@ -13,7 +13,7 @@ from hopward.canonical import JSON
 from hopward.chain import entered
 from hopward.claims import is_agent
 from hopward.classification import Classifications, classified
-from hopward.clock import Clock, Instant
+from hopward.clock import Clock, Instant, SystemClock
 from hopward.containment import EVERYTHING, why_chain_contained, why_stopped
 from hopward.errors import NotFoundError, StateError
 from hopward.ledger import SqliteLedger
@@ -49,6 +49,12 @@ class Containing:
         alone = Containing()
         alone.settings, alone.ledger, alone._clock = settings, ledger, clock
         return alone
+
+    @staticmethod
+    def contained_in(settings: Settings) -> tuple[Containment, ...]:
+        """The same as `contained`, of an installation that nobody has opened. Raises `LedgerError`."""
+        with closing(SqliteLedger.open(settings.log_file, clock=SystemClock())) as ledger:
+            return ledger.containments()
 
     def contained(self) -> tuple[Containment, ...]:
         """All that is quarantined or stopped now, the oldest first."""

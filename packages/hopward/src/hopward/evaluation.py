@@ -118,9 +118,8 @@ class Evaluator:
         That time has run out meanwhile does not count: the call began while there was some.
         """
         standing = self._ledger.standing(decision.chain)
-        return self._fallen(standing, decision.chain, decision.at) or why_tool_contained(
-            standing.containments, decision.server, decision.tool
-        )
+        fallen = revocation.why_fallen(standing, decision.chain, decision.at)
+        return fallen or why_tool_contained(standing.containments, decision.server, decision.tool)
 
     @property
     def _engine(self) -> Engine:

@@ -164,8 +164,9 @@ class Guard:
     def withdrawn(self, decision: Decision) -> tuple[str, str] | None:
         """Why a permitted call that is under way should go on no longer, as a reason and a sentence; or None.
 
-        What its chain stands on has ended, was revoked or quarantined, or everything was stopped. That time
-        has run out since does not count. Raises `LedgerError` where the log cannot be read.
+        What its chain stands on has ended, was revoked or quarantined, or everything was stopped. Neither
+        does it count that time has run out since, nor what the configuration says by now. Raises
+        `LedgerError` where the log cannot be read.
         """
         return self._evaluator.withdrawn(decision)
 

@@ -15,6 +15,7 @@ from hopward.classification import Classifications, classified
 from hopward.clock import SECOND, Clock, SystemClock
 from hopward.config import checked_settings, read_settings
 from hopward.containing import Containing
+from hopward.containment import EVERYTHING
 from hopward.errors import (
     ChainError,
     ConfigError,
@@ -332,11 +333,14 @@ class Guard(Containing, _Guard):
     def lacking(self) -> tuple[str, ...]:
         """What is missing at this moment without which nothing would be permitted: `log`, `keys`; or nothing.
 
-        The policies in force stay in force once they are loaded. This writes to the log file, but no row.
+        `stopped` is among it while everything is. The policies in force stay in force once they are loaded.
+        This writes to the log file, but no row.
         """
         found: list[str] = []
         try:
             self.ledger.check_writable()
+            if self.containment("all", EVERYTHING) is not None:
+                found.append("stopped")
         except LedgerError:
             found.append("log")
         try:
