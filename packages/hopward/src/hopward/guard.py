@@ -185,8 +185,12 @@ class Guard:
     def mint(self, decision: Decision, call: ToolCall) -> str:
         """The token for a permitted call, which must be the one decided on: its digest is compared.
 
-        Raises `HopwardError` for anything else, `ExchangeRefusedError` once the credential is over.
+        Raises `HopwardError` for anything else, `ExchangeRefusedError` once the credential is over,
+        `ChainError` once the call should go on no longer, as `withdrawn` says.
         """
+        why = self._evaluator.withdrawn(decision)
+        if why is not None:
+            raise ChainError(why[1], error=why[0])
         return self._exchanger.mint(planned(decision, call), decision.id, call)
 
     def introduce(self, chain: Chain, server: str, method: str) -> str:

@@ -11,6 +11,7 @@ from hopward.canonical import digest
 from hopward.chain import entered
 from hopward.claims import CallDetails, Presented
 from hopward.clock import Clock, Instant, from_seconds, to_seconds
+from hopward.containment import why_tool_contained
 from hopward.delegation import led
 from hopward.errors import ExchangeRefusedError, HopwardError, StateError, TokenError
 from hopward.exchange import (
@@ -323,6 +324,7 @@ class Issuer:
         now = self.clock.now()
         found = book.standing(chain)
         fallen = revocation.why_fallen(found, chain, now)
+        fallen = fallen or why_tool_contained(found.containments, server)
         if fallen is not None:
             raise ExchangeRefusedError(fallen[1])
         scope = pattern.meet(chain.scope, (f"{server}/*",))
