@@ -157,6 +157,7 @@ def test_while_everything_is_stopped_nothing_whatever_is_granted(guard: Guard, o
     refused: list[Any] = [
         lambda: guard.open_task("tickets", "ana"),
         lambda: guard.introduce(chain, "desk", "tools/list"),
+        lambda: guard.mint(decision, READ),
         lambda: guard.access_token(chain, "desk"),
         lambda: guard.issuer.task_token(task, guard.ledger),
         lambda: guard.issuer.agent_token("assistant", guard.ledger),
@@ -312,7 +313,8 @@ def test_no_agent_and_no_detector_takes_a_containment_back(guard: Guard, by: str
 
 
 @pytest.mark.parametrize(
-    ("by", "why"), [("", "x"), ("  ", "x"), ("a\u200bb", "x"), ("carol", ""), ("carol", " ")]
+    ("by", "why"),
+    [("", "x"), ("  ", "x"), ("a\u200bb", "x"), ("carol", ""), ("carol", " "), ("carol", "\udcff")],
 )
 def test_every_change_needs_a_name_and_a_reason(guard: Guard, by: str, why: str) -> None:
     attempts: list[Any] = [

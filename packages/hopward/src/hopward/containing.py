@@ -76,8 +76,8 @@ class Containing:
         """Refuse every call that involves something from now on, in every process on the machine.
 
         An agent: every chain with it; a task: every chain of it; a subject: every task of theirs, and no new
-        one; a server: all of it; a tool: `SERVER/TOOL`, or a prefix ending in `*`. `evidence` stands in the
-        log. Where it is quarantined already, that one stands, and nothing is written. Raises
+        one; a server: all of it; a tool: `SERVER/TOOL`, or a prefix ending in `*`. `evidence` is JSON and
+        stands in the log. Where it is quarantined already, that one stands, and nothing is written. Raises
         `NotFoundError` for what does not exist, `StateError` without a `by` or `why`.
         """
         self._require_known(kind, name)
@@ -214,8 +214,16 @@ def _require_told(by: str, why: str) -> None:
     """Raise `StateError` unless there is a name, and a reason."""
     if not by.strip() or not by.isprintable():
         raise StateError("Who decides this has no name that could be read.", advice="--by NAME")
-    if not why.strip():
-        raise StateError("There is no reason given.", advice="--why TEXT; it stands in the decision log.")
+    if not why.strip() or not _is_text(why):
+        raise StateError(
+            "There is no reason given that could be read.",
+            advice="--why TEXT; it stands in the decision log.",
+        )
+
+
+def _is_text(text: str) -> bool:
+    """Whether the log can carry it: a command line may bring bytes that are no text."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _draft(event: str, one: Containment, by: str, why: str, at: Instant) -> Draft:

@@ -3,9 +3,9 @@
     a message comes in    jsonrpc (strict parse), methods (what each method means)
     and is judged         session: client_side, server_side, endings; pending (what is under way), watch
                           (whether it may go on), turn (one commit per event-loop turn), gate (what a server's
-                          sessions share), results, concealment, replies; subscribing (what a listen may name);
-                          questions (what a server asks its client), behalf (for whom); mcp_tasks (whose each
-                          is): mcp_task_store, client_tasks (the other way round)
+                          sessions share), results, concealment, replies; subscribing (what a listen may
+                          name); questions (what a server asks its client), behalf (for whom); mcp_tasks
+                          (whose each is): mcp_task_store, client_tasks (the other way round)
     and is traced         telemetry (if at all), tracing (the seam), spans
     a credential goes on  delivery; authority (the seam), remote (asks one in another process)
     over stdio            run: client_end, lines; and by the server's transport

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable
 from typing import TypeAlias
 
-from hopward import Decision, Guard, HopwardError
+from hopward import Guard, HopwardError
 from hopward_mcp.pending import Pending, Requests
 
 _PERIOD = 1.0
@@ -49,28 +49,28 @@ class Watch:
             for key, found in self._calls.items()
             if found[1].get(key) is found[0] and not found[0].cancelled
         }
-        known: dict[tuple[object, ...], Why | None] = {}
-        for key, (pending, _, withdrawn) in list(self._calls.items()):
-            why = self._why(pending.decision, known)
-            if why is not None:
-                del self._calls[key]
-                self._end(key, pending, why, withdrawn)
+        try:
+            self._withdraw()
+        except HopwardError as error:
+            # Nothing of a call is released without the log, so all may as well go on until it is back.
+            _log.warning("calls under way could not be looked at: %s", error.message)
         if self._calls:
             self._timer = self._loop.call_later(_PERIOD, self._look)
 
-    def _why(self, decision: Decision | None, known: dict[tuple[object, ...], Why | None]) -> Why | None:
-        """Why a call should not go on; calls alike are asked about once a look."""
-        if decision is None:
-            return None
-        alike = (decision.chain, decision.server, decision.tool)
-        if alike not in known:
-            try:
+    def _withdraw(self) -> None:
+        """End what should not go on; calls alike are asked about once."""
+        known: dict[tuple[object, ...], Why | None] = {}
+        for key, (pending, _, withdrawn) in list(self._calls.items()):
+            decision = pending.decision
+            if decision is None:
+                continue
+            alike = (decision.chain, decision.server, decision.tool)
+            if alike not in known:
                 known[alike] = self.guard.withdrawn(decision)
-            except HopwardError as error:
-                # Nothing of it is released without the log, so the call may as well go on until it is back.
-                _log.warning("calls under way could not be looked at: %s", error.message)
-                known[alike] = None
-        return known[alike]
+            why = known[alike]
+            if why is not None:
+                del self._calls[key]
+                self._end(key, pending, why, withdrawn)
 
     def _end(self, key: int, pending: Pending, why: Why, withdrawn: Withdrawn) -> None:
         try:

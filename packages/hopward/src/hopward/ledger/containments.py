@@ -7,12 +7,14 @@ import sqlite3
 
 import msgspec
 
-from hopward.containment import concerns
 from hopward.errors import NotFoundError, StateError
 from hopward.ledger.tables import body, decoded
 from hopward.model import Chain, Containment
 
 _containments = msgspec.json.Decoder(Containment)
+
+_ONE = "SELECT body FROM containments WHERE kind = ? AND id = ?"
+_OF_ANYBODY = "SELECT body FROM containments WHERE kind IN ('all', 'server', 'tool') ORDER BY kind, id"
 
 
 def put(connection: sqlite3.Connection, containment: Containment) -> None:
@@ -41,10 +43,13 @@ def touching(connection: sqlite3.Connection, chain: Chain) -> tuple[Containment,
     """Those that could concern a call of a chain. Almost always there are none at all: one look says so."""
     if connection.execute("SELECT 1 FROM containments LIMIT 1").fetchone() is None:
         return ()
-    return tuple(one for one in every(connection) if concerns(one, chain))
+    rows = connection.execute(_OF_ANYBODY).fetchall()
+    named = [("task", chain.task), ("subject", chain.subject), *(("agent", one) for one in chain.actors)]
+    for kind, identity in dict.fromkeys(named):
+        rows += connection.execute(_ONE, (kind, identity)).fetchall()
+    return tuple(decoded(_containments, row[0]) for row in rows)
 
 
 def _find(connection: sqlite3.Connection, containment: Containment) -> Containment | None:
-    query = "SELECT body FROM containments WHERE kind = ? AND id = ?"
-    row = connection.execute(query, (containment.kind, containment.id)).fetchone()
+    row = connection.execute(_ONE, (containment.kind, containment.id)).fetchone()
     return None if row is None else decoded(_containments, row[0])
