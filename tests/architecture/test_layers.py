@@ -12,7 +12,7 @@ LAYERS = (
     {"errors", "clock", "canonical", "base64url", "order", "osuser"},
     {"constraint", "pattern", "strictjson"},
     {"model", "places"},
-    {"destination", "settings", "record", "jwk", "claims", "handover"},
+    {"destination", "settings", "record", "jwk", "claims", "handover", "containment"},
     {
         "capability",
         "chain",
@@ -34,7 +34,7 @@ LAYERS = (
     {"answering", "guard"},
     {"ledger", "keys", "link", "selfsigned"},
     {"identity", "issuer", "assertion", "possession", "published", "verifier"},
-    {"carrier", "config", "keychain", "policies", "remote"},
+    {"carrier", "config", "containing", "keychain", "policies", "remote"},
     {"project", "wiring"},
     {"testing"},
     {"cli", ""},

@@ -50,6 +50,10 @@ def support_desk(folder: Path) -> None:
         guard.revoke("task", other.id, by="local:ines", why="opened by mistake")
         guard.set_agent_state("support-agent", "suspended", by="local:ines", why="odd refunds")
         guard.set_agent_state("support-agent", "active", by="local:ines", why="it was the ticket")
+        guard.quarantine(
+            "tool", "support_desk/refund", by="local:ines", why="odd refunds", evidence={"refunds": 9}
+        )
+        guard.release("tool", "support_desk/refund", by="local:ines", why="it was the ticket")
 
 
 def _hand_on(guard: Guard, chain: Chain, clock: FixedClock) -> None:

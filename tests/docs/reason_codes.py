@@ -47,6 +47,7 @@ SPELLED: dict[str, tuple[str, ...]] = {
     'f"http_{status}"': ("http_STATUS",),
     'f"json-rpc {shown}"': ("json-rpc CODE",),
     'f"no_credential {failure.error}"': ("no_credential CODE",),
+    'f"withdrawn {reason}"': ("withdrawn CODE",),
 }
 """Codes put together from parts, by the expression that does so (as `ast.unparse` writes it)."""
 

@@ -10,7 +10,7 @@ from typing import Any
 from hopward import read_settings
 from hopward_mcp.roster import Entry, roster
 
-from .installation import environment, hopward
+from .installation import environment, hopward, opened
 from .offering import entry, installed, offering, run, stdio, words
 from .recording_http import RecordingServer
 
@@ -178,3 +178,14 @@ async def test_an_api_key_goes_to_the_server_it_is_for_and_its_refusal_is_told(
         )
     assert {one.header("x-key") for one in server.received} == {"key-123456"}
     assert (found.ok, found.health) == (False, "refused the API key (HTTP 403)")
+
+
+def test_what_is_contained_is_said_first(tmp_path: Path) -> None:
+    config = installed(tmp_path, stdio("notes", "good"), entry("notes", "read_note"))
+    with opened(config) as guard:
+        guard.quarantine("tool", "notes/read_note", by="carol", why="an incident")
+        guard.stop_all(by="carol", why="an incident")
+    done = run(config, "mcp", "ls", "--offline")
+    assert "Tool notes/read_note is quarantined: hopward quarantine says why." in done.stderr
+    assert "EVERYTHING IS STOPPED" in done.stderr
+    assert done.stdout.splitlines()[1].startswith("notes")

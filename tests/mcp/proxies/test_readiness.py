@@ -45,3 +45,11 @@ async def test_asking_leaves_no_row_in_the_log_and_is_answered_from_memory_for_a
     aside = log.rename(log.with_name("aside"))
     assert (await fronted.send("GET", "/readyz", {})).status == 200
     aside.rename(log)
+
+
+async def test_while_everything_is_stopped_the_proxy_is_not_ready_and_alive(fronted: Fronted) -> None:
+    fronted.guard.stop_all(by="carol", why="an incident")
+    answered = await fronted.send("GET", "/readyz", {})
+    assert (answered.status, answered.message) == (503, {"status": "not_ready", "lacking": ["stopped"]})
+    assert (await fronted.send("GET", "/healthz", {})).status == 200
+    assert "Everything is stopped" not in answered.body.decode()

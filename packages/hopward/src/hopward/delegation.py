@@ -16,6 +16,7 @@ from hopward.capability import attenuate_all, normal_all
 from hopward.chain import entered, scope_of
 from hopward.clock import SECOND, Instant
 from hopward.commitment import opened_digest
+from hopward.containment import why_chain_contained
 from hopward.model import MOST_ACTORS, Agent, Budget, Capability, Chain, Hop, Narrowing, Task
 from hopward.record import Refusal, Standing
 
@@ -45,6 +46,8 @@ def unfit(handing: Handing, task: Task, standing: Standing) -> Refusal | None:
     fallen = revocation.why_agent_fallen(standing.agents.get(to), to)
     if fallen is None:
         fallen = revocation.why_cut_off(standing, together(chain, to))
+    if fallen is None:
+        fallen = why_chain_contained(standing.containments, together(chain, to))
     if fallen is not None:
         return fallen
     asked, link = handing.asked, last_link(task, standing)

@@ -27,6 +27,7 @@ from hopward.canonical import JSON, compact_plain, digest, digest_of, is_plain
 from hopward.chain import REQUEST
 from hopward.classification import Classifications, entry_of
 from hopward.clock import SECOND, Clock, Instant
+from hopward.containment import why_tool_contained
 from hopward.delegation import Handing
 from hopward.drafts import Asked, Evaluation
 from hopward.errors import ChainError, HopwardError
@@ -85,10 +86,15 @@ class Evaluator:
             verdict = deny("internal_error", INTERNAL, (type(error).__name__,))
         return self._denied(asked, at, verdict)
 
-    def standing_task(self, chain: Chain) -> tuple[Task, Standing]:
-        """The task of a chain that has not fallen, and all it stands on; raises `ChainError`."""
+    def standing_task(self, chain: Chain, server: str) -> tuple[Task, Standing]:
+        """The task of a chain that has not fallen, and all it stands on; raises `ChainError`.
+
+        So it does where the server is quarantined.
+        """
         standing = self._ledger.standing(chain)
         fallen = self._fallen(standing, chain, self._clock.now())
+        if fallen is None:
+            fallen = why_tool_contained(standing.containments, server)
         if fallen is not None or standing.task is None:
             reason, sentence = fallen or UNKNOWN_TASK
             raise ChainError(sentence, error=reason)
@@ -97,15 +103,16 @@ class Evaluator:
     def visible(self, chain: Chain, server: str, names: Iterable[str]) -> frozenset[str]:
         """Which of a server's tools could be permitted, as far as can be seen without arguments.
 
-        Raises `ChainError` for a chain that has fallen.
+        Raises `ChainError` for a chain that has fallen, and for a server that is quarantined.
         """
-        task, standing = self.standing_task(chain)
+        task, standing = self.standing_task(chain, server)
         engine = self._engine
         found = ((name, self._classifications.find(server, name)) for name in names)
         return frozenset(
             name
             for name, tool in found
             if tool is not None
+            and why_tool_contained(standing.containments, server, name) is None
             and reachable(f"{server}/{name}", tool, chain, task, standing)
             and engine.could_permit(tool)
         )
@@ -123,6 +130,15 @@ class Evaluator:
             return ()
         return provenance.values_of(decision.chain.task, result, call.arguments)
 
+    def withdrawn(self, decision: Decision) -> tuple[str, str] | None:
+        """Why a call that was permitted would be refused now, whatever the time; or None.
+
+        That time has run out meanwhile does not count: the call began while there was some.
+        """
+        standing = self._ledger.standing(decision.chain)
+        fallen = revocation.why_fallen(standing, decision.chain, decision.at)
+        return fallen or why_tool_contained(standing.containments, decision.server, decision.tool)
+
     @property
     def _engine(self) -> Engine:
         return self._policies.current()
@@ -139,6 +155,8 @@ class Evaluator:
             return Evaluation(*of_call, epoch=standing.epoch, moved=standing.moved, plain=plainly, **found)
 
         fallen, task = self._fallen(standing, chain, at), standing.task
+        if fallen is None and standing.containments:
+            fallen = why_tool_contained(standing.containments, call.server, call.tool)
         if fallen is not None or task is None:
             return evaluated(deny(*(fallen or UNKNOWN_TASK)))
         tool = self._classifications.find(call.server, call.tool)

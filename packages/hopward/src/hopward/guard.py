@@ -168,13 +168,23 @@ class Guard:
         except LedgerError:
             return False
 
-    def stands(self, chain: Chain) -> bool:
-        """Whether a chain still counts, as of now: for what goes on without a call, such as an open stream.
+    def withdrawn(self, decision: Decision) -> tuple[str, str] | None:
+        """Why a permitted call that is under way should go on no longer, as a reason and a sentence; or None.
 
-        Never instead of `authorize`. False where the log cannot be read.
+        What its chain stands on has ended, was revoked or quarantined, or everything was stopped. Neither
+        does it count that time has run out since, nor what the configuration says by now. Raises
+        `LedgerError` where the log cannot be read.
+        """
+        return self._evaluator.withdrawn(decision)
+
+    def stands(self, chain: Chain, server: str = "") -> bool:
+        """Whether a chain still counts, as of now, and the server may be spoken to, if one is named.
+
+        For what goes on without a call, such as an open stream; never instead of `authorize`. False where the
+        log cannot be read.
         """
         try:
-            self._evaluator.standing_task(chain)
+            self._evaluator.standing_task(chain, server)
         except HopwardError:
             return False
         return True
@@ -182,8 +192,12 @@ class Guard:
     def mint(self, decision: Decision, call: ToolCall) -> str:
         """The token for a permitted call, which must be the one decided on: its digest is compared.
 
-        Raises `HopwardError` for anything else, `ExchangeRefusedError` once the credential is over.
+        Raises `HopwardError` for anything else, `ExchangeRefusedError` once the credential is over,
+        `ChainError` once the call should go on no longer, as `withdrawn` says.
         """
+        why = self._evaluator.withdrawn(decision)
+        if why is not None:
+            raise ChainError(why[1], error=why[0])
         return self._exchanger.mint(planned(decision, call), decision.id, call)
 
     def introduce(self, chain: Chain, server: str, method: str) -> str:
@@ -278,7 +292,7 @@ class Guard:
     def _introduction(self, chain: Chain, server: str, method: str) -> tuple[ToolCall, Credential, int]:
         """What a request that calls nothing would get, and the epoch of that; raises `HopwardError`."""
         call, now = ToolCall(server=server, tool=METHOD + method), self._clock.now()
-        task, standing = self._evaluator.standing_task(chain)
+        task, standing = self._evaluator.standing_task(chain, server)
         return call, self._exchanger.plan(call, chain, task, now), standing.epoch
 
     def _recorded(

@@ -44,6 +44,7 @@ AgentState: TypeAlias = Literal["active", "suspended", "retired"]
 TaskState: TypeAlias = Literal["open", "completed", "revoked", "expired"]
 HopState: TypeAlias = Literal["open", "completed"]
 RevocationKind: TypeAlias = Literal["task", "hop", "agent", "subject", "token", "key"]
+QuarantineKind: TypeAlias = Literal["agent", "task", "tool", "server", "subject"]
 VerdictName: TypeAlias = Literal["permit", "deny", "step-up"]
 ApprovalState: TypeAlias = Literal["pending", "approved", "rejected", "consumed", "expired", "void"]
 OutcomeStatus: TypeAlias = Literal["ok", "tool_error", "error", "cancelled", "unknown"]
@@ -262,6 +263,19 @@ class Revocation(Value, frozen=True):
     """Something stops counting: whatever it covers that was issued at or before `at` is refused."""
 
     kind: RevocationKind
+    id: str
+    at: Instant
+    by: str
+    why: str
+
+
+class Containment(Value, frozen=True):
+    """What is kept from acting until a person lets it go on: a quarantine, or the stop of everything.
+
+    `kind` is `all` for the stop, whose `id` is `*`. A tool is `SERVER/TOOL`, or a prefix ending in `*`.
+    """
+
+    kind: QuarantineKind | Literal["all"]
     id: str
     at: Instant
     by: str

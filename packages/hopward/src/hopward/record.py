@@ -13,6 +13,7 @@ from hopward.clock import Instant
 from hopward.model import (
     Agent,
     Approval,
+    Containment,
     Hop,
     Integrity,
     Label,
@@ -32,6 +33,7 @@ RowKind: TypeAlias = Literal[
     "hop",
     "agent",
     "revocation",
+    "containment",
     "policy",
     "key",
     "refusal",
@@ -76,10 +78,12 @@ class StandingHop(msgspec.Struct, frozen=True):
 
 
 class Standing(msgspec.Struct, frozen=True):
-    """What the ledger knows about a chain. `epoch` changes when any task, agent or revocation does.
+    """What the ledger knows about a chain. `epoch` changes when any task, agent, revocation or
+    quarantine does.
 
     `hops` are those the chain names, in its order; one that does not exist is left out. `labels` are those of
-    the whole task, and `moved` is how often one of them has risen.
+    the whole task, and `moved` is how often one of them has risen. `containments` are those of what the chain
+    names, all of tools and servers, and the stop of everything.
     """
 
     epoch: int
@@ -90,6 +94,7 @@ class Standing(msgspec.Struct, frozen=True):
     hops: tuple[StandingHop, ...] = ()
     labels: tuple[Label, ...] = ()
     moved: int = 0
+    containments: tuple[Containment, ...] = ()
 
 
 class Reservation(msgspec.Struct, frozen=True):

@@ -1,4 +1,5 @@
-"""Whether anything a chain stands on has fallen. The one rule the guard and the authority both ask."""
+"""Whether anything a chain stands on has fallen, or is contained. The one rule the guard and the authority
+both ask."""
 
 from collections.abc import Iterable
 from itertools import pairwise
@@ -6,6 +7,7 @@ from itertools import pairwise
 import msgspec
 
 from hopward.clock import Instant
+from hopward.containment import why_chain_contained, why_stopped
 from hopward.model import Agent, Chain, Revocation, Task
 from hopward.record import Standing
 
@@ -24,15 +26,18 @@ def why_fallen(standing: Standing, chain: Chain, now: Instant) -> Fallen | None:
 
     The task must be open, unexpired and the one the chain claims; every actor registered and active; every
     hop open, unexpired and leading from the actor before to the next; nothing in the chain or its lineage
-    revoked. All cut-offs are looked at, so the latest one wins. A chain is as old
-    as its task: tokens got for it later, or dated later by a clock that was ahead, do not outlive a cut-off.
+    revoked, and nothing in the chain quarantined. All cut-offs are looked at, so the latest one wins. A chain
+    is as old as its task: tokens got for it later, or dated later by a clock that was ahead, do not outlive a
+    cut-off. While everything is stopped, that is the reason, whatever else there is.
     """
     return (
-        _task_fallen(standing.task, chain, now)
+        why_stopped(standing.containments)
+        or _task_fallen(standing.task, chain, now)
         or (("chain_expired", "The caller's token has expired.") if chain.expires_at <= now else None)
         or _actors_fallen(standing, chain)
         or _hops_fallen(standing, chain, now)
         or why_cut_off(standing, chain)
+        or why_chain_contained(standing.containments, chain)
     )
 
 
@@ -48,6 +53,15 @@ def why_agent_fallen(agent: Agent | None, name: str) -> Fallen | None:
     if agent.state != "active":
         return (f"agent_{agent.state}", f"Agent {name} is {agent.state}.")
     return None
+
+
+def why_agent_stopped(standing: Standing, chain: Chain) -> Fallen | None:
+    """Why the acting agent of a chain may not act, with or without a task, or None."""
+    return (
+        why_stopped(standing.containments)
+        or why_agent_fallen(standing.agents.get(chain.actor), chain.actor)
+        or why_chain_contained(standing.containments, chain)
+    )
 
 
 def why_revoked(revocations: Iterable[Revocation], chain: Chain) -> Fallen | None:

@@ -7,6 +7,7 @@ import msgspec
 from hopward import revocation
 from hopward.claims import Presented
 from hopward.clock import Instant
+from hopward.containment import why_tool_contained
 from hopward.exchange import ExchangeRequest, Grant
 from hopward.model import Chain
 from hopward.record import Standing
@@ -32,8 +33,7 @@ def of_token(presented: Presented, book: Standings, now: Instant) -> revocation.
     found = book.standing(chain)
     if presented.task:
         return revocation.why_fallen(found, chain, now)
-    agent = found.agents.get(chain.actor)
-    return revocation.why_agent_fallen(agent, chain.actor) or revocation.why_revoked(found.revocations, chain)
+    return revocation.why_agent_stopped(found, chain) or revocation.why_revoked(found.revocations, chain)
 
 
 def of_exchange(
@@ -41,7 +41,8 @@ def of_exchange(
 ) -> tuple[int, revocation.Fallen | None]:
     """Check 2 of an exchange: the epoch, and why the chain to be would not count, or None.
 
-    The chain is as old as the older of the tokens it comes from, so that every cut-off covers it.
+    Nor does it where the server or the tool of the grant is quarantined. The chain is as old as the older of
+    the tokens it comes from, so that every cut-off covers it.
     """
     inputs = (request.subject, *([request.actor] if request.actor else []))
     chain = Chain(
@@ -55,4 +56,6 @@ def of_exchange(
         hops=grant.hops,
     )
     found = book.standing(chain)
-    return found.epoch, revocation.why_fallen(found, chain, now)
+    tool = "" if grant.call is None else grant.call.tool
+    fallen = revocation.why_fallen(found, chain, now)
+    return found.epoch, fallen or why_tool_contained(found.containments, grant.target.server, tool)

@@ -15,6 +15,8 @@ from hopward.claims import CallDetails, is_agent
 from hopward.classification import Classifications, classified
 from hopward.clock import SECOND, Clock, SystemClock
 from hopward.config import checked_settings, read_settings
+from hopward.containing import Containing
+from hopward.containment import EVERYTHING
 from hopward.errors import (
     ChainError,
     ConfigError,
@@ -79,7 +81,7 @@ def _require_subject(subject: Any) -> None:
         raise StateError(f"The subject of a task is never an agent, as {subject!r} would be.")
 
 
-class Guard(_Guard):
+class Guard(Containing, _Guard):
     """The guard of one `hopward.toml`, with everything around it: tasks, revocation, callers, credentials.
 
     `Guard.open("hopward.toml")` is the way in. `settings`, `tools`, `ledger`, `issuer` and `policies` are
@@ -280,7 +282,7 @@ class Guard(_Guard):
         token, credential = self._remote.received(request, status, body)
         call, chain = ToolCall(server=request.call.server, tool=request.call.tool), request.chain
         for _ in range(_ROUNDS):
-            _, standing = self._evaluator.standing_task(chain)
+            _, standing = self._evaluator.standing_task(chain, call.server)
             if self._recorded(credential, chain, call, standing.epoch, request.call.decision):
                 return token
         raise ChainError(UNSETTLED, error="standing_unsettled")
@@ -293,8 +295,8 @@ class Guard(_Guard):
         `parameters` and `request`, what the subject asked for in their own words, say what it is about: an
         argument that names something is anchored if its value stands there.
 
-        Raises `NotFoundError` for an unknown workflow, `StateError` when its agent is not active, or the
-        subject is nobody: empty, no text, or an agent.
+        Raises `NotFoundError` for an unknown workflow, `StateError` when its agent is not active, it or the
+        subject is quarantined, everything is stopped, or the subject is nobody: empty, no text, or an agent.
         """
         settings = self.settings.workflows.get(workflow)
         if settings is None:
@@ -325,7 +327,7 @@ class Guard(_Guard):
             parameters=dict(parameters or {}),
             request=request,
         )
-        self.ledger.put_task(task, self._task_draft(task))
+        self._begin(task, self._task_draft(task))
         return task
 
     def _task_draft(self, task: Task) -> Draft:
@@ -336,11 +338,14 @@ class Guard(_Guard):
     def lacking(self) -> tuple[str, ...]:
         """What is missing at this moment without which nothing would be permitted: `log`, `keys`; or nothing.
 
-        The policies in force stay in force once they are loaded. This writes to the log file, but no row.
+        `stopped` is among it while everything is. The policies in force stay in force once they are loaded.
+        This writes to the log file, but no row.
         """
         found: list[str] = []
         try:
             self.ledger.check_writable()
+            if self.containment("all", EVERYTHING) is not None:
+                found.append("stopped")
         except LedgerError:
             found.append("log")
         try:

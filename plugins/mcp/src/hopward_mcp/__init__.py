@@ -1,11 +1,11 @@
 """The guarding MCP proxy: every `tools/call` authorized, credentialed and logged on its way to the server.
 
     a message comes in    jsonrpc (strict parse), methods (what each method means)
-    and is judged         session: client_side, server_side, endings; pending (what is under way), turn (one
-                          commit per event-loop turn), gate (what a server's sessions share), results,
-                          concealment, replies; subscribing (what a listen may name); questions (what a server
-                          asks its client), behalf (for whom);
-                          mcp_tasks (whose each is): mcp_task_store, client_tasks (the other way round)
+    and is judged         session: client_side, server_side, endings; pending (what is under way), watch
+                          (whether it may go on), turn (one commit per event-loop turn), gate (what a server's
+                          sessions share), results, concealment, replies; subscribing (what a listen may
+                          name); questions (what a server asks its client), behalf (for whom); mcp_tasks
+                          (whose each is): mcp_task_store, client_tasks (the other way round)
     and is traced         telemetry (if at all), tracing (the seam), spans
     a credential goes on  delivery; authority (the seam), remote (asks one in another process)
     over stdio            run: client_end, lines; and by the server's transport
@@ -15,8 +15,8 @@
                           serve -> alone, or parent -> sibling (told): one process, or several of them ->
                           serving (change, share, siblings) -> listener -> connection -> front (admission,
                           tally, readiness) -> endpoint (ongoing): request, visit, headers, http_sessions,
-                          departure; put together by endpoints; and by the server's transport (the seam is
-                          server_end)
+                          departure, withdrawal; put together by endpoints; and by the server's transport (the
+                          seam is server_end)
       to a url            http_end -> relay: sse, upstream
       to a command        stdio_end -> carriage: outlet, sse; workers (who gets a process), worker (whose is a
                           message of it): child, lines

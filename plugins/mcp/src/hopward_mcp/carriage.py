@@ -9,7 +9,7 @@ import logging
 
 from hopward import HopwardError
 from hopward_mcp.departure import PATIENCE, Departure
-from hopward_mcp.endings import GONE, LEFT, STOPPED, TOO_LATE, Failure, failed, lost, timed_out
+from hopward_mcp.endings import GONE, LEFT, STOPPED, TOO_LATE, WITHDRAWN, Failure, failed, lost, timed_out
 from hopward_mcp.headers import SESSION, status_of, traced
 from hopward_mcp.http_sessions import HttpSession
 from hopward_mcp.methods import ENDLESS, LISTEN
@@ -20,6 +20,7 @@ from hopward_mcp.request import STREAM_TYPE
 from hopward_mcp.route import Forward
 from hopward_mcp.sse import Event, written
 from hopward_mcp.visit import Visit
+from hopward_mcp.withdrawal import Withdrawal
 from hopward_mcp.worker import Worker
 from hopward_mcp.workers import Workers
 
@@ -64,9 +65,11 @@ class Carriage:
         if not (self._visit.modern or self._lasting):
             # In this era a caller that leaves has not given up; what answers nothing goes another way.
             self._departure = Departure(self._request, PATIENCE, self._unattended)
+        withdrawal = Withdrawal(self._visit)
         try:
             if self._lasting:
                 self._visit.lasts()
+            withdrawal.watch(key)
             async with asyncio.timeout(None if self._lasting else limit):
                 with self._departure:
                     await self._exchange(route, key)
@@ -79,6 +82,10 @@ class Carriage:
             self._give_up(key, _FALLEN)
             await self._fail(key, lost(_FALLEN))
         except asyncio.CancelledError:
+            if withdrawal.failure is not None and withdrawal.caught():
+                self._give_up(key, WITHDRAWN)
+                await self._fail(key, withdrawal.failure)
+                return
             self._give_up(key, LEFT if self._departure.gone else STOPPED.sentence)
             if not self._departure.gone:
                 await self._fail(key, STOPPED)
@@ -199,4 +206,5 @@ class Carriage:
 
     async def _fail(self, key: int, failure: Failure) -> None:
         self._departure.ignore()
-        await self._visit.fail(key, failure, status_of(failure.code, modern=self._visit.modern))
+        status = 200 if failure.told else status_of(failure.code, modern=self._visit.modern)
+        await self._visit.fail(key, failure, status)

@@ -10,6 +10,7 @@ from functools import partial
 import msgspec
 
 from hopward import Outcome
+from hopward_mcp import replies
 from hopward_mcp.gate import Gate
 from hopward_mcp.jsonrpc import INTERNAL_ERROR, REFUSED, TIMED_OUT, Body, dump, error
 from hopward_mcp.methods import ENDLESS
@@ -20,12 +21,16 @@ from hopward_mcp.turn import Settled
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a request gets no answer from its server, and the outcome of a call that ends so."""
+    """Why a request gets no answer from its server, and the outcome of a call that ends so.
+
+    `told` is what its client is answered, where that is not a JSON-RPC error of the rest.
+    """
 
     code: int
     sentence: str
     ended: Outcome
     data: Body | None = None
+    told: bytes = b""
 
 
 MALFORMED = Failure(
@@ -41,6 +46,7 @@ def oversized(max_bytes: int) -> Failure:
 
 TOO_LATE = "The answer took too long."
 LEFT = "The client has gone."
+WITHDRAWN = "What this call was permitted on has ended."
 FALLEN = "What this stream stood on has ended."
 
 _UNRECORDED = Outcome(status="error", error="outcome_unrecorded")
@@ -75,6 +81,18 @@ def lost(sentence: str) -> Failure:
 def failed(sentence: str, reason: str) -> Failure:
     """The server, or the way to it, turned the request down."""
     return Failure(REFUSED, sentence, Outcome(status="error", error=reason))
+
+
+def withdrawn(pending: Pending, why: tuple[str, str]) -> Failure:
+    """What a call under way stands on has ended, was revoked or quarantined."""
+    reason, sentence = why
+    told = replies.withdrawn(pending.message, pending.decision, sentence)
+    return Failure(REFUSED, sentence, withdrawn_outcome(reason), told=told)
+
+
+def withdrawn_outcome(reason: str, duration: int = 0) -> Outcome:
+    """Of a call, or a request of the server, that was cancelled because it would not be permitted now."""
+    return Outcome(status="cancelled", error=f"withdrawn {reason}", duration=duration)
 
 
 def untold(sentence: str, code: int = REFUSED) -> Failure:
@@ -137,7 +155,7 @@ class Endings:
         """The same for a request that has been taken out."""
         ended = failure.ended if pending.forwarded else NOT_FORWARDED
         ended = msgspec.structs.replace(ended, duration=self.duration(pending))
-        told = error(pending.message.id, failure.code, failure.sentence, failure.data)
+        told = failure.told or error(pending.message.id, failure.code, failure.sentence, failure.data)
         route = Forward(told, pending.message)
         self.release(pending, ended, route, deliver)
 

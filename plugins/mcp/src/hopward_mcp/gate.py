@@ -22,6 +22,7 @@ from hopward_mcp.ongoing import Ongoing
 from hopward_mcp.route import Reply
 from hopward_mcp.tracing import Tracing
 from hopward_mcp.turn import Turn
+from hopward_mcp.watch import Watch
 
 _log = logging.getLogger(__name__)
 
@@ -53,12 +54,13 @@ class Gate:
         self.now = asyncio.get_running_loop().time
         self.keys = itertools.count(1)
         self.ongoing = Ongoing()
+        self.watch = Watch(guard)
         self.adopt(guard, authority)
 
     def adopt(self, guard: Guard, authority: Authority | None) -> None:
         """Decide by this guard from now on, within its limits."""
         limits, settings = guard.settings.proxy, guard.settings.servers[self.server]
-        self.guard = guard
+        self.guard = self.watch.guard = guard
         self.authority = authority
         self.mcp_tasks = McpTasks(guard, self.server, self.turn)
         self.max_bytes = limits.max_message_bytes
@@ -92,6 +94,10 @@ class Gate:
         """Log a message that is refused before any decision; the answer it gets if it is owed one."""
         self.note(fault.reason, fault.sentence, chain)
         return Reply(error(fault.id, fault.code, fault.sentence, fault.data), fault.code)
+
+    def stands(self, chain: Chain) -> bool:
+        """Whether what a chain has open at this server may go on."""
+        return self.guard.stands(chain, self.server)
 
     def note(self, reason: str, sentence: str, chain: Chain | None = None) -> None:
         """Log a refusal before any decision; it stays a refusal when the log cannot be written."""

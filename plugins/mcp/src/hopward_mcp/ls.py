@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 import msgspec
 
-from hopward import Settings, read_settings
-from hopward_mcp.display import show_table
+from hopward import Guard, LedgerError, Settings, read_settings
+from hopward_mcp.display import harmless, show_table
 from hopward_mcp.roster import Entry, roster, unasked
 
 _COLUMNS = ("server", "transport", "reached", "era", "tools", "classified", "unclassified", "health")
@@ -36,6 +36,7 @@ def ls(ctx: click.Context, offline: bool, timeout: float, as_json: bool, config:
     hopward.toml says something about, `unclassified` those that are refused because it says nothing.
     """
     settings = read_settings(config if config is not None else ctx.obj.config)
+    _warn_of_containment(settings)
     entries = unasked(settings) if offline else _asked(settings, timeout)
     if as_json:
         for entry in entries:
@@ -50,6 +51,20 @@ def ls(ctx: click.Context, offline: bool, timeout: float, as_json: bool, config:
         click.echo("No server is guarded yet. Add a [servers.NAME] to hopward.toml.", err=True)
     if any(entry.ok is False for entry in entries):
         ctx.exit(1)
+
+
+def _warn_of_containment(settings: Settings) -> None:
+    """Say first what is contained; a log that cannot be read is told of by `hopward doctor`."""
+    try:
+        found = Guard.contained_in(settings)
+    except LedgerError:
+        return
+    for one in found:
+        if one.kind == "all":
+            click.echo("EVERYTHING IS STOPPED: every call is refused. hopward stop says why.", err=True)
+        elif one.kind in ("server", "tool"):
+            told = f"{one.kind.capitalize()} {harmless(one.id)} is quarantined: hopward quarantine says why."
+            click.echo(told, err=True)
 
 
 def _asked(settings: Settings, seconds: float) -> list[Entry]:

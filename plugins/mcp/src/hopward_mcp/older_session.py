@@ -204,7 +204,7 @@ class OlderSession:
                 await caller.stream()
                 self.own.listen(outlet)
                 self.client.attend()
-                while (found := await outlet.next()) is not None and self.gate.guard.stands(chain):
+                while (found := await outlet.next()) is not None and self.gate.stands(chain):
                     await caller.write(written(Event(), found[0].body))
                 departure.ignore()
                 await caller.write(b"", last=True)

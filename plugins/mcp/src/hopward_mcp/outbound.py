@@ -15,7 +15,18 @@ import aiohttp
 
 from hopward import Chain, HopwardError
 from hopward_mcp.client_end import ClientEnd
-from hopward_mcp.endings import FALLEN, MALFORMED, TOO_LATE, Failure, failed, given_up, lost, timed_out
+from hopward_mcp.endings import (
+    FALLEN,
+    MALFORMED,
+    TOO_LATE,
+    WITHDRAWN,
+    Failure,
+    failed,
+    given_up,
+    lost,
+    timed_out,
+    withdrawn,
+)
 from hopward_mcp.footing import Footing
 from hopward_mcp.gate import Gate
 from hopward_mcp.headers import SESSION, VERSION, passed_on, upstream
@@ -25,6 +36,7 @@ from hopward_mcp.lines import Lines, Overlong
 from hopward_mcp.methods import ENDLESS, VERSION_KEY, is_modern
 from hopward_mcp.ongoing import OverError
 from hopward_mcp.parameters import Parameters
+from hopward_mcp.pending import Pending
 from hopward_mcp.presented import Presented
 from hopward_mcp.request import JSON_TYPE, STREAM_TYPE
 from hopward_mcp.restarts import pause
@@ -32,6 +44,7 @@ from hopward_mcp.route import Forward, Reply, Route
 from hopward_mcp.session import Session
 from hopward_mcp.sse import Events, Place, StreamError
 from hopward_mcp.upstream import Upstream, broken, unreadable
+from hopward_mcp.watch import Why
 
 _log = logging.getLogger(__name__)
 
@@ -161,11 +174,19 @@ class Outbound:
             if route.key is not None:
                 self._calls[route.key] = self._begin(self._call(route, route.key, self._told))
                 self._calls[route.key].add_done_callback(partial(self._over, route.key))
+                self._gate.watch.begin(route.key, self._session.requests, self._withdrawn)
             elif route.message.method == "notifications/cancelled" and VERSION not in self._headers and call:
                 # In 2026-07-28 a request is given up by leaving its stream.
                 call.cancel()
             else:
                 self._told = self._begin(self._notify(route, self._told))
+
+    def _withdrawn(self, key: int, pending: Pending, why: Why) -> None:
+        self._fail(key, withdrawn(pending, why))
+        self._give_up(key, pending.message, WITHDRAWN)
+        call = self._calls.get(key)
+        if call is not None:
+            call.cancel()
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = self._loop.create_task(work)
@@ -208,10 +229,7 @@ class Outbound:
             self._fail(key, broken(error))
         except TimeoutError:
             self._fail(key, timed_out(limit))
-            self._presented.give_up(key, TOO_LATE)
-            if VERSION in self._headers and route.message.method != "initialize":
-                # In the older era, leaving its stream does not tell a server that nobody waits.
-                self._begin(self._tell(given_up(key, TOO_LATE)))
+            self._give_up(key, route.message, TOO_LATE)
         except (StreamError, MessageError) as error:
             self._fail(key, unreadable(error, self._upstream.max_bytes))
         except OverError:
@@ -219,6 +237,12 @@ class Outbound:
         except Exception:  # noqa: BLE001 - per-message boundary: it ends, and that is its outcome
             _log.exception("a request could not be carried")
             self._fail(key, lost("Hopward could not bring back the answer."))
+
+    def _give_up(self, key: int, message: Message, reason: str) -> None:
+        self._presented.give_up(key, reason)
+        if VERSION in self._headers and message.method != "initialize":
+            # In the older era, leaving its stream does not tell a server that nobody waits.
+            self._begin(self._tell(given_up(key, reason)))
 
     async def _send(self, route: Forward, before: asyncio.Task[None] | None) -> aiohttp.ClientResponse:
         if before is not None:

@@ -13,9 +13,10 @@ from typing import TypeAlias, cast
 
 import msgspec
 
-from hopward import Chain, Decision, Outcome, ToolCall
+from hopward import Chain, Decision, HopwardError, Outcome, ToolCall
 from hopward_mcp.behalf import Behalf
 from hopward_mcp.client_tasks import LIST, ClientTasks
+from hopward_mcp.endings import WITHDRAWN, withdrawn_outcome
 from hopward_mcp.gate import Gate
 from hopward_mcp.jsonrpc import (
     INTERNAL_ERROR,
@@ -90,8 +91,26 @@ class Questions:
             body["result"] = without_own_meta(body["result"])
             if question.message.method == LIST:
                 body["result"] = self.tasks.listed(body["result"])
+        reason = self._withdrawn(question.decision)
+        if question.decision is not None and reason:
+            # What the client has answered does not reach the server.
+            ended = withdrawn_outcome(reason, self._duration(question))
+            withheld = Forward(error(question.message.id, REFUSED, WITHDRAWN), message)
+            settled = partial(_settled, question, withheld, deliver)
+            self._gate.turn.settle(question.decision, ended, settled)
+            return LATER
         route = Forward(dump(body), message)
         return self._concluded(question, body, route, deliver)
+
+    def _withdrawn(self, decision: Decision | None) -> str:
+        """Why what the client was asked on has ended, if it has."""
+        if decision is None:
+            return ""
+        try:
+            why = self._gate.guard.withdrawn(decision)
+        except HopwardError as failure:
+            return failure.error
+        return "" if why is None else why[0]
 
     def _concluded(self, question: Question, body: Body, route: Forward, deliver: Deliver) -> Route | Later:
         """The answer, once what it tells of an outcome is recorded."""

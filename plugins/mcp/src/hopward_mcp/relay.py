@@ -19,6 +19,7 @@ from hopward_mcp.endings import (
     MALFORMED,
     STOPPED,
     TOO_LATE,
+    WITHDRAWN,
     Failure,
     failed,
     given_up,
@@ -36,6 +37,7 @@ from hopward_mcp.route import Forward, Reply
 from hopward_mcp.sse import Event, StreamError, written
 from hopward_mcp.upstream import Upstream, broken, unreadable
 from hopward_mcp.visit import Visit
+from hopward_mcp.withdrawal import Withdrawal
 
 _ANSWER = "answer"
 """What an answer of the caller is called where a request has its method."""
@@ -76,9 +78,11 @@ class Relay:
         """Carry a request and bring back its answer; it always ends, and its outcome is always recorded."""
         limit = self._visit.session.gate.call_timeout
         self._lasting = route.message.method in ENDLESS
+        withdrawal = Withdrawal(self._visit)
         try:
             if self._lasting:
                 self._visit.lasts()
+            withdrawal.watch(key)
             async with asyncio.timeout(None if self._lasting else limit):
                 await self._exchange(route, key)
         except HopwardError as error:
@@ -87,12 +91,16 @@ class Relay:
             await self._fail(key, broken(error))
         except TimeoutError:
             await self._fail(key, timed_out(limit))
-            await self._give_up(route, key)
+            await self._give_up(route, key, TOO_LATE)
         except (StreamError, MessageError) as error:
             await self._fail(key, unreadable(error, self._upstream.max_bytes))
         except OverError:
             await self._fail(key, lost(FALLEN))
         except asyncio.CancelledError:
+            if withdrawal.failure is not None and withdrawal.caught():
+                await self._fail(key, withdrawal.failure)
+                await self._give_up(route, key, WITHDRAWN)
+                return
             if not self._departure.gone:
                 await self._fail(key, STOPPED)
                 raise
@@ -262,10 +270,10 @@ class Relay:
         # The fields of an event are the server's text as much as its data.
         await self._request.write(self._visit.session.gate.concealment.concealed(written(event, data)))
 
-    async def _give_up(self, route: Forward, key: int) -> None:
+    async def _give_up(self, route: Forward, key: int, reason: str) -> None:
         """In the older era, leaving its stream does not tell a server that nobody waits for the answer."""
         if route.message.method != "initialize":
-            await self._tell(given_up(key, TOO_LATE))
+            await self._tell(given_up(key, reason))
 
     async def _tell(self, body: bytes) -> None:
         """Tell the server something of ours, in the session: that a request of it was refused, say."""

@@ -32,6 +32,13 @@ def no_credential(message: Message, decision: Decision | None) -> bytes:
     return _answer(message, sentence, {**data, "reason": "no_credential"})
 
 
+def withdrawn(message: Message, decision: Decision | None, told: str) -> bytes:
+    """The answer to a call that was permitted, and cancelled while it was under way."""
+    _, data = _told(decision)
+    sentence = f"{told} The call was cancelled while it was under way; the server may have done some of it."
+    return _answer(message, f"{sentence} Decision {data['id']}.", {**data, "reason": "withdrawn"})
+
+
 def turned_down(message: Message, decision: Decision | None) -> Reply:
     """The answer to a request of the server that was not permitted.
 

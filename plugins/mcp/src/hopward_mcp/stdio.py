@@ -15,7 +15,7 @@ from hopward import Chain
 from hopward_mcp.carried import NOBODY
 from hopward_mcp.child import Command
 from hopward_mcp.client_end import ClientEnd
-from hopward_mcp.endings import FALLEN, TOO_LATE, given_up, lost, oversized
+from hopward_mcp.endings import FALLEN, TOO_LATE, WITHDRAWN, given_up, lost, oversized, withdrawn
 from hopward_mcp.footing import Footing
 from hopward_mcp.gate import Gate
 from hopward_mcp.jsonrpc import Body, Message, dump, too_large
@@ -27,6 +27,7 @@ from hopward_mcp.route import Forward, Reply, Route
 from hopward_mcp.seam import watched
 from hopward_mcp.session import Session
 from hopward_mcp.upkeep import Upkeep
+from hopward_mcp.watch import Why
 
 _log = logging.getLogger(__name__)
 
@@ -145,6 +146,7 @@ class Pump:
                 if not self._met:
                     self._meet(route, route.key)
                 self._write(route.body)
+                self._gate.watch.begin(route.key, self._session.requests, self._withdrawn)
                 if self._timer is None:
                     self._timer = self._loop.call_later(self._gate.call_timeout, self._expire)
         elif isinstance(route, Reply):
@@ -240,7 +242,7 @@ class Pump:
         stream = self._session.requests.get(key)
         chain = self._recollection.subscriber(message.params.get("uri")) if stream is None else stream.chain
         chains = {id(one): one for one in (self._chain, chain) if one not in (None, NOBODY)}
-        if all(self._gate.guard.stands(one) for one in chains.values()):
+        if all(self._gate.stands(one) for one in chains.values()):
             return True
         if stream is not None:
             self._give_up(key, stream, FALLEN)
@@ -277,6 +279,10 @@ class Pump:
 
     def _too_late(self, key: int, pending: Pending) -> None:
         self._give_up(key, pending, TOO_LATE)
+
+    def _withdrawn(self, key: int, pending: Pending, why: Why) -> None:
+        self._give_up(key, pending, WITHDRAWN)
+        self._session.endings.fail(key, withdrawn(pending, why), self._to_client)
 
     def _give_up(self, key: int, pending: Pending, reason: str) -> None:
         """Tell the server that nobody waits for an answer; `initialize` must not be cancelled."""

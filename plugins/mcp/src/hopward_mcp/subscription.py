@@ -208,7 +208,7 @@ class Subscription:
 
     def _reopen(self) -> None:
         self._timer = None
-        if not self._changes and self._gate.guard.stands(self._way.chain):
+        if not self._changes and self._gate.stands(self._way.chain):
             self._change(_Change(again=True))
 
     def _tell_all(self) -> None:

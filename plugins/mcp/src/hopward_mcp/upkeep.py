@@ -100,7 +100,7 @@ class Upkeep:
             _log.warning("hopward: the server %s; it is started again %s", how, when)
             self._until = self._gate.now() + wait
             await asyncio.sleep(wait)
-            if self._chain is not NOBODY and not self._gate.guard.stands(self._chain):
+            if self._chain is not NOBODY and not self._gate.stands(self._chain):
                 return f"{how}, and what it would be started again for has ended"
             why = await self._again(command)
             if why:

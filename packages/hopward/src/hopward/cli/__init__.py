@@ -32,6 +32,12 @@ _VERBS = {
     "agent": ("hopward.cli.agent:agent", "Register agents, show them, stop them."),
     "revoke": ("hopward.cli.revoke:revoke", "Make a task, agent, subject, token or key stop counting, now."),
     "approve": ("hopward.cli.approve:approve", "Show what waits for a person, and say yes or no to it."),
+    "quarantine": (
+        "hopward.cli.quarantine:quarantine",
+        "Keep an agent, task, tool, server or subject from acting until it is released.",
+    ),
+    "release": ("hopward.cli.quarantine:release", "Let something go on that is quarantined."),
+    "stop": ("hopward.cli.stop:stop", "Refuse everything, in every process, until a person lifts it."),
     "log": ("hopward.cli.log:log", "Read, follow and verify the decision log."),
     "policy": ("hopward.cli.policy:policy", "Check, test and explain policies."),
     "doctor": (

@@ -11,7 +11,7 @@ from hopward.cli.guarded import pass_guard
 from hopward.cli.output import hint, show_fields, show_json, show_table, tell
 from hopward.cli.person import local_user
 from hopward.cli.session import Session
-from hopward.cli.wording import capability_lines, last_revoked, moment
+from hopward.cli.wording import capability_lines, contained_line, last_revoked, moment
 from hopward.clock import Instant
 from hopward.model import ACTIONS, SENSITIVITIES, Agent
 from hopward.project import NewAgent, add_agent
@@ -93,6 +93,7 @@ def show(guard: Guard, name: str, as_json: bool) -> None:
             *(("may hand on", line) for line in capability_lines(found.delegable)),
             ("key", str(key.get("kid", "")) or "none: it cannot get tokens at the authority"),
             *(("revoked", f"{moment(gone.at)} by {gone.by}: {gone.why}") for gone in revoked),
+            ("quarantined", contained_line(guard.containment("agent", name))),
         ]
     )
 

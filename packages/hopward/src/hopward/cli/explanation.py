@@ -15,6 +15,7 @@ from hopward.classification import Classifications
 from hopward.cli.harmless import harmless
 from hopward.cli.moment import Moment
 from hopward.cli.output import show_fields, show_table, tell
+from hopward.containment import why_tool_contained
 from hopward.destination import destinations
 from hopward.errors import ConfigError
 from hopward.model import Agent, Capability, Hop, Tool, ToolCall, plain
@@ -59,6 +60,8 @@ def explained(engine: CedarEngine, question: Question, standing: str) -> dict[st
     call, tool, agent, moment = question.call, question.tool, question.agent, question.moment
     answer: dict[str, Any] = {"call": plain(call), "agent": agent.id, **place(moment, standing)}
     fallen = moment.fallen if moment else None
+    if moment is not None and fallen is None:
+        fallen = why_tool_contained(moment.standing.containments, call.server, call.tool)
     if tool is None:
         told = f"{call.name} is not classified{question.near}"
         return {**answer, "verdict": deny(*(fallen or ("tool_unclassified", told)))}

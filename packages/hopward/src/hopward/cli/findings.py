@@ -14,6 +14,7 @@ from typing import Literal, TypeAlias
 from hopward import capability
 from hopward.classification import classified
 from hopward.cli.moment import configured
+from hopward.cli.wording import contained_line
 from hopward.clock import SystemClock
 from hopward.config import read_settings
 from hopward.errors import ConfigError, HopwardError
@@ -152,6 +153,21 @@ def _log(settings: Settings) -> Iterator[Finding]:
         yield Finding("note", "agents", f"{name} is registered no more; whatever it holds is refused.")
 
 
+def _contained(settings: Settings) -> Iterator[Finding]:
+    try:
+        with closing(SqliteLedger.open(settings.log_file, clock=SystemClock())) as ledger:
+            found = ledger.containments()
+    except HopwardError:
+        return  # said of the log already
+    for one in found:
+        if one.kind == "all":
+            advice = "hopward stop --lift --by NAME --why TEXT lets things go on."
+            yield Finding("broken", "STOPPED", f"EVERYTHING IS STOPPED {contained_line(one)}.", advice)
+        else:
+            told = f"{one.kind.capitalize()} {one.id} is quarantined {contained_line(one)}."
+            yield Finding("note", "contained", told, f"hopward release {one.kind} {one.id} --why TEXT")
+
+
 def _policies(settings: Settings) -> Iterator[Finding]:
     tools = classified(settings.servers)
     try:
@@ -264,6 +280,7 @@ def _packages(_: Settings) -> Iterator[Finding]:
 
 
 _CHECKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
+    _contained,
     _packages,
     _files,
     _keys,

@@ -1,5 +1,5 @@
-"""`@pass_guard`, `@pass_authority`, `@pass_ledger`: verbs that work on an open guard, on one that holds the
-signing key, or only on the decision log."""
+"""`@pass_guard`, `@pass_authority`, `@pass_containing`, `@pass_ledger`: verbs that work on an open guard, on
+one that holds the signing key, on configuration and decision log, or only on the log."""
 
 import functools
 from collections.abc import Callable
@@ -10,6 +10,7 @@ import click
 from hopward.cli.session import Session
 from hopward.clock import SystemClock
 from hopward.config import read_settings
+from hopward.containing import Containing
 from hopward.ledger import SqliteLedger
 from hopward.wiring import Guard
 
@@ -34,6 +35,20 @@ def _passing(verb: Callable[Concatenate[Guard, P], R], *, as_authority: bool) ->
         guard = Guard.open(ctx.ensure_object(Session).config, as_authority=as_authority)
         ctx.call_on_close(guard.close)
         return verb(guard, *args, **kwargs)
+
+    return opened
+
+
+def pass_containing(verb: Callable[Concatenate[Containing, P], R]) -> Callable[P, R]:
+    """Open the configuration and the decision log alone: what stops things must not need policies or keys."""
+
+    @functools.wraps(verb)
+    def opened(*args: P.args, **kwargs: P.kwargs) -> R:
+        ctx = click.get_current_context()
+        settings = read_settings(ctx.ensure_object(Session).config)
+        ledger = SqliteLedger.open(settings.log_file, durability=settings.log.durability, clock=SystemClock())
+        ctx.call_on_close(ledger.close)
+        return verb(Containing.over(settings, ledger, SystemClock()), *args, **kwargs)
 
     return opened
 

@@ -54,8 +54,8 @@ def show_row(row: Row) -> None:
 
 
 def _call(row: Row) -> str:
-    """The call a row is about, or at least the server; what was revoked; who handed work to whom."""
-    if row.kind == "revocation":
+    """The call a row is about, or at least the server; what was revoked or contained; a hop's two agents."""
+    if row.kind in ("revocation", "containment"):
         return f"{_text(row.record, 'kind')} {_text(row.record, 'id')}"
     if row.kind == "hop":
         return f"{_text(row.record, 'hop', 'delegator')} -> {_text(row.record, 'hop', 'agent')}"

@@ -10,7 +10,7 @@ from hopward.cli.explanation import halves
 from hopward.cli.guarded import pass_authority, pass_guard
 from hopward.cli.output import hint, show_fields, show_json, show_table, tell
 from hopward.cli.person import local_user
-from hopward.cli.wording import capability_lines, hop_state, hop_usage, moment
+from hopward.cli.wording import capability_lines, contained_line, hop_state, hop_usage, moment
 from hopward.clock import SystemClock
 from hopward.errors import NotFoundError
 from hopward.exchange import endpoint
@@ -69,6 +69,7 @@ def show(guard: Guard, task_id: str, as_json: bool) -> None:
         [
             ("task", found.id),
             ("state", found.state),
+            ("quarantined", contained_line(guard.containment("task", found.id))),
             ("subject", found.subject),
             ("agent", found.agent),
             ("purpose", found.purpose),

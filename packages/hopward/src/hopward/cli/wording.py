@@ -5,7 +5,7 @@ from typing import TypeGuard
 
 from hopward.clock import SECOND, Instant, iso
 from hopward.constraint import describe
-from hopward.model import Agent, Capability, Hop, Revocation, Usage
+from hopward.model import Agent, Capability, Containment, Hop, Revocation, Usage
 
 _LAST = 253_402_300_800 * SECOND
 """The first instant of the year 10000, which has no text."""
@@ -39,6 +39,11 @@ def standing_line(agent: Agent, revocations: Iterable[Revocation]) -> str:
         return told
     ended = f"revoked {moment(revoked)}: calls in tasks opened until then are refused"
     return f"{told}; {ended}" if told else ended
+
+
+def contained_line(one: Containment | None) -> str:
+    """Since when, by whom and why something is contained; empty where it is not."""
+    return "" if one is None else f"since {moment(one.at)} by {one.by}: {one.why}"
 
 
 def hop_state(hop: Hop, revocations: Iterable[Revocation], now: Instant) -> str:

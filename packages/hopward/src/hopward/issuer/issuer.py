@@ -11,6 +11,7 @@ from hopward.canonical import digest
 from hopward.chain import entered
 from hopward.claims import CallDetails, Presented
 from hopward.clock import Clock, Instant, from_seconds, to_seconds
+from hopward.containment import why_tool_contained
 from hopward.delegation import led
 from hopward.errors import ExchangeRefusedError, HopwardError, StateError, TokenError
 from hopward.exchange import (
@@ -323,6 +324,7 @@ class Issuer:
         now = self.clock.now()
         found = book.standing(chain)
         fallen = revocation.why_fallen(found, chain, now)
+        fallen = fallen or why_tool_contained(found.containments, server)
         if fallen is not None:
             raise ExchangeRefusedError(fallen[1])
         scope = pattern.meet(chain.scope, (f"{server}/*",))
@@ -341,7 +343,7 @@ class Issuer:
         ends = from_seconds(to_seconds(now) + self._limits.token_seconds)
         chain = Chain(task="", subject="", actors=(agent,), issued_at=now, expires_at=ends, scope=())
         found = book.standing(chain)
-        fallen = revocation.why_agent_fallen(found.agents.get(agent), agent)
+        fallen = revocation.why_agent_stopped(found, chain)
         if fallen is not None:
             raise ExchangeRefusedError(fallen[1], error="unauthorized_client")
         credential = for_authority(self.issuer, claims.principal(agent), chain)

@@ -119,7 +119,15 @@ def approvals(database: Database) -> None:
     database.conn.execute("PRAGMA user_version = 5")
 
 
-_AFTER = {1: "standing", 2: "hops", 3: "labels", 4: "approvals"}
+@_steps()
+def containments(database: Database) -> None:
+    """Version 6: what is quarantined, and whether everything is stopped."""
+    columns = {"kind": str, "id": str, "body": str}
+    database.table("containments").create(columns, pk=("kind", "id"), not_null=columns)
+    database.conn.execute("PRAGMA user_version = 6")
+
+
+_AFTER = {1: "standing", 2: "hops", 3: "labels", 4: "approvals", 5: "containments"}
 """Schema version -> the step that would leave it."""
 
 # INSERT OR REPLACE deletes without firing delete triggers, so overwriting a row needs a trigger of its own.

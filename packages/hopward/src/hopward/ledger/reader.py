@@ -7,11 +7,11 @@ from threading import Lock
 from types import MappingProxyType
 from typing import Any, TypeAlias, TypeVar
 
-from hopward.ledger import flows, tables
+from hopward.ledger import containments, flows, tables
 from hopward.ledger.failure import headless, ledger_error
 from hopward.ledger.hops import standing as standing_hops
 from hopward.ledger.store import Store
-from hopward.model import Agent, Chain, Label, Revocation, Task, Usage
+from hopward.model import Agent, Chain, Containment, Label, Revocation, Task, Usage
 from hopward.record import Standing
 
 _T = TypeVar("_T")
@@ -37,6 +37,7 @@ class _Known:
     revocations: tuple[Revocation, ...]
     labels: tuple[Label, ...]
     moved: int
+    containments: tuple[Containment, ...]
 
 
 class Reader:
@@ -85,7 +86,15 @@ class Reader:
             except sqlite3.Error as error:
                 raise ledger_error(error, self._path, "read") from error
         return Standing(
-            epoch, known.task, usage, known.agents, known.revocations, hops, known.labels, known.moved
+            epoch,
+            known.task,
+            usage,
+            known.agents,
+            known.revocations,
+            hops,
+            known.labels,
+            known.moved,
+            known.containments,
         )
 
     def close(self) -> None:
@@ -134,4 +143,5 @@ def _look_up(connection: sqlite3.Connection, chain: Chain, moved: int) -> _Known
         ),
         labels=flows.labels_of(connection, chain.task),
         moved=moved,
+        containments=containments.touching(connection, chain),
     )

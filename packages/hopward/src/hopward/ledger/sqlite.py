@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hopward.clock import Clock, Instant
 from hopward.errors import LedgerError, NotFoundError
-from hopward.ledger import approvals, flows, hops, tables
+from hopward.ledger import approvals, containments, flows, hops, tables
 from hopward.ledger.chain import entry
 from hopward.ledger.failure import headless, ledger_error
 from hopward.ledger.reader import Reader
@@ -21,6 +21,7 @@ from hopward.model import (
     Approval,
     ApprovalState,
     Chain,
+    Containment,
     Hop,
     Label,
     Revocation,
@@ -205,6 +206,24 @@ class SqliteLedger:
     def was_consumed(self, binding: str) -> bool:
         """Whether an approval with this binding has ever been used up."""
         return self._reader.read(lambda connection: approvals.was_consumed(connection, binding))
+
+    def contain(self, containment: Containment, draft: Draft) -> Receipt:
+        """Store a quarantine, or the stop of everything, and append its row. The next `standing` of any
+        process sees it. Raises `StateError` where it stands already."""
+        return self._writer.change(draft, lambda connection: containments.put(connection, containment))
+
+    def release(self, containment: Containment, draft: Draft) -> Receipt:
+        """Take a containment back and append its row. Raises `NotFoundError` where it stands no more, or is
+        not the one that was read."""
+        return self._writer.change(draft, lambda connection: containments.remove(connection, containment))
+
+    def containments(self) -> tuple[Containment, ...]:
+        """Everything that is quarantined or stopped, the oldest first."""
+        return self._reader.read(containments.every)
+
+    def subjects(self) -> frozenset[str]:
+        """Everyone for whom a task was ever opened."""
+        return self._reader.read(tables.subjects)
 
     def seen_once(self, kind: str, value: str, expires_at: Instant) -> bool:
         """True the first time a value is presented as this kind, in any process; False ever after.

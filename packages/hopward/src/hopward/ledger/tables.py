@@ -21,6 +21,7 @@ from hopward.model import (
     Agent,
     Approval,
     Budget,
+    Containment,
     Hop,
     Revocation,
     Task,
@@ -31,7 +32,7 @@ from hopward.model import (
 )
 from hopward.record import Reservation
 
-_V = TypeVar("_V", Task, Hop, Agent, Revocation, Approval)
+_V = TypeVar("_V", Task, Hop, Agent, Revocation, Approval, Containment)
 
 _tasks = msgspec.json.Decoder(Task)
 _agents = msgspec.json.Decoder(Agent)
@@ -99,6 +100,12 @@ def list_tasks(connection: sqlite3.Connection, state: TaskState | None, limit: i
     where = "" if state is None else "WHERE state = :state"
     query = f"SELECT body FROM tasks {where} ORDER BY opened_at DESC, id LIMIT :limit"  # noqa: S608 - constants
     return [decoded(_tasks, row[0]) for row in connection.execute(query, {"state": state, "limit": limit})]
+
+
+def subjects(connection: sqlite3.Connection) -> frozenset[str]:
+    """Everyone for whom a task was ever opened."""
+    query = "SELECT DISTINCT json_extract(body, '$.subject') FROM tasks"
+    return frozenset(str(row[0]) for row in connection.execute(query))
 
 
 def put_budget(connection: sqlite3.Connection, account: str, budget: Budget) -> None:

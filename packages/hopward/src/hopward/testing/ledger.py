@@ -6,6 +6,7 @@ from threading import RLock
 import msgspec
 
 from hopward.clock import Clock, Instant, iso
+from hopward.containment import concerns
 from hopward.errors import NotFoundError, StateError
 from hopward.labels import joined
 from hopward.ledger import RowFilter, Verification
@@ -19,6 +20,7 @@ from hopward.model import (
     ApprovalState,
     Budget,
     Chain,
+    Containment,
     Flow,
     Hop,
     Label,
@@ -45,6 +47,7 @@ class MemoryLedger:
         self._agents: dict[str, Agent] = {}
         self._revocations: list[Revocation] = []
         self._approvals: dict[str, Approval] = {}
+        self._containments: dict[tuple[str, str], Containment] = {}
         self._used: dict[tuple[str, str], Instant] = {}
         self._forgotten: Instant = 0
         self._labels: dict[tuple[str, Flow, str], Label] = {}
@@ -68,6 +71,7 @@ class MemoryLedger:
                 ),
                 labels=self.labels(chain.task),
                 moved=self._moved.get(chain.task, 0),
+                containments=tuple(one for one in self.containments() if concerns(one, chain)),
             )
 
     def record(self, drafts: Sequence[Draft]) -> list[Receipt]:
@@ -189,6 +193,34 @@ class MemoryLedger:
         """As `SqliteLedger.was_consumed`."""
         held = self._approvals.values()
         return any((one.binding, one.state) == (binding, "consumed") for one in held)
+
+    def contain(self, containment: Containment, draft: Draft) -> Receipt:
+        """As `SqliteLedger.contain`."""
+
+        def apply() -> None:
+            if (containment.kind, containment.id) in self._containments:
+                raise StateError(f"The {containment.kind} {containment.id} is contained already.")
+            self._containments[containment.kind, containment.id] = containment
+
+        return self._change(draft, apply)
+
+    def release(self, containment: Containment, draft: Draft) -> Receipt:
+        """As `SqliteLedger.release`."""
+
+        def apply() -> None:
+            if self._containments.get((containment.kind, containment.id)) != containment:
+                raise NotFoundError(f"The {containment.kind} {containment.id} is not contained as it was.")
+            del self._containments[containment.kind, containment.id]
+
+        return self._change(draft, apply)
+
+    def containments(self) -> tuple[Containment, ...]:
+        """As `SqliteLedger.containments`."""
+        return tuple(sorted(self._containments.values(), key=lambda one: (one.at, one.kind, one.id)))
+
+    def subjects(self) -> frozenset[str]:
+        """As `SqliteLedger.subjects`."""
+        return frozenset(task.subject for task in self._tasks.values())
 
     def seen_once(self, kind: str, value: str, expires_at: Instant) -> bool:
         """As `SqliteLedger.seen_once`."""

@@ -11,6 +11,7 @@ its own tests must show them.
 from hopward.testing.conformance.approvals import ApprovalConformance
 from hopward.testing.conformance.changes import ChangeConformance
 from hopward.testing.conformance.conditions import ConditionConformance
+from hopward.testing.conformance.containment import ContainmentConformance
 from hopward.testing.conformance.hops import HopConformance
 from hopward.testing.conformance.labels import LabelConformance
 from hopward.testing.conformance.opening import CompleteLedger
@@ -26,6 +27,7 @@ class LedgerConformance(
     ConditionConformance,
     StandingConformance,
     ChangeConformance,
+    ContainmentConformance,
     HopConformance,
     LabelConformance,
     ApprovalConformance,
