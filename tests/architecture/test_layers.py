@@ -35,6 +35,7 @@ LAYERS = (
     {"ledger", "keys", "link", "selfsigned"},
     {"identity", "issuer", "assertion", "possession", "published", "verifier"},
     {"carrier", "config", "containing", "keychain", "policies", "remote"},
+    {"registry"},
     {"project", "wiring"},
     {"testing"},
     {"cli", ""},

@@ -36,8 +36,6 @@ from hopward.keychain import open_keys
 from hopward.keys import KeyRing
 from hopward.ledger import RowFilter, SqliteLedger
 from hopward.model import (
-    Agent,
-    AgentState,
     Chain,
     Credential,
     Decision,
@@ -52,16 +50,12 @@ from hopward.model import (
 from hopward.policies import LoggedPolicies, PolicyStore
 from hopward.record import Draft
 from hopward.redaction import Redaction
+from hopward.registry import Registry, way_back
 from hopward.remote import RemoteAuthority, TokenRequest
-from hopward.settings import AgentSettings, Settings
+from hopward.settings import Settings
 
 _ROUNDS = 4
 """How often a credential is recorded again when standing changed meanwhile."""
-
-_AGENT_ROUNDS = 64
-"""Likewise an agent: more often, since tasks are opened all the time and stopping one must succeed."""
-
-_EVENTS: dict[AgentState, str] = {"active": "resumed", "suspended": "suspended", "retired": "retired"}
 
 
 def _policy_set_logged(ledger: SqliteLedger) -> str:
@@ -81,7 +75,7 @@ def _require_subject(subject: Any) -> None:
         raise StateError(f"The subject of a task is never an agent, as {subject!r} would be.")
 
 
-class Guard(Containing, _Guard):
+class Guard(Registry, Containing, _Guard):
     """The guard of one `hopward.toml`, with everything around it: tasks, revocation, callers, credentials.
 
     `Guard.open("hopward.toml")` is the way in. `settings`, `tools`, `ledger`, `issuer` and `policies` are
@@ -157,7 +151,7 @@ class Guard(Containing, _Guard):
         """Register the agents of the configuration, and have the log tell the policies in force. Raises
         `LedgerError` where it cannot, and has closed the log then."""
         try:
-            self._register()
+            self.register()
             self._current()
         except HopwardError:
             self.close()
@@ -308,7 +302,7 @@ class Guard(Containing, _Guard):
         agent = self.agent(settings.agent)
         if agent.state != "active":
             told = f"Agent {agent.id} is {agent.state}, so no task can be opened for it."
-            raise StateError(told, advice=_way_back(agent))
+            raise StateError(told, advice=way_back(agent))
         now = self._clock.now()
         task = Task(
             id="task_" + secrets.token_hex(12),
@@ -399,24 +393,6 @@ class Guard(Containing, _Guard):
         if kind == "key":
             self._withdraw(name)
 
-    def set_agent_state(self, name: str, state: AgentState, *, by: str, why: str) -> None:
-        """Suspend an agent, let it go on (`active`), or retire it, which is final.
-
-        Unless it is active, every call of a chain with it is refused, in every process on the machine, and no
-        task is opened for it. Raises `NotFoundError` for an unknown agent, `StateError` where there is
-        nothing to change or the agent is retired.
-        """
-        self.agent(name)
-        record = {"event": _EVENTS[state], "agent": name, "by": by, "why": why}
-        self._put_agent(name, lambda known: _moved(name, known, state), lambda _: record)
-
-    def agent(self, name: str) -> Agent:
-        """One registered agent with its present state; raises `NotFoundError`."""
-        if name not in self.settings.agents:
-            agents = ", ".join(sorted(self.settings.agents)) or "none"
-            raise NotFoundError(f"There is no agent {name!r}.", advice=f"Registered agents: {agents}")
-        return self.ledger.agent(name)
-
     def close(self) -> None:
         """Close the decision log."""
         self.ledger.close()
@@ -449,55 +425,3 @@ class Guard(Containing, _Guard):
             raise StateError(f"Task {task_id} is already {task.state}.")
         draft = Draft(kind=kind, at=self._clock.now(), record=record, task=task.id, agent=task.agent)
         self.ledger.set_task_state(task.id, state, draft)
-
-    def _register(self) -> None:
-        stored = {agent.id: agent for agent in self.ledger.agents()}
-        for name, entry in self.settings.agents.items():
-            if _entered(name, entry, stored.get(name)) != stored.get(name):
-                self._put_agent(
-                    name,
-                    lambda known, name=name, entry=entry: _entered(name, entry, known),
-                    lambda agent: {"event": "registered", "agent": plain(agent)},
-                )
-
-    def _put_agent(
-        self,
-        name: str,
-        change: Callable[[Agent | None], Agent],
-        record: Callable[[Agent], dict[str, Any]],
-    ) -> None:
-        """Store what `change` makes of the agent as it stands, so that no change made meanwhile is undone."""
-        for _ in range(_AGENT_ROUNDS):
-            # Only the standing of the one agent is asked for; there is no such task.
-            alone = Chain(task="", subject="", actors=(name,), issued_at=0, expires_at=0, scope=())
-            standing = self.ledger.standing(alone)
-            known = standing.agents.get(name)
-            agent = change(known)
-            if agent == known:
-                return
-            now = self._clock.now()
-            draft = Draft(kind="agent", at=now, record=record(agent), agent=name, epoch=standing.epoch)
-            if not self.ledger.put_agent(agent, draft).refused:
-                return
-        raise StateError(f"Agent {name} was not changed: standing changed meanwhile.", advice="Try again.")
-
-
-def _entered(name: str, entry: AgentSettings, known: Agent | None) -> Agent:
-    """The agent as configured, in the state it has: only a person changes that."""
-    return entry.registered(name, known.state if known else "active")
-
-
-def _moved(name: str, known: Agent | None, state: AgentState) -> Agent:
-    if known is None:
-        raise NotFoundError(f"There is no agent {name!r}.")
-    if known.state == state:
-        raise StateError(f"Agent {name} is already {state}.")
-    if known.state == "retired":
-        raise StateError(f"Agent {name} is retired, which is final.", advice=_way_back(known))
-    return msgspec.structs.replace(known, state=state)
-
-
-def _way_back(agent: Agent) -> str:
-    if agent.state == "suspended":
-        return f'hopward agent resume {agent.id} --why "..." lets it go on.'
-    return "hopward agent add registers another one, under a name of its own."
