@@ -12,7 +12,9 @@ LAYERS = (
     {"errors", "clock", "canonical", "base64url", "order", "osuser"},
     {"constraint", "pattern", "strictjson"},
     {"model", "places"},
-    {"destination", "settings", "record", "jwk", "claims", "handover", "containment"},
+    {"settings"},
+    {"behaviour"},
+    {"destination", "record", "jwk", "claims", "handover", "containment"},
     {
         "capability",
         "chain",

@@ -531,7 +531,10 @@ def unsliced(text: str, tool: Tool, agent: Agent, given: Facts) -> tuple[str, se
                 "parents": [{"type": "Hopward::Server", "id": one.server}],
             }
         )
-    context: dict[str, Any] = {name: getattr(given, name) for name in Facts.__slots__ if name != "purposes"}
+    context: dict[str, Any] = {
+        name: getattr(given, name) for name in Facts.__slots__ if name not in ("purposes", "risk")
+    }
+    context |= {"risk": given.risk.level, "risk_points": given.risk.points, "signals": given.risk.names}
     context |= {"arguments": {"n": 4}, "depth": len(given.actors) - 1, "path": " > ".join(given.actors)}
     received = enumerate(zip(given.actors[1:], given.purposes, strict=True), 1)
     context["hops"] = [{"position": n, "agent": name, "purpose": why} for n, (name, why) in received]

@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 
+from hopward.behaviour import REACTIONS, Event, Observation, Watch, evidence
 from hopward.canonical import is_plain
 from hopward.clock import Instant
 from hopward.delegation import Handing
@@ -23,6 +24,7 @@ from hopward.model import (
     plain,
 )
 from hopward.record import Asking, Draft, Facts, Reservation
+from hopward.settings import RiskSettings
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -38,7 +40,8 @@ class Evaluation(msgspec.Struct, frozen=True):
     `about` is what was asked for, as its row tells it. `share` is what a permit takes out of which budgets,
     `epoch` the standing and `moved` the labels it holds for, `hop` what a permitted delegation opens,
     `labels` what a permitted call raises. `binding` is what an approval of it is bound to, `consumes` the one
-    a permit uses up, `asks` the one a step-up asks for. `plain` says that `about` `is_plain`.
+    a permit uses up, `asks` the one a step-up asks for. `observed` is what
+    detectors see, None where the chain counts for nothing. `plain` says that `about` `is_plain`.
     """
 
     asked: Asked | Handing
@@ -59,6 +62,7 @@ class Evaluation(msgspec.Struct, frozen=True):
     binding: str = ""
     consumes: str = ""
     asks: Asking | None = None
+    observed: Observation | None = None
     plain: bool = False
 
     @property
@@ -117,8 +121,17 @@ def decision_draft(decision_id: str, evaluation: Evaluation) -> Draft:
         follow=follow if asks is None else (approval_draft("requested", asks.approval, evaluation.at),),
         moved=evaluation.moved if permit else None,
         labels=evaluation.labels if permit else (),
+        watch=_watch(evaluation),
         plain=evaluation.plain,
     )
+
+
+def _watch(evaluation: Evaluation) -> Watch | None:
+    if evaluation.observed is None:
+        return None
+    permitted = evaluation.permits or (None if evaluation.verdict.reason in REACTIONS else False)
+    expires_at = evaluation.hop.expires_at if evaluation.hop else 0
+    return evaluation.observed.watch(permitted=permitted, expires_at=expires_at)
 
 
 def _following(decision_id: str, evaluation: Evaluation) -> tuple[Draft, ...]:
@@ -162,6 +175,12 @@ def hop_draft(event: str, hop: Hop, at: Instant, decision: str = "") -> Draft:
     return Draft(kind="hop", at=at, record=record, task=hop.task, agent=hop.agent, decision=decision)
 
 
+def hop_end_draft(hop: Hop, at: Instant, rules: RiskSettings) -> Draft:
+    """The row of a hop that is completed: one less is open."""
+    watch = Watch("", hop.task, (Event("ended", at, expires_at=hop.expires_at),), rules)
+    return msgspec.structs.replace(hop_draft("completed", hop, at), watch=watch)
+
+
 def credential_draft(
     credential: Credential, at: Instant, chain: Chain, call: ToolCall, decision: str
 ) -> Draft:
@@ -179,7 +198,7 @@ def credential_draft(
     )
 
 
-def outcome_draft(decision: Decision, outcome: Outcome, at: Instant) -> Draft:
+def outcome_draft(decision: Decision, outcome: Outcome, at: Instant, rules: RiskSettings) -> Draft:
     """The row of what became of a permit; raises `HopwardError` where there was none."""
     if not decision.permitted:
         raise HopwardError(f"decision {decision.id} is no permit", error="not_permitted")
@@ -197,9 +216,14 @@ def outcome_draft(decision: Decision, outcome: Outcome, at: Instant) -> Draft:
         decision=decision.id,
         reason=outcome.status,
         values=outcome.values,
+        watch=_failed(decision, at, rules) if outcome.status in ("tool_error", "error") else None,
         # Outcomes come from outside, and no one has looked at their numbers.
         plain=is_plain(record),
     )
+
+
+def _failed(decision: Decision, at: Instant, rules: RiskSettings) -> Watch:
+    return Watch(decision.chain.actor, decision.chain.task, (Event("error", at),), rules)
 
 
 def refusal_draft(
@@ -241,4 +265,6 @@ def _facts_record(facts: Facts) -> dict[str, Any]:
         told["destinations"] = list(facts.destinations)
     if facts.provenance:
         told["provenance"] = dict(facts.provenance)
+    if facts.risk.level != "low":
+        told |= evidence(facts.risk)
     return told

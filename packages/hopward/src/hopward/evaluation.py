@@ -10,8 +10,9 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from hopward import delegation, labels, provenance, revocation
+from hopward import behaviour, delegation, labels, provenance, revocation
 from hopward.approval import Lifted, Lifting, Question
+from hopward.behaviour import Event, Observation, Risk, States, attempt, reaction, stepped_up
 from hopward.bounds import (
     accounts,
     call_facts,
@@ -32,10 +33,10 @@ from hopward.delegation import Handing
 from hopward.drafts import Asked, Evaluation
 from hopward.errors import ChainError, HopwardError
 from hopward.model import Chain, Decision, Hop, Task, Tool, ToolCall, Verdict, plain
-from hopward.ports import Engine, Exchanger, Ledger, Policies
+from hopward.ports import Engine, Exchanger, Ledger, Policies, Quarantines
 from hopward.record import Reservation, Standing
 from hopward.redaction import Redaction
-from hopward.settings import ApprovalSettings
+from hopward.settings import ApprovalSettings, RiskSettings
 
 DELEGATE = "delegate:"
 """What a delegation is named by, before the receiving agent, where a tool would stand."""
@@ -46,6 +47,7 @@ _UNDECIDED = Verdict(name="deny", reason="undecided", sentence="No decision was 
 
 
 _NOBODY = ApprovalSettings()
+_WATCHING = RiskSettings()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,8 @@ class Sources:
     agents: frozenset[str]
     redaction: Redaction
     approvals: ApprovalSettings = _NOBODY
+    risk: RiskSettings = _WATCHING
+    quarantines: Quarantines | None = None
 
 
 class Evaluator:
@@ -73,6 +77,7 @@ class Evaluator:
         self._agents = sources.agents
         self._redaction = sources.redaction
         self._lifting = Lifting(sources.ledger, sources.approvals)
+        self._rules = sources.risk
         self._clock = clock
 
     def evaluate(self, asked: Asked | Handing) -> Evaluation:
@@ -163,19 +168,25 @@ class Evaluator:
         if tool is None:
             entry = f"{entry_of(call.server, call.tool)} in hopward.toml"
             told = f"{call.name} has not been classified by the operator ({entry}), so it may not be called."
-            return evaluated(deny("tool_unclassified", told))
+            observed = self._observed(chain, standing.behaviour, attempt(at, call.name, digested))
+            return evaluated(deny("tool_unclassified", told), observed=observed)
         facts = call_facts(facts_of(task, chain, standing), call, tool, task, self._ledger.stood)
+        asking = attempt(at, call.name, digested, facts.destinations)
+        observed = self._observed(chain, standing.behaviour, asking)
+        facts = replace(facts, risk=observed.risk)
+        found: dict[str, Any] = {"classification": tool, "facts": facts, "observed": observed}
         refusal = None if facts.destinations else unclear(tool)
         for one in led(tool, facts.destinations):
             refusal = refusal or outside(call, one, chain, task, standing)
+        refusal = refusal or behaviour.refusal(observed.risk, self._rules, at)
         if refusal is not None:
-            return evaluated(deny(*refusal), classification=tool, facts=facts)
+            return evaluated(deny(*refusal), **found)
         engine, share = self._engine, _share(tool, task, standing)
         verdict = engine.evaluate(call, tool, standing.agents[chain.actor], facts)
-        found: dict[str, Any] = {"classification": tool, "facts": facts}
+        verdict, groups = self._on_risk(verdict, observed.risk)
         if verdict.name == "step-up":
             asked_of = (chain, call.server, call.tool, digested, about["call"]["arguments"], verdict, facts)
-            question = Question(*asked_of, engine.approvers(verdict.policies), at, tool)
+            question = Question(*asked_of, _groups(engine, verdict, groups), at, tool)
             lifted = self._lifted(question, share)
             verdict, found = lifted.verdict, found | _of_approval(lifted)
         if verdict.name != "permit":
@@ -196,17 +207,24 @@ class Evaluator:
             fallen = _unregistered([asked.to])
         if fallen is not None or task is None:
             return replace(base, verdict=deny(*(fallen or UNKNOWN_TASK)))
-        facts = facts_of(task, chain, standing)
-        base = replace(base, facts=facts)
+        # Standing was looked up with the receiver, who has nothing to do with what the delegator has done.
+        states = self._ledger.behaviour(chain.actor, chain.task)
+        observed = self._observed(chain, states, attempt(at, base.tool, base.digest))
+        facts = replace(facts_of(task, chain, standing), risk=observed.risk)
+        base = replace(base, facts=facts, observed=observed)
         hop = delegation.unfit(asked, task, standing) or delegation.narrowed(asked, task, standing, at)
         if not isinstance(hop, Hop):
             return replace(base, verdict=deny(*hop))
+        refusal = behaviour.refusal(observed.risk, self._rules, at)
+        if refusal is not None:
+            return replace(base, verdict=deny(*refusal))
         delegator, receiver = standing.agents[chain.actor], standing.agents[asked.to]
         engine, share = self._engine, _share(hop, task, standing)
         verdict = engine.evaluate_hop(hop, delegator, receiver, facts)
+        verdict, groups = self._on_risk(verdict, observed.risk)
         if verdict.name == "step-up":
             asked_of = (chain, "", base.tool, base.digest, base.about["delegation"], verdict, facts)
-            lifted = self._lifted(Question(*asked_of, engine.approvers(verdict.policies), at), share)
+            lifted = self._lifted(Question(*asked_of, _groups(engine, verdict, groups), at), share)
             verdict, base = lifted.verdict, replace(base, **_of_approval(lifted))
         if verdict.name != "permit":
             return replace(base, verdict=verdict)
@@ -219,6 +237,16 @@ class Evaluator:
             handed = bool(question.chain.hops)
             return Lifted(deny(*exhausted(calls=share.calls > facts.calls_left, handed=handed)), "")
         return self._lifting.lifted(question)
+
+    def _observed(self, chain: Chain, states: States, asking: Event) -> Observation:
+        """What detectors see of a chain that counts; nobody else's attempts are held against anyone."""
+        return Observation((chain.actor, chain.task), states, asking, self._rules)
+
+    def _on_risk(self, verdict: Verdict, found: Risk) -> tuple[Verdict, tuple[str, ...]]:
+        """The verdict of the policies as the risk changes it, and the groups it then needs beside theirs."""
+        if verdict.name == "deny" or reaction(found, self._rules) != "step-up":
+            return verdict, ()
+        return stepped_up(verdict, found, self._rules), (self._rules.approvers,)
 
     def _denied(self, asked: Asked | Handing, at: Instant, verdict: Verdict) -> Evaluation:
         if isinstance(asked, Handing):
@@ -257,6 +285,10 @@ def call_digest(call: ToolCall, *, plainly: bool = False) -> str:
     """
     form = {"server": call.server, "tool": call.tool, "arguments": call.arguments}
     return digest_of(compact_plain(form)) if plainly else digest(form)
+
+
+def _groups(engine: Engine, verdict: Verdict, beside: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*engine.approvers(verdict.policies), *beside)))
 
 
 def _of_approval(lifted: Lifted) -> dict[str, Any]:

@@ -10,9 +10,11 @@ is one of the named boundaries that may catch every exception.
 
 import secrets
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 
 import msgspec
 
+from hopward.behaviour import LOW, SUSPENDED, evidence, suspension
 from hopward.bounds import exhausted
 from hopward.canonical import JSON
 from hopward.chain import METHOD
@@ -24,7 +26,7 @@ from hopward.drafts import (
     credential_draft,
     decision_draft,
     decision_of,
-    hop_draft,
+    hop_end_draft,
     outcome_draft,
     refusal_draft,
 )
@@ -46,6 +48,9 @@ from hopward.record import Draft, Receipt
 _ROUNDS = 4
 """In how many rounds nothing may be written because standing changed between evaluation and commit."""
 
+WATCH = "hopward:risk"
+"""Who quarantines what `[risk]` says is to be suspended."""
+
 UNSETTLED = "Tasks or revocations are changing; try again."
 
 
@@ -56,6 +61,8 @@ class Guard:
         self._ledger = sources.ledger
         self._exchanger = sources.exchanger
         self._clock = clock
+        self._rules = sources.risk
+        self._quarantines = sources.quarantines
         self._evaluator = Evaluator(sources, clock)
 
     @property
@@ -92,14 +99,14 @@ class Guard:
         if not chain.hops or not hops or hops[-1].hop.id != chain.hops[-1]:
             raise StateError("This chain has no hop that could end.")
         hop = msgspec.structs.replace(hops[-1].hop, state="completed")
-        self._ledger.complete_hop(hop.id, hop_draft("completed", hop, self._clock.now()))
+        self._ledger.complete_hop(hop.id, hop_end_draft(hop, self._clock.now(), self._rules))
 
     def settle(self, decision: Decision, outcome: Outcome) -> None:
         """Record what happened after a permit.
 
         Raises `LedgerError` when it cannot be written, `HopwardError` where there was no permit.
         """
-        self._ledger.record([outcome_draft(decision, outcome, self._clock.now())])
+        self._ledger.record([outcome_draft(decision, outcome, self._clock.now(), self._rules)])
 
     def values(self, decision: Decision, call: ToolCall, result: JSON) -> tuple[str, ...]:
         """What the outcome of a permitted call says in `values`: digests of what stands in a trusted result.
@@ -123,7 +130,7 @@ class Guard:
         then nothing of it has happened, and nothing of it may be forwarded or released.
         """
         at = self._clock.now()
-        outcomes = [outcome_draft(decision, outcome, at) for decision, outcome in settled]
+        outcomes = [outcome_draft(decision, outcome, at, self._rules) for decision, outcome in settled]
         return [decision for decision, _ in self._decided([Asked(*one) for one in asked], outcomes)]
 
     def visible(self, chain: Chain, server: str, names: Iterable[str]) -> frozenset[str]:
@@ -255,7 +262,23 @@ class Guard:
                     open_rows.append(i)
             if not open_rows:
                 break
-        return [(decision_of(ids[i], one), one.hop) for i, one in enumerate(evaluations)]
+        decided = [decision_of(ids[i], one) for i, one in enumerate(evaluations)]
+        for evaluation, decision in zip(evaluations, decided, strict=True):
+            if decision.verdict.reason == SUSPENDED:
+                self._suspend(evaluation, decision)
+        return [(decision, one.hop) for decision, one in zip(decided, evaluations, strict=True)]
+
+    def _suspend(self, evaluation: Evaluation, decision: Decision) -> None:
+        """Quarantine what the risk says is to be. Where that fails, the next call tries again."""
+        found = evaluation.facts.risk if evaluation.facts else LOW
+        kind, chain = suspension(found, self._rules), decision.chain
+        if kind is None or self._quarantines is None:
+            return
+        why = f"the behaviour of agent {chain.actor} is of {found.level} risk ({found.points} points)"
+        told = {**evidence(found), "decision": decision.id}
+        with suppress(HopwardError):
+            name = chain.actor if kind == "agent" else chain.task
+            self._quarantines.quarantine(kind, name, by=WATCH, why=why, evidence=told)
 
     def _again(self, evaluation: Evaluation, receipt: Receipt, *, last: bool) -> Evaluation:
         meanwhile = receipt.refused in ("stale", "unapproved", "asked")

@@ -1,8 +1,10 @@
 """What the guard asks of others, one small protocol each: policy, the decision log, the exchange."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from hopward.behaviour import States
+from hopward.canonical import JSON
 from hopward.clock import Instant
 from hopward.model import (
     Agent,
@@ -11,6 +13,7 @@ from hopward.model import (
     Chain,
     Credential,
     Hop,
+    QuarantineKind,
     Task,
     Tool,
     ToolCall,
@@ -93,8 +96,22 @@ class Ledger(Protocol):
         """Which of some digests (`hopward.provenance`) are of values that stood in the task's results."""
         ...
 
+    def behaviour(self, agent: str, task_id: str) -> States:
+        """What detectors remember of an agent and of a task."""
+        ...
+
     def complete_hop(self, hop_id: str, draft: Draft) -> Receipt:
         """End a hop and append its row; raises `NotFoundError`, and `StateError` if it has ended before."""
+        ...
+
+
+class Quarantines(Protocol):
+    """Who keeps something from acting until a person releases it."""
+
+    def quarantine(
+        self, kind: QuarantineKind, name: str, *, by: str, why: str, evidence: Mapping[str, JSON] | None
+    ) -> object:
+        """Quarantine it, with the evidence in the log; raises `HopwardError`."""
         ...
 
 

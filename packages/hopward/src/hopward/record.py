@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
+from hopward.behaviour import LOW, UNSEEN, Risk, States, Watch
 from hopward.clock import Instant
 from hopward.model import (
     Agent,
@@ -68,6 +69,8 @@ class Facts(msgspec.Struct, frozen=True):
     """Where the effect of the call goes; none where it cannot be told."""
     provenance: Mapping[str, Provenance] = {}
     """Of each argument of the call that names something."""
+    risk: Risk = LOW
+    """How the agent has been behaving, this call included."""
 
 
 class StandingHop(msgspec.Struct, frozen=True):
@@ -83,7 +86,8 @@ class Standing(msgspec.Struct, frozen=True):
 
     `hops` are those the chain names, in its order; one that does not exist is left out. `labels` are those of
     the whole task, and `moved` is how often one of them has risen. `containments` are those of what the chain
-    names, all of tools and servers, and the stop of everything.
+    names, all of tools and servers, and the stop of everything. `behaviour` is what detectors remember of the
+    acting agent and the task.
     """
 
     epoch: int
@@ -95,6 +99,7 @@ class Standing(msgspec.Struct, frozen=True):
     labels: tuple[Label, ...] = ()
     moved: int = 0
     containments: tuple[Containment, ...] = ()
+    behaviour: States = UNSEEN
 
 
 class Reservation(msgspec.Struct, frozen=True):
@@ -132,8 +137,9 @@ class Draft(msgspec.Struct, frozen=True):
     `asked` where one with the same binding stands, as `approvals` where there are too many. `follow` rows are
     written right after this one, in the same transaction, only if this one was written. With `moved` set, the
     row is refused as `stale` when a label of its task has risen since. `labels` are raised to at least what
-    they say. `values` are remembered as having stood in a trusted result of the task. `plain` says that the
-    record `is_plain` (`hopward.canonical`), which saves time.
+    they say. `values` are remembered as having stood in a trusted result of the task. `watch` is
+    what detectors hear of; the row is refused as `stale` where it holds for a risk that has changed. `plain`
+    says that the record `is_plain` (`hopward.canonical`), which saves time.
     """
 
     kind: RowKind
@@ -156,6 +162,7 @@ class Draft(msgspec.Struct, frozen=True):
     moved: int | None = None
     labels: tuple[Label, ...] = ()
     values: tuple[str, ...] = ()
+    watch: Watch | None = None
     plain: bool = False
 
 

@@ -133,6 +133,8 @@ class Guard(Registry, Containing, _Guard):
             agents=frozenset(settings.agents),
             redaction=Redaction(settings.log),
             approvals=settings.approvals,
+            risk=settings.risk,
+            quarantines=Containing.over(settings, ledger, clock),
         )
         guard = cls(sources, clock)
         guard.settings, guard.tools, guard.ledger = settings, tools, ledger

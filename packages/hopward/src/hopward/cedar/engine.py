@@ -23,6 +23,7 @@ from hopward.cedar.request import (
     CIRCUMSTANCES,
     OF_CALL,
     REACHED,
+    RISK,
     TAKEN,
     Entity,
     Request,
@@ -344,7 +345,7 @@ def _sliced(policies: tuple[Policy, ...]) -> _Slice:
     return _Slice(policies, PolicySet.from_str("\n".join(policy.text for policy in policies)))
 
 
-_ANY = CHAIN | CIRCUMSTANCES | TAKEN | OF_CALL
+_ANY = CHAIN | CIRCUMSTANCES | TAKEN | RISK | OF_CALL
 
 _MISFIT = "the call does not fit the schema"
 

@@ -28,6 +28,9 @@ CHAIN = frozenset({"path", "hop_purpose", "hops"})
 TAKEN = frozenset({"taken_sensitivity", "taken_integrity", "untrusted_servers"})
 """What of the task's labels is told only where a policy asks about it."""
 
+RISK = frozenset({"risk", "risk_points", "signals"})
+"""What of the agent's behaviour is told only where a policy asks about it."""
+
 OF_CALL = frozenset({"destinations", "above_ceiling", "provenance", "names_known", "names_untrusted"})
 """Likewise what is found out about one call."""
 
@@ -48,7 +51,7 @@ def call_context(
     if isinstance(arguments, IllTyped):
         return arguments
     told = {name: value for name, value in arguments.items() if name in asked}
-    moment = {**_chain(facts, asked), **_taken(facts, asked), **_of_call(facts, asked)}
+    moment = {**_chain(facts, asked), **_taken(facts, asked), **_risk(facts, asked), **_of_call(facts, asked)}
     return {"arguments": told, **_circumstances(facts), **moment}
 
 
@@ -75,6 +78,7 @@ def hop_request(hop: Hop, delegator: Agent, receiver: Agent, facts: Facts, tools
                 **_circumstances(facts),
                 **_chain(facts, CHAIN),
                 **_taken(facts, TAKEN),
+                **_risk(facts, RISK),
             }
         ),
     }
@@ -119,6 +123,14 @@ def _chain(facts: Facts, asked: frozenset[str]) -> dict[str, Any]:
 
 def _taken(facts: Facts, asked: frozenset[str]) -> dict[str, Any]:
     return {name: getattr(facts, name) for name in TAKEN & asked}
+
+
+def _risk(facts: Facts, asked: frozenset[str]) -> dict[str, Any]:
+    if not asked & RISK:
+        return {}
+    found = facts.risk
+    told = {"risk": found.level, "risk_points": found.points, "signals": found.names}
+    return {name: told[name] for name in RISK & asked}
 
 
 def _of_call(facts: Facts, asked: frozenset[str]) -> dict[str, Any]:

@@ -68,6 +68,9 @@ namespace Hopward {{
       taken_sensitivity: String,       // the highest label of anything the task has taken in so far
       taken_integrity: String,         // "untrusted" once any of it was
       untrusted_servers: Set<String>,  // where that came from
+      risk: String,          // how the agent has been behaving: "low", "elevated", "high" or "critical"
+      risk_points: Long,     // the points of all signals, which make up the risk
+      signals: Set<String>,  // what is out of the ordinary: the detectors of [risk] by name
       destinations: Set<String>,  // where the effect of the call goes
       above_ceiling: Bool,   // whether taken_sensitivity is above the ceiling of the tool
       provenance: {{}},        // of each argument that names something: "anchored", "trusted" or "untrusted"
@@ -97,6 +100,7 @@ _DELEGATE = """
       path: String, hop_purpose: String, hops: Set<Hop>,
       calls_left: Long, writes_left: Long,
       taken_sensitivity: String, taken_integrity: String, untrusted_servers: Set<String>,
+      risk: String, risk_points: Long, signals: Set<String>,
     },
   };
 """
@@ -111,6 +115,7 @@ _TOOL = """\
       path{may}: String, hop_purpose{may}: String, hops{may}: Set<Hop>,
       calls_left: Long, writes_left: Long,
       taken_sensitivity{may}: String, taken_integrity{may}: String, untrusted_servers{may}: Set<String>,
+      risk{may}: String, risk_points{may}: Long, signals{may}: Set<String>,
       destinations{may}: Set<String>, above_ceiling{may}: Bool,
       names_known{may}: Bool, names_untrusted{may}: Long, provenance{may}: {{{provenance}}},
     }},

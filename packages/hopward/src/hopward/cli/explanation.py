@@ -7,7 +7,8 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from hopward import capability
+from hopward import behaviour, capability
+from hopward.behaviour import Risk
 from hopward.bounds import bounds, call_facts, cost, exhausted, facts_of, led, outside, unclear
 from hopward.canonical import JSON
 from hopward.cedar import CedarEngine, Explanation, Step
@@ -18,6 +19,7 @@ from hopward.cli.output import show_fields, show_table, tell
 from hopward.containment import why_tool_contained
 from hopward.destination import destinations
 from hopward.errors import ConfigError
+from hopward.evaluation import call_digest
 from hopward.model import Agent, Capability, Hop, Tool, ToolCall, plain
 from hopward.policy import nearest
 from hopward.record import Facts, Refusal
@@ -76,17 +78,22 @@ def explained(engine: CedarEngine, question: Question, standing: str) -> dict[st
         limits = dict(_limits(call, led_to, moment))
         facts = facts_of(moment.task, moment.chain, moment.standing)
         facts = call_facts(facts, call, tool, moment.task, moment.stood)
+        facts = replace(facts, risk=moment.risk(call.name, call_digest(call), places))
     refusal = _refusal(call, tool, led_to, moment, limits)
     found = engine.explain(call, tool, agent, facts)
-    first = fallen or refusal
+    verdict, first = found.verdict, fallen or refusal
+    if moment is not None:
+        first = first or behaviour.refusal(facts.risk, moment.rules, moment.at)
+        verdict = behaviour.stepped_up(verdict, facts.risk, moment.rules)
     if found.verdict.name == "permit":
         first = first or spent(facts, tool)
     return {
         **answer,
         "classification": plain(tool),
         **limits,
+        **judged(facts.risk),
         **policies(found),
-        "verdict": deny(*first) if first else plain(found.verdict),
+        "verdict": deny(*first) if first else plain(verdict),
     }
 
 
@@ -98,6 +105,11 @@ def place(moment: Moment | None, standing: str) -> dict[str, Any]:
     if moment is not None and moment.fallen is not None:
         answer["fallen"] = moment.fallen[1]
     return answer
+
+
+def judged(found: Risk) -> dict[str, Any]:
+    """How the agent has been behaving, as part of an answer; nothing where nothing is out of the ordinary."""
+    return behaviour.evidence(found) if found.signals else {}
 
 
 def policies(found: Explanation) -> dict[str, Any]:
@@ -165,8 +177,15 @@ def show_explained(answer: dict[str, Any]) -> None:
         for reason, name in _LIMITS.items():
             if reason in answer:
                 fields.append((name, whose.get(reason, "") + (answer[reason] or "covers the call")))
-    show_fields(fields)
+    show_fields([*fields, *risk_fields(answer)])
     show_judged(answer, "such a call")
+
+
+def risk_fields(answer: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """The risk of an answer, and each signal, for people."""
+    if "risk" in answer:
+        yield "risk", f"{answer['risk']}, {answer['risk_points']} points"
+        yield from answer["signals"].items()
 
 
 def show_judged(answer: dict[str, Any], what: str) -> None:

@@ -5,7 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
+from hopward import behaviour
+from hopward.behaviour import UNSEEN
 from hopward.bounds import facts_of
 from hopward.cedar import CedarEngine
 from hopward.chain import entered
@@ -14,8 +17,10 @@ from hopward.cli.explanation import (
     deny,
     halves,
     json_or_text,
+    judged,
     place,
     policies,
+    risk_fields,
     show_judged,
     spent,
 )
@@ -42,6 +47,7 @@ from hopward.model import (
     plain,
 )
 from hopward.record import Standing
+from hopward.settings import RiskSettings
 
 
 class _Wish(Value, frozen=True):
@@ -125,13 +131,15 @@ def explained_hop(engine: CedarEngine, question: HopQuestion, standing: str) -> 
     hop = at.fallen or unfit(handing, at.task, at.standing) or narrowed(handing, at.task, at.standing, at.at)
     if not isinstance(hop, Hop):
         return {**answer, "verdict": deny(*hop)}
-    facts = facts_of(at.task, at.chain, at.standing)
+    # Its digest would have the key of the receiver in it, which nobody has named.
+    risk = at.risk(f"{DELEGATE}{receiver.id}", "")
+    facts = replace(facts_of(at.task, at.chain, at.standing), risk=risk)
     found = engine.explain_hop(hop, delegator, receiver, facts)
-    verdict = plain(found.verdict)
+    first = behaviour.refusal(risk, at.rules, at.at)
     if found.verdict.name == "permit":
-        lacking = spent(facts, hop)
-        verdict = deny(*lacking) if lacking else verdict
-    return {**answer, "handed": plain(hop), **policies(found), "verdict": verdict}
+        first = first or spent(facts, hop)
+    verdict = deny(*first) if first else plain(behaviour.stepped_up(found.verdict, risk, at.rules))
+    return {**answer, "handed": plain(hop), **judged(risk), **policies(found), "verdict": verdict}
 
 
 def show_explained_hop(answer: dict[str, Any]) -> None:
@@ -151,7 +159,7 @@ def show_explained_hop(answer: dict[str, Any]) -> None:
         fields += [("purpose", hop.purpose), ("budget", f"{spent}, {whose}, for {seconds} seconds")]
         fields += [("may call", line) for line in capability_lines(hop.capabilities)]
         fields += [("may hand on", line) for line in capability_lines(hop.delegable)]
-    show_fields(fields)
+    show_fields([*fields, *risk_fields(answer)])
     show_judged(answer, "such a hop")
 
 
@@ -174,4 +182,5 @@ def _unbounded(delegator: Agent, receiver: Agent) -> Moment:
     )
     agents = {agent.id: agent for agent in (delegator, receiver)}
     standing = Standing(epoch=0, task=task, usage=Usage(calls=0, writes=0), agents=agents, revocations=())
-    return Moment(task, entered(task), standing, None, 0, lambda _task, _values: frozenset())
+    unseen = (UNSEEN, RiskSettings())
+    return Moment(task, entered(task), standing, None, 0, lambda _task, _values: frozenset(), *unseen)

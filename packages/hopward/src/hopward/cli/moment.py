@@ -1,11 +1,12 @@
 """A chain of a task as it stands now, for questions about what would be decided. Nothing is written."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
 from msgspec import structs
 
+from hopward.behaviour import Observation, Risk, States, attempt
 from hopward.chain import entered
 from hopward.clock import Instant, SystemClock
 from hopward.delegation import led, together
@@ -14,7 +15,7 @@ from hopward.ledger import SqliteLedger
 from hopward.model import Agent, Chain, Hop, Task
 from hopward.record import Refusal, Standing
 from hopward.revocation import why_fallen
-from hopward.settings import Settings
+from hopward.settings import RiskSettings, Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,8 @@ class Moment:
     """A chain, all it stands on, and why it no longer counts (None if it does).
 
     Agents are as `hopward.toml` has them now, in the state that the ledger has them in. `stood` asks the
-    ledger which digests are of values that stood in the results of a task.
+    ledger which digests are of values that stood in the results of a task. `states` are what detectors
+    remember, `rules` how they judge.
     """
 
     task: Task
@@ -31,6 +33,13 @@ class Moment:
     fallen: Refusal | None
     at: Instant
     stood: Callable[[str, frozenset[str]], frozenset[str]]
+    states: States
+    rules: RiskSettings
+
+    def risk(self, tool: str, digest: str, places: Sequence[str] = ()) -> Risk:
+        """How the agent has been behaving, had it asked for this just now."""
+        asking = attempt(self.at, tool, digest, places)
+        return Observation((self.chain.actor, self.task.id), self.states, asking, self.rules).risk
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +67,7 @@ def find_moment(settings: Settings, place: Place) -> Moment:
         task = ledger.task(place.task or ledger.hop(place.hop).task)
         chain = _chain(task, {hop.id: hop for hop in ledger.hops(task.id)}, place)
         standing = ledger.standing(together(chain, place.to) if place.to else chain)
+        states = ledger.behaviour(chain.actor, task.id)
         now = clock.now()
     agents = configured(settings)
     missing = [name for name in chain.actors if name not in agents]
@@ -70,7 +80,7 @@ def find_moment(settings: Settings, place: Place) -> Moment:
         with closing(SqliteLedger.open(settings.log_file, clock=clock)) as again:
             return again.stood(task_id, values)
 
-    return Moment(task, chain, standing, fallen, now, stood)
+    return Moment(task, chain, standing, fallen, now, stood, states, settings.risk)
 
 
 def _in_state(agents: Mapping[str, Agent], known: Mapping[str, Agent]) -> dict[str, Agent]:

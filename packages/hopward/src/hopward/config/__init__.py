@@ -20,6 +20,7 @@ from hopward.settings import (
     AuthoritySettings,
     LogSettings,
     ProxySettings,
+    RiskSettings,
     ServerSettings,
     Settings,
     TelemetrySettings,
@@ -45,6 +46,7 @@ class Document(Value, frozen=True):
     workflows: dict[str, WorkflowSettings] = field(default_factory=dict[str, WorkflowSettings])
     approvals: ApprovalSettings = ApprovalSettings()
     telemetry: TelemetrySettings | None = None
+    risk: RiskSettings = RiskSettings()
 
 
 def read_settings(path: Path) -> Settings:
@@ -79,6 +81,7 @@ def checked_settings(text: str, path: Path) -> Settings:
         workflows=checked.workflows,
         approvals=checked.approvals,
         telemetry=checked.telemetry,
+        risk=checked.risk,
     )
 
 

@@ -13,6 +13,7 @@ from hopward.config.approvals import approval_problems
 from hopward.config.hops import hop_problems
 from hopward.config.names import alike, name_problems
 from hopward.config.problem import KeyPath, Problem, Table, items, table, text
+from hopward.config.risk import risk_problems
 from hopward.config.servers import server_problems
 from hopward.settings import AuthoritySettings, ProxySettings
 
@@ -51,6 +52,7 @@ def broken_rules(document: Table) -> Iterator[Problem]:
     yield from _proxy(table(document.get("proxy")))
     yield from _telemetry(table(document.get("telemetry")))
     yield from _addresses(table(document.get("authority")), table(document.get("proxy")))
+    yield from risk_problems(document)
     yield from server_problems(document)
     yield from name_problems(document)
     yield from agent_problems(document)

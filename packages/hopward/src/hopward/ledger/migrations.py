@@ -127,7 +127,18 @@ def containments(database: Database) -> None:
     database.conn.execute("PRAGMA user_version = 6")
 
 
-_AFTER = {1: "standing", 2: "hops", 3: "labels", 4: "approvals", 5: "containments"}
+@_steps()
+def behaviour(database: Database) -> None:
+    """Version 7: what detectors remember of agents and tasks."""
+    database.conn.execute(
+        "CREATE TABLE behaviour (agent TEXT NOT NULL PRIMARY KEY, state BLOB NOT NULL) WITHOUT ROWID"
+    )
+    database.conn.execute("ALTER TABLE usage ADD COLUMN behaviour BLOB")
+    database.conn.execute("PRAGMA user_version = 7")
+
+
+_AFTER = {1: "standing", 2: "hops", 3: "labels", 4: "approvals", 5: "containments", 6: "behaviour"}
+
 """Schema version -> the step that would leave it."""
 
 # INSERT OR REPLACE deletes without firing delete triggers, so overwriting a row needs a trigger of its own.

@@ -7,7 +7,8 @@ from threading import Lock
 from types import MappingProxyType
 from typing import Any, TypeAlias, TypeVar
 
-from hopward.ledger import containments, flows, tables
+from hopward.behaviour import States
+from hopward.ledger import behaviours, containments, flows, tables
 from hopward.ledger.failure import headless, ledger_error
 from hopward.ledger.hops import standing as standing_hops
 from hopward.ledger.store import Store
@@ -16,8 +17,9 @@ from hopward.record import Standing
 
 _T = TypeVar("_T")
 
-_NOW = """SELECT head.epoch, usage.calls, usage.writes, usage.moved
-    FROM head LEFT JOIN usage ON usage.account = ? WHERE head.id = 1"""
+_NOW = """SELECT head.epoch, usage.calls, usage.writes, usage.moved, behaviour.state, usage.behaviour
+    FROM head LEFT JOIN usage ON usage.account = ?
+    LEFT JOIN behaviour ON behaviour.agent = ? WHERE head.id = 1"""
 
 _MOST_CHAINS = 4096
 """Chains whose standing is kept; beyond that, all are forgotten and read again."""
@@ -77,25 +79,16 @@ class Reader:
         )
         with self._lock:
             try:
-                row = self._peek(_NOW, (chain.task,)) or self._first(_NOW, (chain.task,))
-                epoch, usage, moved = self._told(row)
+                now = (chain.task, chain.actor if chain.actors else "")
+                epoch, usage, moved, behaviour = self._told(self._peek(_NOW, now) or self._first(_NOW, now))
                 known = self._known.get(key) if epoch == self._epoch else None
                 if known is None or known.moved != moved:
-                    epoch, usage, known = self._learn(key, chain)
+                    epoch, usage, behaviour, known = self._learn(key, chain)
                 hops = standing_hops(self._connection, chain.hops) if chain.hops else ()
             except sqlite3.Error as error:
                 raise ledger_error(error, self._path, "read") from error
-        return Standing(
-            epoch,
-            known.task,
-            usage,
-            known.agents,
-            known.revocations,
-            hops,
-            known.labels,
-            known.moved,
-            known.containments,
-        )
+        data = (known.labels, known.moved, known.containments, behaviour)
+        return Standing(epoch, known.task, usage, known.agents, known.revocations, hops, *data)
 
     def close(self) -> None:
         """Close the connection."""
@@ -105,17 +98,18 @@ class Reader:
     def _first(self, query: str, parameters: tuple[Any, ...]) -> Any:
         return self._connection.execute(query, parameters).fetchone()
 
-    def _told(self, row: tuple[int, int | None, int | None, int | None] | None) -> tuple[int, Usage, int]:
+    def _told(self, row: tuple[Any, ...] | None) -> tuple[int, Usage, int, States]:
         if row is None:
             raise headless(self._path)
-        epoch, calls, writes, moved = row
-        return epoch, Usage(calls=calls or 0, writes=writes or 0), moved or 0
+        epoch, calls, writes, moved, *states = row
+        return epoch, Usage(calls=calls or 0, writes=writes or 0), moved or 0, behaviours.told(*states)
 
-    def _learn(self, key: _Key, chain: Chain) -> tuple[int, Usage, _Known]:
+    def _learn(self, key: _Key, chain: Chain) -> tuple[int, Usage, States, _Known]:
         # One read transaction: epoch, usage and what is kept for that epoch are of the same moment.
         self._connection.execute("BEGIN")
         try:
-            epoch, usage, moved = self._told(self._first(_NOW, (chain.task,)))
+            now = (chain.task, chain.actor if chain.actors else "")
+            epoch, usage, moved, behaviour = self._told(self._first(_NOW, now))
             known = _look_up(self._connection, chain, moved)
         finally:
             self._connection.execute("ROLLBACK")
@@ -123,7 +117,7 @@ class Reader:
             self._known = {}
             self._epoch = epoch
         self._known[key] = known
-        return epoch, usage, known
+        return epoch, usage, behaviour, known
 
 
 def _look_up(connection: sqlite3.Connection, chain: Chain, moved: int) -> _Known:

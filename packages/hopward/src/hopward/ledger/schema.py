@@ -5,18 +5,19 @@
 | log | the rows, append-only |
 | head | one row: number, hash and count of the log's rows, and the epoch of everything below |
 | tasks, hops | tasks, and the hops of their chains |
-| usage | how much of its budget each task and each hop has reserved; how often a label of it has risen |
+| usage | what each task and hop has reserved of its budget, how often its labels rose, how it behaved |
 | agents, revocations | registered agents; what has stopped counting, and from when |
 | labels, stood | what each task has taken in and given out; digests of values that stood in trusted results |
 | approvals | what people have been asked to approve, and what became of it |
 | containments | what is quarantined, and whether everything is stopped |
+| behaviour | what detectors remember of each agent |
 | used | digests of values that may be presented once, until they expire |
 """
 
 APPLICATION = 0x486F7077
 """`PRAGMA application_id` of a decision log: "Hopw"."""
 
-VERSION = 6
+VERSION = 7
 """`PRAGMA user_version` this code reads and writes; `hopward.ledger.migrations` leads there."""
 
 FREQUENT = "('decision', 'credential', 'outcome')"

@@ -5,9 +5,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 
+from hopward.behaviour import States
 from hopward.clock import Clock, Instant
 from hopward.errors import LedgerError, NotFoundError
-from hopward.ledger import approvals, containments, flows, hops, tables
+from hopward.ledger import approvals, behaviours, containments, flows, hops, tables
 from hopward.ledger.chain import entry
 from hopward.ledger.failure import headless, ledger_error
 from hopward.ledger.reader import Reader
@@ -154,6 +155,10 @@ class SqliteLedger:
     def stood(self, task_id: str, values: frozenset[str]) -> frozenset[str]:
         """Which of some digests (`hopward.provenance`) are of values that stood in the task's results."""
         return self._reader.read(lambda connection: flows.stood(connection, task_id, values))
+
+    def behaviour(self, agent: str, task_id: str) -> States:
+        """What detectors (`hopward.behaviour`) remember of an agent and of a task."""
+        return self._reader.read(lambda connection: behaviours.states_of(connection, agent, task_id))
 
     def hop(self, hop_id: str) -> Hop:
         """The hop as stored; raises `NotFoundError`."""

@@ -16,7 +16,7 @@ import msgspec
 from hopward.canonical import compact
 from hopward.clock import Instant
 from hopward.errors import LedgerCorruptError, NotFoundError, StateError
-from hopward.ledger import flows
+from hopward.ledger import behaviours, flows
 from hopward.model import (
     Agent,
     Approval,
@@ -71,6 +71,7 @@ def set_task_state(connection: sqlite3.Connection, task_id: str, state: TaskStat
     ended = msgspec.structs.replace(task, state=state)
     connection.execute("UPDATE tasks SET state = ?, body = ? WHERE id = ?", (state, body(ended), task_id))
     flows.forget(connection, task_id)
+    behaviours.forget(connection, task_id)
 
 
 def require_open(link: Task | Hop) -> None:

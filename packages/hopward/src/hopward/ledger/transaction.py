@@ -5,8 +5,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TypeVar
 
+from hopward.behaviour import UNSEEN, is_stale
 from hopward.errors import LedgerCorruptError
-from hopward.ledger import approvals, flows, hops, tables
+from hopward.ledger import approvals, behaviours, flows, hops, tables
 from hopward.ledger.chain import TASK, Columns, Entry, row_hash
 from hopward.ledger.failure import KEEP
 from hopward.record import Receipt, Refused
@@ -39,7 +40,10 @@ class Tail:
 
     def append(self, entry: Entry) -> Receipt:
         """Write an entry and what comes with it, unless what it stands on is over or a budget is used up."""
-        refused = self._refusal(entry)
+        watch, states = entry.watch, UNSEEN
+        if watch is not None:
+            states = behaviours.states_of(self._connection, watch.agent, watch.task)
+        refused = "stale" if watch is not None and is_stale(watch, states) else self._refusal(entry)
         if refused:
             return Receipt(0, "", refused)
         if entry.opens is not None:
@@ -52,6 +56,8 @@ class Tail:
         for columns in entry.follow:
             self._insert(columns)
         self._move(entry)
+        if watch is not None:
+            behaviours.remember(self._connection, watch, states)
         return receipt
 
     def change_standing(self) -> None:

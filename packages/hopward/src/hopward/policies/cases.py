@@ -29,6 +29,7 @@ from typing import Any
 import msgspec
 
 from hopward import destination, labels
+from hopward.behaviour import DETECTORS, Level, Risk, Signal
 from hopward.canonical import compact
 from hopward.cedar import CedarEngine
 from hopward.clock import SECOND
@@ -55,7 +56,7 @@ class CaseFacts(Value, frozen=True):
     Without `actors` the agent acts alone, without `purpose` on its own. `purposes` are those of the hops
     between the actors, in order; without them nobody said what the hops are for. Unless it is said, the task
     has taken in nothing but what is public and trusted; what names something and is not in `provenance` is
-    untrusted.
+    untrusted. The risk is low, without points or signals; `signals` are names of detectors.
     """
 
     subject: str = "subject"
@@ -70,6 +71,9 @@ class CaseFacts(Value, frozen=True):
     taken_integrity: Integrity = "trusted"
     untrusted_servers: tuple[str, ...] = ()
     provenance: dict[str, Provenance] = {}
+    risk: Level = "low"
+    risk_points: int = 0
+    signals: tuple[str, ...] = ()
 
 
 class CaseHop(Value, frozen=True):
@@ -152,6 +156,7 @@ def read_cases(folder: Path) -> tuple[WrittenCase, ...]:
     return tuple(cases)
 
 
+_SIGNALS = frozenset(detector.name for detector in DETECTORS)
 _HEADER = re.compile(r"^[ \t]*\[\[[ \t]*case[ \t]*\]\]", re.MULTILINE)
 
 
@@ -181,6 +186,9 @@ def _run(engine: CedarEngine, written: WrittenCase, agents: Mapping[str, Agent])
         return CaseResult(written, f"facts.actors must end with {agent.id!r}", None)
     if facts.purposes and len(facts.purposes) != len(facts.actors) - 1:
         return CaseResult(written, "facts.purposes must be one for each hop between facts.actors", None)
+    strange = next((name for name in case.facts.signals if name not in _SIGNALS), None)
+    if strange is not None:
+        return CaseResult(written, f"facts.signals: there is no detector {strange!r}", None)
     verdict = _verdict(engine, case, facts, agents)
     if isinstance(verdict, str):
         return CaseResult(written, verdict, None)
@@ -235,6 +243,8 @@ def _facts(case: Case, agent: Agent) -> Facts:
     given: dict[str, Any] = msgspec.structs.asdict(case.facts)
     given["purpose"] = given["purpose"] or agent.purpose
     given["actors"] = given["actors"] or (agent.id,)
+    signals = tuple(Signal(name, 0, "", 0) for name in given.pop("signals"))
+    given["risk"] = Risk(given["risk"], given.pop("risk_points"), signals)
     return Facts(**given)
 
 

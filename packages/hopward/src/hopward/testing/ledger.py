@@ -5,6 +5,7 @@ from threading import RLock
 
 import msgspec
 
+from hopward.behaviour import States, changed, is_stale
 from hopward.clock import Clock, Instant, iso
 from hopward.containment import concerns
 from hopward.errors import NotFoundError, StateError
@@ -53,6 +54,7 @@ class MemoryLedger:
         self._labels: dict[tuple[str, Flow, str], Label] = {}
         self._moved: dict[str, int] = {}
         self._stood: set[tuple[str, str]] = set()
+        self._behaviour: dict[tuple[str, str], bytes] = {}
 
     def close(self) -> None:
         """Nothing to close."""
@@ -72,6 +74,7 @@ class MemoryLedger:
                 labels=self.labels(chain.task),
                 moved=self._moved.get(chain.task, 0),
                 containments=tuple(one for one in self.containments() if concerns(one, chain)),
+                behaviour=self.behaviour(chain.actor if chain.actors else "", chain.task),
             )
 
     def record(self, drafts: Sequence[Draft]) -> list[Receipt]:
@@ -99,6 +102,7 @@ class MemoryLedger:
             require_open(task)
             self._tasks[task_id] = msgspec.structs.replace(task, state=state)
             self._stood = {one for one in self._stood if one[0] != task_id}
+            self._behaviour.pop(("task", task_id), None)
 
         return self._change(draft, apply)
 
@@ -135,6 +139,10 @@ class MemoryLedger:
     def stood(self, task_id: str, values: frozenset[str]) -> frozenset[str]:
         """As `SqliteLedger.stood`."""
         return frozenset(value for value in values if (task_id, value) in self._stood)
+
+    def behaviour(self, agent: str, task_id: str) -> States:
+        """As `SqliteLedger.behaviour`."""
+        return (self._behaviour.get(("agent", agent), b""), self._behaviour.get(("task", task_id), b""))
 
     def hop(self, hop_id: str) -> Hop:
         """As `SqliteLedger.hop`."""
@@ -336,11 +344,20 @@ class MemoryLedger:
                 self._labels[key] = risen
                 self._moved[task] = self._moved.get(task, 0) + 1
         self._stood.update((task, value) for value in one.values)
+        watch = one.watch
+        if watch is not None:
+            after = changed(watch, self.behaviour(watch.agent, watch.task))
+            named = (("agent", watch.agent), ("task", watch.task))
+            known = {("task", name) for name in self._tasks} | {("agent", watch.agent)} - {("agent", "")}
+            self._behaviour |= {key: state for key, state in zip(named, after, strict=True) if key in known}
 
     def _refusal(self, one: Entry) -> Refused:
         if one.epoch is not None and one.epoch != self._epoch:
             return "stale"
         if one.moved is not None and one.moved != self._moved.get(one.columns[TASK], 0):
+            return "stale"
+        watch = one.watch
+        if watch is not None and is_stale(watch, self.behaviour(watch.agent, watch.task)):
             return "stale"
         if any(hop not in self._hops or self._hops[hop].state != "open" for hop in one.hops):
             return "stale"
