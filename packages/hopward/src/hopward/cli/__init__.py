@@ -38,6 +38,7 @@ _VERBS = {
     ),
     "release": ("hopward.cli.quarantine:release", "Let something go on that is quarantined."),
     "stop": ("hopward.cli.stop:stop", "Refuse everything, in every process, until a person lifts it."),
+    "risk": ("hopward.cli.risk:verbs", "Show how agents have been behaving, and why that is a risk."),
     "log": ("hopward.cli.log:log", "Read, follow and verify the decision log."),
     "policy": ("hopward.cli.policy:policy", "Check, test and explain policies."),
     "doctor": (
