@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from hopward.behaviour import Risk, Signal
 from hopward.cedar import CedarEngine
 from hopward.model import Tool, ToolCall
 from hopward.record import Facts
@@ -32,6 +33,7 @@ FACTS = Facts(
     writes_left=2,
     purposes=("look into it",),
 )
+RISKY = Risk("high", 50, (Signal("denials", 50, "", 0),))
 HELPER = an_agent("helper")
 PERMIT = 'permit (principal, action in Hopward::Action::"pay", resource)'
 
@@ -57,7 +59,9 @@ def call(**arguments: Any) -> ToolCall:
 def test_what_no_policy_asks_about_does_not_make_cedar_decide_again(asked: list[str]) -> None:
     engine = CedarEngine({"a.cedar": f"{PERMIT} when {{ context.arguments has amount }};"}, [PAY])
     first = engine.evaluate(call(), PAY, HELPER, FACTS)
-    later = replace(FACTS, calls_left=1, writes_left=1, task="task_2", subject="bob", actors=("helper",))
+    later = replace(
+        FACTS, calls_left=1, writes_left=1, task="task_2", subject="bob", actors=("helper",), risk=RISKY
+    )
     assert engine.evaluate(call(note="y"), PAY, HELPER, later) == first
     assert len(asked) == 1
 
@@ -75,6 +79,9 @@ def test_what_no_policy_asks_about_does_not_make_cedar_decide_again(asked: list[
         ('context.actors.contains("boss")', {"actors": ("chief", "helper")}),
         ('context.path == "boss > helper"', {"actors": ("chief", "helper")}),
         ('context.hop_purpose == "look into it"', {"purposes": ("something else",)}),
+        ('context.risk == "low"', {"risk": RISKY}),
+        ("context.risk_points < 10", {"risk": RISKY}),
+        ('!context.signals.contains("denials")', {"risk": RISKY}),
         (
             'context.hops.contains({"position": 1, "agent": "helper", "purpose": "look into it"})',
             {"purposes": ("something else",)},
