@@ -49,8 +49,8 @@ def test_a_task_adds_its_own_signals(desk: Shell, guard: Guard, chain: Chain) ->
 
 
 def test_what_does_not_exist_has_no_risk(desk: Shell) -> None:
-    assert "did you mean assistant?" in desk("risk explain asistant", status=1).err
-    assert "There is no task task_x" in desk("risk explain assistant --task task_x", status=1).err
+    assert "did you mean assistant?" in desk.fails("risk explain asistant").err
+    assert "There is no task task_x" in desk.fails("risk explain assistant --task task_x").err
 
 
 def test_the_explanation_of_a_call_tells_the_risk(desk: Shell, guard: Guard, chain: Chain) -> None:

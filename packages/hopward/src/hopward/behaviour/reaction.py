@@ -9,11 +9,10 @@ from hopward.clock import SECOND, Instant
 from hopward.model import Verdict
 from hopward.settings import Reaction, RiskSettings
 
-THROTTLED = "throttled"
 APPROVAL = "approval_required"
 SUSPENDED = "suspended_by_risk"
 
-REACTIONS = frozenset({THROTTLED, SUSPENDED, APPROVAL, "approvals_exhausted", "approvers_unknown"})
+REACTIONS = frozenset({"throttled", SUSPENDED, APPROVAL, "approvals_exhausted", "approvers_unknown"})
 """Reasons of refusals that say nothing about the caller: what follows from the risk must not raise it."""
 
 
@@ -33,7 +32,8 @@ def refusal(found: Risk, rules: RiskSettings, at: Instant) -> tuple[str, str] | 
             return _throttled(found, rules, at)
         case "suspend-task" | "suspend-agent" as action:
             what = action.removeprefix("suspend-")
-            return (SUSPENDED, f"{_because(found)} The {what} is quarantined until a person releases it.")
+            told = f"{_because(found)} The {what} is quarantined until a person releases it."
+            return ("suspended_by_risk", told)
         case _:
             return None
 
@@ -57,7 +57,8 @@ def evidence(found: Risk) -> dict[str, Any]:
 def _throttled(found: Risk, rules: RiskSettings, at: Instant) -> tuple[str, str]:
     """When to ask again is when the action would no longer be taken, if nothing more happens."""
     seconds = max(1, -(-(released_at(found, rules) - at) // SECOND))
-    return (THROTTLED, f"{_because(found)} Try again in {seconds} s, and do not repeat the call before.")
+    told = f"{_because(found)} Try again in {seconds} s, and do not repeat the call before."
+    return ("throttled", told)
 
 
 def stepped_up(verdict: Verdict, found: Risk, rules: RiskSettings) -> Verdict:
