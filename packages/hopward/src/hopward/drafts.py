@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from hopward.behaviour import REACTIONS, Event, Observation, Watch, evidence
+from hopward.behaviour import REACTIONS, Event, Watch, Watching, evidence
 from hopward.canonical import is_plain
 from hopward.clock import Instant
 from hopward.delegation import Handing
@@ -40,7 +40,7 @@ class Evaluation(msgspec.Struct, frozen=True):
     `about` is what was asked for, as its row tells it. `share` is what a permit takes out of which budgets,
     `epoch` the standing and `moved` the labels it holds for, `hop` what a permitted delegation opens,
     `labels` what a permitted call raises. `binding` is what an approval of it is bound to, `consumes` the one
-    a permit uses up, `asks` the one a step-up asks for. `observed` is what
+    a permit uses up, `asks` the one a step-up asks for. `watching` is what
     detectors see, None where the chain counts for nothing. `plain` says that `about` `is_plain`.
     """
 
@@ -62,7 +62,7 @@ class Evaluation(msgspec.Struct, frozen=True):
     binding: str = ""
     consumes: str = ""
     asks: Asking | None = None
-    observed: Observation | None = None
+    watching: Watching | None = None
     plain: bool = False
 
     @property
@@ -127,11 +127,11 @@ def decision_draft(decision_id: str, evaluation: Evaluation) -> Draft:
 
 
 def _watch(evaluation: Evaluation) -> Watch | None:
-    if evaluation.observed is None:
+    if evaluation.watching is None:
         return None
     permitted = evaluation.permits or (None if evaluation.verdict.reason in REACTIONS else False)
     expires_at = evaluation.hop.expires_at if evaluation.hop else 0
-    return evaluation.observed.watch(permitted=permitted, expires_at=expires_at)
+    return evaluation.watching.watch(permitted=permitted, expires_at=expires_at)
 
 
 def _following(decision_id: str, evaluation: Evaluation) -> tuple[Draft, ...]:

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from hopward import behaviour, delegation, labels, provenance, revocation
 from hopward.approval import Lifted, Lifting, Question
-from hopward.behaviour import Event, Observation, Risk, States, attempt, reaction, stepped_up
+from hopward.behaviour import Event, Risk, States, Watching, attempt, reaction, stepped_up
 from hopward.bounds import (
     accounts,
     call_facts,
@@ -168,22 +168,22 @@ class Evaluator:
         if tool is None:
             entry = f"{entry_of(call.server, call.tool)} in hopward.toml"
             told = f"{call.name} has not been classified by the operator ({entry}), so it may not be called."
-            observed = self._observed(chain, standing.behaviour, attempt(at, call.name, digested))
-            return evaluated(deny("tool_unclassified", told), observed=observed)
+            watching = self._watching(chain, standing.behaviour, attempt(at, call.name, digested))
+            return evaluated(deny("tool_unclassified", told), watching=watching)
         facts = call_facts(facts_of(task, chain, standing), call, tool, task, self._ledger.stood)
         asking = attempt(at, call.name, digested, facts.destinations)
-        observed = self._observed(chain, standing.behaviour, asking)
-        facts = replace(facts, risk=observed.risk)
-        found: dict[str, Any] = {"classification": tool, "facts": facts, "observed": observed}
+        watching = self._watching(chain, standing.behaviour, asking)
+        facts = replace(facts, risk=watching.risk)
+        found: dict[str, Any] = {"classification": tool, "facts": facts, "watching": watching}
         refusal = None if facts.destinations else unclear(tool)
         for one in led(tool, facts.destinations):
             refusal = refusal or outside(call, one, chain, task, standing)
-        refusal = refusal or behaviour.refusal(observed.risk, self._rules, at)
+        refusal = refusal or behaviour.refusal(watching.risk, self._rules, at)
         if refusal is not None:
             return evaluated(deny(*refusal), **found)
         engine, share = self._engine, _share(tool, task, standing)
         verdict = engine.evaluate(call, tool, standing.agents[chain.actor], facts)
-        verdict, groups = self._on_risk(verdict, observed.risk)
+        verdict, groups = self._on_risk(verdict, watching.risk)
         if verdict.name == "step-up":
             asked_of = (chain, call.server, call.tool, digested, about["call"]["arguments"], verdict, facts)
             question = Question(*asked_of, _groups(engine, verdict, groups), at, tool)
@@ -209,19 +209,19 @@ class Evaluator:
             return replace(base, verdict=deny(*(fallen or UNKNOWN_TASK)))
         # Standing was looked up with the receiver, who has nothing to do with what the delegator has done.
         states = self._ledger.behaviour(chain.actor, chain.task)
-        observed = self._observed(chain, states, attempt(at, base.tool, base.digest))
-        facts = replace(facts_of(task, chain, standing), risk=observed.risk)
-        base = replace(base, facts=facts, observed=observed)
+        watching = self._watching(chain, states, attempt(at, base.tool, base.digest))
+        facts = replace(facts_of(task, chain, standing), risk=watching.risk)
+        base = replace(base, facts=facts, watching=watching)
         hop = delegation.unfit(asked, task, standing) or delegation.narrowed(asked, task, standing, at)
         if not isinstance(hop, Hop):
             return replace(base, verdict=deny(*hop))
-        refusal = behaviour.refusal(observed.risk, self._rules, at)
+        refusal = behaviour.refusal(watching.risk, self._rules, at)
         if refusal is not None:
             return replace(base, verdict=deny(*refusal))
         delegator, receiver = standing.agents[chain.actor], standing.agents[asked.to]
         engine, share = self._engine, _share(hop, task, standing)
         verdict = engine.evaluate_hop(hop, delegator, receiver, facts)
-        verdict, groups = self._on_risk(verdict, observed.risk)
+        verdict, groups = self._on_risk(verdict, watching.risk)
         if verdict.name == "step-up":
             asked_of = (chain, "", base.tool, base.digest, base.about["delegation"], verdict, facts)
             lifted = self._lifted(Question(*asked_of, _groups(engine, verdict, groups), at), share)
@@ -238,9 +238,9 @@ class Evaluator:
             return Lifted(deny(*exhausted(calls=share.calls > facts.calls_left, handed=handed)), "")
         return self._lifting.lifted(question)
 
-    def _observed(self, chain: Chain, states: States, asking: Event) -> Observation:
+    def _watching(self, chain: Chain, states: States, asking: Event) -> Watching:
         """What detectors see of a chain that counts; nobody else's attempts are held against anyone."""
-        return Observation((chain.actor, chain.task), states, asking, self._rules)
+        return Watching((chain.actor, chain.task), states, asking, self._rules)
 
     def _on_risk(self, verdict: Verdict, found: Risk) -> tuple[Verdict, tuple[str, ...]]:
         """The verdict of the policies as the risk changes it, and the groups it then needs beside theirs."""

@@ -104,7 +104,7 @@ class Watch(msgspec.Struct, frozen=True):
     expected: Risk | None = None
 
 
-class Observation:
+class Watching:
     """What is seen of an agent in a task at the moment it asks for something, the asking included."""
 
     __slots__ = ("_agent", "_attempt", "_memory", "_rules", "_seen", "_task", "risk")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from msgspec import structs
 
-from hopward.behaviour import Observation, Risk, States, attempt
+from hopward.behaviour import Risk, States, Watching, attempt
 from hopward.chain import entered
 from hopward.clock import Instant, SystemClock
 from hopward.delegation import led, together
@@ -39,7 +39,7 @@ class Moment:
     def risk(self, tool: str, digest: str, places: Sequence[str] = ()) -> Risk:
         """How the agent has been behaving, had it asked for this just now."""
         asking = attempt(self.at, tool, digest, places)
-        return Observation((self.chain.actor, self.task.id), self.states, asking, self.rules).risk
+        return Watching((self.chain.actor, self.task.id), self.states, asking, self.rules).risk
 
 
 @dataclass(frozen=True, slots=True)

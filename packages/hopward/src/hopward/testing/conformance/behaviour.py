@@ -3,7 +3,7 @@
 
 from msgspec.structs import replace
 
-from hopward.behaviour import UNSEEN, Observation, States, Watch, attempt
+from hopward.behaviour import UNSEEN, States, Watch, Watching, attempt
 from hopward.model import Chain
 from hopward.record import Reservation
 from hopward.settings import RiskSettings, RiskThresholds
@@ -18,8 +18,8 @@ TWICE = RiskSettings(elevated=1, thresholds=RiskThresholds(calls=2))
 def asked(seen: States, *, permitted: bool = True, chain: Chain | None = None) -> Watch:
     """What a row tells detectors of a call that was decided on what they had `seen`."""
     who = a_chain() if chain is None else chain
-    observation = Observation((who.actor, who.task), seen, attempt(NOON, "desk/read", "d"), TWICE)
-    return observation.watch(permitted=permitted)
+    watching = Watching((who.actor, who.task), seen, attempt(NOON, "desk/read", "d"), TWICE)
+    return watching.watch(permitted=permitted)
 
 
 class BehaviourConformance(LedgerOpening):
