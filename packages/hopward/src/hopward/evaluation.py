@@ -31,8 +31,9 @@ from hopward.delegation import Handing
 from hopward.drafts import Asked, Evaluation
 from hopward.errors import ChainError, HopwardError
 from hopward.model import Chain, Decision, Hop, Task, Tool, ToolCall, Verdict, plain
+from hopward.pinning import Pins
 from hopward.ports import Engine, Exchanger, Ledger, Policies
-from hopward.record import Reservation, Standing
+from hopward.record import Refusal, Reservation, Standing
 from hopward.redaction import Redaction
 from hopward.settings import ApprovalSettings
 
@@ -58,6 +59,7 @@ class Sources:
     exchanger: Exchanger
     agents: frozenset[str]
     redaction: Redaction
+    pins: Pins
     approvals: ApprovalSettings = _NOBODY
 
 
@@ -72,6 +74,7 @@ class Evaluator:
         self._agents = sources.agents
         self._redaction = sources.redaction
         self._lifting = Lifting(sources.ledger, sources.approvals)
+        self._pins = sources.pins
         self._clock = clock
 
     def evaluate(self, asked: Asked | Handing) -> Evaluation:
@@ -106,9 +109,14 @@ class Evaluator:
             name
             for name, tool in found
             if tool is not None
+            and self.pin_refusal(server, name, standing.epoch) is None
             and reachable(f"{server}/{name}", tool, chain, task, standing)
             and engine.could_permit(tool)
         )
+
+    def pin_refusal(self, server: str, name: str, epoch: int) -> Refusal | None:
+        """Why the definition of a tool keeps it from being called, as of that epoch; or None."""
+        return self._pins.refusal(server, name, self._pins.status(server, name, epoch))
 
     def values(self, decision: Decision, call: ToolCall, result: JSON) -> tuple[str, ...]:
         """What is remembered of the result of a permitted call, for the provenance of later arguments.
@@ -146,8 +154,11 @@ class Evaluator:
             entry = f"{entry_of(call.server, call.tool)} in hopward.toml"
             told = f"{call.name} has not been classified by the operator ({entry}), so it may not be called."
             return evaluated(deny("tool_unclassified", told))
-        facts = call_facts(facts_of(task, chain, standing), call, tool, task, self._ledger.stood)
-        refusal = None if facts.destinations else unclear(tool)
+        pin = self._pins.status(call.server, call.tool, standing.epoch)
+        facts = replace(facts_of(task, chain, standing), pin=pin.how, pin_digest=pin.digest)
+        facts = call_facts(facts, call, tool, task, self._ledger.stood)
+        refusal = self._pins.refusal(call.server, call.tool, pin)
+        refusal = refusal or (None if facts.destinations else unclear(tool))
         for one in led(tool, facts.destinations):
             refusal = refusal or outside(call, one, chain, task, standing)
         if refusal is not None:

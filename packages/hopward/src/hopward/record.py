@@ -16,6 +16,7 @@ from hopward.model import (
     Hop,
     Integrity,
     Label,
+    Pinning,
     Provenance,
     Revocation,
     Sensitivity,
@@ -32,6 +33,7 @@ RowKind: TypeAlias = Literal[
     "hop",
     "agent",
     "revocation",
+    "pin",
     "policy",
     "key",
     "refusal",
@@ -66,6 +68,10 @@ class Facts(msgspec.Struct, frozen=True):
     """Where the effect of the call goes; none where it cannot be told."""
     provenance: Mapping[str, Provenance] = {}
     """Of each argument of the call that names something."""
+    pin: Pinning = "none"
+    """What the tool's definition stands on."""
+    pin_digest: str = ""
+    """Of the definition that counts."""
 
 
 class StandingHop(msgspec.Struct, frozen=True):

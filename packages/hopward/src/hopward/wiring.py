@@ -47,6 +47,7 @@ from hopward.model import (
     ToolCall,
     plain,
 )
+from hopward.pinning import Pins
 from hopward.policies import LoggedPolicies, PolicyStore
 from hopward.record import Draft
 from hopward.redaction import Redaction
@@ -136,6 +137,7 @@ class Guard(_Guard):
             exchanger=issuer,
             agents=frozenset(settings.agents),
             redaction=Redaction(settings.log),
+            pins=Pins(ledger, settings.servers, tools, clock),
             approvals=settings.approvals,
         )
         guard = cls(sources, clock)
@@ -232,8 +234,9 @@ class Guard(_Guard):
 
     def classified(self, server: str, names: Iterable[str]) -> frozenset[str]:
         """Which of a server's names somebody has classified: for a listing that nobody's chain filters."""
-        known = Classifications(self.tools)
-        return frozenset(name for name in names if known.find(server, name) is not None)
+        known, evaluator, now = Classifications(self.tools), self._evaluator, -1
+        found = (name for name in names if known.find(server, name) is not None)
+        return frozenset(name for name in found if evaluator.pin_refusal(server, name, now) is None)
 
     def _endpoint(self, server: str) -> str:
         if server not in self.settings.servers:

@@ -19,7 +19,6 @@ from hopward.errors import LedgerCorruptError, NotFoundError, StateError
 from hopward.ledger import flows
 from hopward.model import (
     Agent,
-    Approval,
     Budget,
     Hop,
     Revocation,
@@ -31,7 +30,7 @@ from hopward.model import (
 )
 from hopward.record import Reservation
 
-_V = TypeVar("_V", Task, Hop, Agent, Revocation, Approval)
+_V = TypeVar("_V", bound=Value)
 
 _tasks = msgspec.json.Decoder(Task)
 _agents = msgspec.json.Decoder(Agent)

@@ -1,0 +1,126 @@
+"""What the guard is asked and told about definitions of tools: what was listed, accepted, may be called."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any, cast
+
+from hopward.clock import Clock, Instant
+from hopward.errors import NotFoundError
+from hopward.flags import flags
+from hopward.model import Tool
+from hopward.pins import Changes, Page, Pin, Sighting, Status, changed_meanwhile, defined, refusal
+from hopward.ports import Ledger
+from hopward.record import Draft, Refusal
+from hopward.settings import ServerSettings
+
+_UNPINNED = "unsafe-unpinned"
+
+
+class Pins:
+    """The definitions of all servers' tools, by what `pins` of each `[servers.NAME]` says.
+
+    Only of tools that a server describes: those of a program, and what else is called by a prefix
+    (`resource:URI`), have no pins.
+    """
+
+    def __init__(
+        self, ledger: Ledger, servers: Mapping[str, ServerSettings], tools: Iterable[Tool], clock: Clock
+    ) -> None:
+        self._ledger = ledger
+        self._modes = {name: one.pins for name, one in servers.items() if not one.in_process}
+        self._classified = frozenset((tool.server, tool.name) for tool in tools)
+        self._clock = clock
+
+    def status(self, server: str, tool: str, epoch: int) -> Status:
+        """How a tool stands, as of that epoch or later; raises `LedgerError`."""
+        if not self._pinned(server, tool):
+            return Status()
+        return self._ledger.pin_status(server, tool, epoch)
+
+    def refusal(self, server: str, tool: str, status: Status) -> Refusal | None:
+        """Why a tool that stands so may not be called, or None."""
+        if not self._pinned(server, tool):
+            return None
+        return refusal(server, tool, status, only_accepted=self._modes[server] == "accepted")
+
+    def listed(self, server: str, items: Sequence[Any], cursor: str = "", following: str = "") -> None:
+        """Take note of a page of a server's `tools/list`: `items` are its tools as they came, `cursor` is
+        what was asked with, `following` the `nextCursor` of the answer.
+
+        What is changed or new by it is refused from now on, in every process. Where nothing is, nothing is
+        written. Raises `LedgerError` where it cannot be noted: then nothing of the page may be shown.
+        """
+        mode = self._modes.get(server, _UNPINNED)
+        if mode == _UNPINNED:
+            return
+        tools = [cast("dict[str, Any]", item) for item in items if isinstance(item, dict)]
+        definitions = tuple(defined(tool) for tool in tools if isinstance(tool.get("name"), str))
+        now = self._clock.now()
+        page = Page(server, definitions, cursor, following)
+        self._ledger.see(page, now, partial(self._rows, server, now), trusting=mode == "first-seen")
+
+    def accept(self, server: str, shown: Mapping[str, str], *, by: str, why: str) -> tuple[Pin, ...]:
+        """Accept the definitions that a person was shown: digests, by the names of tools.
+
+        Raises `NotFoundError` for a tool that nothing was ever seen of, `StateError` where one has changed
+        since it was shown; then none is accepted.
+        """
+        now, known, pins = self._clock.now(), self.candidates(server), list[Pin]()
+        for tool, digest in shown.items():
+            if tool not in known:
+                raise NotFoundError(f"No definition of {server}/{tool} has been seen.")
+            text = next((one.definition for one in known[tool] if one.digest == digest), None)
+            if text is None:
+                raise changed_meanwhile(server, tool)
+            kept = {"server": server, "tool": tool, "digest": digest, "definition": text}
+            pins.append(Pin(**kept, how="accepted", at=now, by=by, why=why))
+        self._ledger.accept(pins, [self._accepted(pin) for pin in pins])
+        return tuple(pins)
+
+    def candidates(self, server: str) -> dict[str, tuple[Pin | Sighting, ...]]:
+        """What can be accepted of each tool of a server: what is pinned, then what was seen beside it."""
+        found: dict[str, tuple[Pin | Sighting, ...]] = {}
+        for one in (*self._ledger.pins(server), *self._ledger.sightings(server)):
+            found[one.tool] = (*found.get(one.tool, ()), one)
+        return dict(sorted(found.items()))
+
+    def flags(self, one: Pin | Sighting) -> tuple[str, ...]:
+        """What of a definition a person should look at, with all that is known of other tools."""
+        return flags(one.server, one.tool, one.definition, self._known())
+
+    def _known(self) -> frozenset[tuple[str, str]]:
+        seen = ((one.server, one.tool) for one in (*self._ledger.pins(), *self._ledger.sightings()))
+        return self._classified.union(seen)
+
+    def _pinned(self, server: str, tool: str) -> bool:
+        return self._modes.get(server, _UNPINNED) != _UNPINNED and ":" not in tool
+
+    def _rows(self, server: str, at: Instant, changes: Changes) -> list[Draft]:
+        appeared = ((one.server, one.tool) for one in (*changes.pins, *changes.sightings))
+        known = self._known().union(appeared)
+        rows: list[Draft] = []
+        if changes.pins:
+            told = [
+                {
+                    "tool": pin.tool,
+                    "digest": pin.digest,
+                    "flags": list(flags(server, pin.tool, pin.definition, known)),
+                }
+                for pin in changes.pins
+            ]
+            record: dict[str, Any] = {"event": "first-seen", "tools": told}
+            rows.append(Draft(kind="pin", at=at, record=record, server=server, reason="first-seen"))
+        for seen in changes.sightings:
+            found = list(flags(server, seen.tool, seen.definition, known))
+            record = {"event": "quarantined", "why": seen.why, "digest": seen.digest, "flags": found}
+            rows.append(
+                Draft(kind="pin", at=at, record=record, server=server, tool=seen.tool, reason="quarantined")
+            )
+        return rows
+
+    def _accepted(self, pin: Pin) -> Draft:
+        record: dict[str, Any] = {"event": "accepted", "digest": pin.digest, "by": pin.by, "why": pin.why}
+        record["flags"] = list(self.flags(pin))
+        return Draft(
+            kind="pin", at=pin.at, record=record, server=pin.server, tool=pin.tool, reason="accepted"
+        )
