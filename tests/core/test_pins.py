@@ -37,7 +37,7 @@ class Desk:
 
     def __post_init__(self) -> None:
         self.ledger = MemoryLedger(self.clock)
-        servers = {
+        self.servers = {
             name: ServerSettings(
                 resource=f"urn:{name}", credential=Delivery(by="meta"), command=("x",), pins=self.mode
             )
@@ -51,7 +51,12 @@ class Desk:
             integrity="untrusted",
             destination="mail",
         )
-        self.pins = Pins(self.ledger, servers, [classified], self.clock)
+        self.pins = Pins(self.ledger, self.servers, [classified], self.clock)
+
+    def turns(self, mode: Mode) -> None:
+        """The same log, under another setting."""
+        other = Desk(mode)
+        self.pins = Pins(self.ledger, other.servers, [], self.clock)
 
     def lists(self, *items: Any, cursor: str = "", following: str = "", server: str = "desk") -> None:
         self.pins.listed(server, items, cursor, following)
@@ -190,7 +195,7 @@ def test_cursors_of_a_listing_that_never_ends_are_not_kept_for_ever() -> None:
     desk = Desk()
     for number in range(1_000):
         desk.lists(READ, following=f"random-{number}")
-    assert len(desk.ledger._looks["desk"].cursors) == 256
+    assert len(desk.ledger.looks["desk"].cursors) == 256
 
 
 def test_a_tool_listed_twice_with_two_definitions_is_refused_even_at_first() -> None:
@@ -267,7 +272,7 @@ def test_where_acceptance_is_asked_for_nothing_goes_without() -> None:
 def test_what_was_only_first_seen_is_refused_once_acceptance_is_asked_for() -> None:
     desk = Desk()
     desk.lists(READ)
-    desk.pins._modes["desk"] = "accepted"
+    desk.turns("accepted")
     assert desk.refused() == "tool_not_accepted"
     desk.accept(READ)
     assert desk.refused() == ""
@@ -276,7 +281,7 @@ def test_what_was_only_first_seen_is_refused_once_acceptance_is_asked_for() -> N
 def test_asking_for_less_opens_no_second_first_listing() -> None:
     desk = Desk("accepted")
     desk.lists(READ)
-    desk.pins._modes["desk"] = "first-seen"
+    desk.turns("first-seen")
     desk.lists(READ, tool("late"))
     assert (desk.refused(), desk.refused("late")) == ("tool_not_accepted", "tool_not_accepted")
 

@@ -1,8 +1,9 @@
 """What the guard is asked and told about definitions of tools: what was listed, accepted, may be called."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, cast
+from typing import Any, Literal, TypeAlias, cast
 
 from hopward.clock import Clock, Instant
 from hopward.errors import NotFoundError
@@ -14,6 +15,22 @@ from hopward.record import Draft, Refusal
 from hopward.settings import ServerSettings
 
 _UNPINNED = "unsafe-unpinned"
+
+
+Where: TypeAlias = Literal["pinned", "seen"]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A definition that a person may accept, canonical JSON, with what should be looked at in it.
+
+    `state` is `accepted` or `first-seen` of what is pinned; `changed`, `new` or `doubled` of what was seen.
+    """
+
+    digest: str
+    definition: str
+    state: str
+    flags: tuple[str, ...]
 
 
 class Pins:
@@ -43,21 +60,26 @@ class Pins:
             return None
         return refusal(server, tool, status, only_accepted=self._modes[server] == "accepted")
 
-    def listed(self, server: str, items: Sequence[Any], cursor: str = "", following: str = "") -> None:
-        """Take note of a page of a server's `tools/list`: `items` are its tools as they came, `cursor` is
-        what was asked with, `following` the `nextCursor` of the answer.
+    def listed(
+        self, server: str, items: Sequence[Any], cursor: str = "", following: str = ""
+    ) -> dict[str, str]:
+        """Take note of a page of a server's `tools/list`, and tell the digests of its tools by their names.
+
+        `items` are its tools as they came, `cursor` is what was asked with, `following` the `nextCursor` of
+        the answer.
 
         What is changed or new by it is refused from now on, in every process. Where nothing is, nothing is
         written. Raises `LedgerError` where it cannot be noted: then nothing of the page may be shown.
         """
         mode = self._modes.get(server, _UNPINNED)
         if mode == _UNPINNED:
-            return
+            return {}
         tools = [cast("dict[str, Any]", item) for item in items if isinstance(item, dict)]
         definitions = tuple(defined(tool) for tool in tools if isinstance(tool.get("name"), str))
         now = self._clock.now()
         page = Page(server, definitions, cursor, following)
         self._ledger.see(page, now, partial(self._rows, server, now), trusting=mode == "first-seen")
+        return {one.name: one.digest for one in definitions}
 
     def accept(self, server: str, shown: Mapping[str, str], *, by: str, why: str) -> tuple[Pin, ...]:
         """Accept the definitions that a person was shown: digests, by the names of tools.
@@ -69,7 +91,8 @@ class Pins:
         for tool, digest in shown.items():
             if tool not in known:
                 raise NotFoundError(f"No definition of {server}/{tool} has been seen.")
-            text = next((one.definition for one in known[tool] if one.digest == digest), None)
+            fitting = (one.definition for one in known[tool].values() if one.digest == digest)
+            text = next(fitting, None)
             if text is None:
                 raise changed_meanwhile(server, tool)
             kept = {"server": server, "tool": tool, "digest": digest, "definition": text}
@@ -77,16 +100,15 @@ class Pins:
         self._ledger.accept(pins, [self._accepted(pin) for pin in pins])
         return tuple(pins)
 
-    def candidates(self, server: str) -> dict[str, tuple[Pin | Sighting, ...]]:
-        """What can be accepted of each tool of a server: what is pinned, then what was seen beside it."""
-        found: dict[str, tuple[Pin | Sighting, ...]] = {}
-        for one in (*self._ledger.pins(server), *self._ledger.sightings(server)):
-            found[one.tool] = (*found.get(one.tool, ()), one)
+    def candidates(self, server: str) -> dict[str, dict[Where, Candidate]]:
+        """What can be accepted of each tool of a server: what is `pinned`, and what was `seen` beside it."""
+        known = self._known()
+        found: dict[str, dict[Where, Candidate]] = {}
+        for pin in self._ledger.pins(server):
+            found[pin.tool] = {"pinned": _candidate(pin, pin.how, known)}
+        for seen in self._ledger.sightings(server):
+            found.setdefault(seen.tool, {})["seen"] = _candidate(seen, seen.why, known)
         return dict(sorted(found.items()))
-
-    def flags(self, one: Pin | Sighting) -> tuple[str, ...]:
-        """What of a definition a person should look at, with all that is known of other tools."""
-        return flags(one.server, one.tool, one.definition, self._known())
 
     def _known(self) -> frozenset[tuple[str, str]]:
         seen = ((one.server, one.tool) for one in (*self._ledger.pins(), *self._ledger.sightings()))
@@ -120,7 +142,12 @@ class Pins:
 
     def _accepted(self, pin: Pin) -> Draft:
         record: dict[str, Any] = {"event": "accepted", "digest": pin.digest, "by": pin.by, "why": pin.why}
-        record["flags"] = list(self.flags(pin))
+        record["flags"] = list(flags(pin.server, pin.tool, pin.definition, self._known()))
         return Draft(
             kind="pin", at=pin.at, record=record, server=pin.server, tool=pin.tool, reason="accepted"
         )
+
+
+def _candidate(one: Pin | Sighting, state: str, known: frozenset[tuple[str, str]]) -> Candidate:
+    found = flags(one.server, one.tool, one.definition, known)
+    return Candidate(one.digest, one.definition, state, found)

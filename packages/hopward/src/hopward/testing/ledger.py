@@ -63,7 +63,7 @@ class MemoryLedger:
         self._stood: set[tuple[str, str]] = set()
         self._pins: dict[tuple[str, str], Pin] = {}
         self._sightings: dict[tuple[str, str], Sighting] = {}
-        self._looks: dict[str, Look] = {}
+        self.looks: dict[str, Look] = {}
 
     def close(self) -> None:
         """Nothing to close."""
@@ -166,7 +166,7 @@ class MemoryLedger:
             self._pins.update({(pin.server, pin.tool): pin for pin in changes.pins})
             self._sightings.update({(seen.server, seen.tool): seen for seen in changes.sightings})
             if changes.look is not None:
-                self._looks[page.server] = changes.look
+                self.looks[page.server] = changes.look
             self._epoch += 1
 
     def accept(self, pins: Sequence[Pin], rows: Sequence[Draft]) -> None:
@@ -325,7 +325,7 @@ class MemoryLedger:
     def _book(self, server: str) -> Book:
         names = {tool for at, tool in (*self._pins, *self._sightings) if at == server}
         return Book(
-            look=self._looks.get(server, Look()),
+            look=self.looks.get(server, Look()),
             statuses={tool: self.pin_status(server, tool, 0) for tool in names},
             sighted={tool: seen.digest for (at, tool), seen in self._sightings.items() if at == server},
             pinned=lambda tool: self._pins[server, tool].definition,

@@ -9,8 +9,9 @@ import pytest
 from hopward.errors import StateError
 from hopward.pins import Changes, Definition, Page, Pin, Status, defined
 from hopward.record import Draft
+from hopward.testing.clock import NOON
 from hopward.testing.conformance.opening import CompleteLedger, LedgerOpening
-from hopward.testing.samples import NOON, a_chain
+from hopward.testing.samples import a_chain
 
 
 def a_definition(name: str = "read", **changes: Any) -> Definition:
