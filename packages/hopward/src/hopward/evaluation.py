@@ -42,6 +42,7 @@ DELEGATE = "delegate:"
 
 INTERNAL = "The call could not be authorized because of an internal error."
 UNKNOWN_TASK = ("task_unknown", "There is no such task.")
+_ANY_EPOCH = -1
 _UNDECIDED = Verdict(name="deny", reason="undecided", sentence="No decision was reached.")
 
 
@@ -114,6 +115,11 @@ class Evaluator:
             and engine.could_permit(tool)
         )
 
+    def offered(self, server: str, names: Iterable[str]) -> frozenset[str]:
+        """Which of a server's names are classified, and kept from nobody by their definition."""
+        found = (name for name in names if self._classifications.find(server, name) is not None)
+        return frozenset(name for name in found if self.pin_refusal(server, name, _ANY_EPOCH) is None)
+
     def pin_refusal(self, server: str, name: str, epoch: int) -> Refusal | None:
         """Why the definition of a tool keeps it from being called, as of that epoch; or None."""
         return self._pins.refusal(server, name, self._pins.status(server, name, epoch))
@@ -168,7 +174,7 @@ class Evaluator:
         found: dict[str, Any] = {"classification": tool, "facts": facts}
         if verdict.name == "step-up":
             asked_of = (chain, call.server, call.tool, digested, about["call"]["arguments"], verdict, facts)
-            question = Question(*asked_of, engine.approvers(verdict.policies), at, tool)
+            question = Question(*asked_of, engine.approvers(verdict.policies), at, tool, pin=pin.digest)
             lifted = self._lifted(question, share)
             verdict, found = lifted.verdict, found | _of_approval(lifted)
         if verdict.name != "permit":

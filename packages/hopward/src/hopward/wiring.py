@@ -234,9 +234,7 @@ class Guard(_Guard):
 
     def classified(self, server: str, names: Iterable[str]) -> frozenset[str]:
         """Which of a server's names somebody has classified: for a listing that nobody's chain filters."""
-        known, evaluator, now = Classifications(self.tools), self._evaluator, -1
-        found = (name for name in names if known.find(server, name) is not None)
-        return frozenset(name for name in found if evaluator.pin_refusal(server, name, now) is None)
+        return self._evaluator.offered(server, names)
 
     def _endpoint(self, server: str) -> str:
         if server not in self.settings.servers:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -34,10 +35,8 @@ def accept(
     ctx: click.Context,
     server: str,
     tools: tuple[str, ...],
-    yes: bool,
-    as_json: bool,
     config: Path | None,
-    **given: str | bool,
+    **given: Any,
 ) -> None:
     """Show what has changed or is new in the definitions of SERVER's tools, and accept it.
 
@@ -47,16 +46,15 @@ def accept(
     each is asked about; elsewhere nothing is accepted unless --yes says so. What is accepted is exactly the
     definition shown: where it changes meanwhile, nothing is.
     """
-    why = str(given["why"]).strip()
-    if yes and not why:
+    why, every, as_json = given["why"].strip(), given["yes"], given["as_json"]
+    if every and not why:
         raise click.UsageError("--yes needs --why: the reason stands in the decision log.")
     with closing(Guard.open(config if config is not None else ctx.obj.config)) as guard:
-        found = _found(guard, server, tools, offline=bool(given["offline"]))
-        accepted = _accepted(found, every=yes, as_json=as_json)
+        found = _found(guard, server, tools, offline=given["offline"])
+        accepted = _accepted(found, every=every, as_json=as_json)
         if accepted:
-            by = str(given["by"]) or local_user()
             shown = {one.tool: one.digest for one in accepted}
-            guard.pins.accept(server, shown, by=by, why=why or _LOOKED)
+            guard.pins.accept(server, shown, by=given["by"] or local_user(), why=why or _LOOKED)
     _tell(server, found, accepted, as_json=as_json)
 
 
