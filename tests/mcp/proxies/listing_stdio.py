@@ -18,7 +18,8 @@ def result(method: str) -> dict[str, Any]:
             info = {"name": "listing", "version": "1"}
             return {"protocolVersion": "2025-11-25", "capabilities": {"tools": {}}, "serverInfo": info}
         case "tools/list":
-            return {"tools": json.loads(Path(sys.argv[1]).read_text())}
+            file = Path(sys.argv[1])
+            return {"tools": json.loads(file.read_text()) if file.exists() else sys.exit("no tools here")}
         case _:
             return {"content": []}
 

@@ -131,21 +131,17 @@ class Pins:
                 for pin in changes.pins
             ]
             record: dict[str, Any] = {"event": "first-seen", "tools": told}
-            rows.append(Draft(kind="pin", at=at, record=record, server=server, reason="first-seen"))
+            rows.append(Draft(kind="pin", at=at, record=record, server=server))
         for seen in changes.sightings:
             found = list(flags(server, seen.tool, seen.definition, known))
             record = {"event": "quarantined", "why": seen.why, "digest": seen.digest, "flags": found}
-            rows.append(
-                Draft(kind="pin", at=at, record=record, server=server, tool=seen.tool, reason="quarantined")
-            )
+            rows.append(Draft(kind="pin", at=at, record=record, server=server, tool=seen.tool))
         return rows
 
     def _accepted(self, pin: Pin) -> Draft:
         record: dict[str, Any] = {"event": "accepted", "digest": pin.digest, "by": pin.by, "why": pin.why}
         record["flags"] = list(flags(pin.server, pin.tool, pin.definition, self._known()))
-        return Draft(
-            kind="pin", at=pin.at, record=record, server=pin.server, tool=pin.tool, reason="accepted"
-        )
+        return Draft(kind="pin", at=pin.at, record=record, server=pin.server, tool=pin.tool)
 
 
 def _candidate(one: Pin | Sighting, state: str, known: frozenset[tuple[str, str]]) -> Candidate:
