@@ -239,6 +239,8 @@ def _facts_record(facts: Facts) -> dict[str, Any]:
         told["untrusted_servers"] = list(facts.untrusted_servers)
     if facts.destinations:
         told["destinations"] = list(facts.destinations)
+    if facts.pin != "none":
+        told |= {"pin": facts.pin, "pin_digest": facts.pin_digest}
     if facts.provenance:
         told["provenance"] = dict(facts.provenance)
     return told

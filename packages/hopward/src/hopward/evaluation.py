@@ -32,8 +32,9 @@ from hopward.delegation import Handing
 from hopward.drafts import Asked, Evaluation
 from hopward.errors import ChainError, HopwardError
 from hopward.model import Chain, Decision, Hop, Task, Tool, ToolCall, Verdict, plain
+from hopward.pinning import Pins
 from hopward.ports import Engine, Exchanger, Ledger, Policies
-from hopward.record import Reservation, Standing
+from hopward.record import Refusal, Reservation, Standing
 from hopward.redaction import Redaction
 from hopward.settings import ApprovalSettings
 
@@ -42,6 +43,7 @@ DELEGATE = "delegate:"
 
 INTERNAL = "The call could not be authorized because of an internal error."
 UNKNOWN_TASK = ("task_unknown", "There is no such task.")
+_ANY_EPOCH = -1
 _UNDECIDED = Verdict(name="deny", reason="undecided", sentence="No decision was reached.")
 
 
@@ -59,6 +61,7 @@ class Sources:
     exchanger: Exchanger
     agents: frozenset[str]
     redaction: Redaction
+    pins: Pins
     approvals: ApprovalSettings = _NOBODY
 
 
@@ -73,6 +76,7 @@ class Evaluator:
         self._agents = sources.agents
         self._redaction = sources.redaction
         self._lifting = Lifting(sources.ledger, sources.approvals)
+        self._pins = sources.pins
         self._clock = clock
 
     def evaluate(self, asked: Asked | Handing) -> Evaluation:
@@ -113,9 +117,19 @@ class Evaluator:
             for name, tool in found
             if tool is not None
             and why_tool_contained(standing.containments, server, name) is None
+            and self.pin_refusal(server, name, standing.epoch) is None
             and reachable(f"{server}/{name}", tool, chain, task, standing)
             and engine.could_permit(tool)
         )
+
+    def offered(self, server: str, names: Iterable[str]) -> frozenset[str]:
+        """Which of a server's names are classified, and kept from nobody by their definition."""
+        found = (name for name in names if self._classifications.find(server, name) is not None)
+        return frozenset(name for name in found if self.pin_refusal(server, name, _ANY_EPOCH) is None)
+
+    def pin_refusal(self, server: str, name: str, epoch: int) -> Refusal | None:
+        """Why the definition of a tool keeps it from being called, as of that epoch; or None."""
+        return self._pins.refusal(server, name, self._pins.status(server, name, epoch))
 
     def values(self, decision: Decision, call: ToolCall, result: JSON) -> tuple[str, ...]:
         """What is remembered of the result of a permitted call, for the provenance of later arguments.
@@ -164,8 +178,11 @@ class Evaluator:
             entry = f"{entry_of(call.server, call.tool)} in hopward.toml"
             told = f"{call.name} has not been classified by the operator ({entry}), so it may not be called."
             return evaluated(deny("tool_unclassified", told))
-        facts = call_facts(facts_of(task, chain, standing), call, tool, task, self._ledger.stood)
-        refusal = None if facts.destinations else unclear(tool)
+        pin = self._pins.status(call.server, call.tool, standing.epoch)
+        facts = replace(facts_of(task, chain, standing), pin=pin.how, pin_digest=pin.digest)
+        facts = call_facts(facts, call, tool, task, self._ledger.stood)
+        refusal = self._pins.refusal(call.server, call.tool, pin)
+        refusal = refusal or (None if facts.destinations else unclear(tool))
         for one in led(tool, facts.destinations):
             refusal = refusal or outside(call, one, chain, task, standing)
         if refusal is not None:
@@ -175,7 +192,7 @@ class Evaluator:
         found: dict[str, Any] = {"classification": tool, "facts": facts}
         if verdict.name == "step-up":
             asked_of = (chain, call.server, call.tool, digested, about["call"]["arguments"], verdict, facts)
-            question = Question(*asked_of, engine.approvers(verdict.policies), at, tool)
+            question = Question(*asked_of, engine.approvers(verdict.policies), at, tool, pin=pin.digest)
             lifted = self._lifted(question, share)
             verdict, found = lifted.verdict, found | _of_approval(lifted)
         if verdict.name != "permit":

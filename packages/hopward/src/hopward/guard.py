@@ -50,11 +50,15 @@ UNSETTLED = "Tasks or revocations are changing; try again."
 
 
 class Guard:
-    """Decides every tool call and every hop. Safe to share between threads; holds no state of its own."""
+    """Decides every tool call and every hop. Safe to share between threads; holds no state of its own.
+
+    `pins` is told what servers list, and what of it a person accepts.
+    """
 
     def __init__(self, sources: Sources, clock: Clock) -> None:
         self._ledger = sources.ledger
         self._exchanger = sources.exchanger
+        self.pins = sources.pins
         self._clock = clock
         self._evaluator = Evaluator(sources, clock)
 

@@ -37,6 +37,9 @@ Flow: TypeAlias = Literal["from", "into", "out"]
 Provenance: TypeAlias = Literal["anchored", "trusted", "untrusted"]
 """Where a value comes from: the task itself, the output of a trusted tool, or anywhere else."""
 
+Pinning: TypeAlias = Literal["accepted", "first-seen", "none"]
+"""What a tool's definition stands on: a person has accepted it, it is as it was first seen, or neither."""
+
 ArgumentType: TypeAlias = Literal["string", "integer", "decimal", "boolean", "strings"]
 """The types of tool arguments that policy may see: Cedar String, Long, decimal, Bool and Set<String>."""
 

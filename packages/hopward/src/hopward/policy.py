@@ -52,6 +52,7 @@ ATTRIBUTES: Mapping[str, frozenset[str]] = {
             "untrusted_servers",
             "destinations",
             "above_ceiling",
+            "pin",
             "provenance",
             "names_known",
             "names_untrusted",
@@ -60,7 +61,7 @@ ATTRIBUTES: Mapping[str, frozenset[str]] = {
 }
 """What a policy about calls can ask of the variables of a request, the schema's attributes."""
 
-_OF_CALL = ("destinations", "above_ceiling", "provenance", "names_known", "names_untrusted")
+_OF_CALL = ("destinations", "above_ceiling", "pin", "provenance", "names_known", "names_untrusted")
 
 HOP_ATTRIBUTES: Mapping[str, frozenset[str]] = {
     "principal": ATTRIBUTES["principal"],

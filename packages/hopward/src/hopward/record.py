@@ -17,6 +17,7 @@ from hopward.model import (
     Hop,
     Integrity,
     Label,
+    Pinning,
     Provenance,
     Revocation,
     Sensitivity,
@@ -34,6 +35,7 @@ RowKind: TypeAlias = Literal[
     "agent",
     "revocation",
     "containment",
+    "pin",
     "policy",
     "key",
     "refusal",
@@ -68,6 +70,10 @@ class Facts(msgspec.Struct, frozen=True):
     """Where the effect of the call goes; none where it cannot be told."""
     provenance: Mapping[str, Provenance] = {}
     """Of each argument of the call that names something."""
+    pin: Pinning = "none"
+    """What the tool's definition stands on."""
+    pin_digest: str = ""
+    """Of the definition that counts."""
 
 
 class StandingHop(msgspec.Struct, frozen=True):

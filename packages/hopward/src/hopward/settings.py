@@ -181,6 +181,7 @@ class ServerSettings(Value, frozen=True):
     itself; such notifications are allowed by name in either direction. `hops` are the ways in which a program
     hands work from agent to agent. With any entry in `models` or `retrievers`, the model calls or retrievals
     of the program are decided too.
+    `pins` says when a tool's definition counts: as it is "first-seen", or once a person has "accepted" it.
     `key` is the server's public JWK, for asking the authority about its credentials (RFC 7662).
     """
 
@@ -194,6 +195,7 @@ class ServerSettings(Value, frozen=True):
     directory: str = ""
     digests: tuple[str, ...] = ()
     workflow: str = ""
+    pins: Literal["first-seen", "accepted", "unsafe-unpinned"] = "first-seen"
     key: dict[str, Any] = {}
     tools: dict[str, Classification] = {}
     hops: dict[str, HopSettings] = {}

@@ -47,6 +47,7 @@ from hopward.model import (
     ToolCall,
     plain,
 )
+from hopward.pinning import Pins
 from hopward.policies import LoggedPolicies, PolicyStore
 from hopward.record import Draft
 from hopward.redaction import Redaction
@@ -132,6 +133,7 @@ class Guard(Registry, Containing, _Guard):
             exchanger=issuer,
             agents=frozenset(settings.agents),
             redaction=Redaction(settings.log),
+            pins=Pins(ledger, settings.servers, tools, clock),
             approvals=settings.approvals,
         )
         guard = cls(sources, clock)
@@ -228,8 +230,7 @@ class Guard(Registry, Containing, _Guard):
 
     def classified(self, server: str, names: Iterable[str]) -> frozenset[str]:
         """Which of a server's names somebody has classified: for a listing that nobody's chain filters."""
-        known = Classifications(self.tools)
-        return frozenset(name for name in names if known.find(server, name) is not None)
+        return self._evaluator.offered(server, names)
 
     def _endpoint(self, server: str) -> str:
         if server not in self.settings.servers:

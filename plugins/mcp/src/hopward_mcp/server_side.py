@@ -193,11 +193,23 @@ class ServerSide:
     def _result(self, pending: Pending, result: Body) -> Body:
         method, gate = pending.message.method, self._gate
         result = with_subscription(without_own_meta(result), self._client_id)
+        if method == "tools/list":
+            self._define(pending, result)
         if method in LISTINGS:
             return filtered(method, result, partial(reachable, gate.guard, pending.chain, gate.server))
         if method == "initialize":
             self._requests.version = str(result.get("protocolVersion", ""))
         return gate.mcp_tasks.listed(result, pending.chain) if method == "tasks/list" else result
+
+    def _define(self, pending: Pending, result: Body) -> None:
+        """Have the guard compare what the server says of its tools with what counts."""
+        cursor, following = pending.message.params.get("cursor"), result.get("nextCursor")
+        self._gate.guard.pins.listed(
+            self._gate.server,
+            result["tools"] if isinstance(result.get("tools"), list) else [],
+            cursor if isinstance(cursor, str) else "",
+            following if isinstance(following, str) else "",
+        )
 
     def _notification(self, message: Message, own_meta: Body | None = None) -> Route:
         if message.method not in self._gate.server_notifications:

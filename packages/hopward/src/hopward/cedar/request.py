@@ -28,7 +28,7 @@ CHAIN = frozenset({"path", "hop_purpose", "hops"})
 TAKEN = frozenset({"taken_sensitivity", "taken_integrity", "untrusted_servers"})
 """What of the task's labels is told only where a policy asks about it."""
 
-OF_CALL = frozenset({"destinations", "above_ceiling", "provenance", "names_known", "names_untrusted"})
+OF_CALL = frozenset({"destinations", "above_ceiling", "pin", "provenance", "names_known", "names_untrusted"})
 """Likewise what is found out about one call."""
 
 CIRCUMSTANCES = frozenset(
@@ -128,6 +128,7 @@ def _of_call(facts: Facts, asked: frozenset[str]) -> dict[str, Any]:
     told: dict[str, Any] = {
         "destinations": facts.destinations,
         "above_ceiling": facts.above_ceiling,
+        "pin": facts.pin,
         "provenance": facts.provenance,
         "names_known": bool(facts.provenance) and not untrusted,
         "names_untrusted": untrusted,

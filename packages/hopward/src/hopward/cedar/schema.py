@@ -70,6 +70,7 @@ namespace Hopward {{
       untrusted_servers: Set<String>,  // where that came from
       destinations: Set<String>,  // where the effect of the call goes
       above_ceiling: Bool,   // whether taken_sensitivity is above the ceiling of the tool
+      pin: String,           // of the tool's definition: "accepted", "first-seen" or "none"
       provenance: {{}},        // of each argument that names something: "anchored", "trusted" or "untrusted"
       names_known: Bool,     // whether it names something, and nothing in it is "untrusted"
       names_untrusted: Long, // how many of these arguments are "untrusted"
@@ -111,7 +112,7 @@ _TOOL = """\
       path{may}: String, hop_purpose{may}: String, hops{may}: Set<Hop>,
       calls_left: Long, writes_left: Long,
       taken_sensitivity{may}: String, taken_integrity{may}: String, untrusted_servers{may}: Set<String>,
-      destinations{may}: Set<String>, above_ceiling{may}: Bool,
+      destinations{may}: Set<String>, above_ceiling{may}: Bool, pin{may}: String,
       names_known{may}: Bool, names_untrusted{may}: Long, provenance{may}: {{{provenance}}},
     }},
   }};

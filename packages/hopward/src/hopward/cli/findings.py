@@ -137,6 +137,7 @@ def _log(settings: Settings) -> Iterator[Finding]:
                 return
             found = ledger.verify()
             registered = {known.id for known in ledger.agents()}
+            sightings = ledger.sightings()
     except HopwardError as error:
         yield from _refused("log", error)
         return
@@ -149,6 +150,11 @@ def _log(settings: Settings) -> Iterator[Finding]:
             f"The decision log does not verify: row {bad.seq}: {bad.what}",
             "hopward log verify",
         )
+    for seen in sightings:
+        told = (
+            f"{seen.server}/{seen.tool} is refused: its definition is {seen.why}, and nobody has accepted it."
+        )
+        yield Finding("note", "pins", told, f"hopward mcp accept {seen.server} {seen.tool}")
     for name in sorted(registered - settings.agents.keys()):
         yield Finding("note", "agents", f"{name} is registered no more; whatever it holds is refused.")
 

@@ -12,7 +12,7 @@ _NEEDS_URL = ("authorization", "header")
 _NEEDS_COMMAND = ("variable",)
 _TRANSPORTS = {"command": "command", "url": "url", "in_process": "in_process = true"}
 _NOT_IN_PROCESS = (
-    *("server_requests", "mcp_resources", "prompts"),
+    *("pins", "server_requests", "mcp_resources", "prompts"),
     *("vendor_methods", "client_notifications", "server_notifications"),
 )
 _OF_PROGRAMS = ("hops", "models", "retrievers")

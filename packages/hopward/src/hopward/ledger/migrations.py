@@ -127,7 +127,20 @@ def containments(database: Database) -> None:
     database.conn.execute("PRAGMA user_version = 6")
 
 
-_AFTER = {1: "standing", 2: "hops", 3: "labels", 4: "approvals", 5: "containments"}
+@_steps()
+def pins(database: Database) -> None:
+    """Version 7: definitions of tools that count, and those that were seen beside them."""
+    of_tool = {"server": str, "tool": str, "digest": str}
+    pins = {**of_tool, "how": str, "body": str}
+    database.table("pins").create(pins, pk=("server", "tool"), not_null=pins)
+    sightings = {**of_tool, "why": str, "body": str}
+    database.table("sightings").create(sightings, pk=("server", "tool"), not_null=sightings)
+    looks = {"server": str, "body": str}
+    database.table("looks").create(looks, pk="server", not_null=looks)
+    database.conn.execute("PRAGMA user_version = 7")
+
+
+_AFTER = {1: "standing", 2: "hops", 3: "labels", 4: "approvals", 5: "containments", 6: "pins"}
 """Schema version -> the step that would leave it."""
 
 # INSERT OR REPLACE deletes without firing delete triggers, so overwriting a row needs a trigger of its own.

@@ -7,11 +7,12 @@ from threading import Lock
 from types import MappingProxyType
 from typing import Any, TypeAlias, TypeVar
 
-from hopward.ledger import containments, flows, tables
+from hopward.ledger import containments, definitions, flows, tables
 from hopward.ledger.failure import headless, ledger_error
 from hopward.ledger.hops import standing as standing_hops
 from hopward.ledger.store import Store
 from hopward.model import Agent, Chain, Containment, Label, Revocation, Task, Usage
+from hopward.pins import Status
 from hopward.record import Standing
 
 _T = TypeVar("_T")
@@ -51,6 +52,7 @@ class Reader:
         self._lock = Lock()
         self._epoch = 0
         self._known: dict[_Key, _Known] = {}
+        self._statuses: dict[tuple[str, str], Status] = {}
 
     def read(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
         """Do some reading; its failure is a `LedgerError`."""
@@ -97,6 +99,23 @@ class Reader:
             known.containments,
         )
 
+    def pin_status(self, server: str, tool: str, epoch: int) -> Status:
+        """How a tool's definition stands, as of that epoch or later: kept for as long as the epoch lasts.
+
+        What is later makes no difference to a permit, which is refused once its epoch is over.
+        """
+        key = (server, tool)
+        with self._lock:
+            known = self._statuses.get(key) if epoch == self._epoch else None
+            if known is None:
+                try:
+                    known = definitions.status(self._connection, server, tool)
+                except sqlite3.Error as error:
+                    raise ledger_error(error, self._path, "read") from error
+                if epoch == self._epoch and len(self._statuses) < _MOST_CHAINS:
+                    self._statuses[key] = known
+        return known
+
     def close(self) -> None:
         """Close the connection."""
         with self._lock:
@@ -121,6 +140,7 @@ class Reader:
             self._connection.execute("ROLLBACK")
         if epoch != self._epoch or len(self._known) >= _MOST_CHAINS:
             self._known = {}
+            self._statuses = {}
             self._epoch = epoch
         self._known[key] = known
         return epoch, usage, known

@@ -1,13 +1,13 @@
 """`SqliteLedger`: the decision log, and what stands in it, in one SQLite file."""
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 
 from hopward.clock import Clock, Instant
 from hopward.errors import LedgerError, NotFoundError
-from hopward.ledger import approvals, containments, flows, hops, tables
+from hopward.ledger import approvals, containments, definitions, flows, hops, tables
 from hopward.ledger.chain import entry
 from hopward.ledger.failure import headless, ledger_error
 from hopward.ledger.reader import Reader
@@ -30,6 +30,7 @@ from hopward.model import (
     TaskState,
     Usage,
 )
+from hopward.pins import Changes, Page, Pin, Sighting, Status, judged
 from hopward.record import Draft, Receipt, Row, Standing
 
 _BUSY_TIMEOUT = 5.0
@@ -146,6 +147,53 @@ class SqliteLedger:
     def fan_out_reached(self, hop: Hop) -> bool:
         """Whether the delegator of a hop that would be opened has as many open as it may have."""
         return self._reader.read(lambda connection: hops.fan_out_reached(connection, hop))
+
+    def pin_status(self, server: str, tool: str, epoch: int) -> Status:
+        """How a tool's definition stands, as of that epoch or later."""
+        return self._reader.pin_status(server, tool, epoch)
+
+    def see(
+        self, page: Page, at: Instant, rows: Callable[[Changes], Sequence[Draft]], *, trusting: bool
+    ) -> None:
+        """Note what a page of a `tools/list` changes (`hopward.pins`), with the rows that tell of it; a new
+        epoch begins then. Where it changes nothing, nothing is written."""
+        if not self._reader.read(
+            lambda connection: judged(definitions.book(connection, page.server), page, at, trusting=trusting)
+        ):
+            return
+
+        def work(connection: sqlite3.Connection, tail: Tail) -> None:
+            known = definitions.book(connection, page.server)
+            changes = judged(known, page, at, trusting=trusting)
+            if changes:
+                definitions.change(connection, page.server, changes)
+                for draft in rows(changes):
+                    tail.append(entry(draft))
+                tail.change_standing()
+
+        self._writer.run(work)
+
+    def accept(self, pins: Sequence[Pin], rows: Sequence[Draft]) -> None:
+        """Store accepted definitions and append their rows; a new epoch begins.
+
+        Raises `StateError`, and stores none, where one is neither pinned nor the last that was seen.
+        """
+
+        def work(connection: sqlite3.Connection, tail: Tail) -> None:
+            definitions.accept(connection, pins)
+            for draft in rows:
+                tail.append(entry(draft))
+            tail.change_standing()
+
+        self._writer.run(work)
+
+    def pins(self, server: str = "") -> tuple[Pin, ...]:
+        """The pinned definitions, all or of one server, by server and tool."""
+        return self._reader.read(lambda connection: definitions.list_pins(connection, server))
+
+    def sightings(self, server: str = "") -> tuple[Sighting, ...]:
+        """The definitions that wait for somebody to accept them, likewise."""
+        return self._reader.read(lambda connection: definitions.list_sightings(connection, server))
 
     def labels(self, task_id: str) -> tuple[Label, ...]:
         """How sensitive and how far from trusted what a task has taken in and given out is."""

@@ -39,6 +39,7 @@ from hopward.model import (
     Capability,
     Hop,
     Integrity,
+    Pinning,
     Provenance,
     Sensitivity,
     ToolCall,
@@ -55,7 +56,7 @@ class CaseFacts(Value, frozen=True):
     Without `actors` the agent acts alone, without `purpose` on its own. `purposes` are those of the hops
     between the actors, in order; without them nobody said what the hops are for. Unless it is said, the task
     has taken in nothing but what is public and trusted; what names something and is not in `provenance` is
-    untrusted.
+    untrusted, and the tool's definition has been accepted.
     """
 
     subject: str = "subject"
@@ -70,6 +71,7 @@ class CaseFacts(Value, frozen=True):
     taken_integrity: Integrity = "trusted"
     untrusted_servers: tuple[str, ...] = ()
     provenance: dict[str, Provenance] = {}
+    pin: Pinning = "accepted"
 
 
 class CaseHop(Value, frozen=True):
