@@ -30,6 +30,7 @@ LAYERS = (
     },
     {"bounds", "delegation", "cedar", "jose", "ports", "standing"},
     {"approval", "drafts"},
+    {"observation"},
     {"evaluation"},
     {"answering", "guard"},
     {"ledger", "keys", "link", "selfsigned"},

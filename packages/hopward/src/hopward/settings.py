@@ -1,8 +1,10 @@
 """`hopward.toml` as values, read and checked by `hopward.config`; see docs/reference/configuration.md."""
 
+from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Any, Literal
 
+from hopward.clock import DAY, SECOND, Instant
 from hopward.model import (
     Action,
     Agent,
@@ -182,6 +184,8 @@ class ServerSettings(Value, frozen=True):
     hands work from agent to agent. With any entry in `models` or `retrievers`, the model calls or retrievals
     of the program are decided too.
     `key` is the server's public JWK, for asking the authority about its credentials (RFC 7662).
+    With `mode = "observe"`, until the end of the day `observe_until` (UTC), what would be refused for want of
+    classification, authority, budget or policy is recorded and goes on.
     """
 
     resource: str
@@ -205,6 +209,16 @@ class ServerSettings(Value, frozen=True):
     server_notifications: tuple[str, ...] = ()
     models: dict[str, Classification] = {}
     retrievers: dict[str, Classification] = {}
+    mode: Literal["enforce", "observe"] = "enforce"
+    observe_until: date | None = None
+
+    @property
+    def observed_until(self) -> Instant:
+        """The instant at which observing ends, the first of the next day; 0 where it is enforced."""
+        if self.mode != "observe" or self.observe_until is None:
+            return 0
+        begun = datetime.combine(self.observe_until, time.min, tzinfo=UTC)
+        return int(begun.timestamp()) * SECOND + DAY
 
 
 class AgentSettings(Value, frozen=True):

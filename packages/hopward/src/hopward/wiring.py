@@ -47,6 +47,7 @@ from hopward.model import (
     ToolCall,
     plain,
 )
+from hopward.observation import refuse_too_long
 from hopward.policies import LoggedPolicies, PolicyStore
 from hopward.record import Draft
 from hopward.redaction import Redaction
@@ -119,6 +120,7 @@ class Guard(Registry, Containing, _Guard):
         path = Path(path)
         settings = read_settings(path) if text is None else checked_settings(text, path)
         clock = clock or SystemClock()
+        refuse_too_long(settings.servers, clock.now())
         tools = classified(settings.servers)
         policies = PolicyStore(settings.policies, tools, settings.approvals.groups, clock=clock)
         keyring = open_keys(settings, clock, as_authority=as_authority)
@@ -133,6 +135,7 @@ class Guard(Registry, Containing, _Guard):
             agents=frozenset(settings.agents),
             redaction=Redaction(settings.log),
             approvals=settings.approvals,
+            servers=settings.servers,
         )
         guard = cls(sources, clock)
         guard.settings, guard.tools, guard.ledger = settings, tools, ledger
