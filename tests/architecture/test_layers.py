@@ -12,7 +12,7 @@ LAYERS = (
     {"errors", "clock", "canonical", "base64url", "order", "osuser"},
     {"constraint", "pattern", "strictjson"},
     {"model", "places"},
-    {"destination", "settings", "record", "jwk", "claims", "handover", "containment"},
+    {"destination", "guess", "settings", "record", "jwk", "claims", "handover", "containment"},
     {
         "capability",
         "chain",
@@ -35,9 +35,9 @@ LAYERS = (
     {"answering", "guard"},
     {"ledger", "keys", "link", "selfsigned"},
     {"identity", "issuer", "assertion", "possession", "published", "verifier"},
-    {"carrier", "config", "containing", "keychain", "policies", "remote"},
+    {"carrier", "config", "containing", "decided", "keychain", "policies", "remote"},
     {"registry"},
-    {"project", "wiring"},
+    {"project", "suggestion", "wiring"},
     {"testing"},
     {"cli", ""},
 )

@@ -179,7 +179,7 @@ class Evaluator:
         if tool is None:
             entry = f"{entry_of(call.server, call.tool)} in hopward.toml"
             told = f"{call.name} has not been classified by the operator ({entry}), so it may not be called."
-            return evaluated(deny("tool_unclassified", told))
+            return evaluated(deny("tool_unclassified", told), facts=facts_of(task, chain, standing))
         facts = call_facts(facts_of(task, chain, standing), call, tool, task, self._ledger.stood)
         refusal = None if facts.destinations else unclear(tool)
         for one in led(tool, facts.destinations):

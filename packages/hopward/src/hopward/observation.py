@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import msgspec
 
 from hopward import labels
+from hopward.approval import unasked
 from hopward.chain import REQUEST
 from hopward.clock import DAY, Instant
 from hopward.drafts import Asked, Evaluation
@@ -29,6 +30,7 @@ LET_THROUGH = frozenset(
         "forbidden",
         "policy_error",
         "approval_required",
+        "approvers_unknown",
         "budget_exhausted",
     }
 )
@@ -71,9 +73,9 @@ class Observation:
         standing = self._ledger.standing(chain)
         if standing.task is None:
             return evaluation
-        facts = evaluation.facts
-        tool = evaluation.classification or _unknown(call)
-        places = facts.destinations if facts is not None else (call.server,)
+        known, facts = evaluation.classification, evaluation.facts
+        tool = known or _unknown(call)
+        places = facts.destinations if known and facts else (call.server,)
         planned = None
         if not call.tool.startswith(REQUEST):
             # The one way to a credential for what a chain does not reach: as if it reached this tool alone.
@@ -83,7 +85,7 @@ class Observation:
             evaluation,
             observed=True,
             # Nobody is asked, since nobody waits for the answer.
-            verdict=msgspec.structs.replace(evaluation.verdict, approval=""),
+            verdict=unasked(evaluation.verdict),
             asks=None,
             consumes="",
             credential=planned,

@@ -220,6 +220,19 @@ class ServerSettings(Value, frozen=True):
         begun = datetime.combine(self.observe_until, time.min, tzinfo=UTC)
         return int(begun.timestamp()) * SECOND + DAY
 
+    def observing(self, now: Instant) -> str:
+        """What a person has to be told of a server that is observed, or was until a day that is past."""
+        until = self.observed_until
+        if not until:
+            return ""
+        if now >= until:
+            told = f"observed until {self.observe_until}, which is past, so it is enforced"
+            return f"{told}; take mode and observe_until out of hopward.toml"
+        left = -((now - until) // DAY)
+        days = "its last day" if left == 1 else f"{left} days left"
+        told = f"OBSERVED until {self.observe_until} (UTC), {days}"
+        return f"{told}: what would be refused is recorded, and goes on"
+
 
 class AgentSettings(Value, frozen=True):
     """`[agents.NAME]`: a registered agent. `ceiling` bounds what it may ever call, `delegable` what it may

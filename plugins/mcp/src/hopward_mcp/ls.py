@@ -33,7 +33,8 @@ def ls(ctx: click.Context, offline: bool, timeout: float, as_json: bool, config:
 
     Each is started, or asked over HTTP, all at once and without any credential for a call. Exit status 1 if
     one does not answer. `era` is the protocol version that answers; `classified` counts the tools that
-    hopward.toml says something about, `unclassified` those that are refused because it says nothing.
+    hopward.toml says something about, `unclassified` those that are refused because it says nothing, unless
+    their server is OBSERVED.
     """
     settings = read_settings(config if config is not None else ctx.obj.config)
     _warn_of_containment(settings)
@@ -106,6 +107,7 @@ def _plain(entry: Entry) -> dict[str, object]:
         "tools": entry.tools,
         "classified": entry.classified,
         "unclassified": entry.unclassified,
+        "observed": entry.observed,
         "ok": entry.ok,
         "health": entry.health,
     }
@@ -113,6 +115,8 @@ def _plain(entry: Entry) -> dict[str, object]:
 
 def _hint(entries: list[Entry]) -> None:
     for entry in entries:
+        if entry.observed:
+            click.echo(f"{entry.server} is {entry.observed}.", err=True)
         if entry.unclassified:
             click.echo(f"Next: hopward mcp classify {entry.server}", err=True)
         if entry.vanished:
