@@ -14,6 +14,8 @@ policies = "policies"
 issuer = "http://127.0.0.1:8700"
 [log]
 [proxy]
+[approvals.groups.support]
+members = ["local:carol"]
 """
 AGENT = """
 [agents.{name}]

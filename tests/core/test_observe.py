@@ -3,11 +3,12 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
-from hopward import Chain, CredentialVerifier, Guard, Outcome, ToolCall
+from hopward import Chain, ChainError, CredentialVerifier, Guard, Outcome, ToolCall
 from hopward.clock import SECOND
 from hopward.errors import ConfigError
 from hopward.ledger import RowFilter
@@ -60,6 +61,40 @@ def test_what_would_be_refused_is_recorded_as_that_and_goes_on(
     keys = guard.issuer.jwks()
     desk = CredentialVerifier("http://127.0.0.1:8700", "urn:example:desk", keys, clock=clock)
     assert desk.verify(token, tool=asked.tool, arguments=asked.arguments)
+
+
+def test_nobody_is_asked_for_approval_while_observing(guard: Guard, chain: Chain) -> None:
+    decision = guard.authorize(REFUSED["approval_required"], chain)
+    assert decision.approval == ""
+    assert "hopward approve" not in decision.verdict.sentence
+    assert [row.kind for row in guard.ledger.rows() if row.kind == "approval"] == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [("tool", "desk/other"), ("server", "desk"), ("agent", "assistant")]
+)
+def test_what_is_quarantined_is_refused_while_observing(
+    guard: Guard, chain: Chain, kind: Any, name: str
+) -> None:
+    guard.quarantine(kind, name, by="ops", why="test")
+    for asked in (call("other", ticket="T-1"), call("other")):
+        decision = guard.authorize(asked, chain)
+        assert not decision.permitted
+        assert not decision.observed
+    assert "other" not in guard.visible(chain, "desk", ["other"])
+
+
+def test_a_quarantined_tool_that_nobody_has_classified_is_refused(guard: Guard, chain: Chain) -> None:
+    guard.quarantine("tool", "desk/*", by="ops", why="test")
+    assert not guard.authorize(REFUSED["tool_unclassified"], chain).permitted
+
+
+def test_the_stop_of_everything_stops_observed_servers(guard: Guard, chain: Chain) -> None:
+    before = guard.authorize(REFUSED["outside_task"], chain)
+    guard.stop_all(by="local:carol", why="test")
+    assert not guard.authorize(REFUSED["outside_task"], chain).permitted
+    with pytest.raises(ChainError):
+        guard.mint(before, REFUSED["outside_task"])
 
 
 def test_a_permit_is_no_observed_decision(guard: Guard, chain: Chain) -> None:

@@ -141,19 +141,25 @@ def test_what_no_policy_permits_gets_one_for_that_agent_tool_and_workflow(guard:
     assert under(found, call("read_ticket", ticket="T-1")) == ""
 
 
-@pytest.mark.parametrize("ticket", ["T-13", "T-14"])
-def test_a_policy_that_forbids_or_asks_a_person_is_never_loosened(
-    guard: Guard, config: Path, ticket: str
-) -> None:
+def test_a_policy_that_forbids_is_never_loosened(guard: Guard, config: Path) -> None:
     chain = opened(guard)
     guard.authorize(call("read_ticket", ticket="T-1"), chain)
-    refused = guard.authorize(call("read_ticket", ticket=ticket), chain)
+    refused = guard.authorize(call("read_ticket", ticket="T-13"), chain)
     assert refused.observed
     found = suggested(guard, config)
     assert [one.decision for one, _ in found.still] == [refused.id]
-    assert under(found, call("read_ticket", ticket=ticket)) == "outside_task"
+    assert under(found, call("read_ticket", ticket="T-13")) == "outside_task"
     assert "suggested.cedar" not in found.after.files
     assert found.after.files["own.cedar"] == POLICIES
+
+
+def test_what_a_policy_asks_a_person_about_is_covered_and_still_asked(guard: Guard, config: Path) -> None:
+    asked = guard.authorize(call("read_ticket", ticket="T-14"), opened(guard))
+    assert (asked.verdict.name, asked.observed) == ("step-up", True)
+    found = suggested(guard, config)
+    assert [one.decision for one in found.asked] == [asked.id]
+    assert under(found, call("read_ticket", ticket="T-14")) == "approval_required"
+    assert found.after.files == found.before.files
 
 
 def test_what_was_refused_is_not_learned_from(guard: Guard, config: Path) -> None:

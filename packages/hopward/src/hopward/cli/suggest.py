@@ -86,7 +86,8 @@ def _report(found: Suggestion, tainted: bool) -> Iterator[str]:
     if not found.learned:
         yield "There is nothing to learn from: nothing went on in that time that may be learned from."
     else:
-        yield f"Based on {len(found.learned)} calls. Decided again under this suggestion, all are permitted."
+        told = f"Based on {len(found.learned)} calls. Decided again under this suggestion, all are permitted"
+        yield f"{told}, {_named(found.asked)} only with approval, as before." if found.asked else f"{told}."
     risky = [one for one in found.learned if one.tainted]
     if tainted and risky:
         yield f"RISK: learned from {_named(risky)}, made after untrusted content. Read each of them."
@@ -129,7 +130,8 @@ def _plain(found: Suggestion) -> dict[str, Any]:
     return {
         "diff": found.diff,
         "based_on": [one.decision for one in found.learned],
-        "permitted_again": len(found.learned),
+        "permitted_again": len(found.learned) - len(found.asked),
+        "with_approval": [one.decision for one in found.asked],
         "tainted": [one.decision for one in found.learned if one.tainted],
         "to_decide": [
             {"tool": one.tool.full_name, "action": one.tool.action, "why": one.why} for one in found.proposed

@@ -2,7 +2,8 @@
 
 What went on, permitted or observed, is learned from; what was refused is not, nor, unless that is asked for,
 what was done after untrusted content. A policy of yours that forbids, or asks a person, is never loosened. A
-suggestion is proven before it is shown: every call it is based on is decided again under it.
+suggestion is proven before it is shown: every call it is based on is decided again under it, and is
+permitted, or still waits for a person where a policy asks one.
 
     seen      the calls of a period, sorted         grants    capabilities, budgets, classifications
     limits    conditions on arguments               writing   the text of it, with what each line rests on
@@ -18,7 +19,7 @@ from hopward.cedar import CedarEngine
 from hopward.classification import classified
 from hopward.config import checked_settings
 from hopward.errors import StateError
-from hopward.record import Row
+from hopward.record import Refusal, Row
 from hopward.settings import Settings
 from hopward.suggestion.grants import Grant, Proposed, Spent, grants, proposed, spent
 from hopward.suggestion.replay import Terms, covered, refusal, within_budget
@@ -47,11 +48,16 @@ class Installed:
 
 @dataclass(frozen=True, slots=True)
 class Suggestion:
-    """What to write instead, and what it rests on. `still` are calls that it does not permit, with why."""
+    """What to write instead, and what it rests on.
+
+    `asked` are those of the learned calls that a policy still asks a person about; all others are permitted.
+    `still` are calls that it does not permit, with why.
+    """
 
     before: Installed
     after: Installed
     learned: tuple[Seen, ...]
+    asked: tuple[Seen, ...]
     period: Period
     still: tuple[tuple[Seen, str], ...]
     proposed: tuple[Proposed, ...]
@@ -84,7 +90,8 @@ class _Draft:
     grants: list[Grant]
     ceilings: list[Grant]
     spent: list[Spent]
-    refused: dict[str, tuple[str, str]] = field(default_factory=dict[str, tuple[str, str]])
+    refused: dict[str, Refusal] = field(default_factory=dict[str, Refusal])
+    asked: frozenset[str] = frozenset()
 
 
 def suggest(installed: Installed, rows: Iterable[Row], wish: Wish) -> Suggestion:
@@ -109,6 +116,7 @@ def suggest(installed: Installed, rows: Iterable[Row], wish: Wish) -> Suggestion
         before=installed,
         after=draft.after,
         learned=tuple(learned),
+        asked=tuple(one for one in learned if one.decision in draft.asked),
         period=period,
         still=tuple(still),
         proposed=tuple(draft.proposed),
@@ -121,7 +129,8 @@ def suggest(installed: Installed, rows: Iterable[Row], wish: Wish) -> Suggestion
 def terms_of(installed: Installed) -> Terms:
     """What calls are decided under; raises `ConfigError`."""
     settings = installed.settings
-    return Terms(settings, CedarEngine(installed.files, classified(settings.servers)))
+    tools, groups = classified(settings.servers), settings.approvals.groups
+    return Terms(settings, CedarEngine(installed.files, tools, groups))
 
 
 def _drafted(installed: Installed, settings: Settings, learned: Sequence[Seen], wish: Wish) -> _Draft:
@@ -133,21 +142,24 @@ def _drafted(installed: Installed, settings: Settings, learned: Sequence[Seen], 
     budgets = [] if wish.server else spent(learned, tools)
     text = _text(installed.text, settings, _Draft(installed, new, granted, ceilings, budgets), wish)
     after = Installed(installed.path, text, installed.files)
-    refused = _refused(learned, after)
+    refused, asked = _judged(learned, after)
     lacking = {name for name, (reason, _) in refused.items() if reason == "no_policy"}
     if lacking:
         needed = [one for one in granted if any(seen.decision in lacking for seen in one.basis.seen)]
         before = f"{installed.files[POLICIES].rstrip()}\n\n" if POLICIES in installed.files else ""
         files = {**installed.files, POLICIES: before + policies(needed)}
         after = Installed(installed.path, text, files)
-        refused = _refused(learned, after)
-    return _Draft(after, new, granted, ceilings, budgets, refused)
+        refused, asked = _judged(learned, after)
+    return _Draft(after, new, granted, ceilings, budgets, refused, asked)
 
 
-def _refused(learned: Sequence[Seen], after: Installed) -> dict[str, tuple[str, str]]:
+def _judged(learned: Sequence[Seen], after: Installed) -> tuple[dict[str, Refusal], frozenset[str]]:
+    """Which decisions would be refusals, with why, and which a person would be asked about."""
     terms = terms_of(after)
     found = ((one.decision, refusal(one, terms)) for one in learned)
-    return {decision: why for decision, why in found if why is not None}
+    refused = {decision: why for decision, why in found if why is not None}
+    asked = frozenset(decision for decision, (reason, _) in refused.items() if reason == "approval_required")
+    return {decision: why for decision, why in refused.items() if decision not in asked}, asked
 
 
 def _within_ceiling(settings: Settings, grant: Grant) -> bool:
