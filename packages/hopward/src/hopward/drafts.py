@@ -38,7 +38,8 @@ class Evaluation(msgspec.Struct, frozen=True):
     `about` is what was asked for, as its row tells it. `share` is what a permit takes out of which budgets,
     `epoch` the standing and `moved` the labels it holds for, `hop` what a permitted delegation opens,
     `labels` what a permitted call raises. `binding` is what an approval of it is bound to, `consumes` the one
-    a permit uses up, `asks` the one a step-up asks for. `plain` says that `about` `is_plain`.
+    a permit uses up, `asks` the one a step-up asks for. `observed` says that the call goes on although it
+    would have been refused. `plain` says that `about` `is_plain`.
     """
 
     asked: Asked | Handing
@@ -60,6 +61,7 @@ class Evaluation(msgspec.Struct, frozen=True):
     consumes: str = ""
     asks: Asking | None = None
     plain: bool = False
+    observed: bool = False
 
     @property
     def chain(self) -> Chain:
@@ -70,6 +72,11 @@ class Evaluation(msgspec.Struct, frozen=True):
     def permits(self) -> bool:
         """Whether it is a permit, once it is logged."""
         return self.verdict.name == "permit" and self.share is not None
+
+    @property
+    def proceeds(self) -> bool:
+        """Whether the call goes on, once this is logged: permitted, or observed."""
+        return self.permits or self.observed
 
 
 def decision_of(decision_id: str, evaluation: Evaluation) -> Decision:
@@ -83,20 +90,23 @@ def decision_of(decision_id: str, evaluation: Evaluation) -> Decision:
         tool=evaluation.tool,
         chain=evaluation.chain,
         credential=evaluation.credential,
+        observed=evaluation.observed,
     )
 
 
 def decision_draft(decision_id: str, evaluation: Evaluation) -> Draft:
-    """The row of a decision; of a permit, with what it holds on to and what follows from it."""
+    """The row of a decision; of one that lets a call go on, with what it holds on to and what follows."""
     chain, verdict = evaluation.chain, evaluation.verdict
     record: dict[str, Any] = {**evaluation.about, "chain": plain(chain), "verdict": plain(verdict)}
     if evaluation.classification is not None:
         record["classification"] = plain(evaluation.classification)
     if evaluation.facts is not None:
         record["facts"] = _facts_record(evaluation.facts)
-    permit = evaluation.permits
+    if evaluation.observed:
+        record["observed"] = True
+    permit, proceeds = evaluation.permits, evaluation.proceeds
     asks = _asking(decision_id, evaluation)
-    follow = _following(decision_id, evaluation) if permit else ()
+    follow = _following(decision_id, evaluation) if proceeds else ()
     return Draft(
         kind="decision",
         at=evaluation.at,
@@ -108,15 +118,15 @@ def decision_draft(decision_id: str, evaluation: Evaluation) -> Draft:
         server=evaluation.server,
         tool=evaluation.tool,
         decision=decision_id,
-        epoch=evaluation.epoch if permit else None,
-        hops=chain.hops if permit else (),
+        epoch=evaluation.epoch if proceeds else None,
+        hops=chain.hops if proceeds else (),
         reserve=evaluation.share if permit else None,
         opens=evaluation.hop if permit else None,
         consumes=evaluation.consumes if permit else "",
         asks=asks,
         follow=follow if asks is None else (approval_draft("requested", asks.approval, evaluation.at),),
-        moved=evaluation.moved if permit else None,
-        labels=evaluation.labels if permit else (),
+        moved=evaluation.moved if proceeds else None,
+        labels=evaluation.labels if proceeds else (),
         plain=evaluation.plain,
     )
 

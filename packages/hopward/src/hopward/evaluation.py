@@ -4,8 +4,8 @@ Whatever goes wrong on the way is a deny: this module is one of the named bounda
 exception.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from msgspec.structs import replace
@@ -32,11 +32,12 @@ from hopward.delegation import Handing
 from hopward.drafts import Asked, Evaluation
 from hopward.errors import ChainError, HopwardError
 from hopward.model import Chain, Decision, Hop, Task, Tool, ToolCall, Verdict, plain
+from hopward.observation import Observation
 from hopward.pinning import Pins
 from hopward.ports import Engine, Exchanger, Ledger, Policies
 from hopward.record import Refusal, Reservation, Standing
 from hopward.redaction import Redaction
-from hopward.settings import ApprovalSettings
+from hopward.settings import ApprovalSettings, ServerSettings
 
 DELEGATE = "delegate:"
 """What a delegation is named by, before the receiving agent, where a tool would stand."""
@@ -52,8 +53,8 @@ _NOBODY = ApprovalSettings()
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """What an evaluation asks. `agents` are the ids of the configured ones; without `approvals` nobody may
-    approve anything."""
+    """What an evaluation asks. `agents` are the ids of the configured ones, `servers` the configured ones;
+    without `approvals` nobody may approve anything."""
 
     ledger: Ledger
     policies: Policies
@@ -63,6 +64,7 @@ class Sources:
     redaction: Redaction
     pins: Pins
     approvals: ApprovalSettings = _NOBODY
+    servers: Mapping[str, ServerSettings] = field(default_factory=dict[str, ServerSettings])
 
 
 class Evaluator:
@@ -77,18 +79,25 @@ class Evaluator:
         self._redaction = sources.redaction
         self._lifting = Lifting(sources.ledger, sources.approvals)
         self._pins = sources.pins
+        self._observation = Observation(sources.servers, sources.ledger, sources.exchanger)
         self._clock = clock
 
     def evaluate(self, asked: Asked | Handing) -> Evaluation:
         """The verdict on one call or delegation. Never raises."""
         at = self._clock.now()
         try:
-            return self._call(asked, at) if isinstance(asked, Asked) else self._handing(asked, at)
+            if isinstance(asked, Asked):
+                return self._observation.observed(self._call(asked, at))
+            return self._handing(asked, at)
         except HopwardError as error:
             verdict = deny(error.error, f"The call could not be authorized: {error.message}")
         except Exception as error:  # noqa: BLE001 - named boundary: what fails while deciding is a deny
             verdict = deny("internal_error", INTERNAL, (type(error).__name__,))
         return self._denied(asked, at, verdict)
+
+    def observed(self, evaluation: Evaluation) -> Evaluation:
+        """An evaluation whose verdict has changed since, marked where its call goes on all the same."""
+        return self._observation.observed(evaluation)
 
     def standing_task(self, chain: Chain, server: str) -> tuple[Task, Standing]:
         """The task of a chain that has not fallen, and all it stands on; raises `ChainError`.
@@ -107,9 +116,13 @@ class Evaluator:
     def visible(self, chain: Chain, server: str, names: Iterable[str]) -> frozenset[str]:
         """Which of a server's tools could be permitted, as far as can be seen without arguments.
 
+        All of them while the server is observed, for the agent of the task, but those that are quarantined.
         Raises `ChainError` for a chain that has fallen, and for a server that is quarantined.
         """
         task, standing = self.standing_task(chain, server)
+        if not chain.hops and self._observation.on(server, self._clock.now()):
+            kept = standing.containments
+            return frozenset(name for name in names if why_tool_contained(kept, server, name) is None)
         engine = self._engine
         found = ((name, self._classifications.find(server, name)) for name in names)
         return frozenset(
@@ -134,8 +147,11 @@ class Evaluator:
     def values(self, decision: Decision, call: ToolCall, result: JSON) -> tuple[str, ...]:
         """What is remembered of the result of a permitted call, for the provenance of later arguments.
 
-        Nothing of what is not trusted, or where no tool names anything. Raises `LedgerError`.
+        Nothing of what is not trusted, of what was only observed, or where no tool names anything. Raises
+        `LedgerError`.
         """
+        if decision.observed:
+            return ()
         tool = self._classifications.find(call.server, call.tool)
         if tool is None or not self._classifications.naming:
             return ()
@@ -177,7 +193,7 @@ class Evaluator:
         if tool is None:
             entry = f"{entry_of(call.server, call.tool)} in hopward.toml"
             told = f"{call.name} has not been classified by the operator ({entry}), so it may not be called."
-            return evaluated(deny("tool_unclassified", told))
+            return evaluated(deny("tool_unclassified", told), facts=facts_of(task, chain, standing))
         pin = self._pins.status(call.server, call.tool, standing.epoch)
         facts = replace(facts_of(task, chain, standing), pin=pin.how, pin_digest=pin.digest)
         facts = call_facts(facts, call, tool, task, self._ledger.stood)

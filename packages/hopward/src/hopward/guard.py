@@ -148,8 +148,8 @@ class Guard:
         recorded. False where anything goes wrong.
         """
         evaluation = self._evaluator.evaluate(Asked(call, chain))
-        if evaluation.verdict.name != "step-up":
-            return evaluation.verdict.name == "permit"
+        if evaluation.proceeds or evaluation.verdict.name != "step-up":
+            return evaluation.proceeds
         try:
             return self._ledger.was_consumed(evaluation.binding)
         except LedgerError:
@@ -276,16 +276,10 @@ class Guard:
         else:
             handed = bool(evaluation.chain.hops)
             verdict = deny(*exhausted(calls=receipt.refused == "budget_calls", handed=handed))
-        return msgspec.structs.replace(
-            evaluation,
-            verdict=verdict,
-            share=None,
-            credential=None,
-            hop=None,
-            epoch=0,
-            consumes="",
-            asks=None,
+        refused = msgspec.structs.replace(
+            evaluation, verdict=verdict, share=None, credential=None, hop=None, consumes="", asks=None
         )
+        return self._evaluator.observed(refused)
 
     def _introduced(self, chain: Chain, server: str, method: str) -> str:
         call, credential, epoch = self._introduction(chain, server, method)

@@ -326,7 +326,8 @@ class Decision(Value, frozen=True):
     """A verdict that has been logged and has an id.
 
     `recorded` is false only when the log itself could not be written; such a decision is always a deny.
-    `credential` is present exactly on a permit of a call that goes to a server.
+    `observed` says that the call goes on although `verdict` is no permit, because its server is observed.
+    `credential` is present exactly where a call that goes to a server may go on.
     """
 
     id: str
@@ -338,11 +339,12 @@ class Decision(Value, frozen=True):
     chain: Chain
     credential: Credential | None = None
     recorded: bool = True
+    observed: bool = False
 
     @property
     def permitted(self) -> bool:
-        """True for a recorded permit, and for nothing else."""
-        return self.recorded and self.verdict.name == "permit"
+        """True for a recorded permit and a recorded decision that is observed, and for nothing else."""
+        return self.recorded and (self.verdict.name == "permit" or self.observed)
 
     @property
     def approval(self) -> str:

@@ -1,8 +1,10 @@
 """`hopward.toml` as values, read and checked by `hopward.config`; see docs/reference/configuration.md."""
 
+from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Any, Literal
 
+from hopward.clock import DAY, SECOND, Instant
 from hopward.model import (
     Action,
     Agent,
@@ -183,6 +185,8 @@ class ServerSettings(Value, frozen=True):
     of the program are decided too.
     `pins` says when a tool's definition counts: as it is "first-seen", or once a person has "accepted" it.
     `key` is the server's public JWK, for asking the authority about its credentials (RFC 7662).
+    With `mode = "observe"`, until the end of the day `observe_until` (UTC), what would be refused for want of
+    classification, authority, budget or policy is recorded and goes on.
     """
 
     resource: str
@@ -207,6 +211,29 @@ class ServerSettings(Value, frozen=True):
     server_notifications: tuple[str, ...] = ()
     models: dict[str, Classification] = {}
     retrievers: dict[str, Classification] = {}
+    mode: Literal["enforce", "observe"] = "enforce"
+    observe_until: date | None = None
+
+    @property
+    def observed_until(self) -> Instant:
+        """The instant at which observing ends, the first of the next day; 0 where it is enforced."""
+        if self.mode != "observe" or self.observe_until is None:
+            return 0
+        begun = datetime.combine(self.observe_until, time.min, tzinfo=UTC)
+        return int(begun.timestamp()) * SECOND + DAY
+
+    def observing(self, now: Instant) -> str:
+        """What a person has to be told of a server that is observed, or was until a day that is past."""
+        until = self.observed_until
+        if not until:
+            return ""
+        if now >= until:
+            told = f"observed until {self.observe_until}, which is past, so it is enforced"
+            return f"{told}; take mode and observe_until out of hopward.toml"
+        left = -((now - until) // DAY)
+        days = "its last day" if left == 1 else f"{left} days left"
+        told = f"OBSERVED until {self.observe_until} (UTC), {days}"
+        return f"{told}: what would be refused is recorded, and goes on"
 
 
 class AgentSettings(Value, frozen=True):

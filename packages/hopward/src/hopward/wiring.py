@@ -17,6 +17,7 @@ from hopward.clock import SECOND, Clock, SystemClock
 from hopward.config import checked_settings, read_settings
 from hopward.containing import Containing
 from hopward.containment import EVERYTHING
+from hopward.decided import Wanted, decision_about
 from hopward.errors import (
     ChainError,
     ConfigError,
@@ -26,10 +27,11 @@ from hopward.errors import (
     StateError,
     TokenError,
 )
-from hopward.evaluation import Sources, call_digest
+from hopward.evaluation import Sources
 from hopward.exchange import endpoint
 from hopward.guard import UNSETTLED, planned
 from hopward.guard import Guard as _Guard
+from hopward.guess import action_told
 from hopward.identity import Identifier
 from hopward.issuer import Issuer
 from hopward.keychain import open_keys
@@ -47,6 +49,7 @@ from hopward.model import (
     ToolCall,
     plain,
 )
+from hopward.observation import refuse_too_long
 from hopward.pinning import Pins
 from hopward.policies import LoggedPolicies, PolicyStore
 from hopward.record import Draft
@@ -84,6 +87,7 @@ class Guard(Registry, Containing, _Guard):
     people answer what a step-up asks.
     """
 
+    action_told = staticmethod(action_told)
     signs: bool
     settings: Settings
     tools: tuple[Tool, ...]
@@ -120,6 +124,7 @@ class Guard(Registry, Containing, _Guard):
         path = Path(path)
         settings = read_settings(path) if text is None else checked_settings(text, path)
         clock = clock or SystemClock()
+        refuse_too_long(settings.servers, clock.now())
         tools = classified(settings.servers)
         policies = PolicyStore(settings.policies, tools, settings.approvals.groups, clock=clock)
         keyring = open_keys(settings, clock, as_authority=as_authority)
@@ -135,6 +140,7 @@ class Guard(Registry, Containing, _Guard):
             redaction=Redaction(settings.log),
             pins=Pins(ledger, settings.servers, tools, clock),
             approvals=settings.approvals,
+            servers=settings.servers,
         )
         guard = cls(sources, clock)
         guard.settings, guard.tools, guard.ledger = settings, tools, ledger
@@ -186,29 +192,21 @@ class Guard(Registry, Containing, _Guard):
         return self._carrier.accepted(presented)
 
     def decision_about(
-        self, chain: Chain, call: ToolCall, after: int, verdict: str = "", but: Container[str] = ()
+        self,
+        chain: Chain,
+        call: ToolCall,
+        after: int,
+        but: Container[str] = (),
+        *,
+        permitted: bool = False,
     ) -> str:
         """The id of the decision about exactly this call of this chain that stands behind row `after`.
 
-        Empty where there is none: then nobody has decided it, or not with this `verdict`. Decisions in `but`
-        are about other calls of the same kind. Raises `LedgerError` where the log cannot be read,
-        `ValueError` for arguments that JSON cannot carry.
+        Empty where there is none: then nobody has decided it, or not so that it is `permitted`, or observed.
+        Decisions in `but` are about other calls of the same kind. Raises `LedgerError` where the log cannot
+        be read, `ValueError` for arguments that JSON cannot carry.
         """
-        asked = RowFilter(
-            kind="decision",
-            task=chain.task,
-            tool=call.tool,
-            server=call.server,
-            verdict=verdict,
-            after=after,
-        )
-        told = (call_digest(call), list(chain.actors), list(chain.hops))
-        for row in self.ledger.rows(asked):
-            carried = row.record["chain"]
-            same = (row.record["call"]["digest"], carried["actors"], carried["hops"]) == told
-            if same and row.decision not in but:
-                return row.decision
-        return ""
+        return decision_about(self.ledger, chain, call, Wanted(after, but, permitted))
 
     def access_token(self, chain: Chain, server: str) -> tuple[str, int]:
         """An access token (RFC 9068) of a chain of this process for a server's endpoint, and its seconds.

@@ -35,7 +35,8 @@ def ls(ctx: click.Context, offline: bool, timeout: float, as_json: bool, config:
 
     Each is started, or asked over HTTP, all at once and without any credential for a call. Exit status 1 if
     one does not answer. `era` is the protocol version that answers; `classified` counts the tools that
-    hopward.toml says something about, `unclassified` those that are refused because it says nothing.
+    hopward.toml says something about, `unclassified` those that are refused because it says nothing, unless
+    their server is OBSERVED.
     """
     opened = config if config is not None else ctx.obj.config
     settings = read_settings(opened)
@@ -111,6 +112,7 @@ def _plain(entry: Entry) -> dict[str, object]:
         "tools": entry.tools,
         "classified": entry.classified,
         "unclassified": entry.unclassified,
+        "observed": entry.observed,
         "ok": entry.ok,
         "health": entry.health,
     }
@@ -152,6 +154,8 @@ def _hint_pins(pins: Mapping[str, Mapping[str, Mapping[str, object]] | None]) ->
 
 def _hint(entries: list[Entry]) -> None:
     for entry in entries:
+        if entry.observed:
+            click.echo(f"{entry.server} is {entry.observed}.", err=True)
         if entry.unclassified:
             click.echo(f"Next: hopward mcp classify {entry.server}", err=True)
         if entry.vanished:

@@ -29,6 +29,7 @@ from hopward_mcp.jsonrpc import (
 )
 from hopward_mcp.mcp_tasks import is_task_id, made_id, makes_task
 from hopward_mcp.methods import LISTINGS, REQUEST_PREFIX, SUBSCRIPTION_KEY, TASK_NOTIFICATIONS
+from hopward_mcp.observing import marked
 from hopward_mcp.pending import Pending, Requests
 from hopward_mcp.questions import Questions, named_inputs
 from hopward_mcp.replies import REFUSED_KEY
@@ -119,7 +120,7 @@ class ServerSide:
             if found is None or failure is not None:
                 self._endings.fail(key, failure or _UNREADABLE, deliver)
                 return LATER
-            body["result"], inputs = found
+            body["result"], inputs = marked(found[0], pending.decision), found[1]
         whole = dump(body)
         shown = self._concealed(whole)
         if shown is not whole:

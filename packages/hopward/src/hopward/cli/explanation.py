@@ -180,6 +180,8 @@ def show_judged(answer: dict[str, Any], what: str) -> None:
     if answer.get("policies_aside"):
         tell(f"{answer['policies_aside']} more policies cannot be about {what}.")
     tell(f"{verdict['name']} ({verdict['reason']}): {harmless(verdict['sentence'])}")
+    if answer.get("observed"):
+        tell(answer["observed"])
 
 
 def _told(step: dict[str, Any]) -> str:

@@ -37,6 +37,7 @@ def server_problems(document: Table) -> Iterator[Problem]:
             told = "needs authority.mode embedded: its credentials are minted in the program itself"
             yield Problem((*path, "in_process"), told)
         yield from _resource(path, name, server, public, resources)
+        yield from _observed(path, server, authority)
         yield from _classified(path, server)
         for key in _OF_PROGRAMS:
             if key in server and "in_process" not in server:
@@ -46,6 +47,18 @@ def server_problems(document: Table) -> Iterator[Problem]:
             yield Problem((*path, "workflow"), f"there is no [workflows.{workflow}]")
         yield from _server_requests((*path, "server_requests"), name, server)
         yield from _of_vendors(path, server)
+
+
+def _observed(path: KeyPath, server: Table, authority: Table) -> Iterator[Problem]:
+    observing = server.get("mode") == "observe"
+    if observing and "observe_until" not in server:
+        told = 'missing; mode = "observe" needs the last day of it, such as 2026-12-31, at most 90 days ahead'
+        yield Problem((*path, "observe_until"), told)
+    if "observe_until" in server and not observing:
+        yield Problem((*path, "observe_until"), 'has no effect without mode = "observe"')
+    if observing and authority.get("mode") == "remote":
+        told = "needs authority.mode embedded: an authority elsewhere mints nothing beyond a task"
+        yield Problem((*path, "mode"), told)
 
 
 def _server_requests(path: KeyPath, name: str, server: Table) -> Iterator[Problem]:

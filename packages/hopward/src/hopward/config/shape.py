@@ -5,6 +5,7 @@ same types then finds all of them. It runs only when `convert` has refused.
 """
 
 from collections.abc import Iterator, Sequence
+from datetime import date, datetime
 from difflib import get_close_matches
 from typing import cast
 
@@ -122,6 +123,8 @@ def _is_scalar(value: object, expected: inspect.Type) -> bool:
             return isinstance(value, int) and not isinstance(value, bool)
         case inspect.FloatType():
             return isinstance(value, int | float) and not isinstance(value, bool)
+        case inspect.DateType():
+            return isinstance(value, date) and not isinstance(value, datetime)
         case _:
             return False
 
@@ -134,6 +137,8 @@ def _named(expected: inspect.Type) -> str:
             return "true or false"
         case inspect.IntType():
             return "a whole number"
+        case inspect.DateType():
+            return "a date such as 2026-12-31, without quotes"
         case _:
             return "a number"
 
