@@ -94,7 +94,7 @@ def test_every_added_line_says_what_it_is_based_on(guard: Guard, config: Path) -
     told = f"based on 2 calls in 2 tasks, first {first.id}, last {last.id}"
     added = [line for line in diff.splitlines() if line.startswith("+") and not line.startswith("+++")]
     assert sum(told in line for line in added) == 2
-    assert "+# the most that a task used was 1 calls and 0 writes, and 25 % more" in diff
+    assert "+# the most that one task used, calls 1, writes 0, and 25 % more" in diff
     assert diff.startswith("--- a/hopward.toml\n+++ b/hopward.toml\n")
 
 

@@ -129,6 +129,8 @@ def _kind(kind: inspect.Type) -> str:
             return "number"
         case inspect.BoolType():
             return "true or false"
+        case inspect.DateType():
+            return "date"
         case inspect.AnyType():
             return "any value"
         case inspect.LiteralType(values):

@@ -83,13 +83,15 @@ class Editing:
 
     def budget(self, spent: Spent) -> None:
         """Put a budget in the place of a workflow's."""
-        told = f"the most that a task used was {spent.most.calls} calls and {spent.most.writes} writes"
-        comment = f"# {told}, and {HEADROOM} % more; {spent.basis.told}\n"
+        most = f"calls {spent.most.calls}, writes {spent.most.writes}"
+        comment = f"# the most that one task used, {most}, and {HEADROOM} % more; {spent.basis.told}\n"
         for name, value in (("calls", spent.budget.calls), ("writes", spent.budget.writes)):
             place = ("workflows", spent.workflow, "budget", name)
             if place not in self._spans:
                 raise _unwritable(".".join(place))
-            start, end = self._spans[place]
+            start, _ = self._spans[place]
+            # A number goes to the next sign, and so takes the spaces before it along.
+            end = start + len(self._piece(place).rstrip())
             self._edits.append((start, end, f"{name} = {value}"))
         outer = self._spans.get(("workflows", spent.workflow, "budget"), (0, 0))[0]
         begun = self._text.rfind("\n", 0, outer) + 1
