@@ -138,12 +138,12 @@ class Guard:
 
     def would_permit(self, call: ToolCall, chain: Chain) -> bool:
         """Whether `authorize` would permit this call as things stand, its budget apart, or an approval of
-        exactly this call has been used up.
+        exactly this call has been used up. Its step of the task's path may have been taken.
 
         For what has come of a call that was permitted before; never instead of `authorize`: nothing is
         recorded. False where anything goes wrong.
         """
-        evaluation = self._evaluator.evaluate(Asked(call, chain))
+        evaluation = self._evaluator.evaluate(Asked(call, chain), afterwards=True)
         if evaluation.verdict.name != "step-up":
             return evaluation.verdict.name == "permit"
         try:
@@ -281,6 +281,7 @@ class Guard:
             epoch=0,
             consumes="",
             asks=None,
+            takes=None,
         )
 
     def _introduced(self, chain: Chain, server: str, method: str) -> str:

@@ -55,6 +55,7 @@ ATTRIBUTES: Mapping[str, frozenset[str]] = {
             "provenance",
             "names_known",
             "names_untrusted",
+            "step",
         }
     ),
 }

@@ -10,13 +10,14 @@
 | labels, stood | what each task has taken in and given out; digests of values that stood in trusted results |
 | approvals | what people have been asked to approve, and what became of it |
 | containments | what is quarantined, and whether everything is stopped |
+| steps | how often each step of a task's path has been taken |
 | used | digests of values that may be presented once, until they expire |
 """
 
 APPLICATION = 0x486F7077
 """`PRAGMA application_id` of a decision log: "Hopw"."""
 
-VERSION = 6
+VERSION = 7
 """`PRAGMA user_version` this code reads and writes; `hopward.ledger.migrations` leads there."""
 
 FREQUENT = "('decision', 'credential', 'outcome')"

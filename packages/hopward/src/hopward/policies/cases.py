@@ -55,7 +55,7 @@ class CaseFacts(Value, frozen=True):
     Without `actors` the agent acts alone, without `purpose` on its own. `purposes` are those of the hops
     between the actors, in order; without them nobody said what the hops are for. Unless it is said, the task
     has taken in nothing but what is public and trusted; what names something and is not in `provenance` is
-    untrusted.
+    untrusted. `step` is the one of its workflow's path that the call or hop takes.
     """
 
     subject: str = "subject"
@@ -70,6 +70,7 @@ class CaseFacts(Value, frozen=True):
     taken_integrity: Integrity = "trusted"
     untrusted_servers: tuple[str, ...] = ()
     provenance: dict[str, Provenance] = {}
+    step: str = ""
 
 
 class CaseHop(Value, frozen=True):

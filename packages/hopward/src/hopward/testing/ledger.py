@@ -53,6 +53,7 @@ class MemoryLedger:
         self._labels: dict[tuple[str, Flow, str], Label] = {}
         self._moved: dict[str, int] = {}
         self._stood: set[tuple[str, str]] = set()
+        self._taken: dict[tuple[str, str], int] = {}
 
     def close(self) -> None:
         """Nothing to close."""
@@ -72,6 +73,7 @@ class MemoryLedger:
                 labels=self.labels(chain.task),
                 moved=self._moved.get(chain.task, 0),
                 containments=tuple(one for one in self.containments() if concerns(one, chain)),
+                taken=self.taken(chain.task),
             )
 
     def record(self, drafts: Sequence[Draft]) -> list[Receipt]:
@@ -135,6 +137,10 @@ class MemoryLedger:
     def stood(self, task_id: str, values: frozenset[str]) -> frozenset[str]:
         """As `SqliteLedger.stood`."""
         return frozenset(value for value in values if (task_id, value) in self._stood)
+
+    def taken(self, task_id: str) -> dict[str, int]:
+        """As `SqliteLedger.taken`."""
+        return {step: count for (task, step), count in self._taken.items() if task == task_id}
 
     def hop(self, hop_id: str) -> Hop:
         """As `SqliteLedger.hop`."""
@@ -336,6 +342,9 @@ class MemoryLedger:
                 self._labels[key] = risen
                 self._moved[task] = self._moved.get(task, 0) + 1
         self._stood.update((task, value) for value in one.values)
+        if one.takes is not None:
+            key = (task, one.takes.step)
+            self._taken[key] = self._taken.get(key, 0) + 1
 
     def _refusal(self, one: Entry) -> Refused:
         if one.epoch is not None and one.epoch != self._epoch:
@@ -344,6 +353,10 @@ class MemoryLedger:
             return "stale"
         if any(hop not in self._hops or self._hops[hop].state != "open" for hop in one.hops):
             return "stale"
+        if one.takes is not None:
+            taken = self.taken(one.columns[TASK])
+            if taken.get(one.takes.step, 0) >= one.takes.times or taken.keys() & set(one.takes.unless):
+                return "stale"
         if one.opens is not None and self.fan_out_reached(one.opens):
             return "fan_out"
         approval = self._approvals.get(one.consumes)
