@@ -51,7 +51,7 @@ def _judged(checked: Checked, step: Step, tool: Tool, before: list[tuple[Step, T
         told += "; where it goes is bound to parameters, what it says is not."
         yield checked.found(step.name, "warning", "unapproved_effect", told)
     else:
-        told += ": bind the arguments that name where it goes, have a @step_up policy, or name an approval in the step."
+        told += ": bind what names where it goes, or have the step or a policy ask for approval."
         yield checked.found(step.name, "error", "unapproved_effect", told)
 
 
