@@ -32,6 +32,7 @@ agent = "assistant"
 purpose = "answer mail"
 expires_in = 600
 budget = { calls = 50, writes = 50 }
+parameters = { account = "string?" }
 [[workflows.mail.capabilities]]
 tools = ["files/*", "web/*", "mail/*"]
 actions = ["read", "write", "send"]

@@ -26,6 +26,7 @@ from hopward.settings import (
     LogSettings,
     ProxySettings,
     ServerSettings,
+    StepSettings,
     TelemetrySettings,
     WorkflowSettings,
 )
@@ -59,6 +60,7 @@ STRUCTS: dict[str, type[msgspec.Struct]] = {
         Classification,
         HopSettings,
         WorkflowSettings,
+        StepSettings,
         Budget,
         Capability,
         *CONSTRAINTS,
@@ -80,6 +82,7 @@ _LINKS = {
     "AgentSettings": "[agents](#agents)",
     "ServerSettings": "[servers](#servers)",
     "WorkflowSettings": "[workflows](#workflows)",
+    "StepSettings": "[steps](#steps)",
 }
 _HEAD = ["key", "type", "default", "meaning"]
 _TABLE = re.compile(r"<!-- settings: (?P<name>\w+) -->\n\n(?P<table>(?:\|.*\n)*)")

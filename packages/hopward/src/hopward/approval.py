@@ -136,6 +136,7 @@ def bound_to(question: Question, needed: tuple[ApproverNeed, ...]) -> str:
             "policy_set": verdict.policy_set,
             "policies": sorted(verdict.policies),
             "needed": plain(needed),
+            "step": question.facts.step,
         }
     )
 

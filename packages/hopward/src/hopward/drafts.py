@@ -22,7 +22,7 @@ from hopward.model import (
     Verdict,
     plain,
 )
-from hopward.record import Asking, Draft, Facts, Reservation
+from hopward.record import Asking, Draft, Facts, Reservation, Taking
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -37,9 +37,10 @@ class Evaluation(msgspec.Struct, frozen=True):
 
     `about` is what was asked for, as its row tells it. `share` is what a permit takes out of which budgets,
     `epoch` the standing and `moved` the labels it holds for, `hop` what a permitted delegation opens,
-    `labels` what a permitted call raises. `binding` is what an approval of it is bound to, `consumes` the one
-    a permit uses up, `asks` the one a step-up asks for. `observed` says that the call goes on although it
-    would have been refused. `plain` says that `about` `is_plain`.
+    `labels` what a permitted call raises, `takes` the step of the task's path that a permit takes. `binding`
+    is what an approval of it is bound to, `consumes` the one a permit uses up, `asks` the one a step-up asks
+    for. `observed` says that the call goes on although it would have been refused. `plain` says that `about`
+    `is_plain`.
     """
 
     asked: Asked | Handing
@@ -60,6 +61,7 @@ class Evaluation(msgspec.Struct, frozen=True):
     binding: str = ""
     consumes: str = ""
     asks: Asking | None = None
+    takes: Taking | None = None
     plain: bool = False
     observed: bool = False
 
@@ -127,6 +129,7 @@ def decision_draft(decision_id: str, evaluation: Evaluation) -> Draft:
         follow=follow if asks is None else (approval_draft("requested", asks.approval, evaluation.at),),
         moved=evaluation.moved if proceeds else None,
         labels=evaluation.labels if proceeds else (),
+        takes=evaluation.takes if permit else None,
         plain=evaluation.plain,
     )
 
@@ -245,6 +248,8 @@ def _facts_record(facts: Facts) -> dict[str, Any]:
         "taken_integrity": facts.taken_integrity,
         "above_ceiling": facts.above_ceiling,
     }
+    if facts.step:
+        told["step"] = facts.step
     if facts.untrusted_servers:
         told["untrusted_servers"] = list(facts.untrusted_servers)
     if facts.destinations:

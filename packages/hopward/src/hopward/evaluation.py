@@ -10,7 +10,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from hopward import delegation, labels, provenance, revocation
+from hopward import delegation, labels, provenance, revocation, steps
 from hopward.approval import Lifted, Lifting, Question
 from hopward.bounds import (
     accounts,
@@ -31,11 +31,11 @@ from hopward.containment import why_tool_contained
 from hopward.delegation import Handing
 from hopward.drafts import Asked, Evaluation
 from hopward.errors import ChainError, HopwardError
-from hopward.model import Chain, Decision, Hop, Task, Tool, ToolCall, Verdict, plain
+from hopward.model import Chain, Decision, Hop, Step, Task, Tool, ToolCall, Verdict, plain
 from hopward.observation import Observation
 from hopward.pinning import Pins
 from hopward.ports import Engine, Exchanger, Ledger, Policies
-from hopward.record import Refusal, Reservation, Standing
+from hopward.record import Facts, Refusal, Reservation, Standing, Taking
 from hopward.redaction import Redaction
 from hopward.settings import ApprovalSettings, ServerSettings
 
@@ -82,12 +82,15 @@ class Evaluator:
         self._observation = Observation(sources.servers, sources.ledger, sources.exchanger)
         self._clock = clock
 
-    def evaluate(self, asked: Asked | Handing) -> Evaluation:
-        """The verdict on one call or delegation. Never raises."""
+    def evaluate(self, asked: Asked | Handing, *, afterwards: bool = False) -> Evaluation:
+        """The verdict on one call or delegation. Never raises.
+
+        With `afterwards`, a call takes a step of the task's path that has been taken already.
+        """
         at = self._clock.now()
         try:
             if isinstance(asked, Asked):
-                return self._observation.observed(self._call(asked, at))
+                return self._observation.observed(self._call(asked, at, afterwards))
             return self._handing(asked, at)
         except HopwardError as error:
             verdict = deny(error.error, f"The call could not be authorized: {error.message}")
@@ -132,6 +135,7 @@ class Evaluator:
             and why_tool_contained(standing.containments, server, name) is None
             and self.pin_refusal(server, name, standing.epoch) is None
             and reachable(f"{server}/{name}", tool, chain, task, standing)
+            and steps.takes_part(task, chain.actor, f"{server}/{name}")
             and engine.could_permit(tool)
         )
 
@@ -173,7 +177,7 @@ class Evaluator:
     def _engine(self) -> Engine:
         return self._policies.current()
 
-    def _call(self, asked: Asked, at: Instant) -> Evaluation:
+    def _call(self, asked: Asked, at: Instant, afterwards: bool) -> Evaluation:
         call, chain = asked.call, asked.chain
         standing = self._ledger.standing(chain)
         plainly = is_plain(call.arguments)
@@ -203,13 +207,18 @@ class Evaluator:
             refusal = refusal or outside(call, one, chain, task, standing)
         if refusal is not None:
             return evaluated(deny(*refusal), classification=tool, facts=facts)
+        move = steps.Move(chain.actor, call.name, call.arguments)
+        step = steps.located(task, move, standing.taken, afterwards=afterwards)
+        if isinstance(step, tuple):
+            return evaluated(deny(*step), classification=tool, facts=facts)
+        facts = _on_path(facts, step)
         engine, share = self._engine, _share(tool, task, standing)
-        verdict = engine.evaluate(call, tool, standing.agents[chain.actor], facts)
-        found: dict[str, Any] = {"classification": tool, "facts": facts}
+        verdict = steps.held(step, engine.evaluate(call, tool, standing.agents[chain.actor], facts))
+        found: dict[str, Any] = {"classification": tool, "facts": facts, "takes": _taken(step)}
         if verdict.name == "step-up":
             asked_of = (chain, call.server, call.tool, digested, about["call"]["arguments"], verdict, facts)
-            question = Question(*asked_of, engine.approvers(verdict.policies), at, tool, pin=pin.digest)
-            lifted = self._lifted(question, share)
+            groups = steps.groups(step, engine.approvers(verdict.policies))
+            lifted = self._lifted(Question(*asked_of, groups, at, tool, pin=pin.digest), share)
             verdict, found = lifted.verdict, found | _of_approval(lifted)
         if verdict.name != "permit":
             return evaluated(verdict, **found)
@@ -234,12 +243,18 @@ class Evaluator:
         hop = delegation.unfit(asked, task, standing) or delegation.narrowed(asked, task, standing, at)
         if not isinstance(hop, Hop):
             return replace(base, verdict=deny(*hop))
+        step = steps.located(task, steps.Move(chain.actor, delegate=asked.to), standing.taken)
+        if isinstance(step, tuple):
+            return replace(base, verdict=deny(*step))
+        facts = _on_path(facts, step)
+        base = replace(base, facts=facts, takes=_taken(step))
         delegator, receiver = standing.agents[chain.actor], standing.agents[asked.to]
         engine, share = self._engine, _share(hop, task, standing)
-        verdict = engine.evaluate_hop(hop, delegator, receiver, facts)
+        verdict = steps.held(step, engine.evaluate_hop(hop, delegator, receiver, facts))
         if verdict.name == "step-up":
             asked_of = (chain, "", base.tool, base.digest, base.about["delegation"], verdict, facts)
-            lifted = self._lifted(Question(*asked_of, engine.approvers(verdict.policies), at), share)
+            groups = steps.groups(step, engine.approvers(verdict.policies))
+            lifted = self._lifted(Question(*asked_of, groups, at), share)
             verdict, base = lifted.verdict, replace(base, **_of_approval(lifted))
         if verdict.name != "permit":
             return replace(base, verdict=verdict)
@@ -294,6 +309,14 @@ def call_digest(call: ToolCall, *, plainly: bool = False) -> str:
 
 def _of_approval(lifted: Lifted) -> dict[str, Any]:
     return {"binding": lifted.binding, "consumes": lifted.consumes, "asks": lifted.asks}
+
+
+def _on_path(facts: Facts, step: Step | None) -> Facts:
+    return facts if step is None else replace(facts, step=step.name)
+
+
+def _taken(step: Step | None) -> Taking | None:
+    return None if step is None else steps.taking(step)
 
 
 def _share(asked: Tool | Hop, task: Task, standing: Standing) -> Reservation:

@@ -142,12 +142,12 @@ class Guard:
 
     def would_permit(self, call: ToolCall, chain: Chain) -> bool:
         """Whether `authorize` would permit this call as things stand, its budget apart, or an approval of
-        exactly this call has been used up.
+        exactly this call has been used up. Its step of the task's path may have been taken.
 
         For what has come of a call that was permitted before; never instead of `authorize`: nothing is
         recorded. False where anything goes wrong.
         """
-        evaluation = self._evaluator.evaluate(Asked(call, chain))
+        evaluation = self._evaluator.evaluate(Asked(call, chain), afterwards=True)
         if evaluation.proceeds or evaluation.verdict.name != "step-up":
             return evaluation.proceeds
         try:
@@ -277,7 +277,14 @@ class Guard:
             handed = bool(evaluation.chain.hops)
             verdict = deny(*exhausted(calls=receipt.refused == "budget_calls", handed=handed))
         refused = msgspec.structs.replace(
-            evaluation, verdict=verdict, share=None, credential=None, hop=None, consumes="", asks=None
+            evaluation,
+            verdict=verdict,
+            share=None,
+            credential=None,
+            hop=None,
+            consumes="",
+            asks=None,
+            takes=None,
         )
         return self._evaluator.observed(refused)
 

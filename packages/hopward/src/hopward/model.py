@@ -43,6 +43,11 @@ Pinning: TypeAlias = Literal["accepted", "first-seen", "none"]
 ArgumentType: TypeAlias = Literal["string", "integer", "decimal", "boolean", "strings"]
 """The types of tool arguments that policy may see: Cedar String, Long, decimal, Bool and Set<String>."""
 
+ParameterType: TypeAlias = Literal[
+    "string", "integer", "decimal", "boolean", "string?", "integer?", "decimal?", "boolean?"
+]
+"""The types of a workflow's parameters; with `?` the parameter may be left out."""
+
 AgentState: TypeAlias = Literal["active", "suspended", "retired"]
 TaskState: TypeAlias = Literal["open", "completed", "revoked", "expired"]
 HopState: TypeAlias = Literal["open", "completed"]
@@ -120,6 +125,27 @@ class Capability(Value, frozen=True):
     closed: bool = False
 
 
+class Step(Value, frozen=True):
+    """One step of the path that a task has to take, its arguments bound to the task's parameters.
+
+    `agent` takes it: by a call of `tool`, a name or a prefix ending in `*`, or by handing work to agent
+    `delegate`. One of `after` must have been taken before, if there are any, and none of `unless`. `times` is
+    how many permits it has at most; each needs approval by the group `approval`, if there is one. `arguments`
+    are conditions as in `Capability`; `bound` names the parameters that those of them come from.
+    """
+
+    name: str
+    agent: str
+    tool: str = ""
+    delegate: str = ""
+    after: tuple[str, ...] = ()
+    unless: tuple[str, ...] = ()
+    times: int = 1
+    approval: str = ""
+    arguments: dict[str, tuple[Constraint, ...]] = {}
+    bound: dict[str, str] = {}
+
+
 class Budget(Value, frozen=True):
     """What a task may use up in all: permitted calls, and among them those that do more than read."""
 
@@ -148,7 +174,8 @@ class Task(Value, frozen=True):
     `capabilities` are what its agent may call itself; `delegable` are what it may hand on, whether or not it
     may call that itself. `depth` is how many hops may follow one another, `fan_out` how many of its own
     may be open at once. `parameters` and `request`, what the subject asked for in their own words, say what
-    the task is about: values that stand there are anchored (`hopward.provenance`).
+    the task is about: values that stand there are anchored (`hopward.provenance`). With `steps`, nothing is
+    permitted that is none of them (`hopward.steps`).
     """
 
     id: str
@@ -166,6 +193,7 @@ class Task(Value, frozen=True):
     fan_out: int = 0
     parameters: dict[str, str] = {}
     request: str = ""
+    steps: tuple[Step, ...] = ()
 
 
 class Label(Value, frozen=True):

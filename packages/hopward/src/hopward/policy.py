@@ -56,6 +56,7 @@ ATTRIBUTES: Mapping[str, frozenset[str]] = {
             "provenance",
             "names_known",
             "names_untrusted",
+            "step",
         }
     ),
 }

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from hopward.clock import DAY, SECOND, Instant
+from hopward.constraint import Constraint
 from hopward.model import (
     Action,
     Agent,
@@ -14,6 +15,7 @@ from hopward.model import (
     Capability,
     Integrity,
     Narrowing,
+    ParameterType,
     Sensitivity,
     Value,
 )
@@ -259,12 +261,34 @@ class AgentSettings(Value, frozen=True):
         )
 
 
+class StepSettings(Value, frozen=True):
+    """`[workflows.NAME.steps.STEP]`: one step of the path that a task has to take.
+
+    `agent`, the workflow's own unless it is given, takes it: by a call of `tool` (`SERVER/TOOL`, or
+    `SERVER/PREFIX*`), or by handing work to agent `delegate`; exactly one of the two. One of `after` must
+    have been taken before, if there are any, and none of `unless`. `times` is how often it may be taken:
+    every permit counts, whatever becomes of the call. It needs approval by the group `approval`, if one is
+    named, whatever the policies say. Each of `arguments` is a value that the argument must
+    have, `"{NAME}"` for that of a parameter, or a list of constraints as in capabilities.
+    """
+
+    agent: str = ""
+    tool: str = ""
+    delegate: str = ""
+    after: tuple[str, ...] = ()
+    unless: tuple[str, ...] = ()
+    times: int = 1
+    approval: str = ""
+    arguments: dict[str, str | int | float | bool | tuple[Constraint, ...]] = {}
+
+
 class WorkflowSettings(Value, frozen=True):
     """`[workflows.NAME]`: what a task of this kind may do. `expires_in` is seconds.
 
     `capabilities` are what the task's agent may call itself, `delegable` what it may hand on: none, unless
     they are written down. `depth` is how many hops may follow one another, `fan_out` how many of one agent
-    may be open at once.
+    may be open at once. `parameters` are what a task must be opened with, each with its type; one whose type
+    ends in `?` may be left out. With `steps`, what is none of them is refused, whatever the capabilities say.
     """
 
     agent: str
@@ -275,6 +299,8 @@ class WorkflowSettings(Value, frozen=True):
     delegable: tuple[Capability, ...] = ()
     depth: int = 0
     fan_out: int = 0
+    parameters: dict[str, ParameterType] = {}
+    steps: dict[str, StepSettings] = {}
 
 
 class Settings(Value, frozen=True):

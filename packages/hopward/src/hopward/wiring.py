@@ -1,6 +1,5 @@
 """From `hopward.toml` to a working guard. The only place where the parts are put together."""
 
-import secrets
 from collections.abc import Callable, Container, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -11,9 +10,9 @@ from hopward.answering import Approvals
 from hopward.canonical import digest
 from hopward.carrier import Carrier, request_digest
 from hopward.chain import entered
-from hopward.claims import CallDetails, is_agent
+from hopward.claims import CallDetails
 from hopward.classification import Classifications, classified
-from hopward.clock import SECOND, Clock, SystemClock
+from hopward.clock import Clock, SystemClock
 from hopward.config import checked_settings, read_settings
 from hopward.containing import Containing
 from hopward.containment import EVERYTHING
@@ -50,6 +49,7 @@ from hopward.model import (
     plain,
 )
 from hopward.observation import refuse_too_long
+from hopward.opening import Wish, new_task
 from hopward.pinning import Pins
 from hopward.policies import LoggedPolicies, PolicyStore
 from hopward.record import Draft
@@ -66,17 +66,6 @@ def _policy_set_logged(ledger: SqliteLedger) -> str:
     """The policy set that came into force last, as the log tells it; empty for a new log."""
     rows = ledger.rows(RowFilter(kind="policy"))
     return next((str(row.record["policy_set"]) for row in rows if row.record["event"] == "in_force"), "")
-
-
-def _require_subject(subject: Any) -> None:
-    """Raise `StateError` for a subject that is nobody's name."""
-    if not isinstance(subject, str) or not subject.strip():
-        raise StateError(
-            "A task needs a subject: the person or system it is done for.",
-            advice="It is a text, such as an account's name or address.",
-        )
-    if is_agent(subject):
-        raise StateError(f"The subject of a task is never an agent, as {subject!r} would be.")
 
 
 class Guard(Registry, Containing, _Guard):
@@ -289,7 +278,8 @@ class Guard(Registry, Containing, _Guard):
         argument that names something is anchored if its value stands there.
 
         Raises `NotFoundError` for an unknown workflow, `StateError` when its agent is not active, it or the
-        subject is quarantined, everything is stopped, or the subject is nobody: empty, no text, or an agent.
+        subject is quarantined, everything is stopped, the subject is nobody (empty, no text, or an agent), or
+        the parameters are not those the workflow declares.
         """
         settings = self.settings.workflows.get(workflow)
         if settings is None:
@@ -297,29 +287,12 @@ class Guard(Registry, Containing, _Guard):
             raise NotFoundError(
                 f"There is no workflow {workflow!r}.", advice=f"Configured workflows: {known}"
             )
-        _require_subject(subject)
         agent = self.agent(settings.agent)
         if agent.state != "active":
             told = f"Agent {agent.id} is {agent.state}, so no task can be opened for it."
             raise StateError(told, advice=way_back(agent))
-        now = self._clock.now()
-        task = Task(
-            id="task_" + secrets.token_hex(12),
-            subject=subject,
-            agent=settings.agent,
-            purpose=settings.purpose,
-            workflow=workflow,
-            capabilities=settings.capabilities,
-            budget=settings.budget,
-            opened_at=now,
-            expires_at=now + settings.expires_in * SECOND,
-            state="open",
-            delegable=settings.delegable,
-            depth=settings.depth,
-            fan_out=settings.fan_out,
-            parameters=dict(parameters or {}),
-            request=request,
-        )
+        wish = Wish(workflow, subject, parameters or {}, request)
+        task = new_task(wish, settings, self._clock.now())
         self._begin(task, self._task_draft(task))
         return task
 

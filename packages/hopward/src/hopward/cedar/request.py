@@ -28,6 +28,9 @@ CHAIN = frozenset({"path", "hop_purpose", "hops"})
 TAKEN = frozenset({"taken_sensitivity", "taken_integrity", "untrusted_servers"})
 """What of the task's labels is told only where a policy asks about it."""
 
+PATH = frozenset({"step"})
+"""Likewise where on its path the task is."""
+
 OF_CALL = frozenset({"destinations", "above_ceiling", "pin", "provenance", "names_known", "names_untrusted"})
 """Likewise what is found out about one call."""
 
@@ -48,7 +51,12 @@ def call_context(
     if isinstance(arguments, IllTyped):
         return arguments
     told = {name: value for name, value in arguments.items() if name in asked}
-    moment = {**_chain(facts, asked), **_taken(facts, asked), **_of_call(facts, asked)}
+    moment = {
+        **_chain(facts, asked),
+        **_taken(facts, asked),
+        **_path(facts, asked),
+        **_of_call(facts, asked),
+    }
     return {"arguments": told, **_circumstances(facts), **moment}
 
 
@@ -75,6 +83,7 @@ def hop_request(hop: Hop, delegator: Agent, receiver: Agent, facts: Facts, tools
                 **_circumstances(facts),
                 **_chain(facts, CHAIN),
                 **_taken(facts, TAKEN),
+                **_path(facts, PATH),
             }
         ),
     }
@@ -119,6 +128,10 @@ def _chain(facts: Facts, asked: frozenset[str]) -> dict[str, Any]:
 
 def _taken(facts: Facts, asked: frozenset[str]) -> dict[str, Any]:
     return {name: getattr(facts, name) for name in TAKEN & asked}
+
+
+def _path(facts: Facts, asked: frozenset[str]) -> dict[str, Any]:
+    return {"step": facts.step} if "step" in asked else {}
 
 
 def _of_call(facts: Facts, asked: frozenset[str]) -> dict[str, Any]:

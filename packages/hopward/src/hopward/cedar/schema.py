@@ -69,6 +69,7 @@ namespace Hopward {{
       taken_integrity: String,         // "untrusted" once any of it was
       untrusted_servers: Set<String>,  // where that came from
       destinations: Set<String>,  // where the effect of the call goes
+      step: String,          // of the workflow's path: the one this call takes; "" for a path without steps
       above_ceiling: Bool,   // whether taken_sensitivity is above the ceiling of the tool
       pin: String,           // of the tool's definition: "accepted", "first-seen" or "none"
       provenance: {{}},        // of each argument that names something: "anchored", "trusted" or "untrusted"
@@ -98,6 +99,7 @@ _DELEGATE = """
       path: String, hop_purpose: String, hops: Set<Hop>,
       calls_left: Long, writes_left: Long,
       taken_sensitivity: String, taken_integrity: String, untrusted_servers: Set<String>,
+      step: String,
     },
   };
 """
@@ -112,7 +114,7 @@ _TOOL = """\
       path{may}: String, hop_purpose{may}: String, hops{may}: Set<Hop>,
       calls_left: Long, writes_left: Long,
       taken_sensitivity{may}: String, taken_integrity{may}: String, untrusted_servers{may}: Set<String>,
-      destinations{may}: Set<String>, above_ceiling{may}: Bool, pin{may}: String,
+      step{may}: String, destinations{may}: Set<String>, above_ceiling{may}: Bool, pin{may}: String,
       names_known{may}: Bool, names_untrusted{may}: Long, provenance{may}: {{{provenance}}},
     }},
   }};

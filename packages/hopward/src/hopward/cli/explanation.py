@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from hopward import capability
+from hopward import capability, steps
 from hopward.bounds import bounds, call_facts, cost, exhausted, facts_of, led, outside, unclear
 from hopward.canonical import JSON
 from hopward.cedar import CedarEngine, Explanation, Step
@@ -19,6 +19,7 @@ from hopward.containment import why_tool_contained
 from hopward.destination import destinations
 from hopward.errors import ConfigError
 from hopward.model import Agent, Capability, Hop, Tool, ToolCall, plain
+from hopward.model import Step as PathStep
 from hopward.policy import nearest
 from hopward.record import Facts, Refusal
 
@@ -67,6 +68,7 @@ def explained(engine: CedarEngine, question: Question, standing: str) -> dict[st
         return {**answer, "verdict": deny(*(fallen or ("tool_unclassified", told)))}
     places = destinations(tool, call.arguments)
     led_to = led(tool, places)
+    on = OnPath()
     if moment is None:
         limits = {"over_ceiling": _why(agent.ceiling, call, led_to)}
         facts = replace(
@@ -76,17 +78,20 @@ def explained(engine: CedarEngine, question: Question, standing: str) -> dict[st
         limits = dict(_limits(call, led_to, moment))
         facts = facts_of(moment.task, moment.chain, moment.standing)
         facts = call_facts(facts, call, tool, moment.task, moment.stood)
-    refusal = _refusal(call, tool, led_to, moment, limits)
+        on = on_path(moment, steps.Move(moment.chain.actor, call.name, call.arguments))
+        facts, answer = replace(facts, step=on.name), answer | on.told
+    refusal = _refusal(call, tool, led_to, moment, limits) or on.refusal
     found = engine.explain(call, tool, agent, facts)
+    verdict = steps.held(on.step, found.verdict)
     first = fallen or refusal
-    if found.verdict.name == "permit":
+    if verdict.name == "permit":
         first = first or spent(facts, tool)
     return {
         **answer,
         "classification": plain(tool),
         **limits,
         **policies(found),
-        "verdict": deny(*first) if first else plain(found.verdict),
+        "verdict": deny(*first) if first else plain(verdict),
     }
 
 
@@ -98,6 +103,32 @@ def place(moment: Moment | None, standing: str) -> dict[str, Any]:
     if moment is not None and moment.fallen is not None:
         answer["fallen"] = moment.fallen[1]
     return answer
+
+
+@dataclass(frozen=True, slots=True)
+class OnPath:
+    """The step that a move is, or why it is none; neither, where there is no path."""
+
+    step: PathStep | None = None
+    refusal: Refusal | None = None
+
+    @property
+    def name(self) -> str:
+        """The name of the step, as policies see it."""
+        return self.step.name if self.step else ""
+
+    @property
+    def told(self) -> dict[str, str]:
+        """What an answer tells of it."""
+        if self.refusal is not None:
+            return {"off_path": self.refusal[1]}
+        return {"step": self.name} if self.step else {}
+
+
+def on_path(moment: Moment, move: steps.Move) -> OnPath:
+    """Where on its task's path a move is, as things stand."""
+    found = steps.located(moment.task, move, moment.standing.taken)
+    return OnPath(refusal=found) if isinstance(found, tuple) else OnPath(found)
 
 
 def policies(found: Explanation) -> dict[str, Any]:
@@ -157,7 +188,7 @@ def show_explained(answer: dict[str, Any]) -> None:
         ("call", f"{call['server']}/{call['tool']} {json.dumps(call['arguments'], ensure_ascii=False)}")
     ]
     fields += [("agent", " > ".join(answer.get("actors", [answer["agent"]])))]
-    fields += [("standing", answer["standing"])]
+    fields += [("standing", answer["standing"]), ("step", answer.get("step", answer.get("off_path", "")))]
     if tool is not None:
         labels = f"{tool['action']}, {tool['sensitivity']}, {tool['integrity']}, at {tool['destination']}"
         fields.append(("classified", labels))

@@ -14,6 +14,7 @@ from hopward.cli.explanation import (
     deny,
     halves,
     json_or_text,
+    on_path,
     place,
     policies,
     show_judged,
@@ -42,6 +43,7 @@ from hopward.model import (
     plain,
 )
 from hopward.record import Standing
+from hopward.steps import Move, held
 
 
 class _Wish(Value, frozen=True):
@@ -125,13 +127,18 @@ def explained_hop(engine: CedarEngine, question: HopQuestion, standing: str) -> 
     hop = at.fallen or unfit(handing, at.task, at.standing) or narrowed(handing, at.task, at.standing, at.at)
     if not isinstance(hop, Hop):
         return {**answer, "verdict": deny(*hop)}
-    facts = facts_of(at.task, at.chain, at.standing)
+    on = on_path(at, Move(at.chain.actor, delegate=receiver.id))
+    answer |= {**on.told, "handed": plain(hop)}
+    if on.refusal is not None:
+        return {**answer, "verdict": deny(*on.refusal)}
+    facts = msgspec.structs.replace(facts_of(at.task, at.chain, at.standing), step=on.name)
     found = engine.explain_hop(hop, delegator, receiver, facts)
-    verdict = plain(found.verdict)
-    if found.verdict.name == "permit":
+    judged = held(on.step, found.verdict)
+    verdict = plain(judged)
+    if judged.name == "permit":
         lacking = spent(facts, hop)
         verdict = deny(*lacking) if lacking else verdict
-    return {**answer, "handed": plain(hop), **policies(found), "verdict": verdict}
+    return {**answer, **policies(found), "verdict": verdict}
 
 
 def show_explained_hop(answer: dict[str, Any]) -> None:
@@ -140,7 +147,7 @@ def show_explained_hop(answer: dict[str, Any]) -> None:
         ("delegate", answer["delegate"]),
         ("agent", " > ".join(answer.get("actors", [answer["agent"]]))),
     ]
-    fields.append(("standing", answer["standing"]))
+    fields += [("standing", answer["standing"]), ("step", answer.get("step", answer.get("off_path", "")))]
     if answer["task"]:
         fields.append(("task", answer["task"]))
     if "handed" in answer:

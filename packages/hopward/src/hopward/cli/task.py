@@ -10,7 +10,14 @@ from hopward.cli.explanation import halves
 from hopward.cli.guarded import pass_authority, pass_guard
 from hopward.cli.output import hint, show_fields, show_json, show_table, tell
 from hopward.cli.person import local_user
-from hopward.cli.wording import capability_lines, contained_line, hop_state, hop_usage, moment
+from hopward.cli.wording import (
+    capability_lines,
+    contained_line,
+    hop_state,
+    hop_usage,
+    moment,
+    step_line,
+)
 from hopward.clock import SystemClock
 from hopward.errors import NotFoundError
 from hopward.exchange import endpoint
@@ -61,8 +68,9 @@ def open_task(
 def show(guard: Guard, task_id: str, as_json: bool) -> None:
     """Show one task: what it may do, and what it has used up."""
     found, used, labels = guard.task(task_id), guard.ledger.usage(task_id), guard.ledger.labels(task_id)
+    taken = guard.ledger.taken(task_id)
     if as_json:
-        beside = {"usage": used, "labels": labels}
+        beside = {"usage": used, "labels": labels, "taken": taken}
         show_json({**msgspec.to_builtins(found), **msgspec.to_builtins(beside)})
         return
     show_fields(
@@ -83,6 +91,7 @@ def show(guard: Guard, task_id: str, as_json: bool) -> None:
             *(("may", line) for line in capability_lines(found.capabilities)),
             *(("may hand on", line) for line in capability_lines(found.delegable)),
             ("hops", f"{found.depth} deep, {found.fan_out} at once" if found.delegable else ""),
+            *(("step", step_line(step, taken)) for step in found.steps),
             *(("handed on", line) for line in _hop_lines(guard, found.id)),
             *(("data", line) for line in map(_label_line, labels)),
         ]

@@ -75,6 +75,11 @@ def _array(value: object, expected: inspect.VarTupleType, path: KeyPath) -> Iter
 
 def _union(value: object, expected: inspect.UnionType, path: KeyPath) -> Iterator[Problem]:
     structs = [kind for kind in expected.types if isinstance(kind, inspect.StructType)]
+    lists = [kind for kind in expected.types if isinstance(kind, inspect.VarTupleType)]
+    if lists and isinstance(value, list):
+        # A value, or a list of what must be true of it.
+        yield from misshapen(cast("object", value), lists[0], path)
+        return
     if not structs:
         scalars = [kind for kind in expected.types if not isinstance(kind, inspect.NoneType)]
         if len(scalars) == 1:
@@ -139,6 +144,8 @@ def _named(expected: inspect.Type) -> str:
             return "a whole number"
         case inspect.DateType():
             return "a date such as 2026-12-31, without quotes"
+        case inspect.VarTupleType():
+            return "an array"
         case _:
             return "a number"
 

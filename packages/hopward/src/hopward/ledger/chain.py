@@ -17,7 +17,7 @@ from hopward.canonical import compact, compact_plain
 from hopward.clock import SECOND, Instant, iso
 from hopward.errors import LedgerError
 from hopward.model import Hop, Label
-from hopward.record import Asking, Draft, Reservation
+from hopward.record import Asking, Draft, Reservation, Taking
 
 GENESIS = "0" * 64
 """What the first row is chained to."""
@@ -44,6 +44,7 @@ class Entry(msgspec.Struct, frozen=True):
     at: Instant = 0
     consumes: str = ""
     asks: Asking | None = None
+    takes: Taking | None = None
 
 
 def row_hash(previous: str, seq: int, columns: Columns) -> str:
@@ -73,12 +74,12 @@ def entry(draft: Draft) -> Entry:
         raise _invalid(draft, "it reserves less than nothing")
     follow = tuple([columns for child in draft.follow for columns in _following(child)])
     data = (draft.moved, draft.labels, draft.values)
-    asked = (draft.at, draft.consumes, draft.asks)
+    asked = (draft.at, draft.consumes, draft.asks, draft.takes)
     return Entry(_columns(draft), draft.epoch, reserve, follow, draft.hops, draft.opens, *data, *asked)
 
 
 def _following(draft: Draft) -> list[Columns]:
-    of_its_own = (draft.epoch, draft.reserve, draft.opens, draft.moved, draft.asks)
+    of_its_own = (draft.epoch, draft.reserve, draft.opens, draft.moved, draft.asks, draft.takes)
     effects = (draft.hops, draft.labels, draft.values, draft.consumes)
     if any(effects) or any(one is not None for one in of_its_own):
         raise _invalid(draft, "a row that follows another has no condition or effect of its own")

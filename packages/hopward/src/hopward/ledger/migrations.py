@@ -140,7 +140,25 @@ def pins(database: Database) -> None:
     database.conn.execute("PRAGMA user_version = 7")
 
 
-_AFTER = {1: "standing", 2: "hops", 3: "labels", 4: "approvals", 5: "containments", 6: "pins"}
+@_steps()
+def steps(database: Database) -> None:
+    """Version 8: how often each step of a task's path has been taken."""
+    database.conn.execute(
+        """CREATE TABLE steps (task TEXT NOT NULL, step TEXT NOT NULL, taken INTEGER NOT NULL,
+           PRIMARY KEY (task, step)) WITHOUT ROWID"""
+    )
+    database.conn.execute("PRAGMA user_version = 8")
+
+
+_AFTER = {
+    1: "standing",
+    2: "hops",
+    3: "labels",
+    4: "approvals",
+    5: "containments",
+    6: "pins",
+    7: "steps",
+}
 """Schema version -> the step that would leave it."""
 
 # INSERT OR REPLACE deletes without firing delete triggers, so overwriting a row needs a trigger of its own.

@@ -1,13 +1,13 @@
 """Reading, beside the writer and never blocked by it: SQLite's write-ahead log keeps the two apart."""
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from threading import Lock
 from types import MappingProxyType
 from typing import Any, TypeAlias, TypeVar
 
-from hopward.ledger import containments, definitions, flows, tables
+from hopward.ledger import containments, definitions, flows, paths, tables
 from hopward.ledger.failure import headless, ledger_error
 from hopward.ledger.hops import standing as standing_hops
 from hopward.ledger.store import Store
@@ -19,6 +19,8 @@ _T = TypeVar("_T")
 
 _NOW = """SELECT head.epoch, usage.calls, usage.writes, usage.moved
     FROM head LEFT JOIN usage ON usage.account = ? WHERE head.id = 1"""
+
+_NOTHING: Mapping[str, int] = MappingProxyType({})
 
 _MOST_CHAINS = 4096
 """Chains whose standing is kept; beyond that, all are forgotten and read again."""
@@ -65,8 +67,9 @@ class Reader:
     def standing(self, chain: Chain) -> Standing:
         """What stands behind a chain, as of now and in every process.
 
-        One small query a call, and two for each hop: the epoch says whether what is kept about the chain
-        still holds. Hops begin and end without a new epoch, so they are read each time.
+        One small query a call, one for the steps of a path, and two for each hop: the epoch says whether
+        what is kept about the chain still holds. Hops begin and end without a new epoch, so they are read
+        each time.
         """
         key: _Key = (
             chain.task,
@@ -85,19 +88,13 @@ class Reader:
                 if known is None or known.moved != moved:
                     epoch, usage, known = self._learn(key, chain)
                 hops = standing_hops(self._connection, chain.hops) if chain.hops else ()
+                # Steps are taken without a new epoch too: they are of one task, and an epoch is of all.
+                stepped = known.task is not None and known.task.steps
+                taken = paths.taken(self._connection, chain.task) if stepped else _NOTHING
             except sqlite3.Error as error:
                 raise ledger_error(error, self._path, "read") from error
-        return Standing(
-            epoch,
-            known.task,
-            usage,
-            known.agents,
-            known.revocations,
-            hops,
-            known.labels,
-            known.moved,
-            known.containments,
-        )
+        of_task = (known.labels, known.moved, known.containments, taken)
+        return Standing(epoch, known.task, usage, known.agents, known.revocations, hops, *of_task)
 
     def pin_status(self, server: str, tool: str, epoch: int) -> Status:
         """How a tool's definition stands, as of that epoch or later: kept for as long as the epoch lasts.

@@ -1,13 +1,13 @@
 """`SqliteLedger`: the decision log, and what stands in it, in one SQLite file."""
 
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 
 from hopward.clock import Clock, Instant
 from hopward.errors import LedgerError, NotFoundError
-from hopward.ledger import approvals, containments, definitions, flows, hops, tables
+from hopward.ledger import approvals, containments, definitions, flows, hops, paths, tables
 from hopward.ledger.chain import entry
 from hopward.ledger.failure import headless, ledger_error
 from hopward.ledger.reader import Reader
@@ -202,6 +202,10 @@ class SqliteLedger:
     def stood(self, task_id: str, values: frozenset[str]) -> frozenset[str]:
         """Which of some digests (`hopward.provenance`) are of values that stood in the task's results."""
         return self._reader.read(lambda connection: flows.stood(connection, task_id, values))
+
+    def taken(self, task_id: str) -> Mapping[str, int]:
+        """How often each step of a task's path has been taken; one that never was is left out."""
+        return self._reader.read(lambda connection: paths.taken(connection, task_id))
 
     def hop(self, hop_id: str) -> Hop:
         """The hop as stored; raises `NotFoundError`."""

@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import TypeVar
 
 from hopward.errors import LedgerCorruptError
-from hopward.ledger import approvals, flows, hops, tables
+from hopward.ledger import approvals, flows, hops, paths, tables
 from hopward.ledger.chain import TASK, Columns, Entry, row_hash
 from hopward.ledger.failure import KEEP
 from hopward.record import Receipt, Refused
@@ -69,9 +69,9 @@ class Tail:
             self._cursor.execute(_SET_HEAD, (self._epoch, self._seq, self._count, self._hash))
 
     def _move(self, entry: Entry) -> None:
-        if not entry.labels and not entry.values:
-            return
         task = entry.columns[TASK]
+        if entry.takes is not None:
+            paths.take(self._connection, task, entry.takes)
         if entry.labels:
             flows.raise_labels(self._connection, task, entry.labels)
         if entry.values:
@@ -83,6 +83,8 @@ class Tail:
         if entry.moved is not None and entry.moved != flows.moved(self._connection, entry.columns[TASK]):
             return "stale"
         if entry.hops and not hops.all_open(self._connection, entry.hops):
+            return "stale"
+        if entry.takes and not paths.takeable(self._connection, entry.columns[TASK], entry.takes):
             return "stale"
         if entry.opens is not None and hops.fan_out_reached(self._connection, entry.opens):
             return "fan_out"

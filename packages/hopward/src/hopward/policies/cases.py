@@ -56,7 +56,8 @@ class CaseFacts(Value, frozen=True):
     Without `actors` the agent acts alone, without `purpose` on its own. `purposes` are those of the hops
     between the actors, in order; without them nobody said what the hops are for. Unless it is said, the task
     has taken in nothing but what is public and trusted; what names something and is not in `provenance` is
-    untrusted, and the tool's definition has been accepted.
+    untrusted, and the tool's definition has been accepted. `step` is the one of its workflow's path that the
+    call or hop takes.
     """
 
     subject: str = "subject"
@@ -72,6 +73,7 @@ class CaseFacts(Value, frozen=True):
     untrusted_servers: tuple[str, ...] = ()
     provenance: dict[str, Provenance] = {}
     pin: Pinning = "accepted"
+    step: str = ""
 
 
 class CaseHop(Value, frozen=True):

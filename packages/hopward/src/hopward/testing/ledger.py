@@ -30,24 +30,15 @@ from hopward.model import (
     TaskState,
     Usage,
 )
-from hopward.pins import (
-    Book,
-    Changes,
-    Look,
-    Page,
-    Pin,
-    Sighting,
-    Status,
-    changed_meanwhile,
-    judged,
-)
 from hopward.record import Asking, Draft, Receipt, Refused, Reservation, Row, Standing, StandingHop
+from hopward.testing.pins import MemoryPins
 
 
-class MemoryLedger:
+class MemoryLedger(MemoryPins):
     """The ledger protocol over dictionaries. Threads may share it; nothing is durable."""
 
     def __init__(self, clock: Clock) -> None:
+        super().__init__()
         self._clock = clock
         self._lock = RLock()
         self._epoch = 1
@@ -64,9 +55,7 @@ class MemoryLedger:
         self._labels: dict[tuple[str, Flow, str], Label] = {}
         self._moved: dict[str, int] = {}
         self._stood: set[tuple[str, str]] = set()
-        self._pins: dict[tuple[str, str], Pin] = {}
-        self._sightings: dict[tuple[str, str], Sighting] = {}
-        self.looks: dict[str, Look] = {}
+        self._taken: dict[tuple[str, str], int] = {}
 
     def close(self) -> None:
         """Nothing to close."""
@@ -86,6 +75,7 @@ class MemoryLedger:
                 labels=self.labels(chain.task),
                 moved=self._moved.get(chain.task, 0),
                 containments=tuple(one for one in self.containments() if concerns(one, chain)),
+                taken=self.taken(chain.task),
             )
 
     def record(self, drafts: Sequence[Draft]) -> list[Receipt]:
@@ -150,51 +140,9 @@ class MemoryLedger:
         """As `SqliteLedger.stood`."""
         return frozenset(value for value in values if (task_id, value) in self._stood)
 
-    def pin_status(self, server: str, tool: str, epoch: int) -> Status:
-        """As `SqliteLedger.pin_status`."""
-        with self._lock:
-            pin, seen = self._pins.get((server, tool)), self._sightings.get((server, tool))
-        stands = ("none", "") if pin is None else (pin.how, pin.digest)
-        return Status(*stands, sighted=seen.why if seen else "")
-
-    def see(
-        self, page: Page, at: Instant, rows: Callable[[Changes], Sequence[Draft]], *, trusting: bool
-    ) -> None:
-        """As `SqliteLedger.see`."""
-        with self._lock:
-            changes = judged(self._book(page.server), page, at, trusting=trusting)
-            if not changes:
-                return
-            for one in [entry(draft) for draft in rows(changes)]:
-                self._append(one)
-            self._pins.update({(pin.server, pin.tool): pin for pin in changes.pins})
-            self._sightings.update({(seen.server, seen.tool): seen for seen in changes.sightings})
-            if changes.look is not None:
-                self.looks[page.server] = changes.look
-            self._epoch += 1
-
-    def accept(self, pins: Sequence[Pin], rows: Sequence[Draft]) -> None:
-        """As `SqliteLedger.accept`."""
-        entries = [entry(draft) for draft in rows]
-        with self._lock:
-            for pin in pins:
-                known = [one.get((pin.server, pin.tool)) for one in (self._pins, self._sightings)]
-                if pin.digest not in [one.digest for one in known if one is not None]:
-                    raise changed_meanwhile(pin.server, pin.tool)
-            for pin in pins:
-                self._pins[pin.server, pin.tool] = pin
-                self._sightings.pop((pin.server, pin.tool), None)
-            for one in entries:
-                self._append(one)
-            self._epoch += 1
-
-    def pins(self, server: str = "") -> tuple[Pin, ...]:
-        """As `SqliteLedger.pins`."""
-        return tuple(self._pins[key] for key in sorted(self._pins) if server in ("", key[0]))
-
-    def sightings(self, server: str = "") -> tuple[Sighting, ...]:
-        """As `SqliteLedger.sightings`."""
-        return tuple(self._sightings[key] for key in sorted(self._sightings) if server in ("", key[0]))
+    def taken(self, task_id: str) -> dict[str, int]:
+        """As `SqliteLedger.taken`."""
+        return {step: count for (task, step), count in self._taken.items() if task == task_id}
 
     def hop(self, hop_id: str) -> Hop:
         """As `SqliteLedger.hop`."""
@@ -354,15 +302,6 @@ class MemoryLedger:
             rows = [(number, one[1], *one[0]) for number, one in enumerate(self._rows, 1)]
         return verify_rows(rows, (seq, seq, digest), progress)
 
-    def _book(self, server: str) -> Book:
-        names = {tool for at, tool in (*self._pins, *self._sightings) if at == server}
-        return Book(
-            look=self.looks.get(server, Look()),
-            statuses={tool: self.pin_status(server, tool, 0) for tool in names},
-            sighted={tool: seen.digest for (at, tool), seen in self._sightings.items() if at == server},
-            pinned=lambda tool: self._pins[server, tool].definition,
-        )
-
     def _change(self, draft: Draft, apply: Callable[[], None]) -> Receipt:
         changed = entry(draft)
         with self._lock:
@@ -405,6 +344,9 @@ class MemoryLedger:
                 self._labels[key] = risen
                 self._moved[task] = self._moved.get(task, 0) + 1
         self._stood.update((task, value) for value in one.values)
+        if one.takes is not None:
+            key = (task, one.takes.step)
+            self._taken[key] = self._taken.get(key, 0) + 1
 
     def _refusal(self, one: Entry) -> Refused:
         if one.epoch is not None and one.epoch != self._epoch:
@@ -413,6 +355,10 @@ class MemoryLedger:
             return "stale"
         if any(hop not in self._hops or self._hops[hop].state != "open" for hop in one.hops):
             return "stale"
+        if one.takes is not None:
+            taken = self.taken(one.columns[TASK])
+            if taken.get(one.takes.step, 0) >= one.takes.times or taken.keys() & set(one.takes.unless):
+                return "stale"
         if one.opens is not None and self.fan_out_reached(one.opens):
             return "fan_out"
         approval = self._approvals.get(one.consumes)

@@ -15,6 +15,7 @@ from hopward.testing.conformance.containment import ContainmentConformance
 from hopward.testing.conformance.hops import HopConformance
 from hopward.testing.conformance.labels import LabelConformance
 from hopward.testing.conformance.opening import CompleteLedger
+from hopward.testing.conformance.paths import PathConformance
 from hopward.testing.conformance.pins import PinConformance
 from hopward.testing.conformance.rows import RowConformance
 from hopward.testing.conformance.single_use import SingleUseConformance
@@ -32,6 +33,7 @@ class LedgerConformance(
     HopConformance,
     LabelConformance,
     ApprovalConformance,
+    PathConformance,
     PinConformance,
     SingleUseConformance,
 ):
