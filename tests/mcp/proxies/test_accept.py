@@ -141,7 +141,7 @@ def test_without_the_server_what_was_seen_last_is_shown(notes: Notes) -> None:
 
 def test_who_accepted_and_why_stand_in_the_log(notes: Notes) -> None:
     notes.accept(*ALL, "--by", "ana@example.com")
-    row = json.loads(run(notes.config, "log", "--kind", "pin", "--json").stdout.splitlines()[0])
+    row = json.loads(run(notes.config, "log", "tail", "--kind", "pin", "--json").stdout.splitlines()[-1])
     record = row["record"]
     assert (record["event"], record["by"], record["why"]) == (
         "accepted",

@@ -67,7 +67,7 @@ def flags(server: str, tool: str, definition: str, known: Iterable[tuple[str, st
     if any(_hides(text) for text in texts):
         found.insert(0, "hidden_text")
     others = sorted(one for one in set(known) if one != (server, tool))
-    spoken = _spoken(texts)
+    spoken = _spoken(texts) - {tool}
     for there, name in others:
         full = f"{there}/{name}"
         if there != server and {name, full} & spoken:

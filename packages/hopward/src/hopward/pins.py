@@ -203,8 +203,8 @@ def refusal(server: str, tool: str, status: Status, *, only_accepted: bool) -> t
     told = f"`hopward mcp accept {server} {tool}` shows it to a person, who may accept it."
     if status.sighted in ("changed", "doubled"):
         what = "has changed" if status.sighted == "changed" else "is listed in two ways at once"
-        sentence = f"The definition of {server}/{tool} {what}, and nobody has accepted that. {told}"
-        return ("tool_changed", sentence)
+        told = f"and nobody has accepted that. {told}"
+        return ("tool_changed", f"The definition of {server}/{tool} {what}, {told}")
     if status.sighted == "new":
         return ("tool_not_accepted", f"{server}/{tool} appeared, and nobody has accepted it yet. {told}")
     if only_accepted and status.how != "accepted":

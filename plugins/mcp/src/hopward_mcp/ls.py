@@ -144,7 +144,7 @@ def _hint_pins(pins: Mapping[str, Mapping[str, Mapping[str, object]] | None]) ->
         told = {name: str(one["quarantined"]) for name, one in (tools or {}).items() if one["quarantined"]}
         if told:
             names = ", ".join(f"{harmless(name)} ({why})" for name, why in told.items())
-            click.echo(f"Quarantined, and refused: {names} of {server}", err=True)
+            click.echo(f"Refused until it is accepted: {names} of {server}", err=True)
         unaccepted = [name for name, one in (tools or {}).items() if one["pinned"] != "accepted"]
         if unaccepted and not told:
             click.echo(f"First seen, and accepted by nobody: {len(unaccepted)} tools of {server}", err=True)
