@@ -82,7 +82,7 @@ def test_a_listing_shows_every_tool_while_observing(tmp_path: Path) -> None:
     assert "hidden" in shown
 
 
-def test_serving_says_so(tmp_path: Path) -> None:
+def test_serving_says_so_at_the_start(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         listen = f'listen = "127.0.0.1:{taken.getsockname()[1]}"'
         config = install(tmp_path, observed(http_server("http://127.0.0.1:9/mcp")), proxy=listen)
