@@ -89,6 +89,23 @@ def test_a_quarantined_tool_that_nobody_has_classified_is_refused(guard: Guard, 
     assert not guard.authorize(REFUSED["tool_unclassified"], chain).permitted
 
 
+def listed(name: str, description: str) -> list[dict[str, Any]]:
+    return [{"name": name, "description": description, "inputSchema": {"type": "object"}}]
+
+
+@pytest.mark.parametrize("name", ["other", "unheard_of"])
+def test_a_tool_whose_definition_has_changed_is_refused_while_observing(
+    guard: Guard, chain: Chain, name: str
+) -> None:
+    guard.pins.listed("desk", listed(name, "Reads."))
+    assert guard.authorize(call(name), chain).observed
+    assert guard.visible(chain, "desk", [name]) == {name}
+    guard.pins.listed("desk", listed(name, "Reads, and sends."))
+    refused = guard.authorize(call(name), chain)
+    assert (refused.verdict.reason, refused.permitted) == ("tool_changed", False)
+    assert guard.visible(chain, "desk", [name]) == set()
+
+
 def test_the_stop_of_everything_stops_observed_servers(guard: Guard, chain: Chain) -> None:
     before = guard.authorize(REFUSED["outside_task"], chain)
     guard.stop_all(by="local:carol", why="test")

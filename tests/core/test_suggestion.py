@@ -280,6 +280,40 @@ def test_any_text_survives_the_way_into_the_configuration(guard: Guard, config: 
 
 
 @pytest.mark.parametrize(
+    "name", ["a b", "x\n[servers.evil]", 'q"', "resource:a*", "resource:b\x01", "vendor:x", "ü" * 9]
+)
+def test_a_name_that_no_configuration_takes_keeps_nothing_else_from_being_learned(
+    guard: Guard, config: Path, name: str
+) -> None:
+    guard.authorize(call("read_ticket", ticket="T-1"), opened(guard))
+    guard.authorize(call(name), opened(guard))
+    found = suggested(guard, config)
+    assert under(found, call("read_ticket", ticket="T-1")) == ""
+    assert found.proposed == ()
+    assert found.after.settings.servers == found.before.settings.servers
+
+
+@pytest.mark.parametrize("named", [{"a\nb": "c"}, {" ": "c"}, {"a": "x", "A": "y"}, {"": "c"}])
+def test_arguments_of_any_name_keep_nothing_else_from_being_learned(
+    guard: Guard, config: Path, named: dict[str, Any]
+) -> None:
+    guard.authorize(call("read_ticket", ticket="T-1"), opened(guard))
+    guard.authorize(ToolCall(server="desk", tool="get_more", arguments=named), opened(guard))
+    found = suggested(guard, config)
+    assert under(found, call("read_ticket", ticket="T-1")) == ""
+
+
+def test_a_policy_is_suggested_for_a_name_with_any_sign(guard: Guard, config: Path) -> None:
+    (config.parent / "policies" / "own.cedar").write_text(READING)
+    guard.policies.refresh()
+    asked = call('resource:note://a"b\\c')
+    assert guard.authorize(asked, opened(guard)).observed
+    found = suggested(guard, config)
+    assert found.still == ()
+    assert under(found, asked) == ""
+
+
+@pytest.mark.parametrize(
     ("values", "expected"),
     [
         (["a", "a"], Equals("a")),

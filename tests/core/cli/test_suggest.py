@@ -44,7 +44,7 @@ def test_what_is_suggested_can_be_used(desk: Shell, used: str) -> None:
     assert "permit" in desk("policy explain desk/read_ticket ticket=T-1 --agent assistant").out
 
 
-def test_json_names_everything(desk: Shell, used: str) -> None:
+def test_the_json_names_what_was_learned(desk: Shell, used: str) -> None:
     found = desk("policy suggest --json").json
     assert found["based_on"] == [used]
     assert (found["permitted_again"], found["with_approval"], found["not_permitted"]) == (1, [], {})

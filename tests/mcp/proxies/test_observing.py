@@ -1,12 +1,13 @@
 """An observed server behind `hopward mcp run`: the call goes on, and everything that is shown says so."""
 
+import socket
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from .installation import opened, stdio_server
+from .installation import http_server, install, opened, stdio_server
 from .offering import run
 from .piping import INITIALIZE, Client
 
@@ -79,6 +80,13 @@ def test_a_listing_shows_every_tool_while_observing(tmp_path: Path) -> None:
     shown = {tool["name"] for tool in running.ask({"id": 1, "method": "tools/list"})["result"]["tools"]}
     running.end()
     assert "hidden" in shown
+
+
+def test_serving_says_so_at_the_start(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        listen = f'listen = "127.0.0.1:{taken.getsockname()[1]}"'
+        config = install(tmp_path, observed(http_server("http://127.0.0.1:9/mcp")), proxy=listen)
+        assert f"hopward: desk is OBSERVED until {LAST} (UTC)" in run(config, "mcp", "serve").stderr
 
 
 def test_try_doctor_explain_and_ls_say_so(tmp_path: Path) -> None:

@@ -119,13 +119,17 @@ class Evaluator:
     def visible(self, chain: Chain, server: str, names: Iterable[str]) -> frozenset[str]:
         """Which of a server's tools could be permitted, as far as can be seen without arguments.
 
-        All of them while the server is observed, for the agent of the task, but those that are quarantined.
+        All of them while the server is observed, for the task's own agent, but what is quarantined or changed.
         Raises `ChainError` for a chain that has fallen, and for a server that is quarantined.
         """
         task, standing = self.standing_task(chain, server)
         if not chain.hops and self._observation.on(server, self._clock.now()):
-            kept = standing.containments
-            return frozenset(name for name in names if why_tool_contained(kept, server, name) is None)
+            return frozenset(
+                name
+                for name in names
+                if why_tool_contained(standing.containments, server, name) is None
+                and self.pin_refusal(server, name, standing.epoch) is None
+            )
         engine = self._engine
         found = ((name, self._classifications.find(server, name)) for name in names)
         return frozenset(
@@ -197,7 +201,12 @@ class Evaluator:
         if tool is None:
             entry = f"{entry_of(call.server, call.tool)} in hopward.toml"
             told = f"{call.name} has not been classified by the operator ({entry}), so it may not be called."
-            return evaluated(deny("tool_unclassified", told), facts=facts_of(task, chain, standing))
+            refusal: Refusal | None = None
+            if self._observation.on(call.server, at):
+                # Otherwise it would be refused anyway.
+                refusal = self.pin_refusal(call.server, call.tool, standing.epoch)
+            refusal = refusal or ("tool_unclassified", told)
+            return evaluated(deny(*refusal), facts=facts_of(task, chain, standing))
         pin = self._pins.status(call.server, call.tool, standing.epoch)
         facts = replace(facts_of(task, chain, standing), pin=pin.how, pin_digest=pin.digest)
         facts = call_facts(facts, call, tool, task, self._ledger.stood)

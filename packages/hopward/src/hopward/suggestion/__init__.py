@@ -16,9 +16,9 @@ from difflib import unified_diff
 from pathlib import Path
 
 from hopward.cedar import CedarEngine
-from hopward.classification import classified
+from hopward.classification import Classifications, classified
 from hopward.config import checked_settings
-from hopward.errors import StateError
+from hopward.errors import ConfigError, StateError
 from hopward.record import Refusal, Row
 from hopward.settings import Settings
 from hopward.suggestion.grants import Grant, Proposed, Spent, grants, proposed, spent
@@ -130,12 +130,22 @@ def terms_of(installed: Installed) -> Terms:
     """What calls are decided under; raises `ConfigError`."""
     settings = installed.settings
     tools, groups = classified(settings.servers), settings.approvals.groups
-    return Terms(settings, CedarEngine(installed.files, tools, groups))
+    return Terms(settings, CedarEngine(installed.files, tools, groups), Classifications(tools))
 
 
 def _drafted(installed: Installed, settings: Settings, learned: Sequence[Seen], wish: Wish) -> _Draft:
+    try:
+        return _tried(installed, settings, learned, wish, classify=True)
+    except ConfigError:
+        # What an agent has called something may fit into no configuration; without that, the rest may.
+        return _tried(installed, settings, learned, wish, classify=False)
+
+
+def _tried(
+    installed: Installed, settings: Settings, learned: Sequence[Seen], wish: Wish, *, classify: bool
+) -> _Draft:
     tools = classified(settings.servers)
-    new = proposed(learned, tools)
+    new = proposed(learned, tools) if classify else []
     tools = (*tools, *(one.tool for one in new))
     granted = grants(learned, tools)
     ceilings = [one for one in granted if not _within_ceiling(settings, one)]

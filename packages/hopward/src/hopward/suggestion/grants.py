@@ -5,12 +5,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from hopward.classification import Classifications
+from hopward.config import forms
 from hopward.constraint import Constraint
 from hopward.destination import destinations
 from hopward.guess import action_told
 from hopward.model import ArgumentType, Budget, Capability, Tool
 from hopward.suggestion.limits import limit
 from hopward.suggestion.seen import Seen
+
+_READ = ("resource:", "prompt:")
 
 HEADROOM = 25
 """Percent that a suggested budget has beyond the most that a task was seen to use."""
@@ -68,7 +71,7 @@ def proposed(seen: Sequence[Seen], tools: Iterable[Tool]) -> list[Proposed]:
     for one in seen:
         if known.find(one.call.server, one.call.tool) is None:
             found.setdefault((one.call.server, one.call.tool), []).append(one)
-    return [_proposal(server, name, calls) for (server, name), calls in found.items()]
+    return [_proposal(server, name, calls) for (server, name), calls in found.items() if _is_writable(name)]
 
 
 def grants(seen: Sequence[Seen], tools: Iterable[Tool]) -> list[Grant]:
@@ -138,13 +141,21 @@ def _values(calls: Iterable[Seen]) -> dict[str, list[Any]]:
     return found
 
 
+def _is_writable(name: str) -> bool:
+    """Whether hopward.toml takes a tool of this name; of what is no tool, MCP resources and prompts alone."""
+    for prefix in _READ:
+        if name.startswith(prefix):
+            return not forms.wrong_pattern(name.removeprefix(prefix)) and "*" not in name
+    return forms.TOOL_NAME.fullmatch(name) is not None
+
+
 def _proposal(server: str, name: str, calls: Sequence[Seen]) -> Proposed:
-    reading = name.startswith(("resource:", "prompt:"))
+    reading = name.startswith(_READ)
     action, why = ("read", "it is read") if reading else action_told(name)
     types: dict[str, ArgumentType] = {}
     for argument, values in sorted(_values(calls).items()):
         kind = _type(values)
-        if kind is not None:
+        if kind is not None and argument.strip() and not forms.has_control(argument):
             types[argument] = kind
     tool = Tool(
         server=server,

@@ -8,7 +8,7 @@ import msgspec
 from hopward import capability
 from hopward.bounds import led
 from hopward.cedar import CedarEngine
-from hopward.classification import Classifications, classified, entry_of, lookalike
+from hopward.classification import Classifications, entry_of, lookalike
 from hopward.destination import destinations
 from hopward.labels import above
 from hopward.model import Capability, Provenance, Tool
@@ -23,6 +23,7 @@ class Terms:
 
     settings: Settings
     engine: CedarEngine
+    known: Classifications
 
 
 def refusal(seen: Seen, terms: Terms) -> Refusal | None:
@@ -31,7 +32,7 @@ def refusal(seen: Seen, terms: Terms) -> Refusal | None:
     Facts of the task are as they were then; those of the call are as its tool is classified now.
     """
     call, settings = seen.call, terms.settings
-    tool = Classifications(classified(settings.servers)).find(call.server, call.tool)
+    tool = terms.known.find(call.server, call.tool)
     workflow, agent = settings.workflows.get(seen.workflow), settings.agents.get(seen.chain.actor)
     if workflow is None or agent is None:
         return ("task_unknown", "Its workflow or its agent is not configured any more.")
@@ -54,10 +55,9 @@ def refusal(seen: Seen, terms: Terms) -> Refusal | None:
 
 def within_budget(seen: Sequence[Seen], terms: Terms) -> bool:
     """Whether every task's calls fit into the budget of its workflow."""
-    known = Classifications(classified(terms.settings.servers))
     used: dict[str, tuple[str, int, int]] = {}
     for one in seen:
-        tool = known.find(one.call.server, one.call.tool)
+        tool = terms.known.find(one.call.server, one.call.tool)
         workflow, calls, writes = used.get(one.chain.task, (one.workflow, 0, 0))
         used[one.chain.task] = (workflow, calls + 1, writes + (tool is None or tool.action != "read"))
     budgets = {name: entry.budget for name, entry in terms.settings.workflows.items()}

@@ -144,11 +144,11 @@ def _policy(workflow: str, agent: str, tool: str, grants: Sequence[Grant]) -> st
     name = _NO_ID.sub("-", f"suggested-{workflow}-{agent}-{tool}").strip("-").lower()
     based = "".join(f"// {one.basis.told}\n" for one in grants)
     return (
-        f"{based}@id({_string(name)})\n"
-        f"permit (\n  principal == Hopward::Agent::{_string(agent)},\n"
+        f"{based}@id({_cedar(name)})\n"
+        f"permit (\n  principal == Hopward::Agent::{_cedar(agent)},\n"
         f'  action in Hopward::Action::"{grants[0].tool.action}",\n'
-        f"  resource == Hopward::Tool::{_string(tool)}\n)\n"
-        f"when {{ context.workflow == {_string(workflow)} }};\n"
+        f"  resource == Hopward::Tool::{_cedar(tool)}\n)\n"
+        f"when {{ context.workflow == {_cedar(workflow)} }};\n"
     )
 
 
@@ -182,6 +182,14 @@ def _key(key: str) -> str:
 
 def _string(text: str) -> str:
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _cedar(text: str) -> str:
+    """A string of Cedar, whose escapes are not all those of JSON."""
+    written = (
+        f"\\{one}" if one in '"\\' else one if one.isprintable() else f"\\u{{{ord(one):x}}}" for one in text
+    )
+    return f'"{"".join(written)}"'
 
 
 def _unwritable(place: str) -> ConfigError:
