@@ -38,6 +38,7 @@ from hopward.ports import Engine, Exchanger, Ledger, Policies
 from hopward.record import Refusal, Reservation, Standing
 from hopward.redaction import Redaction
 from hopward.settings import ApprovalSettings, ServerSettings
+from hopward.vouching import vouched
 
 DELEGATE = "delegate:"
 """What a delegation is named by, before the receiving agent, where a tool would stand."""
@@ -147,18 +148,23 @@ class Evaluator:
     def values(self, decision: Decision, call: ToolCall, result: JSON) -> tuple[str, ...]:
         """What is remembered of the result of a permitted call, for the provenance of later arguments.
 
-        Nothing of what is not trusted, of what was only observed, or where no tool names anything. Raises
-        `LedgerError`.
+        Of what is not trusted only the fields that are vouched for; nothing of what was only observed, or
+        where no tool names anything. Raises `LedgerError`.
         """
         if decision.observed:
             return ()
         tool = self._classifications.find(call.server, call.tool)
         if tool is None or not self._classifications.naming:
             return ()
-        standing = self._ledger.standing(decision.chain)
-        if not labels.tells_truth(tool, standing.labels):
+        if tool.integrity == "untrusted" and not tool.vouched:
             return ()
-        return provenance.values_of(decision.chain.task, result, call.arguments)
+        standing = self._ledger.standing(decision.chain)
+        if not labels.unwritten(tool.server, standing.labels):
+            return ()
+        task = decision.chain.task
+        if tool.integrity == "trusted":
+            return provenance.values_of(task, result, call.arguments)
+        return provenance.wholes_of(task, vouched(tool.vouched, result), call.arguments)
 
     def withdrawn(self, decision: Decision) -> tuple[str, str] | None:
         """Why a call that was permitted would be refused now, whatever the time; or None.

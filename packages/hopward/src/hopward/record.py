@@ -75,6 +75,9 @@ class Facts(msgspec.Struct, frozen=True):
     pin_digest: str = ""
     """Of the definition that counts."""
 
+    carried_untrusted: int = 0
+    """Addresses in the free text of the call that are untrusted."""
+
 
 class StandingHop(msgspec.Struct, frozen=True):
     """A hop of a chain as it stands now, and how much of its budget it has reserved."""

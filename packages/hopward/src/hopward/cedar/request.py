@@ -28,7 +28,17 @@ CHAIN = frozenset({"path", "hop_purpose", "hops"})
 TAKEN = frozenset({"taken_sensitivity", "taken_integrity", "untrusted_servers"})
 """What of the task's labels is told only where a policy asks about it."""
 
-OF_CALL = frozenset({"destinations", "above_ceiling", "pin", "provenance", "names_known", "names_untrusted"})
+OF_CALL = frozenset(
+    {
+        "destinations",
+        "above_ceiling",
+        "pin",
+        "provenance",
+        "names_known",
+        "names_untrusted",
+        "carried_untrusted",
+    }
+)
 """Likewise what is found out about one call."""
 
 CIRCUMSTANCES = frozenset(
@@ -132,6 +142,7 @@ def _of_call(facts: Facts, asked: frozenset[str]) -> dict[str, Any]:
         "provenance": facts.provenance,
         "names_known": bool(facts.provenance) and not untrusted,
         "names_untrusted": untrusted,
+        "carried_untrusted": facts.carried_untrusted,
     }
     return {name: told[name] for name in OF_CALL & asked}
 

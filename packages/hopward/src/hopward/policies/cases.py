@@ -72,6 +72,7 @@ class CaseFacts(Value, frozen=True):
     untrusted_servers: tuple[str, ...] = ()
     provenance: dict[str, Provenance] = {}
     pin: Pinning = "accepted"
+    carried_untrusted: int = 0
 
 
 class CaseHop(Value, frozen=True):
