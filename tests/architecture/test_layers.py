@@ -10,7 +10,7 @@ from .source import SOURCES, Import, Module, imports, names, shipped
 
 LAYERS = (
     {"errors", "clock", "canonical", "base64url", "order", "osuser"},
-    {"constraint", "pattern", "strictjson"},
+    {"addresses", "constraint", "pattern", "strictjson", "vouching"},
     {"model", "places"},
     {"destination", "guess", "settings", "record", "jwk", "claims", "handover", "containment"},
     {
@@ -31,7 +31,7 @@ LAYERS = (
         "steps",
         "wire",
     },
-    {"bounds", "delegation", "cedar", "jose", "ports", "standing"},
+    {"asking", "bounds", "delegation", "cedar", "jose", "ports", "standing"},
     {"approval", "drafts", "pinning"},
     {"observation"},
     {"evaluation"},

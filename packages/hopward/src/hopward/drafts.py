@@ -258,4 +258,6 @@ def _facts_record(facts: Facts) -> dict[str, Any]:
         told |= {"pin": facts.pin, "pin_digest": facts.pin_digest}
     if facts.provenance:
         told["provenance"] = dict(facts.provenance)
+    if facts.carried_untrusted:
+        told["carried_untrusted"] = facts.carried_untrusted
     return told

@@ -38,6 +38,7 @@ from hopward.ports import Engine, Exchanger, Ledger, Policies
 from hopward.record import Facts, Refusal, Reservation, Standing, Taking
 from hopward.redaction import Redaction
 from hopward.settings import ApprovalSettings, ServerSettings
+from hopward.vouching import vouched
 
 DELEGATE = "delegate:"
 """What a delegation is named by, before the receiving agent, where a tool would stand."""
@@ -119,7 +120,7 @@ class Evaluator:
     def visible(self, chain: Chain, server: str, names: Iterable[str]) -> frozenset[str]:
         """Which of a server's tools could be permitted, as far as can be seen without arguments.
 
-        All of them while the server is observed, for the task's own agent, but what is quarantined or changed.
+        All of them while the server is observed, for the task's own agent, but those quarantined or changed.
         Raises `ChainError` for a chain that has fallen, and for a server that is quarantined.
         """
         task, standing = self.standing_task(chain, server)
@@ -155,18 +156,23 @@ class Evaluator:
     def values(self, decision: Decision, call: ToolCall, result: JSON) -> tuple[str, ...]:
         """What is remembered of the result of a permitted call, for the provenance of later arguments.
 
-        Nothing of what is not trusted, of what was only observed, or where no tool names anything. Raises
-        `LedgerError`.
+        Of what is not trusted only the fields that are vouched for; nothing of what was only observed, or
+        where no tool names anything. Raises `LedgerError`.
         """
         if decision.observed:
             return ()
         tool = self._classifications.find(call.server, call.tool)
         if tool is None or not self._classifications.naming:
             return ()
-        standing = self._ledger.standing(decision.chain)
-        if not labels.tells_truth(tool, standing.labels):
+        if tool.integrity == "untrusted" and not tool.vouched:
             return ()
-        return provenance.values_of(decision.chain.task, result, call.arguments)
+        standing = self._ledger.standing(decision.chain)
+        if not labels.unwritten(tool.server, standing.labels):
+            return ()
+        task = decision.chain.task
+        if tool.integrity == "trusted":
+            return provenance.values_of(task, result, call.arguments)
+        return provenance.wholes_of(task, vouched(tool.vouched, result), call.arguments)
 
     def withdrawn(self, decision: Decision) -> tuple[str, str] | None:
         """Why a call that was permitted would be refused now, whatever the time; or None.

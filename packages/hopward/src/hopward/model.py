@@ -89,8 +89,10 @@ class Tool(Value, frozen=True):
 
     `sensitivity` and `integrity` are of what it returns; `ceiling` is the most sensitive that a task may have
     taken in when it calls the tool. `destination` may have an argument's value in it (`hopward.destination`).
-    `names` are those of `arguments` that say where the effect goes or what
-    it is about: a recipient, an account, a URL, a path.
+    `names` are those of `arguments` that say where the effect goes or what it is about: a recipient, an
+    account, a URL, a path. `carries` are those that are free text for somebody to read, which may hold an
+    address. `vouched` are the fields of an untrusted result that the server itself answers for
+    (`hopward.vouching`).
     """
 
     server: str
@@ -102,6 +104,8 @@ class Tool(Value, frozen=True):
     arguments: dict[str, ArgumentType] = {}
     ceiling: Sensitivity = "public"
     names: tuple[str, ...] = ()
+    carries: tuple[str, ...] = ()
+    vouched: tuple[str, ...] = ()
 
     @property
     def full_name(self) -> str:

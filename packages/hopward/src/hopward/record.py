@@ -77,6 +77,9 @@ class Facts(msgspec.Struct, frozen=True):
     step: str = ""
     """Of the task's path: the one that the call or hop takes. Empty for a task without steps."""
 
+    carried_untrusted: int = 0
+    """Addresses in the free text of the call that are untrusted."""
+
 
 class StandingHop(msgspec.Struct, frozen=True):
     """A hop of a chain as it stands now, and how much of its budget it has reserved."""

@@ -110,7 +110,10 @@ class Classification(Value, frozen=True):
     `sensitivity` and `integrity` are of what it returns. `ceiling` is the most sensitive that the task may
     have taken in before, for its arguments may carry it; the same as `sensitivity` unless it is given.
     `names` are those of `arguments` that name a recipient, an account, a URL, a path: policies see where
-    their values come from.
+    their values come from. `carries` are those that are free text for somebody to read: policies see how many
+    addresses in it (links, e-mail addresses, accounts) are not known. `vouched` are fields of an untrusted
+    result that the server itself answers for, each where it stands (`/result/*/recipient`): what stands there
+    as a whole counts as trusted (`hopward.vouching`).
     """
 
     action: Action
@@ -120,6 +123,8 @@ class Classification(Value, frozen=True):
     arguments: dict[str, ArgumentType] = {}
     ceiling: Sensitivity | None = None
     names: tuple[str, ...] = ()
+    carries: tuple[str, ...] = ()
+    vouched: tuple[str, ...] = ()
 
 
 class Delivery(Value, frozen=True):

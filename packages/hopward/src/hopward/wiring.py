@@ -7,6 +7,7 @@ from typing import Any, Literal
 import msgspec
 
 from hopward.answering import Approvals
+from hopward.asking import Proposal, narrowed, proposals
 from hopward.canonical import digest
 from hopward.carrier import Carrier, request_digest
 from hopward.chain import entered
@@ -56,7 +57,7 @@ from hopward.record import Draft
 from hopward.redaction import Redaction
 from hopward.registry import Registry, way_back
 from hopward.remote import RemoteAuthority, TokenRequest
-from hopward.settings import Settings
+from hopward.settings import Settings, WorkflowSettings
 
 _ROUNDS = 4
 """How often a credential is recorded again when standing changed meanwhile."""
@@ -269,32 +270,47 @@ class Guard(Registry, Containing, _Guard):
                 return token
         raise ChainError(UNSETTLED, error="standing_unsettled")
 
+    def proposed(self, workflow: str, request: str) -> tuple[Proposal, ...]:
+        """Which of a workflow's tools a task for this request should have; a person may change it."""
+        return proposals(request, self._workflow(workflow).capabilities, self.tools)
+
     def open_task(
-        self, workflow: str, subject: str, *, parameters: Mapping[str, str] | None = None, request: str = ""
+        self,
+        workflow: str,
+        subject: str,
+        *,
+        parameters: Mapping[str, str] | None = None,
+        request: str = "",
+        tools: Iterable[str] | None = None,
     ) -> Task:
         """Open a task of a configured workflow on behalf of `subject`.
 
         `parameters` and `request`, what the subject asked for in their own words, say what it is about: an
-        argument that names something is anchored if its value stands there.
+        argument that names something is anchored if its value stands there. With `tools` (`SERVER/TOOL`, or
+        a prefix and `*`) it may use no others of its workflow.
 
         Raises `NotFoundError` for an unknown workflow, `StateError` when its agent is not active, it or the
         subject is quarantined, everything is stopped, the subject is nobody (empty, no text, or an agent), or
         the parameters are not those the workflow declares.
         """
-        settings = self.settings.workflows.get(workflow)
-        if settings is None:
-            known = ", ".join(sorted(self.settings.workflows)) or "none"
-            raise NotFoundError(
-                f"There is no workflow {workflow!r}.", advice=f"Configured workflows: {known}"
-            )
+        settings = self._workflow(workflow)
         agent = self.agent(settings.agent)
         if agent.state != "active":
             told = f"Agent {agent.id} is {agent.state}, so no task can be opened for it."
             raise StateError(told, advice=way_back(agent))
         wish = Wish(workflow, subject, parameters or {}, request)
         task = new_task(wish, settings, self._clock.now())
+        if tools is not None:
+            task = narrowed(task, tools)
         self._begin(task, self._task_draft(task))
         return task
+
+    def _workflow(self, name: str) -> WorkflowSettings:
+        settings = self.settings.workflows.get(name)
+        if settings is None:
+            known = ", ".join(sorted(self.settings.workflows)) or "none"
+            raise NotFoundError(f"There is no workflow {name!r}.", advice=f"Configured workflows: {known}")
+        return settings
 
     def _task_draft(self, task: Task) -> Draft:
         told = self._redaction.task(plain(task))

@@ -43,7 +43,9 @@ def run(ctx: click.Context, server: str, carried: bool, config: Path | None, **a
     """
     opened = config if config is not None else ctx.obj.config
     if carried and any(asked.values()):
-        told = "--carried opens no task, so --workflow, --subject, --param and --request have no effect."
+        told = (
+            "--carried opens no task, so --workflow, --subject, --param, --request, --from-prompt: no effect."
+        )
         raise click.UsageError(told)
     opening = None if carried else opening_of(asked)
     try:

@@ -31,7 +31,17 @@ TAKEN = frozenset({"taken_sensitivity", "taken_integrity", "untrusted_servers"})
 PATH = frozenset({"step"})
 """Likewise where on its path the task is."""
 
-OF_CALL = frozenset({"destinations", "above_ceiling", "pin", "provenance", "names_known", "names_untrusted"})
+OF_CALL = frozenset(
+    {
+        "destinations",
+        "above_ceiling",
+        "pin",
+        "provenance",
+        "names_known",
+        "names_untrusted",
+        "carried_untrusted",
+    }
+)
 """Likewise what is found out about one call."""
 
 CIRCUMSTANCES = frozenset(
@@ -145,6 +155,7 @@ def _of_call(facts: Facts, asked: frozenset[str]) -> dict[str, Any]:
         "provenance": facts.provenance,
         "names_known": bool(facts.provenance) and not untrusted,
         "names_untrusted": untrusted,
+        "carried_untrusted": facts.carried_untrusted,
     }
     return {name: told[name] for name in OF_CALL & asked}
 

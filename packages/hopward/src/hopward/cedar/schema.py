@@ -75,6 +75,7 @@ namespace Hopward {{
       provenance: {{}},        // of each argument that names something: "anchored", "trusted" or "untrusted"
       names_known: Bool,     // whether it names something, and nothing in it is "untrusted"
       names_untrusted: Long, // how many of these arguments are "untrusted"
+      carried_untrusted: Long, // how many addresses in its free text are
     }},
   }};
 """
@@ -115,7 +116,8 @@ _TOOL = """\
       calls_left: Long, writes_left: Long,
       taken_sensitivity{may}: String, taken_integrity{may}: String, untrusted_servers{may}: Set<String>,
       step{may}: String, destinations{may}: Set<String>, above_ceiling{may}: Bool, pin{may}: String,
-      names_known{may}: Bool, names_untrusted{may}: Long, provenance{may}: {{{provenance}}},
+      names_known{may}: Bool, names_untrusted{may}: Long, carried_untrusted{may}: Long,
+      provenance{may}: {{{provenance}}},
     }},
   }};
 """

@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from hopward import capability, steps
+from hopward import capability, provenance, steps
 from hopward.bounds import bounds, call_facts, cost, exhausted, facts_of, led, outside, unclear
 from hopward.canonical import JSON
 from hopward.cedar import CedarEngine, Explanation, Step
@@ -71,9 +71,9 @@ def explained(engine: CedarEngine, question: Question, standing: str) -> dict[st
     on = OnPath()
     if moment is None:
         limits = {"over_ceiling": _why(agent.ceiling, call, led_to)}
-        facts = replace(
-            _facts(agent, [name for name in tool.names if name in call.arguments]), destinations=places
-        )
+        named = [name for name in tool.names if name in call.arguments]
+        facts = _facts(agent, named, len(provenance.carried(tool, call.arguments)))
+        facts = replace(facts, destinations=places)
     else:
         limits = dict(_limits(call, led_to, moment))
         facts = facts_of(moment.task, moment.chain, moment.standing)
@@ -242,10 +242,11 @@ def json_or_text(text: str) -> JSON:
         return text
 
 
-def _facts(agent: Agent, named: Sequence[str]) -> Facts:
+def _facts(agent: Agent, named: Sequence[str], carried: int) -> Facts:
     """Of no task: nothing has been taken in, and nothing is known of what the call names."""
     return Facts(
         provenance=dict.fromkeys(named, "untrusted"),
+        carried_untrusted=carried,
         subject="subject",
         task="task",
         purpose=agent.purpose,

@@ -7,6 +7,7 @@ from hopward.config import forms, methods
 from hopward.config.problem import KeyPath, Problem, Table, items, table, tables, text
 from hopward.pattern import folded
 from hopward.settings import ProxySettings
+from hopward.vouching import wrong_place
 
 _NEEDS_URL = ("authorization", "header")
 _NEEDS_COMMAND = ("variable",)
@@ -254,7 +255,14 @@ def _arguments(path: KeyPath, entry: Table) -> Iterator[Problem]:
         if not name.strip() or forms.has_control(name):
             yield Problem((*path, "arguments", name), "is no name of an argument")
     declared = table(entry.get("arguments"))
-    for index, name in enumerate(items(entry.get("names"))):
-        if isinstance(name, str) and declared.get(name) not in ("string", "strings"):
-            told = f'"{name}" must stand in arguments as "string" or "strings", to be looked at'
-            yield Problem((*path, "names", index), told)
+    for key in ("names", "carries"):
+        for index, name in enumerate(items(entry.get(key))):
+            if isinstance(name, str) and declared.get(name) not in ("string", "strings"):
+                told = f'"{name}" must stand in arguments as "string" or "strings", to be looked at'
+                yield Problem((*path, key, index), told)
+    if "vouched" in entry and entry.get("integrity") == "trusted":
+        yield Problem((*path, "vouched"), "has no effect: all that a trusted tool returns is believed")
+    for index, place in enumerate(items(entry.get("vouched"))):
+        wrong = wrong_place(place) if isinstance(place, str) else ""
+        if wrong:
+            yield Problem((*path, "vouched", index), wrong)

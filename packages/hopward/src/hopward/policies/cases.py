@@ -74,6 +74,7 @@ class CaseFacts(Value, frozen=True):
     provenance: dict[str, Provenance] = {}
     pin: Pinning = "accepted"
     step: str = ""
+    carried_untrusted: int = 0
 
 
 class CaseHop(Value, frozen=True):

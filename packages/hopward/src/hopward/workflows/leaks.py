@@ -113,6 +113,7 @@ def _facts(checked: Checked, step: Step, tool: Tool, read: Tool) -> Facts:
         above_ceiling=labels.above(read.sensitivity, tool.ceiling),
         provenance=provenance,
         step=step.name if workflow.steps else "",
+        pin="accepted",
     )
 
 
