@@ -40,6 +40,7 @@ bench: .venv/dev.stamp
 	@$(BIN)/python -m bench $(ARGS)
 
 servers: .venv/dev.stamp
+	@tests/servers/agentdojo.sh
 	@tests/servers/conformance.sh
 	@tests/servers/everything.sh
 	@tests/servers/filesystem.sh

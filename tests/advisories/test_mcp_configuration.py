@@ -29,7 +29,7 @@ from proxies.installation import (
     started,
     stdio_server,
 )
-from proxies.piping import INITIALIZE
+from proxies.piping import INITIALIZE, Client
 from proxies.processes import PROCESS, Processes, process_server
 from proxies.recording_http import RecordingServer
 
@@ -38,6 +38,9 @@ from hopward.cli import verbs
 from hopward_mcp.delivery import courier
 
 from .shipped import ROOT, files
+
+LISTING = ROOT / "tests" / "mcp" / "proxies" / "listing_stdio.py"
+ACCEPTED = 'pins = "accepted"'
 
 # Row 3: a secret that everybody has.
 
@@ -406,3 +409,35 @@ async def test_with_a_placeholder_for_a_key_neither_proxy_starts(tmp_path: Path)
         more = f'environment = {{ TOKEN = "{value}" }}\nresource'
         assert "is a placeholder" in refused(config, config.read_text().replace("resource", more, 1))
         config.write_text(config.read_text().replace(more, "resource", 1))
+
+
+# Row 25: an approval that outlives what was approved.
+
+
+def test_a_definition_that_changes_by_one_byte_asks_again(tmp_path: Path) -> None:
+    """Row 25: CVE-2025-54136 (Cursor, "MCPoison"): approval is bound to the digest of the definition."""
+    file = tmp_path / "tools.json"
+    tool = {"name": "echo", "description": "Says it again.", "inputSchema": {"type": "object"}}
+    file.write_text(json.dumps([tool]))
+    command = f"command = {json.dumps([sys.executable, str(LISTING), str(file)])}"
+    server = re.sub(r"command = .*", lambda _: command, stdio_server(tmp_path), count=1)
+    client = Client(tmp_path, settings=server.replace("[servers.desk]", f"[servers.desk]\n{ACCEPTED}", 1))
+    words = ("mcp", "accept", "desk", "echo", "--yes", "--why", "read it")
+    client.ask(INITIALIZE)
+
+    def listed() -> list[str]:
+        answer = client.ask({"id": "list", "method": "tools/list"})
+        return [one["name"] for one in answer["result"]["tools"]]
+
+    def refused() -> bool:
+        return bool(client.call("echo")["result"].get("isError"))
+
+    assert (listed(), refused()) == ([], True)
+    subprocess.run(hopward(client.config, *words), env=environment(), check=True, capture_output=True)
+    assert (listed(), refused()) == (["echo"], False)
+    for changed in ({**tool, "description": "Says it again!"}, {**tool, "title": "x"}):
+        file.write_text(json.dumps([changed]))
+        assert (listed(), refused()) == ([], True)
+    file.write_text(json.dumps([tool]))
+    assert (listed(), refused()) == ([], True)
+    client.end()

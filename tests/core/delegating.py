@@ -21,6 +21,7 @@ from hopward.model import (
     Tool,
     ToolCall,
 )
+from hopward.pinning import Pins
 from hopward.redaction import Redaction
 from hopward.settings import LogSettings
 from hopward.testing.clock import NOON, FixedClock
@@ -138,6 +139,7 @@ class Office:
             exchanger=Exchange(),
             agents=frozenset(self.agents),
             redaction=Redaction(LogSettings()),
+            pins=Pins(self.ledger, {}, (), self.clock),
         )
         self.guard = Guard(sources, self.clock)
         for name in self.agents:

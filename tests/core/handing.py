@@ -12,6 +12,7 @@ from hopward.evaluation import Sources
 from hopward.guard import Guard
 from hopward.issuer import Book, Delegator, Issued
 from hopward.model import Budget, Capability, Chain, Narrowing, Task, Tool
+from hopward.pinning import Pins
 from hopward.redaction import Redaction
 from hopward.settings import LogSettings
 from hopward.testing.installation import DESK, Installation, an_installation
@@ -111,5 +112,6 @@ def an_office(root: Path) -> Office:
         exchanger=place.issuer,
         agents=frozenset(AGENTS),
         redaction=Redaction(LogSettings()),
+        pins=Pins(place.ledger, {}, (), place.clock),
     )
     return Office(place, Guard(sources, place.clock))

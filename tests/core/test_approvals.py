@@ -319,6 +319,22 @@ def test_an_approval_falls_with_a_revocation(guard: Guard, chain: Chain, kind: s
     assert guard.authorize(write(), chain).verdict.name == "deny"
 
 
+@pytest.mark.parametrize(
+    ("kind", "name"), [("agent", "assistant"), ("tool", "desk/write"), ("server", "desk")]
+)
+def test_an_approval_does_not_count_while_what_it_is_about_is_quarantined(
+    guard: Guard, chain: Chain, kind: str, name: str
+) -> None:
+    approval, waiting = approved(guard, chain), asked(guard, chain, write("later"))
+    guard.quarantine(kind, name, by="ops", why="test")  # type: ignore[arg-type]
+    assert guard.approvals.get(approval).state == "void"
+    assert told(guard.authorize(write(), chain)) == ("deny", "quarantined")
+    with pytest.raises(StateError, match="quarantined"):
+        guard.approvals.approve(waiting, by="carol")
+    guard.release(kind, name, by="ops", why="test")  # type: ignore[arg-type]
+    assert told(guard.authorize(write(), chain)) == APPROVED
+
+
 def test_an_approval_falls_with_its_hop(guard: Guard, chain: Chain) -> None:
     below = handed(guard, chain)
     approval = approved(guard, below)

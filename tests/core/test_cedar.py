@@ -494,6 +494,7 @@ CONDITIONS = st.sampled_from(
         'when { context.hop_purpose == "look" }',
         'when { context.taken_integrity == "untrusted" || context.taken_sensitivity == "restricted" }',
         'when { context.untrusted_servers.contains("desk") && context.above_ceiling }',
+        'when { context.pin == "none" }',
         "when { context.names_known || context.names_untrusted > 0 || context has provenance }",
         'when { (if context.depth > 0 then context else context).hop_purpose == "look" }',
         """when { {".": context}["."] has hops }""",
@@ -506,6 +507,10 @@ CONDITIONS = st.sampled_from(
 POLICIES = st.lists(
     st.tuples(st.sampled_from(["permit", "forbid"]), SCOPES, CONDITIONS), min_size=1, max_size=8
 )
+
+
+_APART = ("purposes", "pin_digest")
+"""Facts that policies do not see as they are."""
 
 
 def unsliced(text: str, tool: Tool, agent: Agent, given: Facts) -> tuple[str, set[int], bool]:
@@ -531,9 +536,7 @@ def unsliced(text: str, tool: Tool, agent: Agent, given: Facts) -> tuple[str, se
                 "parents": [{"type": "Hopward::Server", "id": one.server}],
             }
         )
-    context: dict[str, Any] = {
-        name: getattr(given, name) for name in Facts.__slots__ if name not in ("purposes", "risk")
-    }
+    context: dict[str, Any] = {name: getattr(given, name) for name in Facts.__slots__ if name not in _APART}
     context |= {"risk": given.risk.level, "risk_points": given.risk.points, "signals": given.risk.names}
     context |= {"arguments": {"n": 4}, "depth": len(given.actors) - 1, "path": " > ".join(given.actors)}
     received = enumerate(zip(given.actors[1:], given.purposes, strict=True), 1)

@@ -256,6 +256,13 @@ SERVER = 'command = ["python", "server.py"]\n'
         ("tools.read_ticket]", 'tools."read ticket"]', "a tool's name is"),
         ("tools.read_ticket]", 'tools."read*"]', "a tool's name is"),
         ('destination = "support"', 'destination = "*"', "is one exact name"),
+        ('destination = "support"', 'destination = "x"\ncarries = ["body"]', "must stand in arguments"),
+        ('destination = "support"', 'destination = "x"\nvouched = ["/a//b"]', "names no field"),
+        (
+            'integrity = "untrusted"\ndestination = "support"',
+            'integrity = "trusted"\ndestination = "x"\nvouched = ["id"]',
+            "has no effect: all that a trusted tool returns is believed",
+        ),
         ("ana@example.com", "CHANGE-ME", "is a placeholder"),
         ("ana@example.com", "change_me", "is a placeholder"),
         ("Answer one ticket", "  ", "workflows.tickets.purpose: is blank"),

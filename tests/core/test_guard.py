@@ -33,6 +33,7 @@ from hopward.model import (
     Tool,
     ToolCall,
 )
+from hopward.pinning import Pins
 from hopward.record import Draft, Receipt, Standing
 from hopward.redaction import Redaction
 from hopward.settings import ApprovalSettings, ApproverGroup, LogSettings
@@ -223,6 +224,7 @@ class Bench:
             agents=self.agents,
             redaction=Redaction(self.log),
             approvals=ApprovalSettings(groups={"ops": ApproverGroup(members=("carol",))}),
+            pins=Pins(self.ledger, {}, (), self.clock),
         )
         self.guard = Guard(sources, self.clock)
         self.ledger.put_agent(AGENT, _draft("agent"))

@@ -198,7 +198,7 @@ def test_a_held_verdict_is_the_one_that_would_be_reached(condition: str) -> None
         assert holding.evaluate(asking, PAY, HELPER, facts) == fresh.evaluate(asking, PAY, HELPER, facts)
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(
     chosen=st.lists(
         st.tuples(st.sampled_from(("permit", "forbid")), st.sampled_from(CONDITIONS)), max_size=3

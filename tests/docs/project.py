@@ -38,6 +38,7 @@ def support_desk(folder: Path) -> None:
         (asked,) = guard.approvals.find()
         guard.approvals.approve(asked.id, by="lena@desk.example", why="it was late indeed")
         _hand_on(guard, chain, clock)
+        _change_a_tool(guard)
         guard.refuse("support_desk", "not_json", "The message is not valid JSON (at character 0).", chain)
         guard.refuse("support_desk", "bad_signature", "3 more callers were turned away.", count=3)
         _reject_a_policy(folder / "policies" / "broken.cedar", guard, clock)
@@ -54,6 +55,14 @@ def support_desk(folder: Path) -> None:
             "tool", "support_desk/refund", by="local:ines", why="odd refunds", evidence={"refunds": 9}
         )
         guard.release("tool", "support_desk/refund", by="local:ines", why="it was the ticket")
+
+
+def _change_a_tool(guard: Guard) -> None:
+    """Last in the whole: what is quarantined is refused."""
+    tool = {"name": "search", "description": "Searches tickets.", "inputSchema": {"type": "object"}}
+    guard.pins.listed("support_desk", [tool])
+    listed = guard.pins.listed("support_desk", [{**tool, "description": "Searches everything."}])
+    guard.pins.accept("support_desk", listed, by="local:ines", why="it searches more")
 
 
 def _hand_on(guard: Guard, chain: Chain, clock: FixedClock) -> None:

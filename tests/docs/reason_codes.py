@@ -54,7 +54,7 @@ SPELLED: dict[str, tuple[str, ...]] = {
 FROM_AUTHLIB = ("invalid_client", "invalid_grant", "unauthorized_client", "unsupported_grant_type")
 """What Authlib's framework answers with by itself or through the classes imported from it."""
 
-NOT_CODES = frozenset({"applies", "calls", "deny", "graph", "permit", "run"})
+NOT_CODES = frozenset({"applies", "calls", "deny", "execute", "graph", "permit", "run"})
 """Texts in the same places that say something else."""
 
 _CODE = re.compile(r"[a-z]+(?:_[a-z0-9]+)*")
@@ -73,7 +73,11 @@ def _trees() -> Iterator[ast.Module]:
     """Every module but those that only show things to people, and the fakes."""
     for source in SOURCES:
         for path in sorted(source.rglob("*.py")):
-            if not {"cli", "testing"}.intersection(path.parts) and path.stem not in ("proposal", "trial"):
+            if not {"cli", "testing"}.intersection(path.parts) and path.stem not in (
+                "grants",
+                "proposal",
+                "trial",
+            ):
                 yield ast.parse(path.read_text("utf-8"))
 
 

@@ -31,6 +31,7 @@ from hopward.settings import (
     RiskWeights,
     RiskWindows,
     ServerSettings,
+    StepSettings,
     TelemetrySettings,
     WorkflowSettings,
 )
@@ -69,6 +70,7 @@ STRUCTS: dict[str, type[msgspec.Struct]] = {
         Classification,
         HopSettings,
         WorkflowSettings,
+        StepSettings,
         Budget,
         Capability,
         *CONSTRAINTS,
@@ -95,6 +97,7 @@ _LINKS = {
     "AgentSettings": "[agents](#agents)",
     "ServerSettings": "[servers](#servers)",
     "WorkflowSettings": "[workflows](#workflows)",
+    "StepSettings": "[steps](#steps)",
 }
 _HEAD = ["key", "type", "default", "meaning"]
 _TABLE = re.compile(r"<!-- settings: (?P<name>\w+) -->\n\n(?P<table>(?:\|.*\n)*)")
@@ -144,6 +147,8 @@ def _kind(kind: inspect.Type) -> str:
             return "number"
         case inspect.BoolType():
             return "true or false"
+        case inspect.DateType():
+            return "date"
         case inspect.AnyType():
             return "any value"
         case inspect.LiteralType(values):

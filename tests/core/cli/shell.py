@@ -39,8 +39,8 @@ class Shell:
 
     folder: Path
 
-    def __call__(self, line: str) -> Printed:
-        printed = self.run(line)
+    def __call__(self, line: str, *, typed: str = "") -> Printed:
+        printed = self.run(line, typed=typed)
         assert printed.status == 0, f"$ hopward {line}\n{printed.out}{printed.err}"
         return printed
 
@@ -50,8 +50,8 @@ class Shell:
         assert "Traceback" not in printed.out + printed.err
         return printed
 
-    def run(self, line: str) -> Printed:
-        result = CliRunner().invoke(verbs, shlex.split(line), prog_name="hopward")
+    def run(self, line: str, *, typed: str = "") -> Printed:
+        result = CliRunner().invoke(verbs, shlex.split(line), input=typed, prog_name="hopward")
         return Printed(result.exit_code, result.stdout, result.stderr)
 
     def write(self, name: str, text: str) -> Path:

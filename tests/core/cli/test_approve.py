@@ -101,12 +101,24 @@ def test_an_argument_can_be_changed(desk: Shell, held: Guard) -> None:
     assert edited.state == "approved"
 
 
+def test_the_report_tells_who_approves_how_many_and_how_fast(desk: Shell, held: Guard) -> None:
+    assert "Nobody has answered" in desk("approve --report").err
+    for number in range(3):
+        held.approvals.approve(refund(held, f"ana{number}"), by="local:carol")
+    desk(f"approve {refund(held)} --reject --why 'too much'")
+    carol, own = desk("approve --report --json").json_lines
+    assert carol == {"person": "local:carol", "yes": 3, "no": 0, "median_seconds": 0, "at_a_glance": 3}
+    assert (own["person"], own["yes"], own["no"]) == (os_user(), 0, 1)
+    assert desk("approve --report").out.splitlines()[1].split() == ["local:carol", "3", "0", "0", "3"]
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [
         ("apr_1 --yes --reject --why x", "not both"),
         ("apr_1 --reject --why x --set a=1", "goes with --yes"),
         ("--yes", "Name the approval"),
+        ("apr_1 --report", "leave out the ID"),
         ("apr_1", "There is no approval apr_1"),
     ],
 )

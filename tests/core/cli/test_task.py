@@ -1,5 +1,7 @@
 """`hopward task`"""
 
+from typing import Any
+
 import pytest
 
 from hopward.clock import SystemClock, iso
@@ -148,3 +150,58 @@ def test_no_token_is_minted_here_when_the_authority_is_elsewhere(desk: Shell) ->
     remote = 'mode = "remote"\ntoken_endpoint = "https://auth.example.com/token"\nissuer ='
     path.write_text(path.read_text().replace("issuer =", remote))
     assert "https://auth.example.com/token" in desk.fails(f"task token {task} --server desk", 2).err
+
+
+def test_a_task_from_a_prompt_has_the_tools_that_the_prompt_asks_for(desk: Shell, guard: Guard) -> None:
+    reading = desk("task open --workflow tickets --from-prompt 'What does T1 say?' --yes --json").json
+    assert (reading["request"], _tools(reading)) == ("What does T1 say?", {"desk/read_ticket"})
+    paying = desk("task open --workflow tickets --from-prompt 'Refund T1' --yes --json").json
+    assert _tools(paying) == {"desk/read_ticket", "desk/refund"}
+    chain = guard.enter(reading["id"])
+    assert guard.authorize(ToolCall(server="desk", tool="read_ticket"), chain).permitted
+    refused = guard.authorize(ToolCall(server="desk", tool="refund", arguments={"amount": 1}), chain)
+    assert refused.verdict.reason == "outside_task"
+
+
+def test_the_proposed_tools_are_shown_and_nothing_is_opened_where_nobody_can_agree(desk: Shell) -> None:
+    printed = desk.fails("task open --workflow tickets --from-prompt 'Refund T1'", status=2)
+    assert "+  desk/refund       pay     the request says 'refund'" in printed.out
+    assert "--tools desk/read_ticket,desk/refund" in printed.err
+    assert desk("task list").out == ""
+
+
+@pytest.mark.parametrize(
+    ("typed", "tools"), [("\n", {"desk/read_ticket"}), ("desk/refund\n", {"desk/refund"})]
+)
+def test_a_person_agrees_to_the_proposed_tools_or_says_which(
+    desk: Shell, monkeypatch: pytest.MonkeyPatch, typed: str, tools: set[str]
+) -> None:
+    monkeypatch.setattr("hopward.cli.task.at_terminal", lambda: True)
+    printed = desk("task open --workflow tickets --from-prompt 'Read T1'", typed=typed)
+    assert "-  desk/refund       pay     nothing asks to pay with it" in printed.out
+    (task,) = desk("task list --json").json_lines
+    assert _tools(task) == tools
+
+
+def test_the_prompt_may_come_from_standard_input(desk: Shell) -> None:
+    line = "task open --workflow tickets --from-prompt - --yes --json"
+    assert desk(line, typed="Refund 'T1', please\n").json["request"] == "Refund 'T1', please"
+    assert "The request is empty." in desk.fails(line, status=2).err
+
+
+def test_a_person_may_say_which_tools_without_a_prompt(desk: Shell) -> None:
+    task = desk("task open --workflow tickets --tools desk/read* --json").json
+    assert _tools(task) == {"desk/read*"}
+    printed = desk.fails("task open --workflow tickets --tools desk/refund,desk/erase", status=2)
+    assert "The workflow reaches no desk/erase." in printed.err
+    assert "It reaches: desk/read_ticket, desk/refund" in printed.err
+    assert "No tool is listed." in desk.fails("task open --workflow tickets --tools ,", status=2).err
+
+
+def test_a_prompt_is_the_request(desk: Shell) -> None:
+    printed = desk.fails("task open --workflow tickets --from-prompt a --request b --yes", status=2)
+    assert "leave out --request" in printed.err
+
+
+def _tools(task: dict[str, Any]) -> set[str]:
+    return {tool for one in task["capabilities"] for tool in one["tools"]}

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from hopward import revocation
 from hopward.claims import is_agent
 from hopward.clock import SECOND, Clock, Instant
+from hopward.containment import why_tool_contained
 from hopward.drafts import Asked, approval_draft
 from hopward.errors import StateError
 from hopward.evaluation import DELEGATE, Evaluator, Sources, call_digest
@@ -51,11 +52,16 @@ class Approvals:
         return [one for one in found if not states or one.state in states]
 
     def why_void(self, approval: Approval) -> str:
-        """Why an approval counts no more, although it has not been answered or has not expired; or empty."""
+        """Why an approval does not count, although it has not been answered or has not expired; or empty.
+
+        What is quarantined counts again once it is released.
+        """
         if approval.policy_set != self._policies.current().policy_set:
             return "The policies have changed since it was asked for."
         chain = _lasting(approval.chain)
-        fallen = revocation.why_fallen(self._ledger.standing(chain), chain, self._clock.now())
+        standing = self._ledger.standing(chain)
+        fallen = revocation.why_fallen(standing, chain, self._clock.now())
+        fallen = fallen or why_tool_contained(standing.containments, approval.server, approval.tool)
         return "" if fallen is None else fallen[1]
 
     def approve(

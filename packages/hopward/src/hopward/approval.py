@@ -136,13 +136,24 @@ def bound_to(question: Question, needed: tuple[ApproverNeed, ...]) -> str:
             "policy_set": verdict.policy_set,
             "policies": sorted(verdict.policies),
             "needed": plain(needed),
+            "step": question.facts.step,
         }
     )
 
 
 def _waiting(verdict: Verdict, approval: str) -> Verdict:
-    advice = f"Ask for `hopward approve {approval}`, then make exactly this call again."
-    return msgspec.structs.replace(verdict, sentence=f"{verdict.sentence} {advice}", approval=approval)
+    sentence = f"{verdict.sentence} {_advice(approval)}"
+    return msgspec.structs.replace(verdict, sentence=sentence, approval=approval)
+
+
+def unasked(verdict: Verdict) -> Verdict:
+    """A verdict as it was before anybody was asked, or told to ask."""
+    sentence = verdict.sentence.removesuffix(f" {_advice(verdict.approval)}")
+    return msgspec.structs.replace(verdict, sentence=sentence, approval="")
+
+
+def _advice(approval: str) -> str:
+    return f"Ask for `hopward approve {approval}`, then make exactly this call again."
 
 
 def _verdict(verdict: Verdict, name: Any, reason: str, sentence: str, approval: str = "") -> Verdict:

@@ -14,7 +14,7 @@ from hopward import capability, destination, labels
 from hopward.chain import reaches
 from hopward.classification import lookalike
 from hopward.model import Capability, Chain, Hop, Task, Tool, ToolCall, Usage
-from hopward.provenance import provenance
+from hopward.provenance import carried_untrusted, provenance
 from hopward.record import Facts, Refusal, Standing
 
 StoodIn: TypeAlias = Callable[[str, frozenset[str]], frozenset[str]]
@@ -144,10 +144,18 @@ def call_facts(facts: Facts, call: ToolCall, tool: Tool, task: Task, stood: Stoo
     """The facts of a task, with those of one call of it."""
     above = labels.above(facts.taken_sensitivity, tool.ceiling)
     facts = msgspec.structs.replace(facts, destinations=destination.destinations(tool, call.arguments))
-    if not (above or tool.names):
+    if not (above or tool.names or tool.carries):
         return facts
-    found = provenance(tool, call.arguments, task, lambda sought: stood(task.id, sought))
-    return msgspec.structs.replace(facts, above_ceiling=above, provenance=found)
+
+    def known(sought: frozenset[str]) -> frozenset[str]:
+        return stood(task.id, sought)
+
+    return msgspec.structs.replace(
+        facts,
+        above_ceiling=above,
+        provenance=provenance(tool, call.arguments, task, known),
+        carried_untrusted=carried_untrusted(tool, call.arguments, task, known),
+    )
 
 
 def _refusal(bound: Bound, call: ToolCall, tool: Tool) -> Refusal:

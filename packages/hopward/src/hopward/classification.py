@@ -28,15 +28,15 @@ class Classifications:
 
     A name may be a pattern ending in `*` (MCP resources: `resource:ticket://*`); the longest match wins,
     an exact name before any pattern. A URI that could lead out of where it seems to lie
-    (`file:///public/../private`) matches no pattern. `naming` says whether any of them has an argument that
-    names something.
+    (`file:///public/../private`) matches no pattern. `naming` says whether any of them has an argument whose
+    provenance is looked for.
     """
 
     def __init__(self, tools: Iterable[Tool]) -> None:
         self.tools = tuple(tools)
         self._exact = {(tool.server, tool.name): tool for tool in self.tools if not tool.name.endswith("*")}
         patterns = (tool for tool in self.tools if tool.name.endswith("*"))
-        self.naming = any(tool.names for tool in self.tools)
+        self.naming = any(tool.names or tool.carries for tool in self.tools)
         self._patterns = sorted(patterns, key=lambda tool: len(tool.name), reverse=True)
 
     def find(self, server: str, name: str) -> Tool | None:
@@ -99,4 +99,6 @@ def _tool(server: str, name: str, entry: Classification) -> Tool:
         arguments=entry.arguments,
         ceiling=entry.ceiling or entry.sensitivity,
         names=entry.names,
+        carries=entry.carries,
+        vouched=entry.vouched,
     )

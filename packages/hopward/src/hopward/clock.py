@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 SECOND = 1_000_000
+DAY = 86_400 * SECOND
 
 Instant = int
 """Microseconds since the Unix epoch, UTC."""

@@ -5,7 +5,7 @@ from typing import Any
 from hopward.canonical import digest
 from hopward.model import Hop, Task, plain
 
-_ASIDE = frozenset({"state", "parameters", "request"})
+_ASIDE = frozenset({"state", "parameters", "request", "steps"})
 
 
 def opened_digest(link: Task | Hop) -> str:
@@ -14,9 +14,10 @@ def opened_digest(link: Task | Hop) -> str:
 
 
 def as_opened(link: Task | Hop) -> dict[str, Any]:
-    """A task or hop as it was opened, as plain JSON: all but its state, and what the subject said of a task.
+    """A task or hop as it was opened, as plain JSON: all but its state, what the subject said of a task, and
+    its steps, which are bound to that.
 
-    Neither is authority, and the subject's words are nobody's on the way.
+    None of it is authority, and the subject's words are nobody's on the way.
     """
     content: dict[str, Any] = plain(link)
     for member in _ASIDE & content.keys():

@@ -23,7 +23,7 @@ from hopward.model import (
     Verdict,
     plain,
 )
-from hopward.record import Asking, Draft, Facts, Reservation
+from hopward.record import Asking, Draft, Facts, Reservation, Taking
 from hopward.settings import RiskSettings
 
 
@@ -39,8 +39,9 @@ class Evaluation(msgspec.Struct, frozen=True):
 
     `about` is what was asked for, as its row tells it. `share` is what a permit takes out of which budgets,
     `epoch` the standing and `moved` the labels it holds for, `hop` what a permitted delegation opens,
-    `labels` what a permitted call raises. `binding` is what an approval of it is bound to, `consumes` the one
-    a permit uses up, `asks` the one a step-up asks for. `watching` is what
+    `labels` what a permitted call raises, `takes` the step of the task's path that a permit takes. `binding`
+    is what an approval of it is bound to, `consumes` the one a permit uses up, `asks` the one a step-up asks
+    for. `observed` says that the call goes on although it would have been refused. `watching` is what
     detectors see, None where the chain counts for nothing. `plain` says that `about` `is_plain`.
     """
 
@@ -63,7 +64,9 @@ class Evaluation(msgspec.Struct, frozen=True):
     consumes: str = ""
     asks: Asking | None = None
     watching: Watching | None = None
+    takes: Taking | None = None
     plain: bool = False
+    observed: bool = False
 
     @property
     def chain(self) -> Chain:
@@ -74,6 +77,11 @@ class Evaluation(msgspec.Struct, frozen=True):
     def permits(self) -> bool:
         """Whether it is a permit, once it is logged."""
         return self.verdict.name == "permit" and self.share is not None
+
+    @property
+    def proceeds(self) -> bool:
+        """Whether the call goes on, once this is logged: permitted, or observed."""
+        return self.permits or self.observed
 
 
 def decision_of(decision_id: str, evaluation: Evaluation) -> Decision:
@@ -87,20 +95,23 @@ def decision_of(decision_id: str, evaluation: Evaluation) -> Decision:
         tool=evaluation.tool,
         chain=evaluation.chain,
         credential=evaluation.credential,
+        observed=evaluation.observed,
     )
 
 
 def decision_draft(decision_id: str, evaluation: Evaluation) -> Draft:
-    """The row of a decision; of a permit, with what it holds on to and what follows from it."""
+    """The row of a decision; of one that lets a call go on, with what it holds on to and what follows."""
     chain, verdict = evaluation.chain, evaluation.verdict
     record: dict[str, Any] = {**evaluation.about, "chain": plain(chain), "verdict": plain(verdict)}
     if evaluation.classification is not None:
         record["classification"] = plain(evaluation.classification)
     if evaluation.facts is not None:
         record["facts"] = _facts_record(evaluation.facts)
-    permit = evaluation.permits
+    if evaluation.observed:
+        record["observed"] = True
+    permit, proceeds = evaluation.permits, evaluation.proceeds
     asks = _asking(decision_id, evaluation)
-    follow = _following(decision_id, evaluation) if permit else ()
+    follow = _following(decision_id, evaluation) if proceeds else ()
     return Draft(
         kind="decision",
         at=evaluation.at,
@@ -112,16 +123,17 @@ def decision_draft(decision_id: str, evaluation: Evaluation) -> Draft:
         server=evaluation.server,
         tool=evaluation.tool,
         decision=decision_id,
-        epoch=evaluation.epoch if permit else None,
-        hops=chain.hops if permit else (),
+        epoch=evaluation.epoch if proceeds else None,
+        hops=chain.hops if proceeds else (),
         reserve=evaluation.share if permit else None,
         opens=evaluation.hop if permit else None,
         consumes=evaluation.consumes if permit else "",
         asks=asks,
         follow=follow if asks is None else (approval_draft("requested", asks.approval, evaluation.at),),
-        moved=evaluation.moved if permit else None,
-        labels=evaluation.labels if permit else (),
+        moved=evaluation.moved if proceeds else None,
+        labels=evaluation.labels if proceeds else (),
         watch=_watch(evaluation),
+        takes=evaluation.takes if permit else None,
         plain=evaluation.plain,
     )
 
@@ -259,12 +271,18 @@ def _facts_record(facts: Facts) -> dict[str, Any]:
         "taken_integrity": facts.taken_integrity,
         "above_ceiling": facts.above_ceiling,
     }
+    if facts.step:
+        told["step"] = facts.step
     if facts.untrusted_servers:
         told["untrusted_servers"] = list(facts.untrusted_servers)
     if facts.destinations:
         told["destinations"] = list(facts.destinations)
+    if facts.pin != "none":
+        told |= {"pin": facts.pin, "pin_digest": facts.pin_digest}
     if facts.provenance:
         told["provenance"] = dict(facts.provenance)
     if facts.risk.level != "low":
         told |= evidence(facts.risk)
+    if facts.carried_untrusted:
+        told["carried_untrusted"] = facts.carried_untrusted
     return told

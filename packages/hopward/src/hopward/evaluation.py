@@ -4,13 +4,13 @@ Whatever goes wrong on the way is a deny: this module is one of the named bounda
 exception.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from msgspec.structs import replace
 
-from hopward import behaviour, delegation, labels, provenance, revocation
+from hopward import behaviour, delegation, labels, provenance, revocation, steps
 from hopward.approval import Lifted, Lifting, Question
 from hopward.behaviour import Event, Risk, States, Watching, attempt, reaction, stepped_up
 from hopward.bounds import (
@@ -32,17 +32,21 @@ from hopward.containment import why_tool_contained
 from hopward.delegation import Handing
 from hopward.drafts import Asked, Evaluation
 from hopward.errors import ChainError, HopwardError
-from hopward.model import Chain, Decision, Hop, Task, Tool, ToolCall, Verdict, plain
+from hopward.model import Chain, Decision, Hop, Step, Task, Tool, ToolCall, Verdict, plain
+from hopward.observation import Observation
+from hopward.pinning import Pins
 from hopward.ports import Engine, Exchanger, Ledger, Policies, Quarantines
-from hopward.record import Reservation, Standing
+from hopward.record import Facts, Refusal, Reservation, Standing, Taking
 from hopward.redaction import Redaction
-from hopward.settings import ApprovalSettings, RiskSettings
+from hopward.settings import ApprovalSettings, RiskSettings, ServerSettings
+from hopward.vouching import vouched
 
 DELEGATE = "delegate:"
 """What a delegation is named by, before the receiving agent, where a tool would stand."""
 
 INTERNAL = "The call could not be authorized because of an internal error."
 UNKNOWN_TASK = ("task_unknown", "There is no such task.")
+_ANY_EPOCH = -1
 _UNDECIDED = Verdict(name="deny", reason="undecided", sentence="No decision was reached.")
 
 
@@ -52,8 +56,8 @@ _WATCHING = RiskSettings()
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """What an evaluation asks. `agents` are the ids of the configured ones; without `approvals` nobody may
-    approve anything."""
+    """What an evaluation asks. `agents` are the ids of the configured ones, `servers` the configured ones;
+    without `approvals` nobody may approve anything."""
 
     ledger: Ledger
     policies: Policies
@@ -61,9 +65,11 @@ class Sources:
     exchanger: Exchanger
     agents: frozenset[str]
     redaction: Redaction
+    pins: Pins
     approvals: ApprovalSettings = _NOBODY
     risk: RiskSettings = _WATCHING
     quarantines: Quarantines | None = None
+    servers: Mapping[str, ServerSettings] = field(default_factory=dict[str, ServerSettings])
 
 
 class Evaluator:
@@ -78,18 +84,29 @@ class Evaluator:
         self._redaction = sources.redaction
         self._lifting = Lifting(sources.ledger, sources.approvals)
         self._rules = sources.risk
+        self._pins = sources.pins
+        self._observation = Observation(sources.servers, sources.ledger, sources.exchanger)
         self._clock = clock
 
-    def evaluate(self, asked: Asked | Handing) -> Evaluation:
-        """The verdict on one call or delegation. Never raises."""
+    def evaluate(self, asked: Asked | Handing, *, afterwards: bool = False) -> Evaluation:
+        """The verdict on one call or delegation. Never raises.
+
+        With `afterwards`, a call takes a step of the task's path that has been taken already.
+        """
         at = self._clock.now()
         try:
-            return self._call(asked, at) if isinstance(asked, Asked) else self._handing(asked, at)
+            if isinstance(asked, Asked):
+                return self._observation.observed(self._call(asked, at, afterwards))
+            return self._handing(asked, at)
         except HopwardError as error:
             verdict = deny(error.error, f"The call could not be authorized: {error.message}")
         except Exception as error:  # noqa: BLE001 - named boundary: what fails while deciding is a deny
             verdict = deny("internal_error", INTERNAL, (type(error).__name__,))
         return self._denied(asked, at, verdict)
+
+    def observed(self, evaluation: Evaluation) -> Evaluation:
+        """An evaluation whose verdict has changed since, marked where its call goes on all the same."""
+        return self._observation.observed(evaluation)
 
     def standing_task(self, chain: Chain, server: str) -> tuple[Task, Standing]:
         """The task of a chain that has not fallen, and all it stands on; raises `ChainError`.
@@ -108,9 +125,17 @@ class Evaluator:
     def visible(self, chain: Chain, server: str, names: Iterable[str]) -> frozenset[str]:
         """Which of a server's tools could be permitted, as far as can be seen without arguments.
 
+        All of them while the server is observed, for the task's own agent, but those quarantined or changed.
         Raises `ChainError` for a chain that has fallen, and for a server that is quarantined.
         """
         task, standing = self.standing_task(chain, server)
+        if not chain.hops and self._observation.on(server, self._clock.now()):
+            return frozenset(
+                name
+                for name in names
+                if why_tool_contained(standing.containments, server, name) is None
+                and self.pin_refusal(server, name, standing.epoch) is None
+            )
         engine = self._engine
         found = ((name, self._classifications.find(server, name)) for name in names)
         return frozenset(
@@ -118,22 +143,41 @@ class Evaluator:
             for name, tool in found
             if tool is not None
             and why_tool_contained(standing.containments, server, name) is None
+            and self.pin_refusal(server, name, standing.epoch) is None
             and reachable(f"{server}/{name}", tool, chain, task, standing)
+            and steps.takes_part(task, chain.actor, f"{server}/{name}")
             and engine.could_permit(tool)
         )
+
+    def offered(self, server: str, names: Iterable[str]) -> frozenset[str]:
+        """Which of a server's names are classified, and kept from nobody by their definition."""
+        found = (name for name in names if self._classifications.find(server, name) is not None)
+        return frozenset(name for name in found if self.pin_refusal(server, name, _ANY_EPOCH) is None)
+
+    def pin_refusal(self, server: str, name: str, epoch: int) -> Refusal | None:
+        """Why the definition of a tool keeps it from being called, as of that epoch; or None."""
+        return self._pins.refusal(server, name, self._pins.status(server, name, epoch))
 
     def values(self, decision: Decision, call: ToolCall, result: JSON) -> tuple[str, ...]:
         """What is remembered of the result of a permitted call, for the provenance of later arguments.
 
-        Nothing of what is not trusted, or where no tool names anything. Raises `LedgerError`.
+        Of what is not trusted only the fields that are vouched for; nothing of what was only observed, or
+        where no tool names anything. Raises `LedgerError`.
         """
+        if decision.observed:
+            return ()
         tool = self._classifications.find(call.server, call.tool)
         if tool is None or not self._classifications.naming:
             return ()
-        standing = self._ledger.standing(decision.chain)
-        if not labels.tells_truth(tool, standing.labels):
+        if tool.integrity == "untrusted" and not tool.vouched:
             return ()
-        return provenance.values_of(decision.chain.task, result, call.arguments)
+        standing = self._ledger.standing(decision.chain)
+        if not labels.unwritten(tool.server, standing.labels):
+            return ()
+        task = decision.chain.task
+        if tool.integrity == "trusted":
+            return provenance.values_of(task, result, call.arguments)
+        return provenance.wholes_of(task, vouched(tool.vouched, result), call.arguments)
 
     def withdrawn(self, decision: Decision) -> tuple[str, str] | None:
         """Why a call that was permitted would be refused now, whatever the time; or None.
@@ -148,7 +192,7 @@ class Evaluator:
     def _engine(self) -> Engine:
         return self._policies.current()
 
-    def _call(self, asked: Asked, at: Instant) -> Evaluation:
+    def _call(self, asked: Asked, at: Instant, afterwards: bool) -> Evaluation:
         call, chain = asked.call, asked.chain
         standing = self._ledger.standing(chain)
         plainly = is_plain(call.arguments)
@@ -168,26 +212,43 @@ class Evaluator:
         if tool is None:
             entry = f"{entry_of(call.server, call.tool)} in hopward.toml"
             told = f"{call.name} has not been classified by the operator ({entry}), so it may not be called."
+            refusal: Refusal | None = None
+            if self._observation.on(call.server, at):
+                # Otherwise it would be refused anyway.
+                refusal = self.pin_refusal(call.server, call.tool, standing.epoch)
+            refusal = refusal or ("tool_unclassified", told)
             watching = self._watching(chain, standing.behaviour, attempt(at, call.name, digested))
-            return evaluated(deny("tool_unclassified", told), watching=watching)
-        facts = call_facts(facts_of(task, chain, standing), call, tool, task, self._ledger.stood)
+            facts = replace(facts_of(task, chain, standing), risk=watching.risk)
+            return evaluated(deny(*refusal), facts=facts, watching=watching)
+        pin = self._pins.status(call.server, call.tool, standing.epoch)
+        facts = replace(facts_of(task, chain, standing), pin=pin.how, pin_digest=pin.digest)
+        facts = call_facts(facts, call, tool, task, self._ledger.stood)
         asking = attempt(at, call.name, digested, facts.destinations)
         watching = self._watching(chain, standing.behaviour, asking)
         facts = replace(facts, risk=watching.risk)
         found: dict[str, Any] = {"classification": tool, "facts": facts, "watching": watching}
-        refusal = None if facts.destinations else unclear(tool)
+        refusal = self._pins.refusal(call.server, call.tool, pin)
+        refusal = refusal or (None if facts.destinations else unclear(tool))
         for one in led(tool, facts.destinations):
             refusal = refusal or outside(call, one, chain, task, standing)
-        refusal = refusal or behaviour.refusal(watching.risk, self._rules, at)
         if refusal is not None:
             return evaluated(deny(*refusal), **found)
+        move = steps.Move(chain.actor, call.name, call.arguments)
+        step = steps.located(task, move, standing.taken, afterwards=afterwards)
+        if isinstance(step, tuple):
+            return evaluated(deny(*step), **found)
+        facts = _on_path(facts, step)
+        refusal = behaviour.refusal(watching.risk, self._rules, at)
+        if refusal is not None:
+            return evaluated(deny(*refusal), **found | {"facts": facts})
         engine, share = self._engine, _share(tool, task, standing)
-        verdict = engine.evaluate(call, tool, standing.agents[chain.actor], facts)
-        verdict, groups = self._on_risk(verdict, watching.risk)
+        verdict = steps.held(step, engine.evaluate(call, tool, standing.agents[chain.actor], facts))
+        verdict, beside = self._on_risk(verdict, watching.risk)
+        found |= {"facts": facts, "takes": _taken(step)}
         if verdict.name == "step-up":
             asked_of = (chain, call.server, call.tool, digested, about["call"]["arguments"], verdict, facts)
-            question = Question(*asked_of, _groups(engine, verdict, groups), at, tool)
-            lifted = self._lifted(question, share)
+            groups = _groups(steps.groups(step, engine.approvers(verdict.policies)), beside)
+            lifted = self._lifted(Question(*asked_of, groups, at, tool, pin=pin.digest), share)
             verdict, found = lifted.verdict, found | _of_approval(lifted)
         if verdict.name != "permit":
             return evaluated(verdict, **found)
@@ -215,16 +276,22 @@ class Evaluator:
         hop = delegation.unfit(asked, task, standing) or delegation.narrowed(asked, task, standing, at)
         if not isinstance(hop, Hop):
             return replace(base, verdict=deny(*hop))
+        step = steps.located(task, steps.Move(chain.actor, delegate=asked.to), standing.taken)
+        if isinstance(step, tuple):
+            return replace(base, verdict=deny(*step))
+        facts = _on_path(facts, step)
+        base = replace(base, facts=facts, takes=_taken(step))
         refusal = behaviour.refusal(watching.risk, self._rules, at)
         if refusal is not None:
             return replace(base, verdict=deny(*refusal))
         delegator, receiver = standing.agents[chain.actor], standing.agents[asked.to]
         engine, share = self._engine, _share(hop, task, standing)
-        verdict = engine.evaluate_hop(hop, delegator, receiver, facts)
-        verdict, groups = self._on_risk(verdict, watching.risk)
+        verdict = steps.held(step, engine.evaluate_hop(hop, delegator, receiver, facts))
+        verdict, beside = self._on_risk(verdict, watching.risk)
         if verdict.name == "step-up":
             asked_of = (chain, "", base.tool, base.digest, base.about["delegation"], verdict, facts)
-            lifted = self._lifted(Question(*asked_of, _groups(engine, verdict, groups), at), share)
+            groups = _groups(steps.groups(step, engine.approvers(verdict.policies)), beside)
+            lifted = self._lifted(Question(*asked_of, groups, at), share)
             verdict, base = lifted.verdict, replace(base, **_of_approval(lifted))
         if verdict.name != "permit":
             return replace(base, verdict=verdict)
@@ -287,12 +354,20 @@ def call_digest(call: ToolCall, *, plainly: bool = False) -> str:
     return digest_of(compact_plain(form)) if plainly else digest(form)
 
 
-def _groups(engine: Engine, verdict: Verdict, beside: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys((*engine.approvers(verdict.policies), *beside)))
+def _groups(groups: tuple[str, ...], beside: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*groups, *beside)))
 
 
 def _of_approval(lifted: Lifted) -> dict[str, Any]:
     return {"binding": lifted.binding, "consumes": lifted.consumes, "asks": lifted.asks}
+
+
+def _on_path(facts: Facts, step: Step | None) -> Facts:
+    return facts if step is None else replace(facts, step=step.name)
+
+
+def _taken(step: Step | None) -> Taking | None:
+    return None if step is None else steps.taking(step)
 
 
 def _share(asked: Tool | Hop, task: Task, standing: Standing) -> Reservation:

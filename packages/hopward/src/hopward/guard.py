@@ -55,11 +55,15 @@ UNSETTLED = "Tasks or revocations are changing; try again."
 
 
 class Guard:
-    """Decides every tool call and every hop. Safe to share between threads; holds no state of its own."""
+    """Decides every tool call and every hop. Safe to share between threads; holds no state of its own.
+
+    `pins` is told what servers list, and what of it a person accepts.
+    """
 
     def __init__(self, sources: Sources, clock: Clock) -> None:
         self._ledger = sources.ledger
         self._exchanger = sources.exchanger
+        self.pins = sources.pins
         self._clock = clock
         self._rules = sources.risk
         self._quarantines = sources.quarantines
@@ -145,14 +149,14 @@ class Guard:
 
     def would_permit(self, call: ToolCall, chain: Chain) -> bool:
         """Whether `authorize` would permit this call as things stand, its budget apart, or an approval of
-        exactly this call has been used up.
+        exactly this call has been used up. Its step of the task's path may have been taken.
 
         For what has come of a call that was permitted before; never instead of `authorize`: nothing is
         recorded. False where anything goes wrong.
         """
-        evaluation = self._evaluator.evaluate(Asked(call, chain))
-        if evaluation.verdict.name != "step-up":
-            return evaluation.verdict.name == "permit"
+        evaluation = self._evaluator.evaluate(Asked(call, chain), afterwards=True)
+        if evaluation.proceeds or evaluation.verdict.name != "step-up":
+            return evaluation.proceeds
         try:
             return self._ledger.was_consumed(evaluation.binding)
         except LedgerError:
@@ -264,7 +268,7 @@ class Guard:
                 break
         decided = [decision_of(ids[i], one) for i, one in enumerate(evaluations)]
         for evaluation, decision in zip(evaluations, decided, strict=True):
-            if decision.verdict.reason == SUSPENDED:
+            if decision.verdict.reason == SUSPENDED and not evaluation.observed:
                 self._suspend(evaluation, decision)
         return [(decision, one.hop) for decision, one in zip(decided, evaluations, strict=True)]
 
@@ -295,16 +299,17 @@ class Guard:
         else:
             handed = bool(evaluation.chain.hops)
             verdict = deny(*exhausted(calls=receipt.refused == "budget_calls", handed=handed))
-        return msgspec.structs.replace(
+        refused = msgspec.structs.replace(
             evaluation,
             verdict=verdict,
             share=None,
             credential=None,
             hop=None,
-            epoch=0,
             consumes="",
             asks=None,
+            takes=None,
         )
+        return self._evaluator.observed(refused)
 
     def _introduced(self, chain: Chain, server: str, method: str) -> str:
         call, credential, epoch = self._introduction(chain, server, method)

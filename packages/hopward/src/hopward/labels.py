@@ -72,15 +72,14 @@ def joined(one: Label, other: Label) -> Label:
     )
 
 
-def tells_truth(tool: Tool, labels: Iterable[Label]) -> bool:
-    """Whether what this tool returns counts as trusted in a task with these labels.
+def unwritten(server: str, labels: Iterable[Label]) -> bool:
+    """Whether what this server returns may be believed at all in a task with these labels.
 
     Not where the task, having taken in untrusted content, may have written it there itself.
     """
-    written = any(
-        one.flow == "into" and one.name == tool.server and one.integrity == "untrusted" for one in labels
+    return not any(
+        one.flow == "into" and one.name == server and one.integrity == "untrusted" for one in labels
     )
-    return tool.integrity == "trusted" and not written
 
 
 def _covered(label: Label, known: Label | None) -> bool:

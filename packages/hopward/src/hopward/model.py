@@ -37,8 +37,16 @@ Flow: TypeAlias = Literal["from", "into", "out"]
 Provenance: TypeAlias = Literal["anchored", "trusted", "untrusted"]
 """Where a value comes from: the task itself, the output of a trusted tool, or anywhere else."""
 
+Pinning: TypeAlias = Literal["accepted", "first-seen", "none"]
+"""What a tool's definition stands on: a person has accepted it, it is as it was first seen, or neither."""
+
 ArgumentType: TypeAlias = Literal["string", "integer", "decimal", "boolean", "strings"]
 """The types of tool arguments that policy may see: Cedar String, Long, decimal, Bool and Set<String>."""
+
+ParameterType: TypeAlias = Literal[
+    "string", "integer", "decimal", "boolean", "string?", "integer?", "decimal?", "boolean?"
+]
+"""The types of a workflow's parameters; with `?` the parameter may be left out."""
 
 AgentState: TypeAlias = Literal["active", "suspended", "retired"]
 TaskState: TypeAlias = Literal["open", "completed", "revoked", "expired"]
@@ -81,8 +89,10 @@ class Tool(Value, frozen=True):
 
     `sensitivity` and `integrity` are of what it returns; `ceiling` is the most sensitive that a task may have
     taken in when it calls the tool. `destination` may have an argument's value in it (`hopward.destination`).
-    `names` are those of `arguments` that say where the effect goes or what
-    it is about: a recipient, an account, a URL, a path.
+    `names` are those of `arguments` that say where the effect goes or what it is about: a recipient, an
+    account, a URL, a path. `carries` are those that are free text for somebody to read, which may hold an
+    address. `vouched` are the fields of an untrusted result that the server itself answers for
+    (`hopward.vouching`).
     """
 
     server: str
@@ -94,6 +104,8 @@ class Tool(Value, frozen=True):
     arguments: dict[str, ArgumentType] = {}
     ceiling: Sensitivity = "public"
     names: tuple[str, ...] = ()
+    carries: tuple[str, ...] = ()
+    vouched: tuple[str, ...] = ()
 
     @property
     def full_name(self) -> str:
@@ -115,6 +127,27 @@ class Capability(Value, frozen=True):
     destinations: tuple[str, ...]
     constraints: dict[str, tuple[Constraint, ...]] = {}
     closed: bool = False
+
+
+class Step(Value, frozen=True):
+    """One step of the path that a task has to take, its arguments bound to the task's parameters.
+
+    `agent` takes it: by a call of `tool`, a name or a prefix ending in `*`, or by handing work to agent
+    `delegate`. One of `after` must have been taken before, if there are any, and none of `unless`. `times` is
+    how many permits it has at most; each needs approval by the group `approval`, if there is one. `arguments`
+    are conditions as in `Capability`; `bound` names the parameters that those of them come from.
+    """
+
+    name: str
+    agent: str
+    tool: str = ""
+    delegate: str = ""
+    after: tuple[str, ...] = ()
+    unless: tuple[str, ...] = ()
+    times: int = 1
+    approval: str = ""
+    arguments: dict[str, tuple[Constraint, ...]] = {}
+    bound: dict[str, str] = {}
 
 
 class Budget(Value, frozen=True):
@@ -145,7 +178,8 @@ class Task(Value, frozen=True):
     `capabilities` are what its agent may call itself; `delegable` are what it may hand on, whether or not it
     may call that itself. `depth` is how many hops may follow one another, `fan_out` how many of its own
     may be open at once. `parameters` and `request`, what the subject asked for in their own words, say what
-    the task is about: values that stand there are anchored (`hopward.provenance`).
+    the task is about: values that stand there are anchored (`hopward.provenance`). With `steps`, nothing is
+    permitted that is none of them (`hopward.steps`).
     """
 
     id: str
@@ -163,6 +197,7 @@ class Task(Value, frozen=True):
     fan_out: int = 0
     parameters: dict[str, str] = {}
     request: str = ""
+    steps: tuple[Step, ...] = ()
 
 
 class Label(Value, frozen=True):
@@ -323,7 +358,8 @@ class Decision(Value, frozen=True):
     """A verdict that has been logged and has an id.
 
     `recorded` is false only when the log itself could not be written; such a decision is always a deny.
-    `credential` is present exactly on a permit of a call that goes to a server.
+    `observed` says that the call goes on although `verdict` is no permit, because its server is observed.
+    `credential` is present exactly where a call that goes to a server may go on.
     """
 
     id: str
@@ -335,11 +371,12 @@ class Decision(Value, frozen=True):
     chain: Chain
     credential: Credential | None = None
     recorded: bool = True
+    observed: bool = False
 
     @property
     def permitted(self) -> bool:
-        """True for a recorded permit, and for nothing else."""
-        return self.recorded and self.verdict.name == "permit"
+        """True for a recorded permit and a recorded decision that is observed, and for nothing else."""
+        return self.recorded and (self.verdict.name == "permit" or self.observed)
 
     @property
     def approval(self) -> str:

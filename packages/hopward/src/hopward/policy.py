@@ -55,15 +55,26 @@ ATTRIBUTES: Mapping[str, frozenset[str]] = {
             "signals",
             "destinations",
             "above_ceiling",
+            "pin",
             "provenance",
             "names_known",
             "names_untrusted",
+            "step",
+            "carried_untrusted",
         }
     ),
 }
 """What a policy about calls can ask of the variables of a request, the schema's attributes."""
 
-_OF_CALL = ("destinations", "above_ceiling", "provenance", "names_known", "names_untrusted")
+_OF_CALL = (
+    "destinations",
+    "above_ceiling",
+    "pin",
+    "provenance",
+    "names_known",
+    "names_untrusted",
+    "carried_untrusted",
+)
 
 HOP_ATTRIBUTES: Mapping[str, frozenset[str]] = {
     "principal": ATTRIBUTES["principal"],

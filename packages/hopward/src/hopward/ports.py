@@ -1,6 +1,6 @@
 """What the guard asks of others, one small protocol each: policy, the decision log, the exchange."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from hopward.behaviour import States
@@ -19,6 +19,7 @@ from hopward.model import (
     ToolCall,
     Verdict,
 )
+from hopward.pins import Changes, Page, Pin, Sighting, Status
 from hopward.record import Draft, Facts, Receipt, Standing
 
 
@@ -98,6 +99,28 @@ class Ledger(Protocol):
 
     def behaviour(self, agent: str, task_id: str) -> States:
         """What detectors remember of an agent and of a task."""
+        ...
+
+    def pin_status(self, server: str, tool: str, epoch: int) -> Status:
+        """How a tool's definition stands, as of that epoch or later."""
+        ...
+
+    def see(
+        self, page: Page, at: Instant, rows: Callable[[Changes], Sequence[Draft]], *, trusting: bool
+    ) -> None:
+        """Note what a page of a `tools/list` changes, and the rows that tell of it, in one transaction."""
+        ...
+
+    def accept(self, pins: Sequence[Pin], rows: Sequence[Draft]) -> None:
+        """Store accepted definitions with their rows; raises `StateError` for one that has changed since."""
+        ...
+
+    def pins(self, server: str = "") -> tuple[Pin, ...]:
+        """The pinned definitions, all or of one server."""
+        ...
+
+    def sightings(self, server: str = "") -> tuple[Sighting, ...]:
+        """The definitions that wait for somebody to accept them, likewise."""
         ...
 
     def complete_hop(self, hop_id: str, draft: Draft) -> Receipt:

@@ -2,18 +2,21 @@
 
 An argument that names something (a recipient, an account, a URL, a path) is *anchored* if its value stands in
 the task's parameters or in the subject's request, *trusted* if it stands in what a trusted tool returned in
-this task, and *untrusted* otherwise. To stand is to be there as a whole word, or as several in a row: the
-case of letters, punctuation around a word, `http://`, and a slash at the end do not count.
+this task, or is a field of a result that its server answers for (`hopward.vouching`), and *untrusted*
+otherwise. To stand is to be there as a whole word, or as several in a row: the case of letters, punctuation
+around a word, `http://`, and a slash at the end do not count. Addresses in free text are judged likewise.
 
 Of results only digests are kept, different ones in each task: of every word, and of every text as a whole.
 """
 
 import json
+import re
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from typing import TypeAlias, cast
 
+from hopward.addresses import addresses
 from hopward.canonical import JSON
 from hopward.model import Provenance, Task, Tool
 
@@ -26,6 +29,8 @@ _LONGEST = 1_024
 _BEFORE = "#@\"'`([{<«\u201c\u201e\u2018*"
 _AFTER = ".,;:!?\"'`)]}>»\u201d\u201c\u2019*"
 """What may stand around a word without being part of it."""
+
+_RUN_ON = re.compile(r"(?<=[a-z0-9])\.(?=[A-Z])")
 
 _DEEPEST = 64
 
@@ -42,10 +47,10 @@ def provenance(tool: Tool, arguments: Mapping[str, JSON], task: Task, stood: Sto
     A list is no better than the worst in it. An argument that is absent is left out; one that holds no text,
     or an empty one, is untrusted.
     """
-    named = {name: list(_texts(arguments[name])) for name in tool.names if name in arguments}
+    named = {name: _given(arguments[name]) for name in tool.names if name in arguments}
     if not named:
         return {}
-    said = [*map(words, task.parameters.values()), words(task.request)]
+    said = _said(task)
     left = {
         name: [value for value in values if not any(_stands(words(value), one) for one in said)]
         for name, values in named.items()
@@ -55,6 +60,37 @@ def provenance(tool: Tool, arguments: Mapping[str, JSON], task: Task, stood: Sto
     return {
         name: _of(named[name], [sought[value] in found for value in values]) for name, values in left.items()
     }
+
+
+def carried_untrusted(tool: Tool, arguments: Mapping[str, JSON], task: Task, stood: Stood) -> int:
+    """How many of the addresses in the free text of a call (`Tool.carries`) are untrusted."""
+    found = carried(tool, arguments)
+    if not found:
+        return 0
+    said = _said(task)
+    left = [one for one in found if not any(_stands(words(one), each) for each in said)]
+    sought = {one: remembered(task.id, one) for one in left}
+    known = stood(frozenset(sought.values())) if sought else frozenset[str]()
+    return sum(digest not in known for digest in sought.values())
+
+
+def carried(tool: Tool, arguments: Mapping[str, JSON]) -> list[str]:
+    """The addresses in the free text of a call. A text too long to be looked through counts as one itself."""
+    texts = [text for name in tool.carries if name in arguments for text in _given(arguments[name])]
+    return [
+        one for text in texts for one in (addresses(text) if len(text) <= _MOST_TEXT else [text[:_LONGEST]])
+    ]
+
+
+def wholes_of(task: str, texts: Iterable[str], echoed: Mapping[str, JSON]) -> tuple[str, ...]:
+    """Digests of texts as a whole, and of no word in them: `values_of` for fields that are vouched for.
+
+    Likewise without what stood in the arguments of the call.
+    """
+    own = {value for text in _texts(dict(echoed)) for value in _values(text[:_MOST_TEXT])}
+    found = dict.fromkeys(" ".join(words(text)) for text in texts if len(text) <= _LONGEST)
+    kept = [value for value in found if value and value not in own]
+    return tuple(_digest(task, value) for value in kept[:MOST_VALUES])
 
 
 def values_of(task: str, result: JSON, echoed: Mapping[str, JSON]) -> tuple[str, ...]:
@@ -85,6 +121,19 @@ def words(text: str) -> list[str]:
     """The words of a text, in the form in which they are compared."""
     plain = unicodedata.normalize("NFKC", text).casefold()
     return [word for word in map(_bare, plain.split()) if word]
+
+
+def _said(task: Task) -> list[list[str]]:
+    """What the subject has said, in words. A full stop may end a sentence without a space after it."""
+    spaced = _RUN_ON.sub(". ", task.request)
+    said = [*map(words, task.parameters.values()), words(task.request)]
+    return said if spaced == task.request else [*said, words(spaced)]
+
+
+def _given(value: JSON) -> list[str]:
+    """The texts of an argument, as they are: nobody knows what a server makes of one that looks like JSON."""
+    texts = value if isinstance(value, list) else [value]
+    return [text for text in texts if isinstance(text, str)]
 
 
 def _bare(word: str) -> str:

@@ -18,6 +18,7 @@ from hopward.model import (
     Hop,
     Integrity,
     Label,
+    Pinning,
     Provenance,
     Revocation,
     Sensitivity,
@@ -35,6 +36,7 @@ RowKind: TypeAlias = Literal[
     "agent",
     "revocation",
     "containment",
+    "pin",
     "policy",
     "key",
     "refusal",
@@ -71,6 +73,15 @@ class Facts(msgspec.Struct, frozen=True):
     """Of each argument of the call that names something."""
     risk: Risk = LOW
     """How the agent has been behaving, this call included."""
+    pin: Pinning = "none"
+    """What the tool's definition stands on."""
+    pin_digest: str = ""
+    """Of the definition that counts."""
+    step: str = ""
+    """Of the task's path: the one that the call or hop takes. Empty for a task without steps."""
+
+    carried_untrusted: int = 0
+    """Addresses in the free text of the call that are untrusted."""
 
 
 class StandingHop(msgspec.Struct, frozen=True):
@@ -86,8 +97,8 @@ class Standing(msgspec.Struct, frozen=True):
 
     `hops` are those the chain names, in its order; one that does not exist is left out. `labels` are those of
     the whole task, and `moved` is how often one of them has risen. `containments` are those of what the chain
-    names, all of tools and servers, and the stop of everything. `behaviour` is what detectors remember of the
-    acting agent and the task.
+    names, all of tools and servers, and the stop of everything. `taken` is how often each step of the task's
+    path has been taken. `behaviour` is what detectors remember of the acting agent and the task.
     """
 
     epoch: int
@@ -100,6 +111,15 @@ class Standing(msgspec.Struct, frozen=True):
     moved: int = 0
     containments: tuple[Containment, ...] = ()
     behaviour: States = UNSEEN
+    taken: Mapping[str, int] = {}
+
+
+class Taking(msgspec.Struct, frozen=True):
+    """A step of a task's path that is taken with a permit: at most `times`, and not after any of `unless`."""
+
+    step: str
+    times: int
+    unless: tuple[str, ...]
 
 
 class Reservation(msgspec.Struct, frozen=True):
@@ -129,7 +149,8 @@ class Draft(msgspec.Struct, frozen=True):
     """One row to append.
 
     The text fields are indexed columns and part of the hashed envelope. With `epoch` set, the row is
-    refused as `stale` when standing changed since it was read, or when one of `hops` is no longer open; with
+    refused as `stale` when standing changed since it was read, when one of `hops` is no longer open, or when
+    the step it `takes` may not be taken any more; with
     `reserve` set, it is refused as `budget_calls` or `budget_writes` when a budget cannot take it. `opens` is
     a hop that comes to be with this row; the row is refused as `fan_out` where its delegator has as many open
     as it may have. `consumes` is an approval that is used up with this row, which is refused as `unapproved`
@@ -163,6 +184,7 @@ class Draft(msgspec.Struct, frozen=True):
     labels: tuple[Label, ...] = ()
     values: tuple[str, ...] = ()
     watch: Watch | None = None
+    takes: Taking | None = None
     plain: bool = False
 
 

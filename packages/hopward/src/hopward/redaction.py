@@ -29,7 +29,10 @@ class Redaction:
         return self._redacted(call.arguments)
 
     def task(self, told: dict[str, Any]) -> dict[str, Any]:
-        """A task as the log keeps it: parameters are kept as arguments are, and the request if all are."""
+        """A task as the log keeps it: parameters are kept as arguments are, and the request if all are.
+
+        So are the arguments of its steps, which are bound to parameters.
+        """
         if self._mode == "full":
             return told
         if self._mode == "digest":
@@ -37,7 +40,11 @@ class Redaction:
         else:
             parameters = self._redacted(told["parameters"])
         request = {"redacted": digest(told["request"])} if told["request"] else ""
-        return {**told, "parameters": parameters, "request": request}
+        steps = [
+            {**step, "arguments": {"digest": digest(step["arguments"])} if step["arguments"] else {}}
+            for step in told["steps"]
+        ]
+        return {**told, "parameters": parameters, "request": request, "steps": steps}
 
     def _redacted(self, value: JSON) -> Any:
         if isinstance(value, dict):

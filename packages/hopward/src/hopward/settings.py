@@ -1,8 +1,11 @@
 """`hopward.toml` as values, read and checked by `hopward.config`; see docs/reference/configuration.md."""
 
+from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+from hopward.clock import DAY, SECOND, Instant
+from hopward.constraint import Constraint
 from hopward.model import (
     Action,
     Agent,
@@ -12,6 +15,7 @@ from hopward.model import (
     Capability,
     Integrity,
     Narrowing,
+    ParameterType,
     Sensitivity,
     Value,
 )
@@ -191,7 +195,10 @@ class Classification(Value, frozen=True):
     `sensitivity` and `integrity` are of what it returns. `ceiling` is the most sensitive that the task may
     have taken in before, for its arguments may carry it; the same as `sensitivity` unless it is given.
     `names` are those of `arguments` that name a recipient, an account, a URL, a path: policies see where
-    their values come from.
+    their values come from. `carries` are those that are free text for somebody to read: policies see how many
+    addresses in it (links, e-mail addresses, accounts) are not known. `vouched` are fields of an untrusted
+    result that the server itself answers for, each where it stands (`/result/*/recipient`): what stands there
+    as a whole counts as trusted (`hopward.vouching`).
     """
 
     action: Action
@@ -201,6 +208,8 @@ class Classification(Value, frozen=True):
     arguments: dict[str, ArgumentType] = {}
     ceiling: Sensitivity | None = None
     names: tuple[str, ...] = ()
+    carries: tuple[str, ...] = ()
+    vouched: tuple[str, ...] = ()
 
 
 class Delivery(Value, frozen=True):
@@ -266,7 +275,10 @@ class ServerSettings(Value, frozen=True):
     itself; such notifications are allowed by name in either direction. `hops` are the ways in which a program
     hands work from agent to agent. With any entry in `models` or `retrievers`, the model calls or retrievals
     of the program are decided too.
+    `pins` says when a tool's definition counts: as it is "first-seen", or once a person has "accepted" it.
     `key` is the server's public JWK, for asking the authority about its credentials (RFC 7662).
+    With `mode = "observe"`, until the end of the day `observe_until` (UTC), what would be refused for want of
+    classification, authority, budget or policy is recorded and goes on.
     """
 
     resource: str
@@ -279,6 +291,7 @@ class ServerSettings(Value, frozen=True):
     directory: str = ""
     digests: tuple[str, ...] = ()
     workflow: str = ""
+    pins: Literal["first-seen", "accepted", "unsafe-unpinned"] = "first-seen"
     key: dict[str, Any] = {}
     tools: dict[str, Classification] = {}
     hops: dict[str, HopSettings] = {}
@@ -290,6 +303,29 @@ class ServerSettings(Value, frozen=True):
     server_notifications: tuple[str, ...] = ()
     models: dict[str, Classification] = {}
     retrievers: dict[str, Classification] = {}
+    mode: Literal["enforce", "observe"] = "enforce"
+    observe_until: date | None = None
+
+    @property
+    def observed_until(self) -> Instant:
+        """The instant at which observing ends, the first of the next day; 0 where it is enforced."""
+        if self.mode != "observe" or self.observe_until is None:
+            return 0
+        begun = datetime.combine(self.observe_until, time.min, tzinfo=UTC)
+        return int(begun.timestamp()) * SECOND + DAY
+
+    def observing(self, now: Instant) -> str:
+        """What a person has to be told of a server that is observed, or was until a day that is past."""
+        until = self.observed_until
+        if not until:
+            return ""
+        if now >= until:
+            told = f"observed until {self.observe_until}, which is past, so it is enforced"
+            return f"{told}; take mode and observe_until out of hopward.toml"
+        left = -((now - until) // DAY)
+        days = "its last day" if left == 1 else f"{left} days left"
+        told = f"OBSERVED until {self.observe_until} (UTC), {days}"
+        return f"{told}: what would be refused is recorded, and goes on"
 
 
 class AgentSettings(Value, frozen=True):
@@ -315,12 +351,34 @@ class AgentSettings(Value, frozen=True):
         )
 
 
+class StepSettings(Value, frozen=True):
+    """`[workflows.NAME.steps.STEP]`: one step of the path that a task has to take.
+
+    `agent`, the workflow's own unless it is given, takes it: by a call of `tool` (`SERVER/TOOL`, or
+    `SERVER/PREFIX*`), or by handing work to agent `delegate`; exactly one of the two. One of `after` must
+    have been taken before, if there are any, and none of `unless`. `times` is how often it may be taken:
+    every permit counts, whatever becomes of the call. It needs approval by the group `approval`, if one is
+    named, whatever the policies say. Each of `arguments` is a value that the argument must
+    have, `"{NAME}"` for that of a parameter, or a list of constraints as in capabilities.
+    """
+
+    agent: str = ""
+    tool: str = ""
+    delegate: str = ""
+    after: tuple[str, ...] = ()
+    unless: tuple[str, ...] = ()
+    times: int = 1
+    approval: str = ""
+    arguments: dict[str, str | int | float | bool | tuple[Constraint, ...]] = {}
+
+
 class WorkflowSettings(Value, frozen=True):
     """`[workflows.NAME]`: what a task of this kind may do. `expires_in` is seconds.
 
     `capabilities` are what the task's agent may call itself, `delegable` what it may hand on: none, unless
     they are written down. `depth` is how many hops may follow one another, `fan_out` how many of one agent
-    may be open at once.
+    may be open at once. `parameters` are what a task must be opened with, each with its type; one whose type
+    ends in `?` may be left out. With `steps`, what is none of them is refused, whatever the capabilities say.
     """
 
     agent: str
@@ -331,6 +389,8 @@ class WorkflowSettings(Value, frozen=True):
     delegable: tuple[Capability, ...] = ()
     depth: int = 0
     fan_out: int = 0
+    parameters: dict[str, ParameterType] = {}
+    steps: dict[str, StepSettings] = {}
 
 
 class Settings(Value, frozen=True):

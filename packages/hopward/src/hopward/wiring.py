@@ -1,6 +1,5 @@
 """From `hopward.toml` to a working guard. The only place where the parts are put together."""
 
-import secrets
 from collections.abc import Callable, Container, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -8,15 +7,17 @@ from typing import Any, Literal
 import msgspec
 
 from hopward.answering import Approvals
+from hopward.asking import Proposal, narrowed, proposals
 from hopward.canonical import digest
 from hopward.carrier import Carrier, request_digest
 from hopward.chain import entered
-from hopward.claims import CallDetails, is_agent
+from hopward.claims import CallDetails
 from hopward.classification import Classifications, classified
-from hopward.clock import SECOND, Clock, SystemClock
+from hopward.clock import Clock, SystemClock
 from hopward.config import checked_settings, read_settings
 from hopward.containing import Containing
 from hopward.containment import EVERYTHING
+from hopward.decided import Wanted, decision_about
 from hopward.errors import (
     ChainError,
     ConfigError,
@@ -26,10 +27,11 @@ from hopward.errors import (
     StateError,
     TokenError,
 )
-from hopward.evaluation import Sources, call_digest
+from hopward.evaluation import Sources
 from hopward.exchange import endpoint
 from hopward.guard import UNSETTLED, planned
 from hopward.guard import Guard as _Guard
+from hopward.guess import action_told
 from hopward.identity import Identifier
 from hopward.issuer import Issuer
 from hopward.keychain import open_keys
@@ -47,12 +49,15 @@ from hopward.model import (
     ToolCall,
     plain,
 )
+from hopward.observation import refuse_too_long
+from hopward.opening import Wish, new_task
+from hopward.pinning import Pins
 from hopward.policies import LoggedPolicies, PolicyStore
 from hopward.record import Draft
 from hopward.redaction import Redaction
 from hopward.registry import Registry, way_back
 from hopward.remote import RemoteAuthority, TokenRequest
-from hopward.settings import Settings
+from hopward.settings import Settings, WorkflowSettings
 
 _ROUNDS = 4
 """How often a credential is recorded again when standing changed meanwhile."""
@@ -64,17 +69,6 @@ def _policy_set_logged(ledger: SqliteLedger) -> str:
     return next((str(row.record["policy_set"]) for row in rows if row.record["event"] == "in_force"), "")
 
 
-def _require_subject(subject: Any) -> None:
-    """Raise `StateError` for a subject that is nobody's name."""
-    if not isinstance(subject, str) or not subject.strip():
-        raise StateError(
-            "A task needs a subject: the person or system it is done for.",
-            advice="It is a text, such as an account's name or address.",
-        )
-    if is_agent(subject):
-        raise StateError(f"The subject of a task is never an agent, as {subject!r} would be.")
-
-
 class Guard(Registry, Containing, _Guard):
     """The guard of one `hopward.toml`, with everything around it: tasks, revocation, callers, credentials.
 
@@ -83,6 +77,7 @@ class Guard(Registry, Containing, _Guard):
     people answer what a step-up asks.
     """
 
+    action_told = staticmethod(action_told)
     signs: bool
     settings: Settings
     tools: tuple[Tool, ...]
@@ -119,6 +114,7 @@ class Guard(Registry, Containing, _Guard):
         path = Path(path)
         settings = read_settings(path) if text is None else checked_settings(text, path)
         clock = clock or SystemClock()
+        refuse_too_long(settings.servers, clock.now())
         tools = classified(settings.servers)
         policies = PolicyStore(settings.policies, tools, settings.approvals.groups, clock=clock)
         keyring = open_keys(settings, clock, as_authority=as_authority)
@@ -132,9 +128,11 @@ class Guard(Registry, Containing, _Guard):
             exchanger=issuer,
             agents=frozenset(settings.agents),
             redaction=Redaction(settings.log),
+            pins=Pins(ledger, settings.servers, tools, clock),
             approvals=settings.approvals,
             risk=settings.risk,
             quarantines=Containing.over(settings, ledger, clock),
+            servers=settings.servers,
         )
         guard = cls(sources, clock)
         guard.settings, guard.tools, guard.ledger = settings, tools, ledger
@@ -186,29 +184,21 @@ class Guard(Registry, Containing, _Guard):
         return self._carrier.accepted(presented)
 
     def decision_about(
-        self, chain: Chain, call: ToolCall, after: int, verdict: str = "", but: Container[str] = ()
+        self,
+        chain: Chain,
+        call: ToolCall,
+        after: int,
+        but: Container[str] = (),
+        *,
+        permitted: bool = False,
     ) -> str:
         """The id of the decision about exactly this call of this chain that stands behind row `after`.
 
-        Empty where there is none: then nobody has decided it, or not with this `verdict`. Decisions in `but`
-        are about other calls of the same kind. Raises `LedgerError` where the log cannot be read,
-        `ValueError` for arguments that JSON cannot carry.
+        Empty where there is none: then nobody has decided it, or not so that it is `permitted`, or observed.
+        Decisions in `but` are about other calls of the same kind. Raises `LedgerError` where the log cannot
+        be read, `ValueError` for arguments that JSON cannot carry.
         """
-        asked = RowFilter(
-            kind="decision",
-            task=chain.task,
-            tool=call.tool,
-            server=call.server,
-            verdict=verdict,
-            after=after,
-        )
-        told = (call_digest(call), list(chain.actors), list(chain.hops))
-        for row in self.ledger.rows(asked):
-            carried = row.record["chain"]
-            same = (row.record["call"]["digest"], carried["actors"], carried["hops"]) == told
-            if same and row.decision not in but:
-                return row.decision
-        return ""
+        return decision_about(self.ledger, chain, call, Wanted(after, but, permitted))
 
     def access_token(self, chain: Chain, server: str) -> tuple[str, int]:
         """An access token (RFC 9068) of a chain of this process for a server's endpoint, and its seconds.
@@ -230,8 +220,7 @@ class Guard(Registry, Containing, _Guard):
 
     def classified(self, server: str, names: Iterable[str]) -> frozenset[str]:
         """Which of a server's names somebody has classified: for a listing that nobody's chain filters."""
-        known = Classifications(self.tools)
-        return frozenset(name for name in names if known.find(server, name) is not None)
+        return self._evaluator.offered(server, names)
 
     def _endpoint(self, server: str) -> str:
         if server not in self.settings.servers:
@@ -283,48 +272,47 @@ class Guard(Registry, Containing, _Guard):
                 return token
         raise ChainError(UNSETTLED, error="standing_unsettled")
 
+    def proposed(self, workflow: str, request: str) -> tuple[Proposal, ...]:
+        """Which of a workflow's tools a task for this request should have; a person may change it."""
+        return proposals(request, self._workflow(workflow).capabilities, self.tools)
+
     def open_task(
-        self, workflow: str, subject: str, *, parameters: Mapping[str, str] | None = None, request: str = ""
+        self,
+        workflow: str,
+        subject: str,
+        *,
+        parameters: Mapping[str, str] | None = None,
+        request: str = "",
+        tools: Iterable[str] | None = None,
     ) -> Task:
         """Open a task of a configured workflow on behalf of `subject`.
 
         `parameters` and `request`, what the subject asked for in their own words, say what it is about: an
-        argument that names something is anchored if its value stands there.
+        argument that names something is anchored if its value stands there. With `tools` (`SERVER/TOOL`, or
+        a prefix and `*`) it may use no others of its workflow.
 
         Raises `NotFoundError` for an unknown workflow, `StateError` when its agent is not active, it or the
-        subject is quarantined, everything is stopped, or the subject is nobody: empty, no text, or an agent.
+        subject is quarantined, everything is stopped, the subject is nobody (empty, no text, or an agent), or
+        the parameters are not those the workflow declares.
         """
-        settings = self.settings.workflows.get(workflow)
-        if settings is None:
-            known = ", ".join(sorted(self.settings.workflows)) or "none"
-            raise NotFoundError(
-                f"There is no workflow {workflow!r}.", advice=f"Configured workflows: {known}"
-            )
-        _require_subject(subject)
+        settings = self._workflow(workflow)
         agent = self.agent(settings.agent)
         if agent.state != "active":
             told = f"Agent {agent.id} is {agent.state}, so no task can be opened for it."
             raise StateError(told, advice=way_back(agent))
-        now = self._clock.now()
-        task = Task(
-            id="task_" + secrets.token_hex(12),
-            subject=subject,
-            agent=settings.agent,
-            purpose=settings.purpose,
-            workflow=workflow,
-            capabilities=settings.capabilities,
-            budget=settings.budget,
-            opened_at=now,
-            expires_at=now + settings.expires_in * SECOND,
-            state="open",
-            delegable=settings.delegable,
-            depth=settings.depth,
-            fan_out=settings.fan_out,
-            parameters=dict(parameters or {}),
-            request=request,
-        )
+        wish = Wish(workflow, subject, parameters or {}, request)
+        task = new_task(wish, settings, self._clock.now())
+        if tools is not None:
+            task = narrowed(task, tools)
         self._begin(task, self._task_draft(task))
         return task
+
+    def _workflow(self, name: str) -> WorkflowSettings:
+        settings = self.settings.workflows.get(name)
+        if settings is None:
+            known = ", ".join(sorted(self.settings.workflows)) or "none"
+            raise NotFoundError(f"There is no workflow {name!r}.", advice=f"Configured workflows: {known}")
+        return settings
 
     def _task_draft(self, task: Task) -> Draft:
         told = self._redaction.task(plain(task))

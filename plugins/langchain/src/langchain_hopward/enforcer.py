@@ -254,7 +254,7 @@ class Enforcer:
         verdict = decision.verdict
         if not decision.permitted:
             raise refused(call.name, verdict.reason, verdict.sentence, decision.id)
-        announce(call.name, verdict.name, verdict.reason, decision.id)
+        announce(call.name, verdict.name, verdict.reason, decision.id, observed=decision.observed)
         minted = CallCredential(lambda: self.guard.mint(decision, call))
         return self._started(Running(decision, minted, time.perf_counter_ns(), None, chain, call=call))
 

@@ -43,13 +43,14 @@ class Told:
     verdict: str
     reason: str
     sentence: str
+    observed: bool = False
 
 
 def refusal(answer: Any) -> Told | None:
     """The refusal that an answer of the proxy is; no server behind it can write such an answer."""
     meta: Any = getattr(answer, "meta", None) or {}
     data: Any = cast("dict[str, Any]", meta).get(DECISION_KEY) if isinstance(meta, dict) else None
-    if not isinstance(data, dict):
+    if not isinstance(data, dict) or cast("dict[Any, Any]", data).get("observed") is True:
         return None
     told = {str(key): str(value) for key, value in cast("dict[Any, Any]", data).items()}
     texts: list[Any] = [getattr(part, "text", "") for part in getattr(answer, "content", ())]

@@ -92,7 +92,7 @@ class Load:
             raise self.proxy.withhold(asked.tool, _UNDECIDED) from None
 
     def _permitted(self, asked: Asked, before: int) -> bool:
-        told = self.proxy.decision(self.chain, asked, before, "permit")
+        told = self.proxy.decision(self.chain, asked, before, permitted=True)
         if told is not None:
             self._tell(asked, told)
         return told is not None
@@ -103,7 +103,7 @@ class Load:
 
     def _tell(self, asked: Asked, told: Told) -> None:
         mark(self.metadata, told.id)
-        announce(self._name(asked), told.verdict, told.reason, told.id)
+        announce(self._name(asked), told.verdict, told.reason, told.id, observed=told.observed)
 
     def _name(self, asked: Asked) -> str:
         return f"{self.proxy.server}/{asked.tool}"

@@ -63,7 +63,7 @@ class Proxy:
         except HopwardError:
             raise self.refuse(tool, "log_unavailable", "The decision log cannot be read.") from None
 
-    def decision(self, chain: Chain, asked: Asked, after: int, verdict: str = "") -> Told | None:
+    def decision(self, chain: Chain, asked: Asked, after: int, *, permitted: bool = False) -> Told | None:
         """What the proxy has decided about a call that was sent; None also where that cannot be told.
 
         Each decision is about one call: of two that are alike, neither counts for both.
@@ -71,15 +71,16 @@ class Proxy:
         call = ToolCall(server=self.server, tool=asked.tool, arguments=asked.params.get("arguments") or {})
         guard = self._enforcer.guard
         try:
-            found = guard.decision_about(chain, call, after, verdict, self._counted)
+            found = guard.decision_about(chain, call, after, self._counted, permitted=permitted)
             while found and not self.counts(found):
-                found = guard.decision_about(chain, call, after, verdict, self._counted)
+                found = guard.decision_about(chain, call, after, self._counted, permitted=permitted)
             if not found:
                 return None
             row = guard.ledger.row(found)
         except (HopwardError, ValueError, TypeError, RecursionError):
             return None
-        return Told(found, row.verdict, row.reason, row.record["verdict"]["sentence"])
+        observed = row.record.get("observed") is True
+        return Told(found, row.verdict, row.reason, row.record["verdict"]["sentence"], observed)
 
     def counts(self, decision: str) -> bool:
         """Whether a decision has counted for no other call; from now on it counts for this one."""

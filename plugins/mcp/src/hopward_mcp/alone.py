@@ -11,6 +11,7 @@ import uvloop
 
 from hopward import HopwardError, Settings
 from hopward_mcp.change import checked
+from hopward_mcp.observing import announce
 from hopward_mcp.reading import reread
 from hopward_mcp.serving import Serving
 from hopward_mcp.told import refused, reloaded
@@ -50,3 +51,4 @@ async def _reloaded(config: Path, serving: Serving, again: asyncio.Event) -> Non
             _log.exception("%s could not be reloaded", config)
         else:
             click.echo(reloaded(config), err=True)
+            announce(serving.settings)

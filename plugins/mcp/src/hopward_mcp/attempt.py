@@ -56,8 +56,13 @@ class Attempt:
 
     @property
     def permitted(self) -> bool:
-        """Whether the decision was a permit."""
-        return self.records.get("decision", {}).get("verdict", {}).get("name") == "permit"
+        """Whether the decision was a permit, or observed."""
+        return self.observed or self.records.get("decision", {}).get("verdict", {}).get("name") == "permit"
+
+    @property
+    def observed(self) -> bool:
+        """Whether the call went on although it would have been refused."""
+        return self.records.get("decision", {}).get("observed") is True
 
     @property
     def went_well(self) -> bool:

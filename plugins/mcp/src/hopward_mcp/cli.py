@@ -6,6 +6,11 @@ from typing import cast
 import click
 
 _COMMANDS = {
+    "accept": (
+        "hopward_mcp.accept",
+        "accept",
+        "Look at what a server says of its tools, and accept it.",
+    ),
     "classify": ("hopward_mcp.classify", "classify", "Propose a classification of a server's tools."),
     "ls": ("hopward_mcp.ls", "ls", "List the servers, and ask each of them what it offers."),
     "run": ("hopward_mcp.run", "run", "Guard one server over stdin and stdout."),

@@ -196,7 +196,7 @@ class Endpoint:
 
     def _wants_scope(self, decision: Decision) -> bool:
         """Whether it was the token's scope that was too narrow, and a token of more scope is to be had."""
-        if decision.verdict.reason != "outside_scope":
+        if decision.permitted or decision.verdict.reason != "outside_scope":
             return False
         wider = msgspec.structs.replace(decision.chain, scope=(self.scope,))
         return decision.tool in self.gate.guard.visible(wider, decision.server, [decision.tool])

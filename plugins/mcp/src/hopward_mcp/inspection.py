@@ -6,6 +6,7 @@ import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any, TextIO, TypeVar, cast
 
 import anyio
@@ -13,6 +14,8 @@ import httpx2
 from mcp import Client, MCPError
 from mcp.client.stdio import StdioServerParameters, stdio_client
 from mcp.client.streamable_http import streamable_http_client
+from mcp.types import ListToolsRequest, PaginatedRequestParams
+from pydantic import RootModel
 
 from hopward import HopwardError, Settings
 from hopward_mcp.child import command
@@ -120,6 +123,39 @@ async def _proposals(server: str, client: Client) -> list[Proposal]:
         *(propose_resource(server, str(template.uri_template)) for template in templates),
         *(propose_prompt(server, str(prompt.name)) for prompt in prompts),
     ]
+
+
+class _Whole(RootModel[dict[str, Any]]):
+    """A result as it came."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListedPage:
+    """One page of a `tools/list` as it came: its tools, what was asked with, and what leads on."""
+
+    tools: list[Any]
+    cursor: str
+    following: str
+
+
+async def listing_of(client: Client) -> list[ListedPage]:
+    """Every page of tools a server lists, as it came: the SDK's own types leave out what they do not know."""
+    pages: list[ListedPage] = []
+
+    async def ask(cursor: str | None) -> Any:
+        params = PaginatedRequestParams(cursor=cursor)
+        answer = await client.session.send_request(ListToolsRequest(params=params), _Whole)
+        tools, following = answer.root.get("tools"), answer.root.get("nextCursor")
+        page = ListedPage(
+            cast("list[Any]", tools) if isinstance(tools, list) else [],
+            cursor or "",
+            following if isinstance(following, str) else "",
+        )
+        pages.append(page)
+        return SimpleNamespace(tools=page.tools, next_cursor=page.following)
+
+    await _pages(ask, "tools")
+    return pages
 
 
 async def tools_of(client: Client) -> list[Any]:

@@ -24,13 +24,15 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 class Opening:
     """The task to open for a session: of which workflow (empty for the server's own), on whose behalf.
 
-    `parameters` and `request` say what it is about (`Guard.open_task`).
+    `parameters` and `request` say what it is about (`Guard.open_task`). With `asked_for` the task has only
+    the tools that the request asks for (`Guard.proposed`).
     """
 
     workflow: str
     subject: str
     parameters: Mapping[str, str] = field(default_factory=dict[str, str])
     request: str = ""
+    asked_for: bool = False
 
 
 def about(command: _C) -> _C:
@@ -39,7 +41,10 @@ def about(command: _C) -> _C:
     parameter = click.option(
         "--param", "parameters", multiple=True, metavar="NAME=VALUE", help="What the task is about."
     )
-    return parameter(request(command))
+    prompt = click.option(
+        "--from-prompt", "prompt", default="", help="Likewise; the task has only the tools it asks for."
+    )
+    return parameter(request(prompt(command)))
 
 
 def opening_of(asked: Mapping[str, Any]) -> Opening:
@@ -50,7 +55,11 @@ def opening_of(asked: Mapping[str, Any]) -> Opening:
         if not name or not equals:
             raise click.UsageError(f"--param {word!r} is no parameter. Write NAME=VALUE.")
         parameters[name] = value
-    return Opening(asked["workflow"], asked["subject"] or local_user(), parameters, asked["request"])
+    request, prompt = asked["request"], asked["prompt"]
+    if request and prompt:
+        raise click.UsageError("--from-prompt is the request; leave out --request.")
+    subject = asked["subject"] or local_user()
+    return Opening(asked["workflow"], subject, parameters, request or prompt, bool(prompt))
 
 
 def opened(guard: Guard, server: str, opening: Opening, stack: AsyncExitStack) -> Task:
@@ -58,11 +67,12 @@ def opened(guard: Guard, server: str, opening: Opening, stack: AsyncExitStack) -
 
     Raises `ConfigError` where nobody says which workflow, `HopwardError` where it cannot be opened.
     """
+    workflow, tools = _workflow(guard, server, opening.workflow), None
+    if opening.asked_for:
+        tools = [one.tool.full_name for one in guard.proposed(workflow, opening.request) if one.proposed]
+        click.echo(f"hopward: the request asks for {', '.join(tools) or 'nothing'}", err=True)
     task = guard.open_task(
-        _workflow(guard, server, opening.workflow),
-        opening.subject,
-        parameters=opening.parameters,
-        request=opening.request,
+        workflow, opening.subject, parameters=opening.parameters, request=opening.request, tools=tools
     )
     stack.callback(_complete, guard, task.id)
     return task

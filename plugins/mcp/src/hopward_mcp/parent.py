@@ -13,12 +13,14 @@ import socket
 import sys
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import click
 import uvloop
 
-from hopward import ConfigError, HopwardError, Settings
+from hopward import ConfigError, HopwardError, Settings, read_settings
+from hopward_mcp.observing import announce
 from hopward_mcp.reading import reread
 from hopward_mcp.told import Line, Said, failed, refused, reloaded
 
@@ -182,6 +184,8 @@ class Parent:
                 click.echo(refused(self._config, str(error)), err=True)
             else:
                 click.echo(reloaded(self._config), err=True)
+                with suppress(HopwardError):
+                    announce(read_settings(self._config))
 
     async def _change(self, text: str) -> None:
         """Put a configuration in force in every worker, or in none: all of them check it first, one alone, so

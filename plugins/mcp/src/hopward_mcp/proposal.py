@@ -4,26 +4,14 @@ All of that is the server's own word, so it may only make a proposal more cautio
 harmless is ignored, a hint that it is not counts. A name that tells nothing is proposed as `execute`.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, cast
 
+from hopward import Guard
+
 Kind: TypeAlias = Literal["tools", "mcp_resources", "prompts"]
 """Which table of `[servers.NAME]` an entry belongs to."""
-
-_VERBS = {
-    "pay": "pay refund charge transfer purchase buy invoice payout withdraw donate tip",
-    "delete": "delete remove drop purge destroy erase wipe truncate unlink uninstall",
-    "send": "send post email mail notify message publish reply invite share forward tweet",
-    "execute": "run exec execute eval shell bash command deploy start stop kill invoke",
-    "write": "write create update edit add set put insert append move rename commit reset save upload modify "
-    "patch assign close open merge checkout import upsert replace apply enable disable",
-    "read": "read get list search find fetch query show describe count view status log diff lookup check "
-    "inspect browse head stat tree info summarize compare current convert",
-}
-_WORDS = tuple((action, frozenset(words.split())) for action, words in _VERBS.items())
-"""Most cautious first: a name with words of two classes is of the earlier one."""
 
 _TYPES: dict[str, str] = {
     "string": "string",
@@ -61,7 +49,7 @@ class Proposal:
 def propose_tool(server: str, tool: Mapping[str, Any]) -> Proposal:
     """A proposal for one tool as `tools/list` describes it."""
     name = str(tool.get("name", ""))
-    action, why = _action(name)
+    action, why = Guard.action_told(name)
     hints = _object(tool.get("annotations"))
     if hints.get("destructiveHint") is True and hints.get("readOnlyHint") is not True:
         action, why = _raised(action, "delete", why, "destructiveHint")
@@ -102,16 +90,6 @@ def _reading(kind: Kind, name: str, server: str, why: str) -> Proposal:
         arguments={},
         why=why,
     )
-
-
-def _action(name: str) -> tuple[str, str]:
-    spaced = re.sub(r"([a-z0-9])([A-Z])", r"\1 \2", name)
-    words = [word for word in re.split(r"[^a-z]+", spaced.lower()) if word]
-    for action, known in _WORDS:
-        found = next((word for word in words if word in known or word.removesuffix("s") in known), None)
-        if found is not None:
-            return action, f"the name says {found!r}"
-    return "execute", "the name tells nothing, so the most cautious"
 
 
 def _raised(action: str, at_least: str, why: str, hint: str) -> tuple[str, str]:

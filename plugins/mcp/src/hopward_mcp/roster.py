@@ -16,6 +16,7 @@ from mcp import Client
 
 from hopward import HopwardError, Settings
 from hopward_mcp.inspection import CallerRefusedError, Surroundings, asked, tools_of
+from hopward_mcp.observing import observing
 
 _LAST_WORDS = 4_096
 """Bytes of what a server printed last that are looked at."""
@@ -26,7 +27,7 @@ class Entry:
     """One server. `ok` is None where it was not asked; `era` is empty and `tools` None where it did not say.
 
     `classified` are the names with a classification, `era` the protocol version that answered, and `health`
-    a sentence, or `ok`.
+    a sentence, or `ok`. `observed` is what there is to say of a server that is observed.
     """
 
     server: str
@@ -37,6 +38,7 @@ class Entry:
     health: str
     era: str = ""
     tools: tuple[str, ...] | None = None
+    observed: str = ""
 
     @property
     def unclassified(self) -> tuple[str, ...] | None:
@@ -115,7 +117,8 @@ def _entry(
         transport, reached = "http", entry.url
     else:
         transport, reached = "stdio", shlex.join(entry.command)
-    return Entry(server, transport, reached, tuple(entry.tools), ok, health, era, tools)
+    classified, told = tuple(entry.tools), observing(settings, server)
+    return Entry(server, transport, reached, classified, ok, health, era, tools, told)
 
 
 def _bare(server: str, error: HopwardError) -> str:

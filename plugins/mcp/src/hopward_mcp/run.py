@@ -20,6 +20,7 @@ from hopward_mcp.child import command
 from hopward_mcp.client_end import take_over
 from hopward_mcp.delivery import courier, in_process
 from hopward_mcp.gate import Gate
+from hopward_mcp.observing import announce
 from hopward_mcp.opening import Opening, about, end_on_signal, opened, opening_of
 from hopward_mcp.stdio import Pump
 from hopward_mcp.telemetry import tracing_of
@@ -42,7 +43,9 @@ def run(ctx: click.Context, server: str, carried: bool, config: Path | None, **a
     """
     opened = config if config is not None else ctx.obj.config
     if carried and any(asked.values()):
-        told = "--carried opens no task, so --workflow, --subject, --param and --request have no effect."
+        told = (
+            "--carried opens no task, so --workflow, --subject, --param, --request, --from-prompt: no effect."
+        )
         raise click.UsageError(told)
     opening = None if carried else opening_of(asked)
     try:
@@ -58,6 +61,7 @@ async def _serve(config: Path, server: str, opening: Opening | None) -> int:
         guard = Guard.open(config)
         stack.callback(guard.close)
         _runnable(guard, server, opening)
+        announce(guard.settings, server)
         attached = courier(guard.settings, server, os.environ)
         tracing = tracing_of(guard.settings)
         if tracing is not None:

@@ -29,6 +29,7 @@ from hopward_mcp.jsonrpc import (
 )
 from hopward_mcp.mcp_tasks import is_task_id, made_id, makes_task
 from hopward_mcp.methods import LISTINGS, REQUEST_PREFIX, SUBSCRIPTION_KEY, TASK_NOTIFICATIONS
+from hopward_mcp.observing import marked
 from hopward_mcp.pending import Pending, Requests
 from hopward_mcp.questions import Questions, named_inputs
 from hopward_mcp.replies import REFUSED_KEY
@@ -119,7 +120,7 @@ class ServerSide:
             if found is None or failure is not None:
                 self._endings.fail(key, failure or _UNREADABLE, deliver)
                 return LATER
-            body["result"], inputs = found
+            body["result"], inputs = marked(found[0], pending.decision), found[1]
         whole = dump(body)
         shown = self._concealed(whole)
         if shown is not whole:
@@ -193,11 +194,23 @@ class ServerSide:
     def _result(self, pending: Pending, result: Body) -> Body:
         method, gate = pending.message.method, self._gate
         result = with_subscription(without_own_meta(result), self._client_id)
+        if method == "tools/list":
+            self._define(pending, result)
         if method in LISTINGS:
             return filtered(method, result, partial(reachable, gate.guard, pending.chain, gate.server))
         if method == "initialize":
             self._requests.version = str(result.get("protocolVersion", ""))
         return gate.mcp_tasks.listed(result, pending.chain) if method == "tasks/list" else result
+
+    def _define(self, pending: Pending, result: Body) -> None:
+        """Have the guard compare what the server says of its tools with what counts."""
+        cursor, following = pending.message.params.get("cursor"), result.get("nextCursor")
+        self._gate.guard.pins.listed(
+            self._gate.server,
+            result["tools"] if isinstance(result.get("tools"), list) else [],
+            cursor if isinstance(cursor, str) else "",
+            following if isinstance(following, str) else "",
+        )
 
     def _notification(self, message: Message, own_meta: Body | None = None) -> Route:
         if message.method not in self._gate.server_notifications:

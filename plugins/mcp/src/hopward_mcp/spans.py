@@ -141,6 +141,7 @@ class CallTrace:
                 "hopward.decision_id": decision.id,
                 "hopward.verdict": verdict.name,
                 "hopward.reason": verdict.reason,
+                "hopward.observed": decision.observed,
                 "hopward.task_id": chain.task,
             }
         )

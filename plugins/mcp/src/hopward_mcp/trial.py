@@ -77,6 +77,7 @@ def _plain(attempt: Attempt) -> dict[str, Any]:
     return {
         "decision": attempt.decision,
         "verdict": _verdict(attempt),
+        "observed": attempt.observed,
         "call": {"server": wanted.server, "tool": wanted.tool, "arguments": attempt.arguments},
         "task": attempt.task.id,
         "workflow": attempt.task.workflow,
@@ -120,6 +121,8 @@ def _decided(plain: dict[str, Any]) -> Iterator[tuple[str, str]]:
     named = verdict.get("name", "refused")
     reason = f" ({verdict['reason']})" if verdict.get("reason") else ""
     yield "verdict", f"{named}{reason}: {verdict.get('sentence', '')}"
+    if plain["observed"]:
+        yield "OBSERVED", "its server is observed, so the call went on all the same"
     credential, outcome = plain["credential"], plain["outcome"]
     if credential:
         until = datetime.fromtimestamp(credential["expires_at"] / _MICROSECONDS, UTC)

@@ -22,6 +22,7 @@ from hopward.cedar.request import (
     CHAIN,
     CIRCUMSTANCES,
     OF_CALL,
+    PATH,
     REACHED,
     RISK,
     TAKEN,
@@ -345,7 +346,7 @@ def _sliced(policies: tuple[Policy, ...]) -> _Slice:
     return _Slice(policies, PolicySet.from_str("\n".join(policy.text for policy in policies)))
 
 
-_ANY = CHAIN | CIRCUMSTANCES | TAKEN | RISK | OF_CALL
+_ANY = CHAIN | CIRCUMSTANCES | TAKEN | PATH | RISK | OF_CALL
 
 _MISFIT = "the call does not fit the schema"
 

@@ -31,7 +31,20 @@ TAKEN = frozenset({"taken_sensitivity", "taken_integrity", "untrusted_servers"})
 RISK = frozenset({"risk", "risk_points", "signals"})
 """What of the agent's behaviour is told only where a policy asks about it."""
 
-OF_CALL = frozenset({"destinations", "above_ceiling", "provenance", "names_known", "names_untrusted"})
+PATH = frozenset({"step"})
+"""Likewise where on its path the task is."""
+
+OF_CALL = frozenset(
+    {
+        "destinations",
+        "above_ceiling",
+        "pin",
+        "provenance",
+        "names_known",
+        "names_untrusted",
+        "carried_untrusted",
+    }
+)
 """Likewise what is found out about one call."""
 
 CIRCUMSTANCES = frozenset(
@@ -51,7 +64,13 @@ def call_context(
     if isinstance(arguments, IllTyped):
         return arguments
     told = {name: value for name, value in arguments.items() if name in asked}
-    moment = {**_chain(facts, asked), **_taken(facts, asked), **_risk(facts, asked), **_of_call(facts, asked)}
+    moment = {
+        **_chain(facts, asked),
+        **_taken(facts, asked),
+        **_path(facts, asked),
+        **_risk(facts, asked),
+        **_of_call(facts, asked),
+    }
     return {"arguments": told, **_circumstances(facts), **moment}
 
 
@@ -79,6 +98,7 @@ def hop_request(hop: Hop, delegator: Agent, receiver: Agent, facts: Facts, tools
                 **_chain(facts, CHAIN),
                 **_taken(facts, TAKEN),
                 **_risk(facts, RISK),
+                **_path(facts, PATH),
             }
         ),
     }
@@ -133,6 +153,10 @@ def _risk(facts: Facts, asked: frozenset[str]) -> dict[str, Any]:
     return {name: told[name] for name in RISK & asked}
 
 
+def _path(facts: Facts, asked: frozenset[str]) -> dict[str, Any]:
+    return {"step": facts.step} if "step" in asked else {}
+
+
 def _of_call(facts: Facts, asked: frozenset[str]) -> dict[str, Any]:
     if not asked & OF_CALL:
         return {}
@@ -140,9 +164,11 @@ def _of_call(facts: Facts, asked: frozenset[str]) -> dict[str, Any]:
     told: dict[str, Any] = {
         "destinations": facts.destinations,
         "above_ceiling": facts.above_ceiling,
+        "pin": facts.pin,
         "provenance": facts.provenance,
         "names_known": bool(facts.provenance) and not untrusted,
         "names_untrusted": untrusted,
+        "carried_untrusted": facts.carried_untrusted,
     }
     return {name: told[name] for name in OF_CALL & asked}
 

@@ -72,10 +72,13 @@ namespace Hopward {{
       risk_points: Long,     // the points of all signals, which make up the risk
       signals: Set<String>,  // what is out of the ordinary: the detectors of [risk] by name
       destinations: Set<String>,  // where the effect of the call goes
+      step: String,          // of the workflow's path: the one this call takes; "" for a path without steps
       above_ceiling: Bool,   // whether taken_sensitivity is above the ceiling of the tool
+      pin: String,           // of the tool's definition: "accepted", "first-seen" or "none"
       provenance: {{}},        // of each argument that names something: "anchored", "trusted" or "untrusted"
       names_known: Bool,     // whether it names something, and nothing in it is "untrusted"
       names_untrusted: Long, // how many of these arguments are "untrusted"
+      carried_untrusted: Long, // how many addresses in its free text are
     }},
   }};
 """
@@ -101,6 +104,7 @@ _DELEGATE = """
       calls_left: Long, writes_left: Long,
       taken_sensitivity: String, taken_integrity: String, untrusted_servers: Set<String>,
       risk: String, risk_points: Long, signals: Set<String>,
+      step: String,
     },
   };
 """
@@ -116,8 +120,9 @@ _TOOL = """\
       calls_left: Long, writes_left: Long,
       taken_sensitivity{may}: String, taken_integrity{may}: String, untrusted_servers{may}: Set<String>,
       risk{may}: String, risk_points{may}: Long, signals{may}: Set<String>,
-      destinations{may}: Set<String>, above_ceiling{may}: Bool,
-      names_known{may}: Bool, names_untrusted{may}: Long, provenance{may}: {{{provenance}}},
+      step{may}: String, destinations{may}: Set<String>, above_ceiling{may}: Bool, pin{may}: String,
+      names_known{may}: Bool, names_untrusted{may}: Long, carried_untrusted{may}: Long,
+      provenance{may}: {{{provenance}}},
     }},
   }};
 """

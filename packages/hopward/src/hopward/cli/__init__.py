@@ -29,6 +29,7 @@ _VERBS = {
         "Write hopward.toml, starter policies, keys and an empty decision log.",
     ),
     "task": ("hopward.cli.task:task", "Open, show, list and complete tasks; get a token for one."),
+    "workflow": ("hopward.cli.workflow:workflow", "List, show, draw and check workflows."),
     "agent": ("hopward.cli.agent:agent", "Register agents, show them, stop them."),
     "revoke": ("hopward.cli.revoke:revoke", "Make a task, agent, subject, token or key stop counting, now."),
     "approve": ("hopward.cli.approve:approve", "Show what waits for a person, and say yes or no to it."),

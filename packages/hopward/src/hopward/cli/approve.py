@@ -8,6 +8,7 @@ from typing import Any
 import click
 from rich.tree import Tree
 
+from hopward.cli.approvers import habits
 from hopward.cli.guarded import pass_guard
 from hopward.cli.output import console, hint, show_fields, show_json, show_table, styled, tell
 from hopward.cli.wording import moment
@@ -17,6 +18,8 @@ from hopward.osuser import os_user
 from hopward.wiring import Guard
 
 _EVERY: tuple[ApprovalState, ...] = ()
+_MANY = 100_000
+"""How many approvals, the latest, a report is made of."""
 _QUESTION = "Approve exactly this? y, n, or Enter to leave it for later"
 
 
@@ -31,9 +34,12 @@ _QUESTION = "Approve exactly this? y, n, or Enter to leave it for later"
     "--set", "changes", multiple=True, metavar="NAME=VALUE", help="Approve it with this argument. Repeat it."
 )
 @click.option("--all", "every", is_flag=True, help="List what has been answered or is over, too.")
+@click.option("--report", is_flag=True, help="Show who has approved how many, and how fast.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per approval.")
 @pass_guard
-def approve(guard: Guard, approval_id: str | None, every: bool, as_json: bool, **answer: Any) -> None:
+def approve(
+    guard: Guard, approval_id: str | None, every: bool, report: bool, as_json: bool, **answer: Any
+) -> None:
     """Show what waits for a person's approval, and say yes or no to it.
 
     Without an ID, lists what is pending. With one, shows who wants to do what, and asks. You answer as the
@@ -46,8 +52,13 @@ def approve(guard: Guard, approval_id: str | None, every: bool, as_json: bool, *
     if approval_id is None:
         if answer["yes"] or answer["reject"] or answer["changes"]:
             raise click.UsageError("Name the approval: hopward approve lists those that wait.")
-        _list(guard, every=every, as_json=as_json)
+        if report:
+            _report(guard, as_json=as_json)
+        else:
+            _list(guard, every=every, as_json=as_json)
         return
+    if report:
+        raise click.UsageError("--report is about all approvals; leave out the ID.")
     found = guard.approvals.get(approval_id)
     if not as_json and not (answer["yes"] or answer["reject"]):
         _show(guard, found)
@@ -89,6 +100,21 @@ def _list(guard: Guard, *, every: bool, as_json: bool) -> None:
         hint("hopward approve ID shows one in full, and asks.")
     else:
         hint("Nothing is pending." if not every else "Nothing has ever been asked.")
+
+
+def _report(guard: Guard, *, as_json: bool) -> None:
+    """Who says yes to everything, or faster than anybody can read, should be asked less."""
+    found = habits(guard.approvals.find(_EVERY, limit=_MANY))
+    columns = ("person", "yes", "no", "median_seconds", "at_a_glance")
+    rows = [(who, one.yes, one.no, one.median_seconds, one.at_a_glance) for who, one in found.items()]
+    if as_json:
+        for row in rows:
+            show_json(dict(zip(columns, row, strict=True)))
+    elif rows:
+        names = [name.replace("_", " ") for name in columns]
+        show_table(names, [tuple(map(str, row)) for row in rows])
+    else:
+        hint("Nobody has answered anything yet.")
 
 
 def _row(one: Approval) -> tuple[str, ...]:

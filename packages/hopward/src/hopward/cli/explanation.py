@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from hopward import behaviour, capability
+from hopward import behaviour, capability, provenance, steps
 from hopward.behaviour import Risk
 from hopward.bounds import bounds, call_facts, cost, exhausted, facts_of, led, outside, unclear
 from hopward.canonical import JSON
@@ -21,6 +21,7 @@ from hopward.destination import destinations
 from hopward.errors import ConfigError
 from hopward.evaluation import call_digest
 from hopward.model import Agent, Capability, Hop, Tool, ToolCall, plain
+from hopward.model import Step as PathStep
 from hopward.policy import nearest
 from hopward.record import Facts, Refusal
 
@@ -69,29 +70,33 @@ def explained(engine: CedarEngine, question: Question, standing: str) -> dict[st
         return {**answer, "verdict": deny(*(fallen or ("tool_unclassified", told)))}
     places = destinations(tool, call.arguments)
     led_to = led(tool, places)
+    on = OnPath()
     if moment is None:
         limits = {"over_ceiling": _why(agent.ceiling, call, led_to)}
-        facts = replace(
-            _facts(agent, [name for name in tool.names if name in call.arguments]), destinations=places
-        )
+        named = [name for name in tool.names if name in call.arguments]
+        facts = _facts(agent, named, len(provenance.carried(tool, call.arguments)))
+        facts = replace(facts, destinations=places)
     else:
         limits = dict(_limits(call, led_to, moment))
         facts = facts_of(moment.task, moment.chain, moment.standing)
         facts = call_facts(facts, call, tool, moment.task, moment.stood)
-        facts = replace(facts, risk=moment.risk(call.name, call_digest(call), places))
-    refusal = _refusal(call, tool, led_to, moment, limits)
+        on = on_path(moment, steps.Move(moment.chain.actor, call.name, call.arguments))
+        risk = moment.risk(call.name, call_digest(call), places)
+        facts, answer = replace(facts, step=on.name, risk=risk), answer | on.told
+    refusal = _refusal(call, tool, led_to, moment, limits) or on.refusal
     found = engine.explain(call, tool, agent, facts)
-    verdict, first = found.verdict, fallen or refusal
+    verdict = steps.held(on.step, found.verdict)
+    first = fallen or refusal
     if moment is not None:
         first = first or behaviour.refusal(facts.risk, moment.rules, moment.at)
         verdict = behaviour.stepped_up(verdict, facts.risk, moment.rules)
-    if found.verdict.name == "permit":
+    if verdict.name == "permit":
         first = first or spent(facts, tool)
     return {
         **answer,
         "classification": plain(tool),
         **limits,
-        **judged(facts.risk),
+        **told_risk(facts.risk),
         **policies(found),
         "verdict": deny(*first) if first else plain(verdict),
     }
@@ -107,7 +112,33 @@ def place(moment: Moment | None, standing: str) -> dict[str, Any]:
     return answer
 
 
-def judged(found: Risk) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class OnPath:
+    """The step that a move is, or why it is none; neither, where there is no path."""
+
+    step: PathStep | None = None
+    refusal: Refusal | None = None
+
+    @property
+    def name(self) -> str:
+        """The name of the step, as policies see it."""
+        return self.step.name if self.step else ""
+
+    @property
+    def told(self) -> dict[str, str]:
+        """What an answer tells of it."""
+        if self.refusal is not None:
+            return {"off_path": self.refusal[1]}
+        return {"step": self.name} if self.step else {}
+
+
+def on_path(moment: Moment, move: steps.Move) -> OnPath:
+    """Where on its task's path a move is, as things stand."""
+    found = steps.located(moment.task, move, moment.standing.taken)
+    return OnPath(refusal=found) if isinstance(found, tuple) else OnPath(found)
+
+
+def told_risk(found: Risk) -> dict[str, Any]:
     """How the agent has been behaving, as part of an answer; nothing where nothing is out of the ordinary."""
     return behaviour.evidence(found) if found.signals else {}
 
@@ -169,7 +200,7 @@ def show_explained(answer: dict[str, Any]) -> None:
         ("call", f"{call['server']}/{call['tool']} {json.dumps(call['arguments'], ensure_ascii=False)}")
     ]
     fields += [("agent", " > ".join(answer.get("actors", [answer["agent"]])))]
-    fields += [("standing", answer["standing"])]
+    fields += [("standing", answer["standing"]), ("step", answer.get("step", answer.get("off_path", "")))]
     if tool is not None:
         labels = f"{tool['action']}, {tool['sensitivity']}, {tool['integrity']}, at {tool['destination']}"
         fields.append(("classified", labels))
@@ -199,6 +230,8 @@ def show_judged(answer: dict[str, Any], what: str) -> None:
     if answer.get("policies_aside"):
         tell(f"{answer['policies_aside']} more policies cannot be about {what}.")
     tell(f"{verdict['name']} ({verdict['reason']}): {harmless(verdict['sentence'])}")
+    if answer.get("observed"):
+        tell(answer["observed"])
 
 
 def _told(step: dict[str, Any]) -> str:
@@ -228,10 +261,11 @@ def json_or_text(text: str) -> JSON:
         return text
 
 
-def _facts(agent: Agent, named: Sequence[str]) -> Facts:
+def _facts(agent: Agent, named: Sequence[str], carried: int) -> Facts:
     """Of no task: nothing has been taken in, and nothing is known of what the call names."""
     return Facts(
         provenance=dict.fromkeys(named, "untrusted"),
+        carried_untrusted=carried,
         subject="subject",
         task="task",
         purpose=agent.purpose,

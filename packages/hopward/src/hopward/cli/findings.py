@@ -21,6 +21,7 @@ from hopward.errors import ConfigError, HopwardError
 from hopward.exchange import clients_of, targets_of
 from hopward.keys import AUTHORITY, KeyRing
 from hopward.ledger import SqliteLedger
+from hopward.observation import refuse_too_long
 from hopward.policies import load_engine, read_cases, run_cases
 from hopward.policy import nearest
 from hopward.project import schema_is_current
@@ -66,6 +67,19 @@ def _refused(about: str, error: HopwardError) -> Iterator[Finding]:
     problems = error.problems if isinstance(error, ConfigError) else ()
     for sentence in problems or (error.message,):
         yield Finding("broken", about, sentence, error.advice)
+
+
+def _observed(settings: Settings) -> Iterator[Finding]:
+    now = SystemClock().now()
+    try:
+        refuse_too_long(settings.servers, now)
+    except ConfigError as error:
+        yield from _refused("observe mode", error)
+    for name, server in settings.servers.items():
+        told = server.observing(now)
+        if told:
+            advice = "hopward policy suggest says what it would take to enforce it."
+            yield Finding("note", "observe mode", f"servers.{name} is {told}.", advice)
 
 
 def _files(settings: Settings) -> Iterator[Finding]:
@@ -137,6 +151,7 @@ def _log(settings: Settings) -> Iterator[Finding]:
                 return
             found = ledger.verify()
             registered = {known.id for known in ledger.agents()}
+            sightings = ledger.sightings()
     except HopwardError as error:
         yield from _refused("log", error)
         return
@@ -149,6 +164,11 @@ def _log(settings: Settings) -> Iterator[Finding]:
             f"The decision log does not verify: row {bad.seq}: {bad.what}",
             "hopward log verify",
         )
+    for seen in sightings:
+        told = (
+            f"{seen.server}/{seen.tool} is refused: its definition is {seen.why}, and nobody has accepted it."
+        )
+        yield Finding("note", "pins", told, f"hopward mcp accept {seen.server} {seen.tool}")
     for name in sorted(registered - settings.agents.keys()):
         yield Finding("note", "agents", f"{name} is registered no more; whatever it holds is refused.")
 
@@ -282,6 +302,7 @@ def _packages(_: Settings) -> Iterator[Finding]:
 _CHECKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
     _contained,
     _packages,
+    _observed,
     _files,
     _keys,
     _log,

@@ -5,10 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from msgspec.structs import replace
 
 from hopward import behaviour
-from hopward.behaviour import UNSEEN
 from hopward.bounds import facts_of
 from hopward.cedar import CedarEngine
 from hopward.chain import entered
@@ -17,12 +15,13 @@ from hopward.cli.explanation import (
     deny,
     halves,
     json_or_text,
-    judged,
+    on_path,
     place,
     policies,
     risk_fields,
     show_judged,
     spent,
+    told_risk,
 )
 from hopward.cli.moment import Moment
 from hopward.cli.output import show_fields
@@ -47,7 +46,7 @@ from hopward.model import (
     plain,
 )
 from hopward.record import Standing
-from hopward.settings import RiskSettings
+from hopward.steps import Move, held
 
 
 class _Wish(Value, frozen=True):
@@ -131,15 +130,20 @@ def explained_hop(engine: CedarEngine, question: HopQuestion, standing: str) -> 
     hop = at.fallen or unfit(handing, at.task, at.standing) or narrowed(handing, at.task, at.standing, at.at)
     if not isinstance(hop, Hop):
         return {**answer, "verdict": deny(*hop)}
+    on = on_path(at, Move(at.chain.actor, delegate=receiver.id))
+    answer |= {**on.told, "handed": plain(hop)}
+    if on.refusal is not None:
+        return {**answer, "verdict": deny(*on.refusal)}
     # Its digest would have the key of the receiver in it, which nobody has named.
     risk = at.risk(f"{DELEGATE}{receiver.id}", "")
-    facts = replace(facts_of(at.task, at.chain, at.standing), risk=risk)
+    facts = msgspec.structs.replace(facts_of(at.task, at.chain, at.standing), step=on.name, risk=risk)
     found = engine.explain_hop(hop, delegator, receiver, facts)
+    judged = behaviour.stepped_up(held(on.step, found.verdict), risk, at.rules)
     first = behaviour.refusal(risk, at.rules, at.at)
-    if found.verdict.name == "permit":
+    if judged.name == "permit":
         first = first or spent(facts, hop)
-    verdict = deny(*first) if first else plain(behaviour.stepped_up(found.verdict, risk, at.rules))
-    return {**answer, "handed": plain(hop), **judged(risk), **policies(found), "verdict": verdict}
+    verdict = deny(*first) if first else plain(judged)
+    return {**answer, **told_risk(risk), **policies(found), "verdict": verdict}
 
 
 def show_explained_hop(answer: dict[str, Any]) -> None:
@@ -148,7 +152,7 @@ def show_explained_hop(answer: dict[str, Any]) -> None:
         ("delegate", answer["delegate"]),
         ("agent", " > ".join(answer.get("actors", [answer["agent"]]))),
     ]
-    fields.append(("standing", answer["standing"]))
+    fields += [("standing", answer["standing"]), ("step", answer.get("step", answer.get("off_path", "")))]
     if answer["task"]:
         fields.append(("task", answer["task"]))
     if "handed" in answer:

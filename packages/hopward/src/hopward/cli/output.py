@@ -20,6 +20,8 @@ STYLES = {
     "permit": "green",
     "deny": "red",
     "step-up": "yellow",
+    "deny (observed)": "bold yellow",
+    "step-up (observed)": "bold yellow",
     "open": "green",
     "active": "green",
     "completed": "dim",

@@ -3,6 +3,7 @@
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Any
 
 import click
 import msgspec
@@ -14,12 +15,14 @@ from hopward.cli.handing import HopQuestion, explained_hop, receiver_of, show_ex
 from hopward.cli.moment import Place, configured, find_moment
 from hopward.cli.output import hint, show_json, show_table, tell
 from hopward.cli.session import Session
+from hopward.cli.suggest import suggestion
 from hopward.cli.wording import standing_line
 from hopward.clock import SystemClock
 from hopward.config import read_settings
 from hopward.errors import LedgerError, NotFoundError
 from hopward.ledger import SqliteLedger
 from hopward.model import Agent, Tool
+from hopward.observation import LET_THROUGH
 from hopward.policies import load_engine, read_cases, run_cases
 from hopward.policy import Policy
 from hopward.project import schema_is_current, write_schema
@@ -130,6 +133,9 @@ def test(session: Session, as_json: bool) -> None:
         click.get_current_context().exit(1)
 
 
+policy.add_command(suggestion)
+
+
 @policy.command("explain")
 @click.argument("subject", metavar="SERVER/TOOL | delegate:AGENT")
 @click.argument("words", metavar="[NAME=VALUE]...", nargs=-1)
@@ -161,10 +167,20 @@ def explain(session: Session, subject: str, words: tuple[str, ...], **asked: str
     else:
         question = typed((subject, *words), loaded.tools, agent, moment)
         answer, show = explained(loaded.engine, question, standing), show_explained
+        answer |= _observed(loaded.settings, question.call.server, answer)
     if asked["as_json"]:
         show_json(answer)
     else:
         show(answer)
+
+
+def _observed(settings: Settings, server: str, answer: dict[str, Any]) -> dict[str, str]:
+    """That the call would go on although it would be refused, as part of an answer, if it is so."""
+    verdict, known, now = answer["verdict"], settings.servers.get(server), SystemClock().now()
+    if known is None or now >= known.observed_until or answer.get("hops"):
+        return {}
+    goes_on = verdict["name"] != "permit" and verdict["reason"] in LET_THROUGH
+    return {"observed": f"servers.{server} is {known.observing(now)}."} if goes_on else {}
 
 
 def _agent(settings: Settings, name: str) -> Agent:

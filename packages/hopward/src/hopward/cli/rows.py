@@ -23,7 +23,7 @@ def show_lines_header() -> None:
 
 def show_line(row: Row) -> None:
     """A row on one line, in columns that fit what usually stands in them."""
-    cells = (str(row.seq), short(row.at), row.kind, row.verdict, row.agent, _call(row), _reason(row))
+    cells = (str(row.seq), short(row.at), row.kind, verdict(row), row.agent, _call(row), _reason(row))
     line = Text()
     for cell, width in zip(cells, _WIDTHS, strict=True):
         line.append_text(styled(cell))
@@ -40,7 +40,7 @@ def show_row(row: Row) -> None:
             ("time", row.at),
             ("kind", row.kind),
             ("decision", row.decision),
-            ("verdict", row.verdict),
+            ("verdict", verdict(row)),
             ("reason", row.reason),
             ("task", row.task),
             ("agent", row.agent),
@@ -51,6 +51,11 @@ def show_row(row: Row) -> None:
         ]
     )
     console().print()
+
+
+def verdict(row: Row) -> str:
+    """The verdict of a row, marked where the call went on all the same: `deny (observed)`."""
+    return f"{row.verdict} (observed)" if row.record.get("observed") is True else row.verdict
 
 
 def _call(row: Row) -> str:
@@ -69,7 +74,7 @@ def _reason(row: Row) -> str:
 
 def call_text(row: Row) -> Text:
     """A decision on one line: verdict, call, arguments, who, why not, and its id."""
-    text = Text.assemble(styled(row.verdict), " ", styled(_call(row), "bold"))
+    text = Text.assemble(styled(verdict(row)), " ", styled(_call(row), "bold"))
     arguments = inner(row.record, "call", "arguments")
     text.append_text(styled(f" {json.dumps(arguments, ensure_ascii=False)}" if arguments else ""))
     sentence = _text(row.record, "verdict", "sentence")

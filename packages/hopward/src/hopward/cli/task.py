@@ -1,7 +1,8 @@
 """`hopward task`: open, show, list and complete tasks."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice
+from typing import Any
 
 import click
 import msgspec
@@ -10,7 +11,15 @@ from hopward.cli.explanation import halves
 from hopward.cli.guarded import pass_authority, pass_guard
 from hopward.cli.output import hint, show_fields, show_json, show_table, tell
 from hopward.cli.person import local_user
-from hopward.cli.wording import capability_lines, contained_line, hop_state, hop_usage, moment
+from hopward.cli.proposing import STANDARD_INPUT, agreed, at_terminal, listed, request_text
+from hopward.cli.wording import (
+    capability_lines,
+    contained_line,
+    hop_state,
+    hop_usage,
+    moment,
+    step_line,
+)
 from hopward.clock import SystemClock
 from hopward.errors import NotFoundError
 from hopward.exchange import endpoint
@@ -33,25 +42,45 @@ def task() -> None:
 @click.option("--subject", help="On whose behalf.  [default: local:USER]")
 @click.option("--param", "words", multiple=True, metavar="NAME=VALUE", help="What the task is about.")
 @click.option("--request", default="", help="What the subject has asked for, in their own words.")
+@click.option("--from-prompt", "prompt", metavar="TEXT|-", help="Likewise; and only the tools it asks for.")
+@click.option(
+    "--tools", metavar="TOOL,...", help="Only these of the workflow's tools: SERVER/TOOL, or SERVER/*."
+)
+@click.option("--yes", is_flag=True, help="Agree to the tools that --from-prompt proposes.")
 @click.option("--json", "as_json", is_flag=True, help="Print the task as JSON.")
 @pass_guard
-def open_task(
-    guard: Guard, workflow: str, subject: str | None, words: tuple[str, ...], request: str, as_json: bool
-) -> None:
+def open_task(guard: Guard, workflow: str, subject: str | None, as_json: bool, **asked: Any) -> None:
     """Open a task: what its workflow allows, for as long as it says, and no longer.
 
     Whatever stands in a --param or in the --request is anchored: an argument that names it comes from the
-    subject, not from something that an agent has read.
+    subject, not from something that an agent has read. --from-prompt takes the request likewise (- reads it
+    from standard input), proposes the tools that its words ask for, and asks you to agree to them.
     """
-    parameters = dict(halves(word, "is no parameter") for word in words)
+    parameters = dict(halves(word, "is no parameter") for word in asked["words"])
     subject = subject if subject is not None else local_user()
-    opened = guard.open_task(workflow, subject, parameters=parameters, request=request)
+    request, tools = _agreed(guard, workflow, asked)
+    opened = guard.open_task(workflow, subject, parameters=parameters, request=request, tools=tools)
     if as_json:
         show_json(opened)
         return
     until = moment(opened.expires_at)
     tell(f"Opened {opened.id} for {opened.agent}, on behalf of {opened.subject}, until {until}.")
     hint(f"Next: hopward task token {opened.id} --server SERVER, or hopward task complete {opened.id}")
+
+
+def _agreed(guard: Guard, workflow: str, asked: Mapping[str, Any]) -> tuple[str, list[str] | None]:
+    """The request of a new task, and its tools: None for all of its workflow."""
+    prompt, given = asked["prompt"], asked["tools"]
+    if prompt is not None and asked["request"]:
+        raise click.UsageError("--from-prompt is the request; leave out --request.")
+    request = asked["request"] if prompt is None else request_text(prompt)
+    if prompt is None and given is None:
+        return request, None
+    found = guard.proposed(workflow, request)
+    if given is not None:
+        return request, listed(given, [one.tool.full_name for one in found])
+    ask = prompt != STANDARD_INPUT and at_terminal()
+    return request, agreed(found, yes=asked["yes"], ask=ask)
 
 
 @task.command("show")
@@ -61,8 +90,9 @@ def open_task(
 def show(guard: Guard, task_id: str, as_json: bool) -> None:
     """Show one task: what it may do, and what it has used up."""
     found, used, labels = guard.task(task_id), guard.ledger.usage(task_id), guard.ledger.labels(task_id)
+    taken = guard.ledger.taken(task_id)
     if as_json:
-        beside = {"usage": used, "labels": labels}
+        beside = {"usage": used, "labels": labels, "taken": taken}
         show_json({**msgspec.to_builtins(found), **msgspec.to_builtins(beside)})
         return
     show_fields(
@@ -83,6 +113,7 @@ def show(guard: Guard, task_id: str, as_json: bool) -> None:
             *(("may", line) for line in capability_lines(found.capabilities)),
             *(("may hand on", line) for line in capability_lines(found.delegable)),
             ("hops", f"{found.depth} deep, {found.fan_out} at once" if found.delegable else ""),
+            *(("step", step_line(step, taken)) for step in found.steps),
             *(("handed on", line) for line in _hop_lines(guard, found.id)),
             *(("data", line) for line in map(_label_line, labels)),
         ]

@@ -1,11 +1,12 @@
 """Values in words for people."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TypeGuard
 
 from hopward.clock import SECOND, Instant, iso
 from hopward.constraint import describe
-from hopward.model import Agent, Capability, Containment, Hop, Revocation, Usage
+from hopward.model import Agent, Capability, Containment, Hop, Revocation, Step, Usage
+from hopward.steps import does
 
 _LAST = 253_402_300_800 * SECOND
 """The first instant of the year 10000, which has no text."""
@@ -59,6 +60,15 @@ def hop_usage(hop: Hop, used: Usage) -> str:
     """How much of its budget a hop has used."""
     spent = f"{used.calls} of {hop.budget.calls} calls, {used.writes} of {hop.budget.writes} writes"
     return spent + (", shared" if hop.shared else "")
+
+
+def step_line(step: Step, taken: Mapping[str, int]) -> str:
+    """One step of a task's path: what it is, how often it has been taken, and what must come before."""
+    done = f"{step.name} {taken.get(step.name, 0)} of {step.times}, {does(step)}"
+    after = f", after {' or '.join(step.after)}" if step.after else ""
+    unless = f", unless {' or '.join(step.unless)}" if step.unless else ""
+    approval = f", with approval by {step.approval}" if step.approval else ""
+    return done + after + unless + approval
 
 
 def capability_lines(capabilities: Iterable[Capability]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The rules of `[agents.NAME]`, `[workflows.NAME]` and the capabilities in both."""
+"""The rules of `[agents.NAME]`, and of what agents are given by workflows and hops: capabilities, budgets."""
 
 from collections.abc import Iterator
 
@@ -41,13 +41,6 @@ def agent_problems(document: Table) -> Iterator[Problem]:
     for path, name, server in tables(document, "servers"):
         if "key" in server:
             yield from _key((*path, "key"), f'server "{name}"', table(server["key"]), holders)
-
-
-def workflow_problems(document: Table) -> Iterator[Problem]:
-    """Every rule broken by a workflow's settings."""
-    servers, agents = table(document.get("servers")), table(document.get("agents"))
-    for path, _, workflow in tables(document, "workflows"):
-        yield from link_problems(path, workflow, servers, agents)
 
 
 def link_problems(path: KeyPath, link: Table, servers: Table, agents: Table) -> Iterator[Problem]:
@@ -117,7 +110,7 @@ def _capability(path: KeyPath, entry: Table, servers: Table) -> Iterator[Problem
             if wrong:
                 yield Problem((*path, key, index), wrong)
             elif key == "tools" and text(pattern).strip():
-                yield from _tool_pattern((*path, key, index), text(pattern), servers)
+                yield from tool_pattern((*path, key, index), text(pattern), servers)
     for argument, conditions in table(entry.get("constraints")).items():
         wrong = check_key(argument)
         if wrong:
@@ -131,7 +124,8 @@ def _capability(path: KeyPath, entry: Table, servers: Table) -> Iterator[Problem
     yield from _contradiction(path, entry)
 
 
-def _tool_pattern(path: KeyPath, pattern: str, servers: Table) -> Iterator[Problem]:
+def tool_pattern(path: KeyPath, pattern: str, servers: Table) -> Iterator[Problem]:
+    """What is wrong with a tool as it is named in a capability or step."""
     server, slash, tool = pattern.partition("/")
     if not slash or not tool or "*" in server:
         yield Problem(path, f'"{pattern}": must be SERVER/TOOL, or SERVER/PREFIX*')

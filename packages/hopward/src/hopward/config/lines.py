@@ -33,6 +33,17 @@ def line_map(text: str) -> dict[KeyPath, int]:
     return finder.lines
 
 
+def span_map(text: str) -> dict[KeyPath, tuple[int, int]]:
+    """Where every table with a header, every key and every array element of a valid TOML text stands.
+
+    Offsets of characters; a table goes from its header to its last key, a key from its name to its value's
+    end.
+    """
+    finder = _Finder(text)
+    finder.document()
+    return finder.spans
+
+
 def line_of(lines: Mapping[KeyPath, int], path: KeyPath) -> int:
     """The line of a place, or of the nearest place around it that is written out; 1 for the document."""
     while path:
@@ -52,17 +63,20 @@ class _Finder:
         self.counted = 0
         self.lines: dict[KeyPath, int] = {}
         self.arrays: dict[KeyPath, int] = {}
+        self.spans: dict[KeyPath, tuple[int, int]] = {}
 
     def document(self) -> None:
         table: KeyPath = ()
         self._skip(_SPACE)
+        begun = 0
         while self.at < len(self.text):
-            if self.text.startswith("[[", self.at):
-                table = self._header(2)
-            elif self.text[self.at] == "[":
-                table = self._header(1)
+            if self.text[self.at] == "[":
+                begun = self.at
+                table = self._header(2 if self.text.startswith("[[", self.at) else 1)
             else:
                 self._pair(table)
+            if begun < self.at and table:
+                self.spans[table] = (begun, self.at)
             self._skip(_SPACE)
 
     def _skip(self, pattern: re.Pattern[str]) -> str:
@@ -123,6 +137,7 @@ class _Finder:
         self.at = end + 1
         self._skip(_INDENT)
         self._value(path)
+        self.spans[path] = (start, self.at)
 
     def _value(self, path: KeyPath) -> None:
         first = self.text[self.at]
@@ -141,7 +156,9 @@ class _Finder:
         self._skip(_SPACE)
         while self.text[self.at] != "]":
             self._note((*path, index))
+            start = self.at
             self._value((*path, index))
+            self.spans[(*path, index)] = (start, self.at)
             index += 1
             self._comma()
         self.at += 1

@@ -8,13 +8,14 @@ from os.path import normpath
 from typing import Any, cast
 
 from hopward.config import forms
-from hopward.config.agents import agent_problems, workflow_problems
+from hopward.config.agents import agent_problems
 from hopward.config.approvals import approval_problems
 from hopward.config.hops import hop_problems
 from hopward.config.names import alike, name_problems
 from hopward.config.problem import KeyPath, Problem, Table, items, table, text
 from hopward.config.risk import risk_problems
 from hopward.config.servers import server_problems
+from hopward.config.workflows import workflow_problems
 from hopward.settings import AuthoritySettings, ProxySettings
 
 _SECTIONS = ("servers", "agents", "workflows")

@@ -7,12 +7,13 @@ from hopward.config import forms, methods
 from hopward.config.problem import KeyPath, Problem, Table, items, table, tables, text
 from hopward.pattern import folded
 from hopward.settings import ProxySettings
+from hopward.vouching import wrong_place
 
 _NEEDS_URL = ("authorization", "header")
 _NEEDS_COMMAND = ("variable",)
 _TRANSPORTS = {"command": "command", "url": "url", "in_process": "in_process = true"}
 _NOT_IN_PROCESS = (
-    *("server_requests", "mcp_resources", "prompts"),
+    *("pins", "server_requests", "mcp_resources", "prompts"),
     *("vendor_methods", "client_notifications", "server_notifications"),
 )
 _OF_PROGRAMS = ("hops", "models", "retrievers")
@@ -37,6 +38,7 @@ def server_problems(document: Table) -> Iterator[Problem]:
             told = "needs authority.mode embedded: its credentials are minted in the program itself"
             yield Problem((*path, "in_process"), told)
         yield from _resource(path, name, server, public, resources)
+        yield from _observed(path, server, authority)
         yield from _classified(path, server)
         for key in _OF_PROGRAMS:
             if key in server and "in_process" not in server:
@@ -46,6 +48,18 @@ def server_problems(document: Table) -> Iterator[Problem]:
             yield Problem((*path, "workflow"), f"there is no [workflows.{workflow}]")
         yield from _server_requests((*path, "server_requests"), name, server)
         yield from _of_vendors(path, server)
+
+
+def _observed(path: KeyPath, server: Table, authority: Table) -> Iterator[Problem]:
+    observing = server.get("mode") == "observe"
+    if observing and "observe_until" not in server:
+        told = 'missing; mode = "observe" needs the last day of it, such as 2026-12-31, at most 90 days ahead'
+        yield Problem((*path, "observe_until"), told)
+    if "observe_until" in server and not observing:
+        yield Problem((*path, "observe_until"), 'has no effect without mode = "observe"')
+    if observing and authority.get("mode") == "remote":
+        told = "needs authority.mode embedded: an authority elsewhere mints nothing beyond a task"
+        yield Problem((*path, "mode"), told)
 
 
 def _server_requests(path: KeyPath, name: str, server: Table) -> Iterator[Problem]:
@@ -241,7 +255,14 @@ def _arguments(path: KeyPath, entry: Table) -> Iterator[Problem]:
         if not name.strip() or forms.has_control(name):
             yield Problem((*path, "arguments", name), "is no name of an argument")
     declared = table(entry.get("arguments"))
-    for index, name in enumerate(items(entry.get("names"))):
-        if isinstance(name, str) and declared.get(name) not in ("string", "strings"):
-            told = f'"{name}" must stand in arguments as "string" or "strings", to be looked at'
-            yield Problem((*path, "names", index), told)
+    for key in ("names", "carries"):
+        for index, name in enumerate(items(entry.get(key))):
+            if isinstance(name, str) and declared.get(name) not in ("string", "strings"):
+                told = f'"{name}" must stand in arguments as "string" or "strings", to be looked at'
+                yield Problem((*path, key, index), told)
+    if "vouched" in entry and entry.get("integrity") == "trusted":
+        yield Problem((*path, "vouched"), "has no effect: all that a trusted tool returns is believed")
+    for index, place in enumerate(items(entry.get("vouched"))):
+        wrong = wrong_place(place) if isinstance(place, str) else ""
+        if wrong:
+            yield Problem((*path, "vouched", index), wrong)

@@ -5,6 +5,7 @@ same types then finds all of them. It runs only when `convert` has refused.
 """
 
 from collections.abc import Iterator, Sequence
+from datetime import date, datetime
 from difflib import get_close_matches
 from typing import cast
 
@@ -74,6 +75,11 @@ def _array(value: object, expected: inspect.VarTupleType, path: KeyPath) -> Iter
 
 def _union(value: object, expected: inspect.UnionType, path: KeyPath) -> Iterator[Problem]:
     structs = [kind for kind in expected.types if isinstance(kind, inspect.StructType)]
+    lists = [kind for kind in expected.types if isinstance(kind, inspect.VarTupleType)]
+    if lists and isinstance(value, list):
+        # A value, or a list of what must be true of it.
+        yield from misshapen(cast("object", value), lists[0], path)
+        return
     if not structs:
         scalars = [kind for kind in expected.types if not isinstance(kind, inspect.NoneType)]
         if len(scalars) == 1:
@@ -122,6 +128,8 @@ def _is_scalar(value: object, expected: inspect.Type) -> bool:
             return isinstance(value, int) and not isinstance(value, bool)
         case inspect.FloatType():
             return isinstance(value, int | float) and not isinstance(value, bool)
+        case inspect.DateType():
+            return isinstance(value, date) and not isinstance(value, datetime)
         case _:
             return False
 
@@ -134,6 +142,10 @@ def _named(expected: inspect.Type) -> str:
             return "true or false"
         case inspect.IntType():
             return "a whole number"
+        case inspect.DateType():
+            return "a date such as 2026-12-31, without quotes"
+        case inspect.VarTupleType():
+            return "an array"
         case _:
             return "a number"
 

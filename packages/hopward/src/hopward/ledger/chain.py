@@ -18,7 +18,7 @@ from hopward.canonical import compact, compact_plain
 from hopward.clock import SECOND, Instant, iso
 from hopward.errors import LedgerError
 from hopward.model import Hop, Label
-from hopward.record import Asking, Draft, Reservation
+from hopward.record import Asking, Draft, Reservation, Taking
 
 GENESIS = "0" * 64
 """What the first row is chained to."""
@@ -46,6 +46,7 @@ class Entry(msgspec.Struct, frozen=True):
     consumes: str = ""
     asks: Asking | None = None
     watch: Watch | None = None
+    takes: Taking | None = None
 
 
 def row_hash(previous: str, seq: int, columns: Columns) -> str:
@@ -75,12 +76,12 @@ def entry(draft: Draft) -> Entry:
         raise _invalid(draft, "it reserves less than nothing")
     follow = tuple([columns for child in draft.follow for columns in _following(child)])
     data = (draft.moved, draft.labels, draft.values)
-    asked = (draft.at, draft.consumes, draft.asks, draft.watch)
+    asked = (draft.at, draft.consumes, draft.asks, draft.watch, draft.takes)
     return Entry(_columns(draft), draft.epoch, reserve, follow, draft.hops, draft.opens, *data, *asked)
 
 
 def _following(draft: Draft) -> list[Columns]:
-    of_its_own = (draft.epoch, draft.reserve, draft.opens, draft.moved, draft.asks, draft.watch)
+    of_its_own = (draft.watch, draft.takes, draft.epoch, draft.reserve, draft.opens, draft.moved, draft.asks)
     effects = (draft.hops, draft.labels, draft.values, draft.consumes)
     if any(effects) or any(one is not None for one in of_its_own):
         raise _invalid(draft, "a row that follows another has no condition or effect of its own")

@@ -128,17 +128,48 @@ def containments(database: Database) -> None:
 
 
 @_steps()
+def pins(database: Database) -> None:
+    """Version 7: definitions of tools that count, and those that were seen beside them."""
+    of_tool = {"server": str, "tool": str, "digest": str}
+    pins = {**of_tool, "how": str, "body": str}
+    database.table("pins").create(pins, pk=("server", "tool"), not_null=pins)
+    sightings = {**of_tool, "why": str, "body": str}
+    database.table("sightings").create(sightings, pk=("server", "tool"), not_null=sightings)
+    looks = {"server": str, "body": str}
+    database.table("looks").create(looks, pk="server", not_null=looks)
+    database.conn.execute("PRAGMA user_version = 7")
+
+
+@_steps()
+def steps(database: Database) -> None:
+    """Version 8: how often each step of a task's path has been taken."""
+    database.conn.execute(
+        """CREATE TABLE steps (task TEXT NOT NULL, step TEXT NOT NULL, taken INTEGER NOT NULL,
+           PRIMARY KEY (task, step)) WITHOUT ROWID"""
+    )
+    database.conn.execute("PRAGMA user_version = 8")
+
+
+@_steps()
 def behaviour(database: Database) -> None:
-    """Version 7: what detectors remember of agents and tasks."""
+    """Version 9: what detectors remember of agents and tasks."""
     database.conn.execute(
         "CREATE TABLE behaviour (agent TEXT NOT NULL PRIMARY KEY, state BLOB NOT NULL) WITHOUT ROWID"
     )
     database.conn.execute("ALTER TABLE usage ADD COLUMN behaviour BLOB")
-    database.conn.execute("PRAGMA user_version = 7")
+    database.conn.execute("PRAGMA user_version = 9")
 
 
-_AFTER = {1: "standing", 2: "hops", 3: "labels", 4: "approvals", 5: "containments", 6: "behaviour"}
-
+_AFTER = {
+    1: "standing",
+    2: "hops",
+    3: "labels",
+    4: "approvals",
+    5: "containments",
+    6: "pins",
+    7: "steps",
+    8: "behaviour",
+}
 """Schema version -> the step that would leave it."""
 
 # INSERT OR REPLACE deletes without firing delete triggers, so overwriting a row needs a trigger of its own.

@@ -1,18 +1,19 @@
 """Reading, beside the writer and never blocked by it: SQLite's write-ahead log keeps the two apart."""
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from threading import Lock
 from types import MappingProxyType
 from typing import Any, TypeAlias, TypeVar
 
 from hopward.behaviour import States
-from hopward.ledger import behaviours, containments, flows, tables
+from hopward.ledger import behaviours, containments, definitions, flows, paths, tables
 from hopward.ledger.failure import headless, ledger_error
 from hopward.ledger.hops import standing as standing_hops
 from hopward.ledger.store import Store
 from hopward.model import Agent, Chain, Containment, Label, Revocation, Task, Usage
+from hopward.pins import Status
 from hopward.record import Standing
 
 _T = TypeVar("_T")
@@ -20,6 +21,8 @@ _T = TypeVar("_T")
 _NOW = """SELECT head.epoch, usage.calls, usage.writes, usage.moved, behaviour.state, usage.behaviour
     FROM head LEFT JOIN usage ON usage.account = ?
     LEFT JOIN behaviour ON behaviour.agent = ? WHERE head.id = 1"""
+
+_NOTHING: Mapping[str, int] = MappingProxyType({})
 
 _MOST_CHAINS = 4096
 """Chains whose standing is kept; beyond that, all are forgotten and read again."""
@@ -53,6 +56,7 @@ class Reader:
         self._lock = Lock()
         self._epoch = 0
         self._known: dict[_Key, _Known] = {}
+        self._statuses: dict[tuple[str, str], Status] = {}
 
     def read(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
         """Do some reading; its failure is a `LedgerError`."""
@@ -65,8 +69,9 @@ class Reader:
     def standing(self, chain: Chain) -> Standing:
         """What stands behind a chain, as of now and in every process.
 
-        One small query a call, and two for each hop: the epoch says whether what is kept about the chain
-        still holds. Hops begin and end without a new epoch, so they are read each time.
+        One small query a call, one for the steps of a path, and two for each hop: the epoch says whether
+        what is kept about the chain still holds. Hops begin and end without a new epoch, so they are read
+        each time.
         """
         key: _Key = (
             chain.task,
@@ -85,10 +90,30 @@ class Reader:
                 if known is None or known.moved != moved:
                     epoch, usage, behaviour, known = self._learn(key, chain)
                 hops = standing_hops(self._connection, chain.hops) if chain.hops else ()
+                # Steps are taken without a new epoch too: they are of one task, and an epoch is of all.
+                stepped = known.task is not None and known.task.steps
+                taken = paths.taken(self._connection, chain.task) if stepped else _NOTHING
             except sqlite3.Error as error:
                 raise ledger_error(error, self._path, "read") from error
-        data = (known.labels, known.moved, known.containments, behaviour)
-        return Standing(epoch, known.task, usage, known.agents, known.revocations, hops, *data)
+        of_task = (known.labels, known.moved, known.containments, behaviour, taken)
+        return Standing(epoch, known.task, usage, known.agents, known.revocations, hops, *of_task)
+
+    def pin_status(self, server: str, tool: str, epoch: int) -> Status:
+        """How a tool's definition stands, as of that epoch or later: kept for as long as the epoch lasts.
+
+        What is later makes no difference to a permit, which is refused once its epoch is over.
+        """
+        key = (server, tool)
+        with self._lock:
+            known = self._statuses.get(key) if epoch == self._epoch else None
+            if known is None:
+                try:
+                    known = definitions.status(self._connection, server, tool)
+                except sqlite3.Error as error:
+                    raise ledger_error(error, self._path, "read") from error
+                if epoch == self._epoch and len(self._statuses) < _MOST_CHAINS:
+                    self._statuses[key] = known
+        return known
 
     def close(self) -> None:
         """Close the connection."""
@@ -115,6 +140,7 @@ class Reader:
             self._connection.execute("ROLLBACK")
         if epoch != self._epoch or len(self._known) >= _MOST_CHAINS:
             self._known = {}
+            self._statuses = {}
             self._epoch = epoch
         self._known[key] = known
         return epoch, usage, behaviour, known

@@ -11,13 +11,16 @@
 | approvals | what people have been asked to approve, and what became of it |
 | containments | what is quarantined, and whether everything is stopped |
 | behaviour | what detectors remember of each agent |
+| pins, sightings | definitions of tools that count; those that wait for somebody to accept them |
+| looks | how far each server's first listing has been seen |
+| steps | how often each step of a task's path has been taken |
 | used | digests of values that may be presented once, until they expire |
 """
 
 APPLICATION = 0x486F7077
 """`PRAGMA application_id` of a decision log: "Hopw"."""
 
-VERSION = 7
+VERSION = 9
 """`PRAGMA user_version` this code reads and writes; `hopward.ledger.migrations` leads there."""
 
 FREQUENT = "('decision', 'credential', 'outcome')"

@@ -1,14 +1,14 @@
 """`SqliteLedger`: the decision log, and what stands in it, in one SQLite file."""
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 
 from hopward.behaviour import States
 from hopward.clock import Clock, Instant
 from hopward.errors import LedgerError, NotFoundError
-from hopward.ledger import approvals, behaviours, containments, flows, hops, tables
+from hopward.ledger import approvals, behaviours, containments, definitions, flows, hops, paths, tables
 from hopward.ledger.chain import entry
 from hopward.ledger.failure import headless, ledger_error
 from hopward.ledger.reader import Reader
@@ -31,6 +31,7 @@ from hopward.model import (
     TaskState,
     Usage,
 )
+from hopward.pins import Changes, Page, Pin, Sighting, Status, judged
 from hopward.record import Draft, Receipt, Row, Standing
 
 _BUSY_TIMEOUT = 5.0
@@ -148,6 +149,53 @@ class SqliteLedger:
         """Whether the delegator of a hop that would be opened has as many open as it may have."""
         return self._reader.read(lambda connection: hops.fan_out_reached(connection, hop))
 
+    def pin_status(self, server: str, tool: str, epoch: int) -> Status:
+        """How a tool's definition stands, as of that epoch or later."""
+        return self._reader.pin_status(server, tool, epoch)
+
+    def see(
+        self, page: Page, at: Instant, rows: Callable[[Changes], Sequence[Draft]], *, trusting: bool
+    ) -> None:
+        """Note what a page of a `tools/list` changes (`hopward.pins`), with the rows that tell of it; a new
+        epoch begins then. Where it changes nothing, nothing is written."""
+        if not self._reader.read(
+            lambda connection: judged(definitions.book(connection, page.server), page, at, trusting=trusting)
+        ):
+            return
+
+        def work(connection: sqlite3.Connection, tail: Tail) -> None:
+            known = definitions.book(connection, page.server)
+            changes = judged(known, page, at, trusting=trusting)
+            if changes:
+                definitions.change(connection, page.server, changes)
+                for draft in rows(changes):
+                    tail.append(entry(draft))
+                tail.change_standing()
+
+        self._writer.run(work)
+
+    def accept(self, pins: Sequence[Pin], rows: Sequence[Draft]) -> None:
+        """Store accepted definitions and append their rows; a new epoch begins.
+
+        Raises `StateError`, and stores none, where one is neither pinned nor the last that was seen.
+        """
+
+        def work(connection: sqlite3.Connection, tail: Tail) -> None:
+            definitions.accept(connection, pins)
+            for draft in rows:
+                tail.append(entry(draft))
+            tail.change_standing()
+
+        self._writer.run(work)
+
+    def pins(self, server: str = "") -> tuple[Pin, ...]:
+        """The pinned definitions, all or of one server, by server and tool."""
+        return self._reader.read(lambda connection: definitions.list_pins(connection, server))
+
+    def sightings(self, server: str = "") -> tuple[Sighting, ...]:
+        """The definitions that wait for somebody to accept them, likewise."""
+        return self._reader.read(lambda connection: definitions.list_sightings(connection, server))
+
     def labels(self, task_id: str) -> tuple[Label, ...]:
         """How sensitive and how far from trusted what a task has taken in and given out is."""
         return self._reader.read(lambda connection: flows.labels_of(connection, task_id))
@@ -159,6 +207,10 @@ class SqliteLedger:
     def behaviour(self, agent: str, task_id: str) -> States:
         """What detectors (`hopward.behaviour`) remember of an agent and of a task."""
         return self._reader.read(lambda connection: behaviours.states_of(connection, agent, task_id))
+
+    def taken(self, task_id: str) -> Mapping[str, int]:
+        """How often each step of a task's path has been taken; one that never was is left out."""
+        return self._reader.read(lambda connection: paths.taken(connection, task_id))
 
     def hop(self, hop_id: str) -> Hop:
         """The hop as stored; raises `NotFoundError`."""

@@ -19,9 +19,7 @@ from hopward.errors import LedgerCorruptError, NotFoundError, StateError
 from hopward.ledger import behaviours, flows
 from hopward.model import (
     Agent,
-    Approval,
     Budget,
-    Containment,
     Hop,
     Revocation,
     Task,
@@ -32,7 +30,7 @@ from hopward.model import (
 )
 from hopward.record import Reservation
 
-_V = TypeVar("_V", Task, Hop, Agent, Revocation, Approval, Containment)
+_V = TypeVar("_V", bound=Value)
 
 _tasks = msgspec.json.Decoder(Task)
 _agents = msgspec.json.Decoder(Agent)

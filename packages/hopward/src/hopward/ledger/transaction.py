@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from hopward.behaviour import UNSEEN, is_stale
 from hopward.errors import LedgerCorruptError
-from hopward.ledger import approvals, behaviours, flows, hops, tables
+from hopward.ledger import approvals, behaviours, flows, hops, paths, tables
 from hopward.ledger.chain import TASK, Columns, Entry, row_hash
 from hopward.ledger.failure import KEEP
 from hopward.record import Receipt, Refused
@@ -75,9 +75,9 @@ class Tail:
             self._cursor.execute(_SET_HEAD, (self._epoch, self._seq, self._count, self._hash))
 
     def _move(self, entry: Entry) -> None:
-        if not entry.labels and not entry.values:
-            return
         task = entry.columns[TASK]
+        if entry.takes is not None:
+            paths.take(self._connection, task, entry.takes)
         if entry.labels:
             flows.raise_labels(self._connection, task, entry.labels)
         if entry.values:
@@ -89,6 +89,8 @@ class Tail:
         if entry.moved is not None and entry.moved != flows.moved(self._connection, entry.columns[TASK]):
             return "stale"
         if entry.hops and not hops.all_open(self._connection, entry.hops):
+            return "stale"
+        if entry.takes and not paths.takeable(self._connection, entry.columns[TASK], entry.takes):
             return "stale"
         if entry.opens is not None and hops.fan_out_reached(self._connection, entry.opens):
             return "fan_out"

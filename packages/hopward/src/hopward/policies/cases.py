@@ -40,6 +40,7 @@ from hopward.model import (
     Capability,
     Hop,
     Integrity,
+    Pinning,
     Provenance,
     Sensitivity,
     ToolCall,
@@ -56,7 +57,8 @@ class CaseFacts(Value, frozen=True):
     Without `actors` the agent acts alone, without `purpose` on its own. `purposes` are those of the hops
     between the actors, in order; without them nobody said what the hops are for. Unless it is said, the task
     has taken in nothing but what is public and trusted; what names something and is not in `provenance` is
-    untrusted. The risk is low, without points or signals; `signals` are names of detectors.
+    untrusted, and the tool's definition has been accepted. `step` is the one of its workflow's path that the
+    call or hop takes. The risk is low, without points or signals; `signals` are names of detectors.
     """
 
     subject: str = "subject"
@@ -74,6 +76,9 @@ class CaseFacts(Value, frozen=True):
     risk: Level = "low"
     risk_points: int = 0
     signals: tuple[str, ...] = ()
+    pin: Pinning = "accepted"
+    step: str = ""
+    carried_untrusted: int = 0
 
 
 class CaseHop(Value, frozen=True):

@@ -32,12 +32,14 @@ from hopward.model import (
     Usage,
 )
 from hopward.record import Asking, Draft, Receipt, Refused, Reservation, Row, Standing, StandingHop
+from hopward.testing.pins import MemoryPins
 
 
-class MemoryLedger:
+class MemoryLedger(MemoryPins):
     """The ledger protocol over dictionaries. Threads may share it; nothing is durable."""
 
     def __init__(self, clock: Clock) -> None:
+        super().__init__()
         self._clock = clock
         self._lock = RLock()
         self._epoch = 1
@@ -55,6 +57,7 @@ class MemoryLedger:
         self._moved: dict[str, int] = {}
         self._stood: set[tuple[str, str]] = set()
         self._behaviour: dict[tuple[str, str], bytes] = {}
+        self._taken: dict[tuple[str, str], int] = {}
 
     def close(self) -> None:
         """Nothing to close."""
@@ -75,6 +78,7 @@ class MemoryLedger:
                 moved=self._moved.get(chain.task, 0),
                 containments=tuple(one for one in self.containments() if concerns(one, chain)),
                 behaviour=self.behaviour(chain.actor if chain.actors else "", chain.task),
+                taken=self.taken(chain.task),
             )
 
     def record(self, drafts: Sequence[Draft]) -> list[Receipt]:
@@ -143,6 +147,10 @@ class MemoryLedger:
     def behaviour(self, agent: str, task_id: str) -> States:
         """As `SqliteLedger.behaviour`."""
         return (self._behaviour.get(("agent", agent), b""), self._behaviour.get(("task", task_id), b""))
+
+    def taken(self, task_id: str) -> dict[str, int]:
+        """As `SqliteLedger.taken`."""
+        return {step: count for (task, step), count in self._taken.items() if task == task_id}
 
     def hop(self, hop_id: str) -> Hop:
         """As `SqliteLedger.hop`."""
@@ -350,6 +358,9 @@ class MemoryLedger:
             named = (("agent", watch.agent), ("task", watch.task))
             known = {("task", name) for name in self._tasks} | {("agent", watch.agent)} - {("agent", "")}
             self._behaviour |= {key: state for key, state in zip(named, after, strict=True) if key in known}
+        if one.takes is not None:
+            key = (task, one.takes.step)
+            self._taken[key] = self._taken.get(key, 0) + 1
 
     def _refusal(self, one: Entry) -> Refused:
         if one.epoch is not None and one.epoch != self._epoch:
@@ -361,6 +372,10 @@ class MemoryLedger:
             return "stale"
         if any(hop not in self._hops or self._hops[hop].state != "open" for hop in one.hops):
             return "stale"
+        if one.takes is not None:
+            taken = self.taken(one.columns[TASK])
+            if taken.get(one.takes.step, 0) >= one.takes.times or taken.keys() & set(one.takes.unless):
+                return "stale"
         if one.opens is not None and self.fan_out_reached(one.opens):
             return "fan_out"
         approval = self._approvals.get(one.consumes)

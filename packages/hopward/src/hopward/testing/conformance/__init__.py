@@ -16,6 +16,8 @@ from hopward.testing.conformance.containment import ContainmentConformance
 from hopward.testing.conformance.hops import HopConformance
 from hopward.testing.conformance.labels import LabelConformance
 from hopward.testing.conformance.opening import CompleteLedger
+from hopward.testing.conformance.paths import PathConformance
+from hopward.testing.conformance.pins import PinConformance
 from hopward.testing.conformance.rows import RowConformance
 from hopward.testing.conformance.single_use import SingleUseConformance
 from hopward.testing.conformance.standing import StandingConformance
@@ -33,6 +35,8 @@ class LedgerConformance(
     LabelConformance,
     ApprovalConformance,
     BehaviourConformance,
+    PathConformance,
+    PinConformance,
     SingleUseConformance,
 ):
     """The whole suite. Override `open_ledger` to give an empty ledger that reads the given clock."""
