@@ -99,4 +99,5 @@ def _tool(server: str, name: str, entry: Classification) -> Tool:
         arguments=entry.arguments,
         ceiling=entry.ceiling or entry.sensitivity,
         names=entry.names,
+        spends=entry.spends,
     )

@@ -57,12 +57,20 @@ ATTRIBUTES: Mapping[str, frozenset[str]] = {
             "names_known",
             "names_untrusted",
             "step",
+            "amount",
+            "money_left",
+            "currency",
+            "bytes_left",
+            "destinations_left",
         }
     ),
 }
 """What a policy about calls can ask of the variables of a request, the schema's attributes."""
 
-_OF_CALL = ("destinations", "above_ceiling", "pin", "provenance", "names_known", "names_untrusted")
+_OF_CALL = (
+    *("destinations", "above_ceiling", "pin", "provenance", "names_known", "names_untrusted"),
+    *("amount", "money_left", "currency", "bytes_left", "destinations_left"),
+)
 
 HOP_ATTRIBUTES: Mapping[str, frozenset[str]] = {
     "principal": ATTRIBUTES["principal"],

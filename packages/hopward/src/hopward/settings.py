@@ -17,6 +17,7 @@ from hopward.model import (
     Narrowing,
     ParameterType,
     Sensitivity,
+    Spending,
     Value,
 )
 
@@ -110,7 +111,7 @@ class Classification(Value, frozen=True):
     `sensitivity` and `integrity` are of what it returns. `ceiling` is the most sensitive that the task may
     have taken in before, for its arguments may carry it; the same as `sensitivity` unless it is given.
     `names` are those of `arguments` that name a recipient, an account, a URL, a path: policies see where
-    their values come from.
+    their values come from. `spends` says which of them is an amount of money that a call spends.
     """
 
     action: Action
@@ -120,6 +121,7 @@ class Classification(Value, frozen=True):
     arguments: dict[str, ArgumentType] = {}
     ceiling: Sensitivity | None = None
     names: tuple[str, ...] = ()
+    spends: Spending | None = None
 
 
 class Delivery(Value, frozen=True):
