@@ -18,7 +18,8 @@ from hopward.errors import TokenError
 from hopward.jose import sign
 from hopward.jwk import SigningKey
 from hopward.link import Links
-from hopward.model import BOUNDLESS, Budget, Hop, plain
+from hopward.model import Budget, Hop, plain
+from hopward.money import BOUNDLESS
 from hopward.possession import about
 from hopward.testing.clock import NOON, FixedClock
 

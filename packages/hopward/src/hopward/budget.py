@@ -11,7 +11,8 @@ import msgspec
 
 from hopward import money
 from hopward.canonical import compact
-from hopward.model import BOUNDLESS, Budget, Hop, Task, Tool, ToolCall, Usage
+from hopward.model import Budget, Hop, Task, Tool, ToolCall, Usage
+from hopward.money import BOUNDLESS
 from hopward.record import Facts, Lack, Refusal, Reservation, Spent, Standing, Take
 from hopward.spending import Amount
 
@@ -71,7 +72,7 @@ def share_of_hop(hop: Hop, task: Task, standing: Standing) -> Reservation:
     takes: list[Take] = []
     if not hop.shared:
         for currency in hop.budget.money:
-            units = hop.budget.units(currency)
+            units = money.of(hop.budget.money, currency)
             takes += [Take(account, currency, units) for account in paying if units]
     return Reservation(paying, calls=taken.calls, writes=taken.writes, takes=tuple(takes))
 
@@ -131,7 +132,7 @@ def new_places(share: Reservation, spent: Spent) -> Iterator[tuple[str, Sequence
 
 def allowances(budget: Budget) -> Mapping[str, int]:
     """What is counted beside calls and writes, and how much of each there may be at most."""
-    found = {currency: budget.units(currency) for currency in budget.money}
+    found = {currency: money.of(budget.money, currency) for currency in budget.money}
     if budget.bytes_out != BOUNDLESS:
         found[BYTES] = budget.bytes_out
     if budget.destinations != BOUNDLESS:
@@ -149,7 +150,7 @@ def usage_of(used: Usage, counted: Mapping[str, int]) -> Usage:
 
 def least(asked: Budget, most: Budget) -> Budget:
     """Of a budget, what lies within another, in every dimension."""
-    amounts = {one: min(asked.units(one), most.units(one)) for one in asked.money}
+    amounts = {one: min(money.of(asked.money, one), money.of(most.money, one)) for one in asked.money}
     return Budget(
         calls=min(asked.calls, most.calls),
         writes=min(asked.writes, most.writes),
@@ -164,7 +165,7 @@ def exceeded(child: Budget, parent: Budget) -> str:
     beyond = {
         "calls": not 0 <= child.calls <= parent.calls,
         "writes": not 0 <= child.writes <= parent.writes,
-        "money": any(child.units(one) > parent.units(one) for one in child.money),
+        "money": any(money.of(child.money, one) > money.of(parent.money, one) for one in child.money),
         "bytes_out": child.bytes_out > parent.bytes_out,
         "destinations": child.destinations > parent.destinations,
     }

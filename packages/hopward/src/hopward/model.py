@@ -11,9 +11,8 @@ import msgspec
 from hopward.canonical import JSON
 from hopward.clock import Instant
 from hopward.constraint import Constraint
-from hopward.money import Units
+from hopward.money import BOUNDLESS
 from hopward.money import check as check_money
-from hopward.money import read as read_amount
 
 
 class Value(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -163,10 +162,6 @@ class Step(Value, frozen=True):
     bound: dict[str, str] = {}
 
 
-BOUNDLESS = 2**53 - 1
-"""More bytes, or places, than any task can use up; the largest whole number that every JSON reader keeps."""
-
-
 class Budget(Value, frozen=True, omit_defaults=True):
     """What a task may use up in all: permitted calls, and among them those that do more than read.
 
@@ -187,10 +182,6 @@ class Budget(Value, frozen=True, omit_defaults=True):
             raise ValueError(f"money: {wrong}")
         if not (0 <= self.bytes_out <= BOUNDLESS and 0 <= self.destinations <= BOUNDLESS):
             raise ValueError("bytes_out and destinations are not below 0")
-
-    def units(self, currency: str) -> Units:
-        """How much of a currency there is (`hopward.money`)."""
-        return read_amount(self.money.get(currency, "0"), currency) or 0
 
 
 class Agent(Value, frozen=True):

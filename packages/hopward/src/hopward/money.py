@@ -5,6 +5,7 @@ the currency's smallest unit: 250.00 EUR, 250 JPY, 250.000 KWD. What could be re
 """
 
 import re
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Final, TypeAlias
 
@@ -16,6 +17,9 @@ _UNIT: Final = 10**UNIT_DIGITS
 
 MOST: Final[Units] = 10**12 * _UNIT - 1
 """The largest amount: below a million million. The sum of two fits into 64 bits."""
+
+BOUNDLESS: Final = 2**53 - 1
+"""Of what is counted beside money: more than anything uses up, and exact for every JSON reader."""
 
 _CURRENCY = re.compile(r"[A-Z]{3}")
 _WRITTEN = re.compile(r"(?P<whole>0|[1-9][0-9]{0,11})(?:\.(?P<fraction>[0-9]{1,4}))?")
@@ -75,6 +79,11 @@ def write(units: Units, currency: str) -> str:
     after = f"{fraction:04d}"
     kept = max(digits(currency), len(after.rstrip("0")))
     return f"{whole}.{after[:kept]}" if kept else str(whole)
+
+
+def of(money: Mapping[str, str], currency: str) -> Units:
+    """How much of a currency a budget has."""
+    return read(money.get(currency, "0"), currency) or 0
 
 
 def check(money: dict[str, str]) -> str | None:

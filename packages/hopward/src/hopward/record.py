@@ -11,7 +11,6 @@ import msgspec
 
 from hopward.clock import Instant
 from hopward.model import (
-    BOUNDLESS,
     Agent,
     Approval,
     Containment,
@@ -25,6 +24,7 @@ from hopward.model import (
     Task,
     Usage,
 )
+from hopward.money import BOUNDLESS
 
 RowKind: TypeAlias = Literal[
     "decision",

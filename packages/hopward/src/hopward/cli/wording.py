@@ -6,7 +6,8 @@ from typing import TypeGuard
 from hopward import money
 from hopward.clock import SECOND, Instant, iso
 from hopward.constraint import describe
-from hopward.model import BOUNDLESS, Agent, Budget, Capability, Containment, Hop, Revocation, Step, Usage
+from hopward.model import Agent, Budget, Capability, Containment, Hop, Revocation, Step, Usage
+from hopward.money import BOUNDLESS
 from hopward.steps import does
 
 _LAST = 253_402_300_800 * SECOND

@@ -34,7 +34,6 @@ from hopward.cedar import CedarEngine
 from hopward.clock import SECOND
 from hopward.errors import ConfigError
 from hopward.model import (
-    BOUNDLESS,
     Agent,
     Budget,
     Capability,
@@ -48,6 +47,7 @@ from hopward.model import (
     Verdict,
     VerdictName,
 )
+from hopward.money import BOUNDLESS
 from hopward.record import Facts
 from hopward.spending import amount_of
 

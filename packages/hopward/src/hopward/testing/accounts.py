@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 
-from hopward import budget
+from hopward import budget, money
 from hopward.model import Budget, Hop, Usage
 from hopward.record import Lack, Refused, Reservation, Spent, Take
 
@@ -70,7 +70,7 @@ class Accounts:
         used, given, accounts = self.usage(hop.id), hop.budget, tuple(payers)
         self._add(accounts, used.calls - given.calls, used.writes - given.writes)
         for currency in given.money:
-            rest = given.units(currency) - self._spent.get((hop.id, currency), 0)
+            rest = money.of(given.money, currency) - self._spent.get((hop.id, currency), 0)
             for account in accounts:
                 self._take(Take(account, currency, -rest))
 
