@@ -10,7 +10,7 @@ from .source import SOURCES, Import, Module, imports, names, shipped
 
 LAYERS = (
     {"errors", "clock", "canonical", "base64url", "order", "osuser"},
-    {"addresses", "constraint", "pattern", "strictjson", "vouching"},
+    {"addresses", "constraint", "money", "pattern", "strictjson", "vouching"},
     {"model", "places"},
     {"destination", "guess", "settings", "record", "jwk", "claims", "handover", "containment"},
     {
@@ -29,8 +29,10 @@ LAYERS = (
         "redaction",
         "revocation",
         "steps",
+        "spending",
         "wire",
     },
+    {"budget"},
     {"asking", "bounds", "delegation", "cedar", "jose", "ports", "standing"},
     {"approval", "drafts", "pinning"},
     {"observation"},

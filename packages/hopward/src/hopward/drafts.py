@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 
+from hopward import money
 from hopward.canonical import is_plain
 from hopward.clock import Instant
 from hopward.delegation import Handing
@@ -93,7 +94,14 @@ def decision_of(decision_id: str, evaluation: Evaluation) -> Decision:
         chain=evaluation.chain,
         credential=evaluation.credential,
         observed=evaluation.observed,
+        holds=_holds(evaluation),
     )
+
+
+def _holds(evaluation: Evaluation) -> bool:
+    """Whether something is reserved that is given back where the call never leaves."""
+    share = evaluation.share
+    return evaluation.permits and evaluation.hop is None and share is not None and bool(share.takes)
 
 
 def decision_draft(decision_id: str, evaluation: Evaluation) -> Draft:
@@ -198,6 +206,8 @@ def outcome_draft(decision: Decision, outcome: Outcome, at: Instant) -> Draft:
         raise HopwardError(f"decision {decision.id} is no permit", error="not_permitted")
     told = plain(outcome)
     del told["values"]
+    if outcome.forwarded:
+        del told["forwarded"]
     record = {"outcome": told}
     return Draft(
         kind="outcome",
@@ -210,6 +220,7 @@ def outcome_draft(decision: Decision, outcome: Outcome, at: Instant) -> Draft:
         decision=decision.id,
         reason=outcome.status,
         values=outcome.values,
+        settles=("spent" if outcome.forwarded else "given_back") if decision.holds else "",
         # Outcomes come from outside, and no one has looked at their numbers.
         plain=is_plain(record),
     )
@@ -256,6 +267,14 @@ def _facts_record(facts: Facts) -> dict[str, Any]:
         told["destinations"] = list(facts.destinations)
     if facts.pin != "none":
         told |= {"pin": facts.pin, "pin_digest": facts.pin_digest}
+    if facts.currency:
+        amounts = {"amount": facts.amount, "money_left": facts.money_left}
+        told |= {name: money.write(units, facts.currency) for name, units in amounts.items()}
+        told["currency"] = facts.currency
+    if facts.bytes_out is not None:
+        told |= {"bytes_out": facts.bytes_out, "bytes_left": facts.bytes_left}
+    if facts.new_destinations is not None:
+        told |= {"destinations_new": facts.new_destinations, "destinations_left": facts.destinations_left}
     if facts.provenance:
         told["provenance"] = dict(facts.provenance)
     if facts.carried_untrusted:

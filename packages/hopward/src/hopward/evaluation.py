@@ -10,19 +10,9 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from hopward import delegation, labels, provenance, revocation, steps
+from hopward import budget, delegation, labels, provenance, revocation, steps
 from hopward.approval import Lifted, Lifting, Question
-from hopward.bounds import (
-    accounts,
-    call_facts,
-    cost,
-    exhausted,
-    facts_of,
-    led,
-    outside,
-    reachable,
-    unclear,
-)
+from hopward.bounds import call_facts, facts_of, led, outside, reachable, unclear
 from hopward.canonical import JSON, compact_plain, digest, digest_of, is_plain
 from hopward.chain import REQUEST
 from hopward.classification import Classifications, entry_of
@@ -31,13 +21,14 @@ from hopward.containment import why_tool_contained
 from hopward.delegation import Handing
 from hopward.drafts import Asked, Evaluation
 from hopward.errors import ChainError, HopwardError
-from hopward.model import Chain, Decision, Hop, Step, Task, Tool, ToolCall, Verdict, plain
+from hopward.model import Chain, Decision, Hop, Step, Task, ToolCall, Verdict, plain
 from hopward.observation import Observation
 from hopward.pinning import Pins
 from hopward.ports import Engine, Exchanger, Ledger, Policies
 from hopward.record import Facts, Refusal, Reservation, Standing, Taking
 from hopward.redaction import Redaction
 from hopward.settings import ApprovalSettings, ServerSettings
+from hopward.spending import amount_of
 from hopward.vouching import vouched
 
 DELEGATE = "delegate:"
@@ -218,16 +209,22 @@ class Evaluator:
         facts = call_facts(facts, call, tool, task, self._ledger.stood)
         refusal = self._pins.refusal(call.server, call.tool, pin)
         refusal = refusal or (None if facts.destinations else unclear(tool))
+        amount = amount_of(tool, call.arguments)
+        if isinstance(amount, str):
+            refusal = refusal or ("amount_unclear", amount)
         for one in led(tool, facts.destinations):
             refusal = refusal or outside(call, one, chain, task, standing)
         if refusal is not None:
             return evaluated(deny(*refusal), classification=tool, facts=facts)
+        if not isinstance(amount, str) and budget.counts(amount, task, standing):
+            spent = self._ledger.spent(budget.all_accounts(task, standing), facts.destinations)
+            facts = budget.told(facts, amount, call, (task, standing), spent)
         move = steps.Move(chain.actor, call.name, call.arguments)
         step = steps.located(task, move, standing.taken, afterwards=afterwards)
         if isinstance(step, tuple):
             return evaluated(deny(*step), classification=tool, facts=facts)
         facts = _on_path(facts, step)
-        engine, share = self._engine, _share(tool, task, standing)
+        engine, share = self._engine, budget.share_of_call(tool, facts, task, standing)
         verdict = steps.held(step, engine.evaluate(call, tool, standing.agents[chain.actor], facts))
         found: dict[str, Any] = {"classification": tool, "facts": facts, "takes": _taken(step)}
         if verdict.name == "step-up":
@@ -264,7 +261,7 @@ class Evaluator:
         facts = _on_path(facts, step)
         base = replace(base, facts=facts, takes=_taken(step))
         delegator, receiver = standing.agents[chain.actor], standing.agents[asked.to]
-        engine, share = self._engine, _share(hop, task, standing)
+        engine, share = self._engine, budget.share_of_hop(hop, task, standing)
         verdict = steps.held(step, engine.evaluate_hop(hop, delegator, receiver, facts))
         if verdict.name == "step-up":
             asked_of = (chain, "", base.tool, base.digest, base.about["delegation"], verdict, facts)
@@ -280,7 +277,10 @@ class Evaluator:
         facts = question.facts
         if share.calls > facts.calls_left or share.writes > facts.writes_left:
             handed = bool(question.chain.hops)
-            return Lifted(deny(*exhausted(calls=share.calls > facts.calls_left, handed=handed)), "")
+            return Lifted(deny(*budget.exhausted(calls=share.calls > facts.calls_left, handed=handed)), "")
+        lack = budget.lacking(share, self._ledger.spent(share.known, share.places)) if share.more else None
+        if lack is not None:
+            return Lifted(deny(*budget.too_little(lack, handed=bool(question.chain.hops))), "")
         return self._lifting.lifted(question)
 
     def _denied(self, asked: Asked | Handing, at: Instant, verdict: Verdict) -> Evaluation:
@@ -332,11 +332,6 @@ def _on_path(facts: Facts, step: Step | None) -> Facts:
 
 def _taken(step: Step | None) -> Taking | None:
     return None if step is None else steps.taking(step)
-
-
-def _share(asked: Tool | Hop, task: Task, standing: Standing) -> Reservation:
-    taken = cost(asked)
-    return Reservation(accounts(task, standing), calls=taken.calls, writes=taken.writes)
 
 
 def _handing_base(asked: Handing, at: Instant) -> Evaluation:

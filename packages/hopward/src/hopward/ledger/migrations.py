@@ -150,6 +150,21 @@ def steps(database: Database) -> None:
     database.conn.execute("PRAGMA user_version = 8")
 
 
+@_steps()
+def allowances(database: Database) -> None:
+    """Version 9: what is counted of tasks and hops beside calls and writes."""
+    for statement in (
+        """CREATE TABLE allowances (account TEXT NOT NULL, of TEXT NOT NULL, used INTEGER NOT NULL,
+           most INTEGER NOT NULL, PRIMARY KEY (account, of)) WITHOUT ROWID""",
+        """CREATE TABLE reached (account TEXT NOT NULL, place TEXT NOT NULL, PRIMARY KEY (account, place))
+           WITHOUT ROWID""",
+        """CREATE TABLE held (decision TEXT NOT NULL, account TEXT NOT NULL, of TEXT NOT NULL,
+           amount INTEGER NOT NULL, PRIMARY KEY (decision, account, of)) WITHOUT ROWID""",
+    ):
+        database.conn.execute(statement)
+    database.conn.execute("PRAGMA user_version = 9")
+
+
 _AFTER = {
     1: "standing",
     2: "hops",
@@ -158,6 +173,7 @@ _AFTER = {
     5: "containments",
     6: "pins",
     7: "steps",
+    8: "allowances",
 }
 """Schema version -> the step that would leave it."""
 

@@ -9,6 +9,7 @@ its own tests must show them.
 """
 
 from hopward.testing.conformance.approvals import ApprovalConformance
+from hopward.testing.conformance.budgets import BudgetConformance
 from hopward.testing.conformance.changes import ChangeConformance
 from hopward.testing.conformance.conditions import ConditionConformance
 from hopward.testing.conformance.containment import ContainmentConformance
@@ -35,6 +36,7 @@ class LedgerConformance(
     ApprovalConformance,
     PathConformance,
     PinConformance,
+    BudgetConformance,
     SingleUseConformance,
 ):
     """The whole suite. Override `open_ledger` to give an empty ledger that reads the given clock."""
