@@ -137,7 +137,7 @@ def decision_draft(decision_id: str, evaluation: Evaluation) -> Draft:
         follow=follow if asks is None else (approval_draft("requested", asks.approval, evaluation.at),),
         moved=evaluation.moved if proceeds else None,
         labels=evaluation.labels if proceeds else (),
-        takes=evaluation.takes if permit else None,
+        takes=evaluation.takes if proceeds else None,
         plain=evaluation.plain,
     )
 
