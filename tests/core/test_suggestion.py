@@ -167,10 +167,9 @@ def test_where_a_workflow_has_steps_what_was_only_observed_is_left_to_a_person(
 ) -> None:
     asked = guard.authorize(call("other", ticket="T-1"), opened(guard))
     assert asked.observed
-    text = config.read_text().replace(
-        "[[workflows.tickets.delegable]]",
-        '[workflows.tickets.steps.read]\ntool = "desk/read_ticket"\n\n[[workflows.tickets.delegable]]',
-    )
+    before = "[[workflows.tickets.delegable]]"
+    step = '[workflows.tickets.steps.read]\ntool = "desk/read_ticket"\n'
+    text = config.read_text().replace(before, f"{step}\n{before}")
     config.write_text(text)
     found = suggested(guard, config)
     assert found.learned == ()

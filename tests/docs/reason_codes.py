@@ -73,7 +73,11 @@ def _trees() -> Iterator[ast.Module]:
     """Every module but those that only show things to people, and the fakes."""
     for source in SOURCES:
         for path in sorted(source.rglob("*.py")):
-            if not {"cli", "testing"}.intersection(path.parts) and path.stem not in ("grants", "proposal", "trial"):
+            if not {"cli", "testing"}.intersection(path.parts) and path.stem not in (
+                "grants",
+                "proposal",
+                "trial",
+            ):
                 yield ast.parse(path.read_text("utf-8"))
 
 

@@ -37,10 +37,8 @@ def refusal(seen: Seen, terms: Terms) -> Refusal | None:
     if workflow is None or agent is None:
         return ("task_unknown", "Its workflow or its agent is not configured any more.")
     if workflow.steps and seen.observed:
-        return (
-            "off_path",
-            f"The workflow {seen.workflow} has steps; a person writes down where this one belongs.",
-        )
+        told = f"The workflow {seen.workflow} has steps: a person writes down where this one belongs."
+        return ("off_path", told)
     if tool is None:
         return ("tool_unclassified", f"Nobody has classified it: {entry_of(call.server, call.tool)}.")
     stranger = lookalike(call.arguments, tool)
