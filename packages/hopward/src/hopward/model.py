@@ -69,9 +69,9 @@ ACTIONS: tuple[Action, ...] = ("read", "write", "execute", "delete", "send", "pa
 class ToolCall(Value, frozen=True):
     """What is attempted: a tool at a server, with the arguments exactly as they will be forwarded.
 
-    `tool` is the MCP tool's name. One grammar covers the rest: `resource:URI`, `prompt:NAME`, `model:NAME` and
-    `retriever:NAME` of a program; and, with the params as arguments, `request:METHOD` for what an MCP server
-    asks of its client, `vendor:METHOD` for a request that is not of MCP itself.
+    `tool` is the MCP tool's name, `resource:URI` or `prompt:NAME`; of a program, `model:NAME` or
+    `retriever:NAME`; with the params as arguments, `request:METHOD` for what a server asks of its
+    client, `vendor:METHOD` for a request that is not of MCP itself.
     """
 
     server: str
