@@ -61,7 +61,6 @@ OutcomeStatus: TypeAlias = Literal["ok", "tool_error", "error", "cancelled", "un
 
 MOST_ACTORS = 8
 """Agents in one chain."""
-
 SENSITIVITIES: tuple[Sensitivity, ...] = ("public", "internal", "confidential", "restricted")
 ACTIONS: tuple[Action, ...] = ("read", "write", "execute", "delete", "send", "pay")
 
