@@ -172,6 +172,11 @@ def exceeded(child: Budget, parent: Budget) -> str:
     return next((dimension for dimension, is_beyond in beyond.items() if is_beyond), "")
 
 
+def unclear(told: str) -> Refusal:
+    """The refusal of a call whose arguments do not tell without doubt what it spends."""
+    return ("amount_unclear", told)
+
+
 def exhausted(*, calls: bool, handed: bool) -> Refusal:
     """The refusal of what a budget has no room for: its `calls`, else its writes; `handed` if of a hop."""
     what = "calls" if calls else "calls that change something"

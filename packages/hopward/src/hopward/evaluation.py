@@ -211,7 +211,7 @@ class Evaluator:
         refusal = refusal or (None if facts.destinations else unclear(tool))
         amount = amount_of(tool, call.arguments)
         if isinstance(amount, str):
-            refusal = refusal or ("amount_unclear", amount)
+            refusal = refusal or budget.unclear(amount)
         for one in led(tool, facts.destinations):
             refusal = refusal or outside(call, one, chain, task, standing)
         if refusal is not None:

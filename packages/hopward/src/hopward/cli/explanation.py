@@ -84,7 +84,7 @@ def explained(engine: CedarEngine, question: Question, standing: str) -> dict[st
         facts, answer = replace(facts, step=on.name), answer | on.told
     refusal = _refusal(call, tool, led_to, moment, limits)
     if isinstance(amount, str):
-        refusal = refusal or ("amount_unclear", amount)
+        refusal = refusal or budget.unclear(amount)
     else:
         facts = _with_budget(facts, amount, call, moment)
     refusal = refusal or on.refusal
