@@ -10,7 +10,7 @@ from .source import SOURCES, Import, Module, imports, names, shipped
 
 LAYERS = (
     {"errors", "clock", "canonical", "base64url", "order", "osuser"},
-    {"addresses", "constraint", "pattern", "strictjson", "vouching"},
+    {"addresses", "constraint", "money", "pattern", "strictjson", "vouching"},
     {"model", "places"},
     {"settings"},
     {"behaviour"},
@@ -31,8 +31,10 @@ LAYERS = (
         "redaction",
         "revocation",
         "steps",
+        "spending",
         "wire",
     },
+    {"budget"},
     {"asking", "bounds", "delegation", "cedar", "jose", "ports", "standing"},
     {"approval", "drafts", "pinning"},
     {"observation"},

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hopward.cedar import CedarEngine, schema_text
-from hopward.cedar.schema import quote
+from hopward.cedar.schema import decimal, quote
 from hopward.errors import ConfigError
 from hopward.model import Agent, Tool, ToolCall, Verdict
 from hopward.record import Facts
@@ -495,6 +495,10 @@ CONDITIONS = st.sampled_from(
         'when { context.taken_integrity == "untrusted" || context.taken_sensitivity == "restricted" }',
         'when { context.untrusted_servers.contains("desk") && context.above_ceiling }',
         'when { context.pin == "none" }',
+        "when { context.bytes_left < 100 || context.destinations_left < 1 }",
+        'when { context has currency && context.currency == "EUR" }',
+        'when { context has amount && context.amount.lessThan(decimal("5.0")) }',
+        'unless { context has money_left && context.money_left.lessThan(decimal("5.0")) }',
         "when { context.names_known || context.names_untrusted > 0 || context has provenance }",
         'when { (if context.depth > 0 then context else context).hop_purpose == "look" }',
         """when { {".": context}["."] has hops }""",
@@ -509,7 +513,10 @@ POLICIES = st.lists(
 )
 
 
-_APART = ("purposes", "pin_digest")
+_APART = (
+    *("purposes", "pin_digest", "bytes_out", "new_destinations"),
+    *("currency", "amount", "money_left"),
+)
 """Facts that policies do not see as they are."""
 
 
@@ -538,6 +545,10 @@ def unsliced(text: str, tool: Tool, agent: Agent, given: Facts) -> tuple[str, se
         )
     context: dict[str, Any] = {name: getattr(given, name) for name in Facts.__slots__ if name not in _APART}
     context |= {"risk": given.risk.level, "risk_points": given.risk.points, "signals": given.risk.names}
+    if given.currency:
+        amounts = {"amount": given.amount, "money_left": given.money_left}
+        context |= {name: decimal(units) for name, units in amounts.items()}
+        context["currency"] = given.currency
     context |= {"arguments": {"n": 4}, "depth": len(given.actors) - 1, "path": " > ".join(given.actors)}
     received = enumerate(zip(given.actors[1:], given.purposes, strict=True), 1)
     context["hops"] = [{"position": n, "agent": name, "purpose": why} for n, (name, why) in received]
@@ -576,6 +587,7 @@ def test_a_slice_told_only_what_it_asks_for_answers_exactly_as_the_whole_set_tol
                 facts(actors=("x", agent.id), purposes=("look",)),
                 facts(calls_left=MOST, writes_left=MOST),
                 facts(taken_integrity="untrusted", untrusted_servers=("desk",), above_ceiling=True),
+                facts(currency="EUR", amount=30_000, money_left=90_000, bytes_left=7, destinations_left=0),
             ):
                 decision, matched, failed = unsliced(text, tool, agent, given_facts)
                 call = ToolCall(server=tool.server, tool=tool.name, arguments={"n": 4})

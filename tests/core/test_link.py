@@ -19,6 +19,7 @@ from hopward.jose import sign
 from hopward.jwk import SigningKey
 from hopward.link import Links
 from hopward.model import Budget, Hop, plain
+from hopward.money import BOUNDLESS
 from hopward.possession import about
 from hopward.testing.clock import NOON, FixedClock
 
@@ -128,6 +129,51 @@ def test_the_right_to_call_of_the_parent_is_no_right_to_hand_on(kept: str) -> No
     (hop,) = grown(root, ("a",))
     assert refusal(written(root, [replace(hop, **{other: ()})])) == "chain_widened"
     assert read(written(root, [replace(hop, capabilities=(), delegable=())])).holder == hop.key
+
+
+BOUNDED = replace(
+    ROOT,
+    budget=Budget(calls=50, writes=5, money={"EUR": "10.00"}, bytes_out=100, destinations=2),
+)
+WITHIN: dict[str, Any] = {"money": {"EUR": "10"}, "bytes_out": 100, "destinations": 2}
+
+
+@pytest.mark.parametrize(
+    "wider",
+    [
+        {"money": {"EUR": "10.01"}},
+        {"money": {"EUR": "1", "USD": "0.01"}},
+        {"bytes_out": 101},
+        {"bytes_out": BOUNDLESS},
+        {"destinations": 3},
+        {"destinations": BOUNDLESS},
+    ],
+)
+def test_no_part_of_a_budget_exceeds_that_of_the_link_before(wider: dict[str, Any]) -> None:
+    (hop,) = grown(BOUNDED, ("a",))
+    fitting = replace(hop, budget=Budget(calls=9, writes=1, **WITHIN))
+    assert read(written(BOUNDED, [fitting])).hops == (fitting,)
+    more = replace(hop, budget=Budget(calls=9, writes=1, **WITHIN | wider))
+    assert refusal(written(BOUNDED, [more])) == "chain_widened"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        *({"money": {"EUR": "-1"}}, {"money": {"eur": "1"}}, {"money": {"EUR": 1}}, {"money": {}}),
+        *({"bytes_out": -1}, {"bytes_out": 1.5}, {"destinations": None}),
+    ],
+)
+def test_a_budget_that_is_none_or_says_what_it_need_not_breaks_the_chain(said: dict[str, Any]) -> None:
+    (hop,) = grown(ROOT, ("a",))
+    content = claims_of(written(ROOT, [hop])[1])
+    content["hop"]["budget"] |= said
+    forged = sign(content, KEY, link.TYPE)
+    assert refusal([written(ROOT, [])[0], forged]) == "chain_broken"
+
+
+def test_a_budget_of_calls_and_writes_is_written_as_it_always_was() -> None:
+    assert plain(Budget(calls=2, writes=1)) == {"calls": 2, "writes": 1}
 
 
 CHANGED: dict[str, Callable[[Hop], Hop]] = {

@@ -361,6 +361,23 @@ def test_the_log_keeps_bound_arguments_as_it_keeps_parameters(tmp_path: Path) ->
     guard.close()
 
 
+def test_while_a_server_is_observed_what_is_off_the_path_goes_on_and_takes_no_step(tmp_path: Path) -> None:
+    observed = 'mode = "observe"\nobserve_until = 2027-01-31\n'
+    server = "[servers.desk]\n"
+    forbid = '@id("no-checks") forbid (principal, action == Hopward::Action::"desk/check", resource);'
+    guard = opened(installed(tmp_path, CONFIG.replace(server, server + observed), PERMIT_ALL + forbid))
+    chain = claim(guard)
+    early = guard.authorize(REFUSE, chain)
+    assert (early.verdict.reason, early.observed) == ("off_path", True)
+    assert guard.ledger.taken(chain.task) == {}
+    assert guard.authorize(LOOK_UP, chain).permitted
+    # What the policies would refuse goes on as well: it is a step, and what comes after it is on the path.
+    assert guard.authorize(CHECK, chain).verdict.reason == "forbidden"
+    assert guard.authorize(REFUSE, chain).permitted
+    assert dict(guard.ledger.taken(chain.task)) == {"look_up": 1, "check": 1, "refuse": 1}
+    guard.close()
+
+
 @pytest.fixture
 def asking(tmp_path: Path) -> Iterator[Guard]:
     """Where a person of finance approves the last step."""

@@ -162,6 +162,20 @@ def test_what_a_policy_asks_a_person_about_is_covered_and_still_asked(guard: Gua
     assert found.after.files == found.before.files
 
 
+def test_where_a_workflow_has_steps_what_was_only_observed_is_left_to_a_person(
+    guard: Guard, config: Path
+) -> None:
+    asked = guard.authorize(call("other", ticket="T-1"), opened(guard))
+    assert asked.observed
+    before = "[[workflows.tickets.delegable]]"
+    step = '[workflows.tickets.steps.read]\ntool = "desk/read_ticket"\n'
+    text = config.read_text().replace(before, f"{step}\n{before}")
+    config.write_text(text)
+    found = suggested(guard, config)
+    assert found.learned == ()
+    assert [one.decision for one, _ in found.still] == [asked.id]
+
+
 def test_what_was_refused_is_not_learned_from(guard: Guard, config: Path) -> None:
     chain = opened(guard)
     guard.revoke("task", chain.task, by="ops", why="test")

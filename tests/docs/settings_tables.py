@@ -14,7 +14,7 @@ from msgspec import inspect
 
 from hopward.config import Document
 from hopward.constraint import kinds
-from hopward.model import Budget, Capability
+from hopward.model import Budget, Capability, Spending
 from hopward.settings import (
     AgentSettings,
     ApprovalSettings,
@@ -72,6 +72,7 @@ STRUCTS: dict[str, type[msgspec.Struct]] = {
         WorkflowSettings,
         StepSettings,
         Budget,
+        Spending,
         Capability,
         *CONSTRAINTS,
     )
@@ -80,6 +81,7 @@ STRUCTS: dict[str, type[msgspec.Struct]] = {
 _LINKS = {
     "Capability": "[capabilities](#capabilities)",
     "Budget": "[budget](#budget)",
+    "Spending": "[spends](#spends)",
     "Delivery": "[credential](#credential)",
     "Classification": "[classifications](#classifications)",
     "HopSettings": "[hops](#hops)",

@@ -11,9 +11,10 @@ from typing import TypeAlias
 import msgspec
 
 from hopward import capability, destination, labels
+from hopward.budget import accounts
 from hopward.chain import reaches
 from hopward.classification import lookalike
-from hopward.model import Capability, Chain, Hop, Task, Tool, ToolCall, Usage
+from hopward.model import Capability, Chain, Hop, Task, Tool, ToolCall
 from hopward.provenance import carried_untrusted, provenance
 from hopward.record import Facts, Refusal, Standing
 
@@ -86,36 +87,6 @@ def reachable(name: str, tool: Tool, chain: Chain, task: Task, standing: Standin
         if not capability.reaches(bound.capabilities, tool):
             return False
     return True
-
-
-def accounts(task: Task, standing: Standing) -> tuple[str, ...]:
-    """Whose budgets a call counts against: the last hop's, and on up while a hop shares its delegator's."""
-    found: list[str] = []
-    for one in reversed(standing.hops):
-        found.append(one.hop.id)
-        if not one.hop.shared:
-            return tuple(found)
-    return (*found, task.id)
-
-
-def cost(asked: Tool | Hop) -> Usage:
-    """What a permit takes out of each account.
-
-    A call counts once. Handing on is a call of the delegator's own, and what is set aside for the hop comes
-    out of the same.
-    """
-    if isinstance(asked, Tool):
-        return Usage(calls=1, writes=0 if asked.action == "read" else 1)
-    if asked.shared:
-        return Usage(calls=1, writes=0)
-    return Usage(calls=1 + asked.budget.calls, writes=asked.budget.writes)
-
-
-def exhausted(*, calls: bool, handed: bool) -> Refusal:
-    """The refusal of what a budget has no room for: its `calls`, else its writes; `handed` if of a hop."""
-    what = "calls" if calls else "calls that change something"
-    whose = "The hop, or what it shares a budget with," if handed else "The task"
-    return ("budget_exhausted", f"{whose} has used up its budget of {what}.")
 
 
 def facts_of(task: Task, chain: Chain, standing: Standing) -> Facts:

@@ -101,4 +101,5 @@ def _tool(server: str, name: str, entry: Classification) -> Tool:
         names=entry.names,
         carries=entry.carries,
         vouched=entry.vouched,
+        spends=entry.spends,
     )

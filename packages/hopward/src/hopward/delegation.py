@@ -12,12 +12,13 @@ from dataclasses import dataclass
 import msgspec
 
 from hopward import pattern, revocation
+from hopward.budget import least
 from hopward.capability import attenuate_all, normal_all
 from hopward.chain import entered, scope_of
 from hopward.clock import SECOND, Instant
 from hopward.commitment import opened_digest
 from hopward.containment import why_chain_contained
-from hopward.model import MOST_ACTORS, Agent, Budget, Capability, Chain, Hop, Narrowing, Task
+from hopward.model import MOST_ACTORS, Agent, Capability, Chain, Hop, Narrowing, Task
 from hopward.record import Refusal, Standing
 
 
@@ -87,7 +88,7 @@ def narrowed(handing: Handing, task: Task, standing: Standing, now: Instant) -> 
         delegable=delegable if further else (),
         depth=depth if further else 0,
         fan_out=min(asked.fan_out, link.fan_out) if further else 0,
-        budget=_least(asked.budget, link.budget),
+        budget=least(asked.budget, link.budget),
         shared=asked.shared,
         key=handing.key,
         opened_at=now,
@@ -129,7 +130,3 @@ def led(task: Task, hops: Iterable[Hop]) -> Chain:
 def last_link(task: Task, standing: Standing) -> Task | Hop:
     """What the acting agent has its authority from."""
     return standing.hops[-1].hop if standing.hops else task
-
-
-def _least(asked: Budget, most: Budget) -> Budget:
-    return Budget(calls=min(asked.calls, most.calls), writes=min(asked.writes, most.writes))

@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 
+from hopward import money
 from hopward.behaviour import REACTIONS, Event, Watch, Watching, evidence
 from hopward.canonical import is_plain
 from hopward.clock import Instant
@@ -96,7 +97,14 @@ def decision_of(decision_id: str, evaluation: Evaluation) -> Decision:
         chain=evaluation.chain,
         credential=evaluation.credential,
         observed=evaluation.observed,
+        holds=_holds(evaluation),
     )
+
+
+def _holds(evaluation: Evaluation) -> bool:
+    """Whether something is reserved that is given back where the call never leaves."""
+    share = evaluation.share
+    return evaluation.permits and evaluation.hop is None and share is not None and bool(share.takes)
 
 
 def decision_draft(decision_id: str, evaluation: Evaluation) -> Draft:
@@ -133,7 +141,7 @@ def decision_draft(decision_id: str, evaluation: Evaluation) -> Draft:
         moved=evaluation.moved if proceeds else None,
         labels=evaluation.labels if proceeds else (),
         watch=_watch(evaluation),
-        takes=evaluation.takes if permit else None,
+        takes=evaluation.takes if proceeds else None,
         plain=evaluation.plain,
     )
 
@@ -216,6 +224,8 @@ def outcome_draft(decision: Decision, outcome: Outcome, at: Instant, rules: Risk
         raise HopwardError(f"decision {decision.id} is no permit", error="not_permitted")
     told = plain(outcome)
     del told["values"]
+    if outcome.forwarded:
+        del told["forwarded"]
     record = {"outcome": told}
     return Draft(
         kind="outcome",
@@ -229,6 +239,7 @@ def outcome_draft(decision: Decision, outcome: Outcome, at: Instant, rules: Risk
         reason=outcome.status,
         values=outcome.values,
         watch=_failed(decision, at, rules) if outcome.status in ("tool_error", "error") else None,
+        settles=("spent" if outcome.forwarded else "given_back") if decision.holds else "",
         # Outcomes come from outside, and no one has looked at their numbers.
         plain=is_plain(record),
     )
@@ -279,6 +290,14 @@ def _facts_record(facts: Facts) -> dict[str, Any]:
         told["destinations"] = list(facts.destinations)
     if facts.pin != "none":
         told |= {"pin": facts.pin, "pin_digest": facts.pin_digest}
+    if facts.currency:
+        amounts = {"amount": facts.amount, "money_left": facts.money_left}
+        told |= {name: money.write(units, facts.currency) for name, units in amounts.items()}
+        told["currency"] = facts.currency
+    if facts.bytes_out is not None:
+        told |= {"bytes_out": facts.bytes_out, "bytes_left": facts.bytes_left}
+    if facts.new_destinations is not None:
+        told |= {"destinations_new": facts.new_destinations, "destinations_left": facts.destinations_left}
     if facts.provenance:
         told["provenance"] = dict(facts.provenance)
     if facts.risk.level != "low":

@@ -10,20 +10,10 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from hopward import behaviour, delegation, labels, provenance, revocation, steps
+from hopward import behaviour, budget, delegation, labels, provenance, revocation, steps
 from hopward.approval import Lifted, Lifting, Question
 from hopward.behaviour import Event, Risk, States, Watching, attempt, reaction, stepped_up
-from hopward.bounds import (
-    accounts,
-    call_facts,
-    cost,
-    exhausted,
-    facts_of,
-    led,
-    outside,
-    reachable,
-    unclear,
-)
+from hopward.bounds import call_facts, facts_of, led, outside, reachable, unclear
 from hopward.canonical import JSON, compact_plain, digest, digest_of, is_plain
 from hopward.chain import REQUEST
 from hopward.classification import Classifications, entry_of
@@ -32,13 +22,14 @@ from hopward.containment import why_tool_contained
 from hopward.delegation import Handing
 from hopward.drafts import Asked, Evaluation
 from hopward.errors import ChainError, HopwardError
-from hopward.model import Chain, Decision, Hop, Step, Task, Tool, ToolCall, Verdict, plain
+from hopward.model import Chain, Decision, Hop, Step, Task, ToolCall, Verdict, plain
 from hopward.observation import Observation
 from hopward.pinning import Pins
 from hopward.ports import Engine, Exchanger, Ledger, Policies, Quarantines
 from hopward.record import Facts, Refusal, Reservation, Standing, Taking
 from hopward.redaction import Redaction
 from hopward.settings import ApprovalSettings, RiskSettings, ServerSettings
+from hopward.spending import amount_of
 from hopward.vouching import vouched
 
 DELEGATE = "delegate:"
@@ -229,10 +220,17 @@ class Evaluator:
         found: dict[str, Any] = {"classification": tool, "facts": facts, "watching": watching}
         refusal = self._pins.refusal(call.server, call.tool, pin)
         refusal = refusal or (None if facts.destinations else unclear(tool))
+        amount = amount_of(tool, call.arguments)
+        if isinstance(amount, str):
+            refusal = refusal or budget.unclear(amount)
         for one in led(tool, facts.destinations):
             refusal = refusal or outside(call, one, chain, task, standing)
         if refusal is not None:
             return evaluated(deny(*refusal), **found)
+        if not isinstance(amount, str) and budget.counts(amount, task, standing):
+            spent = self._ledger.spent(budget.all_accounts(task, standing), facts.destinations)
+            facts = budget.told(facts, amount, call, (task, standing), spent)
+        found["facts"] = facts
         move = steps.Move(chain.actor, call.name, call.arguments)
         step = steps.located(task, move, standing.taken, afterwards=afterwards)
         if isinstance(step, tuple):
@@ -241,7 +239,7 @@ class Evaluator:
         refusal = behaviour.refusal(watching.risk, self._rules, at)
         if refusal is not None:
             return evaluated(deny(*refusal), **found | {"facts": facts})
-        engine, share = self._engine, _share(tool, task, standing)
+        engine, share = self._engine, budget.share_of_call(tool, facts, task, standing)
         verdict = steps.held(step, engine.evaluate(call, tool, standing.agents[chain.actor], facts))
         verdict, beside = self._on_risk(verdict, watching.risk)
         found |= {"facts": facts, "takes": _taken(step)}
@@ -285,7 +283,7 @@ class Evaluator:
         if refusal is not None:
             return replace(base, verdict=deny(*refusal))
         delegator, receiver = standing.agents[chain.actor], standing.agents[asked.to]
-        engine, share = self._engine, _share(hop, task, standing)
+        engine, share = self._engine, budget.share_of_hop(hop, task, standing)
         verdict = steps.held(step, engine.evaluate_hop(hop, delegator, receiver, facts))
         verdict, beside = self._on_risk(verdict, watching.risk)
         if verdict.name == "step-up":
@@ -302,7 +300,10 @@ class Evaluator:
         facts = question.facts
         if share.calls > facts.calls_left or share.writes > facts.writes_left:
             handed = bool(question.chain.hops)
-            return Lifted(deny(*exhausted(calls=share.calls > facts.calls_left, handed=handed)), "")
+            return Lifted(deny(*budget.exhausted(calls=share.calls > facts.calls_left, handed=handed)), "")
+        lack = budget.lacking(share, self._ledger.spent(share.known, share.places)) if share.more else None
+        if lack is not None:
+            return Lifted(deny(*budget.too_little(lack, handed=bool(question.chain.hops))), "")
         return self._lifting.lifted(question)
 
     def _watching(self, chain: Chain, states: States, asking: Event) -> Watching:
@@ -368,11 +369,6 @@ def _on_path(facts: Facts, step: Step | None) -> Facts:
 
 def _taken(step: Step | None) -> Taking | None:
     return None if step is None else steps.taking(step)
-
-
-def _share(asked: Tool | Hop, task: Task, standing: Standing) -> Reservation:
-    taken = cost(asked)
-    return Reservation(accounts(task, standing), calls=taken.calls, writes=taken.writes)
 
 
 def _handing_base(asked: Handing, at: Instant) -> Evaluation:

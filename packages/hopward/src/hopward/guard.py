@@ -15,7 +15,7 @@ from contextlib import suppress
 import msgspec
 
 from hopward.behaviour import LOW, SUSPENDED, evidence, suspension
-from hopward.bounds import exhausted
+from hopward.budget import exhausted, lacking, too_little
 from hopward.canonical import JSON
 from hopward.chain import METHOD
 from hopward.clock import Clock
@@ -175,6 +175,8 @@ class Guard:
         if share.calls > facts.calls_left or share.writes > facts.writes_left:
             return False
         try:
+            if share.takes and lacking(share, self._ledger.spent(share.accounts, ())):
+                return False
             return not self._ledger.fan_out_reached(hop)
         except LedgerError:
             return False
@@ -296,6 +298,8 @@ class Guard:
         elif receipt.refused == "fan_out":
             told = f"Agent {evaluation.chain.actor} has as many hops open as it may have at once."
             verdict = deny("fan_out_exhausted", told)
+        elif receipt.lack is not None:
+            verdict = deny(*too_little(receipt.lack, handed=bool(evaluation.chain.hops)))
         else:
             handed = bool(evaluation.chain.hops)
             verdict = deny(*exhausted(calls=receipt.refused == "budget_calls", handed=handed))

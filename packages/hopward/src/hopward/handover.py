@@ -39,6 +39,7 @@ def read(text: str) -> Narrowing:
         raise _refused(f"More than {MOST_CAPABILITIES} capabilities are handed on.")
     if len(asked.purpose) > LONGEST_PURPOSE or not asked.purpose.isprintable():
         raise _refused(f"A purpose is one printable line of at most {LONGEST_PURPOSE} characters.")
+    # Those of `Budget` that have a default are within bounds by themselves.
     numbers = (asked.budget.calls, asked.budget.writes, asked.expires_in, asked.depth, asked.fan_out)
     if not all(0 <= number <= _LARGEST for number in numbers):
         raise _refused("A number of the delegation is out of range.")

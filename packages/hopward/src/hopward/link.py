@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from hopward import claims
+from hopward import budget, claims
 from hopward.canonical import digest
 from hopward.capability import within
 from hopward.chain import scope_of
@@ -199,17 +199,17 @@ def _check_follows(hop: Hop, parent: Task | Hop, task: Task) -> None:
 
 
 def _check_within(hop: Hop, parent: Task | Hop) -> None:
+    exceeded = budget.exceeded(hop.budget, parent.budget)
     beyond = {
         "capabilities": not _all_within(hop.capabilities, parent.delegable),
         "delegable": not _all_within(hop.delegable, parent.delegable),
         "depth": not 0 <= hop.depth < parent.depth,
         "fan_out": not 0 <= hop.fan_out <= parent.fan_out,
-        "calls": not 0 <= hop.budget.calls <= parent.budget.calls,
-        "writes": not 0 <= hop.budget.writes <= parent.budget.writes,
+        exceeded or "budget": bool(exceeded),
         "expiry": hop.expires_at > parent.expires_at,
     }
-    for dimension, exceeded in beyond.items():
-        if exceeded:
+    for dimension, is_beyond in beyond.items():
+        if is_beyond:
             raise TokenError(f"A link exceeds its parent: {dimension}.", error="chain_widened")
 
 

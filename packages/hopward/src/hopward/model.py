@@ -11,6 +11,8 @@ import msgspec
 from hopward.canonical import JSON
 from hopward.clock import Instant
 from hopward.constraint import Constraint
+from hopward.money import BOUNDLESS
+from hopward.money import check as check_money
 
 
 class Value(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -59,7 +61,6 @@ OutcomeStatus: TypeAlias = Literal["ok", "tool_error", "error", "cancelled", "un
 
 MOST_ACTORS = 8
 """Agents in one chain."""
-
 SENSITIVITIES: tuple[Sensitivity, ...] = ("public", "internal", "confidential", "restricted")
 ACTIONS: tuple[Action, ...] = ("read", "write", "execute", "delete", "send", "pay")
 
@@ -67,11 +68,9 @@ ACTIONS: tuple[Action, ...] = ("read", "write", "execute", "delete", "send", "pa
 class ToolCall(Value, frozen=True):
     """What is attempted: a tool at a server, with the arguments exactly as they will be forwarded.
 
-    `tool` is the MCP tool's name; reading an MCP resource is `resource:` and its URI, fetching a prompt is
-    `prompt:` and its name; asking a model or a retriever of a program is `model:` or `retriever:` and its
-    name; what an MCP server asks of its client is `request:` and the method, a request that is not of MCP
-    itself `vendor:` and the method, both with the params as arguments. So one grammar of capabilities and
-    policies covers all of them.
+    `tool` is the MCP tool's name, `resource:URI` or `prompt:NAME`; of a program, `model:NAME` or
+    `retriever:NAME`; with the params as arguments, `request:METHOD` for what a server asks of its
+    client, `vendor:METHOD` for a request that is not of MCP itself.
     """
 
     server: str
@@ -84,6 +83,18 @@ class ToolCall(Value, frozen=True):
         return f"{self.server}/{self.tool}"
 
 
+class Spending(Value, frozen=True):
+    """`spends = {...}`: which argument of a tool is an amount of money, and of which currency.
+
+    `currency` is a code, or `{NAME}` for an argument that names one (`hopward.spending`). With
+    `smallest_unit`, the amount is a whole number of cents, or of what else the currency is counted in.
+    """
+
+    amount: str
+    currency: str
+    smallest_unit: bool = False
+
+
 class Tool(Value, frozen=True):
     """The classification of one tool, from configuration: a person has said what the tool does.
 
@@ -92,7 +103,7 @@ class Tool(Value, frozen=True):
     `names` are those of `arguments` that say where the effect goes or what it is about: a recipient, an
     account, a URL, a path. `carries` are those that are free text for somebody to read, which may hold an
     address. `vouched` are the fields of an untrusted result that the server itself answers for
-    (`hopward.vouching`).
+    (`hopward.vouching`). `spends` says which argument is an amount of money; without it a call spends none.
     """
 
     server: str
@@ -106,6 +117,7 @@ class Tool(Value, frozen=True):
     names: tuple[str, ...] = ()
     carries: tuple[str, ...] = ()
     vouched: tuple[str, ...] = ()
+    spends: Spending | None = None
 
     @property
     def full_name(self) -> str:
@@ -150,11 +162,26 @@ class Step(Value, frozen=True):
     bound: dict[str, str] = {}
 
 
-class Budget(Value, frozen=True):
-    """What a task may use up in all: permitted calls, and among them those that do more than read."""
+class Budget(Value, frozen=True, omit_defaults=True):
+    """What a task may use up in all: permitted calls, and among them those that do more than read.
+
+    `money` is by currency (ISO 4217), each amount a decimal as text; of a currency that is not there, nothing
+    may be spent. `bytes_out` is the canonical size of the arguments of all calls, `destinations` how
+    many different places they may lead to. Raises `ValueError` for money that is none, and numbers below 0.
+    """
 
     calls: int
     writes: int
+    money: dict[str, str] = {}
+    bytes_out: int = BOUNDLESS
+    destinations: int = BOUNDLESS
+
+    def __post_init__(self) -> None:
+        wrong = check_money(self.money)
+        if wrong:
+            raise ValueError(f"money: {wrong}")
+        if not (0 <= self.bytes_out <= BOUNDLESS and 0 <= self.destinations <= BOUNDLESS):
+            raise ValueError("bytes_out and destinations are not below 0")
 
 
 class Agent(Value, frozen=True):
@@ -218,7 +245,8 @@ class Narrowing(Value, frozen=True):
 
     `capabilities`, `delegable`, `depth` and `fan_out` are as in `Task`, for the agent that gets the work.
     `budget` is set aside for the hop and what follows from it, or, with `shared`, is the most it may take out
-    of the delegator's own. `expires_in` is seconds.
+    of the delegator's own; bytes and destinations are never set aside, and count for the delegator as well.
+    `expires_in` is seconds.
     """
 
     purpose: str
@@ -259,11 +287,17 @@ class Hop(Value, frozen=True):
     state: HopState
 
 
-class Usage(Value, frozen=True):
-    """How much of its budget a task or hop has reserved so far, with everything below it."""
+class Usage(Value, frozen=True, omit_defaults=True):
+    """How much of its budget a task or hop has reserved so far, with everything below it.
+
+    `money` is as in `Budget`. Bytes and destinations are counted only where they are bounded.
+    """
 
     calls: int
     writes: int
+    money: dict[str, str] = {}
+    bytes_out: int = 0
+    destinations: int = 0
 
 
 class Chain(Value, frozen=True):
@@ -360,6 +394,8 @@ class Decision(Value, frozen=True):
     `recorded` is false only when the log itself could not be written; such a decision is always a deny.
     `observed` says that the call goes on although `verdict` is no permit, because its server is observed.
     `credential` is present exactly where a call that goes to a server may go on.
+    `holds` says that money or bytes are reserved for the call, of which its outcome says whether they are
+    spent.
     """
 
     id: str
@@ -372,6 +408,7 @@ class Decision(Value, frozen=True):
     credential: Credential | None = None
     recorded: bool = True
     observed: bool = False
+    holds: bool = False
 
     @property
     def permitted(self) -> bool:
@@ -450,7 +487,8 @@ class Outcome(Value, frozen=True):
     """What happened after a permit. `duration` is microseconds, `size` the bytes of the result.
 
     `values` are digests of what stands in the result of a trusted tool (`Guard.values`); they are kept beside
-    the log, not in it.
+    the log, not in it. `forwarded` is false only where the call certainly never reached its server: then the
+    money and the bytes it has reserved are given back.
     """
 
     status: OutcomeStatus
@@ -459,3 +497,4 @@ class Outcome(Value, frozen=True):
     duration: int = 0
     size: int = 0
     values: tuple[str, ...] = ()
+    forwarded: bool = True

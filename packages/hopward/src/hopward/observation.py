@@ -29,6 +29,7 @@ LET_THROUGH = frozenset(
         "no_policy",
         "forbidden",
         "policy_error",
+        "off_path",
         "approval_required",
         "approvers_unknown",
         "budget_exhausted",

@@ -61,19 +61,19 @@ ATTRIBUTES: Mapping[str, frozenset[str]] = {
             "names_untrusted",
             "step",
             "carried_untrusted",
+            "amount",
+            "money_left",
+            "currency",
+            "bytes_left",
+            "destinations_left",
         }
     ),
 }
 """What a policy about calls can ask of the variables of a request, the schema's attributes."""
 
 _OF_CALL = (
-    "destinations",
-    "above_ceiling",
-    "pin",
-    "provenance",
-    "names_known",
-    "names_untrusted",
-    "carried_untrusted",
+    *("destinations", "above_ceiling", "pin", "provenance", "names_known", "names_untrusted"),
+    *("carried_untrusted", "amount", "money_left", "currency", "bytes_left", "destinations_left"),
 )
 
 HOP_ATTRIBUTES: Mapping[str, frozenset[str]] = {

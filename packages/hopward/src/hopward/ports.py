@@ -20,7 +20,7 @@ from hopward.model import (
     Verdict,
 )
 from hopward.pins import Changes, Page, Pin, Sighting, Status
-from hopward.record import Draft, Facts, Receipt, Standing
+from hopward.record import Draft, Facts, Receipt, Spent, Standing
 
 
 class Engine(Protocol):
@@ -121,6 +121,10 @@ class Ledger(Protocol):
 
     def sightings(self, server: str = "") -> tuple[Sighting, ...]:
         """The definitions that wait for somebody to accept them, likewise."""
+        ...
+
+    def spent(self, accounts: Sequence[str], places: Sequence[str]) -> Spent:
+        """What tasks and hops have used beside calls and writes, and which of these places reached."""
         ...
 
     def complete_hop(self, hop_id: str, draft: Draft) -> Receipt:

@@ -25,6 +25,7 @@ from hopward.model import (
     Task,
     Usage,
 )
+from hopward.money import BOUNDLESS
 
 RowKind: TypeAlias = Literal[
     "decision",
@@ -79,6 +80,16 @@ class Facts(msgspec.Struct, frozen=True):
     """Of the definition that counts."""
     step: str = ""
     """Of the task's path: the one that the call or hop takes. Empty for a task without steps."""
+    currency: str = ""
+    """What the call spends, if anything: `amount` and `money_left` are of it (`hopward.money`)."""
+    amount: int = 0
+    money_left: int = 0
+    bytes_out: int | None = None
+    """The size of the arguments; None where nothing bounds it."""
+    bytes_left: int = BOUNDLESS
+    new_destinations: int | None = None
+    """How many of `destinations` are new; None where nothing bounds them."""
+    destinations_left: int = BOUNDLESS
 
     carried_untrusted: int = 0
     """Addresses in the free text of the call that are untrusted."""
@@ -122,15 +133,57 @@ class Taking(msgspec.Struct, frozen=True):
     unless: tuple[str, ...]
 
 
-class Reservation(msgspec.Struct, frozen=True):
-    """A share of a budget, taken in the same transaction as the permit.
+class Take(msgspec.Struct, frozen=True):
+    """What is taken out of one account beside calls and writes: a currency's money, or `bytes_out`."""
 
-    `accounts` are the ids of the task and hops whose budgets it counts against: all of them, or none.
+    account: str
+    of: str
+    amount: int
+
+
+class Reservation(msgspec.Struct, frozen=True):
+    """A share of budgets, taken in the same transaction as the permit: all of it, or nothing.
+
+    `accounts` are the ids of the task and hops whose calls and writes it counts against. `reaching` are those
+    that count destinations, of which `places` are the call's.
     """
 
     accounts: tuple[str, ...]
     calls: int
     writes: int
+    takes: tuple[Take, ...] = ()
+    reaching: tuple[str, ...] = ()
+    places: tuple[str, ...] = ()
+
+    @property
+    def more(self) -> bool:
+        """Whether it counts against more than calls and writes."""
+        return bool(self.takes or self.reaching)
+
+    @property
+    def known(self) -> tuple[str, ...]:
+        """Every account that it counts against for more than calls and writes."""
+        return tuple(dict.fromkeys((*(one.account for one in self.takes), *self.reaching)))
+
+
+class Spent(msgspec.Struct, frozen=True):
+    """What accounts have used beside calls and writes.
+
+    `counted` is how much, and how much there may be at most, of what an account has an allowance of;
+    `reached` is which of the places asked about it has reached.
+    """
+
+    counted: Mapping[tuple[str, str], tuple[int, int]]
+    reached: Mapping[str, frozenset[str]]
+
+
+class Lack(msgspec.Struct, frozen=True):
+    """What there is too little of: a currency, `bytes_out` or `destinations`; money as in `hopward.money`."""
+
+    of: str
+    asked: int
+    left: int
+    most: int
 
 
 class Asking(msgspec.Struct, frozen=True):
@@ -149,18 +202,19 @@ class Draft(msgspec.Struct, frozen=True):
     """One row to append.
 
     The text fields are indexed columns and part of the hashed envelope. With `epoch` set, the row is
-    refused as `stale` when standing changed since it was read, when one of `hops` is no longer open, or when
-    the step it `takes` may not be taken any more; with
-    `reserve` set, it is refused as `budget_calls` or `budget_writes` when a budget cannot take it. `opens` is
-    a hop that comes to be with this row; the row is refused as `fan_out` where its delegator has as many open
-    as it may have. `consumes` is an approval that is used up with this row, which is refused as `unapproved`
-    where it is no longer approved at `at`. `asks` is one that comes to be with this row, which is refused as
-    `asked` where one with the same binding stands, as `approvals` where there are too many. `follow` rows are
-    written right after this one, in the same transaction, only if this one was written. With `moved` set, the
-    row is refused as `stale` when a label of its task has risen since. `labels` are raised to at least what
-    they say. `values` are remembered as having stood in a trusted result of the task. `watch` is
-    what detectors hear of; the row is refused as `stale` where it holds for a risk that has changed. `plain`
-    says that the record `is_plain` (`hopward.canonical`), which saves time.
+    refused as `stale` when standing changed since it was read, when one of `hops` is no longer open, or
+    when the step it `takes` may not be taken any more; with `reserve` set, it is refused as `budget_calls`,
+    `budget_writes` or `budget_other` when a budget cannot take it. `opens` is a hop that comes to be with
+    this row; the row is refused as `fan_out` where its delegator has as many open as it may have.
+    `consumes` is an approval that is used up with this row, which is refused as `unapproved` where it is no
+    longer approved at `at`. `asks` is one that comes to be with this row, which is refused as `asked` where
+    one with the same binding stands, as `approvals` where there are too many. `follow` rows are written
+    right after this one, in the same transaction, only if this one was written. With `moved` set, the row
+    is refused as `stale` when a label of its task has risen since. `labels` are raised to at least what
+    they say. `values` are remembered as having stood in a trusted result of the task. `settles` says what
+    becomes of what the permit of `decision` has reserved beside calls and writes. `watch` is what detectors
+    hear of; the row is refused as `stale` where it holds for a risk that has changed. `plain` says that the
+    record `is_plain` (`hopward.canonical`), which saves time.
     """
 
     kind: RowKind
@@ -185,21 +239,34 @@ class Draft(msgspec.Struct, frozen=True):
     values: tuple[str, ...] = ()
     watch: Watch | None = None
     takes: Taking | None = None
+    settles: "Settling" = ""
     plain: bool = False
 
 
+Settling: TypeAlias = Literal["", "spent", "given_back"]
+"""What becomes of what a permit has reserved, once: it stays taken, or is there again."""
+
 Refused: TypeAlias = Literal[
-    "", "stale", "budget_calls", "budget_writes", "fan_out", "unapproved", "asked", "approvals"
+    "",
+    "stale",
+    "budget_calls",
+    "budget_writes",
+    "budget_other",
+    "fan_out",
+    "unapproved",
+    "asked",
+    "approvals",
 ]
 """Why a draft was not written; empty if it was."""
 
 
 class Receipt(msgspec.Struct, frozen=True):
-    """Where a draft now stands in the log, or why it was not written."""
+    """Where a draft now stands in the log, or why it was not written; `lack` is with `budget_other`."""
 
     seq: int
     hash: str
     refused: Refused = ""
+    lack: Lack | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from hopward.model import (
     Narrowing,
     ParameterType,
     Sensitivity,
+    Spending,
     Value,
 )
 
@@ -198,7 +199,8 @@ class Classification(Value, frozen=True):
     their values come from. `carries` are those that are free text for somebody to read: policies see how many
     addresses in it (links, e-mail addresses, accounts) are not known. `vouched` are fields of an untrusted
     result that the server itself answers for, each where it stands (`/result/*/recipient`): what stands there
-    as a whole counts as trusted (`hopward.vouching`).
+    as a whole counts as trusted (`hopward.vouching`). `spends` says which of them is an amount of money that
+    a call spends.
     """
 
     action: Action
@@ -210,6 +212,7 @@ class Classification(Value, frozen=True):
     names: tuple[str, ...] = ()
     carries: tuple[str, ...] = ()
     vouched: tuple[str, ...] = ()
+    spends: Spending | None = None
 
 
 class Delivery(Value, frozen=True):

@@ -210,7 +210,7 @@ class ClientSide:
 
     def _not_forwarded(self, key: int, pending: Pending, reply: Reply, why: str) -> Reply:
         self._requests.close(key)
-        self._endings.record(pending, Outcome(status="error", error=why))
+        self._endings.record(pending, Outcome(status="error", error=why, forwarded=pending.forwarded))
         return reply
 
     def _decided_route(

@@ -50,8 +50,9 @@ WITHDRAWN = "What this call was permitted on has ended."
 FALLEN = "What this stream stood on has ended."
 
 _UNRECORDED = Outcome(status="error", error="outcome_unrecorded")
-NOT_FORWARDED = Outcome(status="cancelled", error="not_forwarded")
-"""Of a permitted call that was given up before it could go out."""
+NOT_FORWARDED = Outcome(status="cancelled", error="not_forwarded", forwarded=False)
+"""Of a permitted call that was given up before it could go out: what it has reserved is given back."""
+_UNTOLD = Outcome(status="cancelled", error="not_forwarded")
 
 GONE = Failure(REFUSED, LEFT, Outcome(status="cancelled", error="client_gone"))
 
@@ -97,7 +98,7 @@ def withdrawn_outcome(reason: str, duration: int = 0) -> Outcome:
 
 def untold(sentence: str, code: int = REFUSED) -> Failure:
     """Of a request that is in no log, or stands there as what it was: this is for the client alone."""
-    return Failure(code, sentence, NOT_FORWARDED)
+    return Failure(code, sentence, _UNTOLD)
 
 
 class Endings:

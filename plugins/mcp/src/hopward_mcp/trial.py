@@ -110,9 +110,19 @@ def _fields(attempt: Attempt) -> Iterator[tuple[str, str]]:
         left = (
             f"{facts['calls_left']} of {budget.calls} calls, {facts['writes_left']} of {budget.writes} writes"
         )
-        yield "left before", left
+        yield "left before", left + "".join(_left_more(facts))
     yield from _decided(plain)
     yield "decision", attempt.decision
+
+
+def _left_more(facts: dict[str, Any]) -> Iterator[str]:
+    """What was left beside calls and writes, of what is counted for this call."""
+    if "money_left" in facts:
+        yield f", {facts['money_left']} {facts['currency']}"
+    if "bytes_left" in facts:
+        yield f", {facts['bytes_left']} bytes out"
+    if "destinations_left" in facts:
+        yield f", {facts['destinations_left']} new destinations"
 
 
 def _decided(plain: dict[str, Any]) -> Iterator[tuple[str, str]]:

@@ -19,6 +19,7 @@ from hopward.canonical import digest
 from hopward.cedar.matter import Matter, matter
 from hopward.cedar.reading import Schemas, holds_for_hops, read_policies, read_schema
 from hopward.cedar.request import (
+    BUDGET,
     CHAIN,
     CIRCUMSTANCES,
     OF_CALL,
@@ -346,7 +347,7 @@ def _sliced(policies: tuple[Policy, ...]) -> _Slice:
     return _Slice(policies, PolicySet.from_str("\n".join(policy.text for policy in policies)))
 
 
-_ANY = CHAIN | CIRCUMSTANCES | TAKEN | PATH | RISK | OF_CALL
+_ANY = CHAIN | CIRCUMSTANCES | TAKEN | PATH | RISK | OF_CALL | BUDGET
 
 _MISFIT = "the call does not fit the schema"
 

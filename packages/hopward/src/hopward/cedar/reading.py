@@ -251,7 +251,8 @@ def _hint(policy: Policy, message: str, tools: Sequence[Tool]) -> str:
         return NAME_IT
     declared = {argument for tool in tools for argument in tool.arguments}
     if message.startswith(_UNASKED):
-        return f"; ask `context.arguments has {name}` first"
+        of = "context" if name in ATTRIBUTES["context"] else "context.arguments"
+        return f"; ask `{of} has {name}` first"
     if message.startswith("attribute") and name in declared:
         return f"; not every tool in question declares it: ask `context.arguments has {name}` first"
     if message.startswith("attribute"):

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from hopward.cedar.schema import IllTyped, context_arguments, handed
+from hopward.cedar.schema import IllTyped, context_arguments, decimal, handed
 from hopward.model import Agent, Hop, Tool, ToolCall
 from hopward.policy import ACTION, AGENT, DELEGATE, SERVER, TOOL
 from hopward.record import Facts
@@ -47,6 +47,9 @@ OF_CALL = frozenset(
 )
 """Likewise what is found out about one call."""
 
+BUDGET = frozenset({"amount", "money_left", "currency", "bytes_left", "destinations_left"})
+"""Likewise what is left of what is counted beside calls and writes, and what the call spends."""
+
 CIRCUMSTANCES = frozenset(
     {"subject", "task", "purpose", "workflow", "depth", "actors", "calls_left", "writes_left"}
 )
@@ -70,6 +73,7 @@ def call_context(
         **_path(facts, asked),
         **_risk(facts, asked),
         **_of_call(facts, asked),
+        **_of_budget(facts, asked),
     }
     return {"arguments": told, **_circumstances(facts), **moment}
 
@@ -171,6 +175,17 @@ def _of_call(facts: Facts, asked: frozenset[str]) -> dict[str, Any]:
         "carried_untrusted": facts.carried_untrusted,
     }
     return {name: told[name] for name in OF_CALL & asked}
+
+
+def _of_budget(facts: Facts, asked: frozenset[str]) -> dict[str, Any]:
+    wanted = asked & BUDGET
+    if not wanted:
+        return {}
+    told: dict[str, Any] = {"bytes_left": facts.bytes_left, "destinations_left": facts.destinations_left}
+    if facts.currency:
+        told["currency"] = facts.currency
+        told |= {"amount": decimal(facts.amount), "money_left": decimal(facts.money_left)}
+    return {name: told[name] for name in wanted & told.keys()}
 
 
 def _purposes(facts: Facts) -> tuple[str, ...]:

@@ -73,6 +73,11 @@ namespace Hopward {{
       signals: Set<String>,  // what is out of the ordinary: the detectors of [risk] by name
       destinations: Set<String>,  // where the effect of the call goes
       step: String,          // of the workflow's path: the one this call takes; "" for a path without steps
+      amount?: decimal,      // what the call spends, if it does; in `currency`
+      money_left?: decimal,  // of the budget in that currency, before this call
+      currency?: String,     // three capital letters (ISO 4217)
+      bytes_left: Long,      // how many bytes of arguments may still go out; 2^53 - 1 where nothing bounds it
+      destinations_left: Long,  // how many new destinations may still be reached; likewise
       above_ceiling: Bool,   // whether taken_sensitivity is above the ceiling of the tool
       pin: String,           // of the tool's definition: "accepted", "first-seen" or "none"
       provenance: {{}},        // of each argument that names something: "anchored", "trusted" or "untrusted"
@@ -121,6 +126,8 @@ _TOOL = """\
       taken_sensitivity{may}: String, taken_integrity{may}: String, untrusted_servers{may}: Set<String>,
       risk{may}: String, risk_points{may}: Long, signals{may}: Set<String>,
       step{may}: String, destinations{may}: Set<String>, above_ceiling{may}: Bool, pin{may}: String,
+      amount?: decimal, money_left?: decimal, currency?: String,
+      bytes_left{may}: Long, destinations_left{may}: Long,
       names_known{may}: Bool, names_untrusted{may}: Long, carried_untrusted{may}: Long,
       provenance{may}: {{{provenance}}},
     }},
@@ -288,6 +295,11 @@ def _decimal(value: JSON) -> dict[str, Any] | None:
         return None
     if not -(2**63) <= units < 2**63:
         return None
+    return decimal(units)
+
+
+def decimal(units: int) -> dict[str, Any]:
+    """So many 1/10000 in Cedar's JSON form."""
     whole, fraction = divmod(abs(units), 10_000)
     sign = "-" if units < 0 else ""
     return {"__extn": {"fn": "decimal", "arg": f"{sign}{whole}.{fraction:04d}"}}

@@ -7,9 +7,10 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from hopward import behaviour, capability, provenance, steps
+from hopward import behaviour, budget, capability, money, provenance, steps
 from hopward.behaviour import Risk
-from hopward.bounds import bounds, call_facts, cost, exhausted, facts_of, led, outside, unclear
+from hopward.bounds import bounds, call_facts, facts_of, led, outside, unclear
+from hopward.budget import cost, exhausted, lacking, too_little
 from hopward.canonical import JSON
 from hopward.cedar import CedarEngine, Explanation, Step
 from hopward.classification import Classifications
@@ -24,6 +25,7 @@ from hopward.model import Agent, Capability, Hop, Tool, ToolCall, plain
 from hopward.model import Step as PathStep
 from hopward.policy import nearest
 from hopward.record import Facts, Refusal
+from hopward.spending import Amount, amount_of
 
 PLENTY = 1_000
 """Of calls, where no task says how many are left."""
@@ -68,7 +70,7 @@ def explained(engine: CedarEngine, question: Question, standing: str) -> dict[st
     if tool is None:
         told = f"{call.name} is not classified{question.near}"
         return {**answer, "verdict": deny(*(fallen or ("tool_unclassified", told)))}
-    places = destinations(tool, call.arguments)
+    places, amount = destinations(tool, call.arguments), amount_of(tool, call.arguments)
     led_to = led(tool, places)
     on = OnPath()
     if moment is None:
@@ -83,7 +85,12 @@ def explained(engine: CedarEngine, question: Question, standing: str) -> dict[st
         on = on_path(moment, steps.Move(moment.chain.actor, call.name, call.arguments))
         risk = moment.risk(call.name, call_digest(call), places)
         facts, answer = replace(facts, step=on.name, risk=risk), answer | on.told
-    refusal = _refusal(call, tool, led_to, moment, limits) or on.refusal
+    refusal = _refusal(call, tool, led_to, moment, limits)
+    if isinstance(amount, str):
+        refusal = refusal or budget.unclear(amount)
+    else:
+        facts = _with_budget(facts, amount, call, moment)
+    refusal = refusal or on.refusal
     found = engine.explain(call, tool, agent, facts)
     verdict = steps.held(on.step, found.verdict)
     first = fallen or refusal
@@ -91,7 +98,7 @@ def explained(engine: CedarEngine, question: Question, standing: str) -> dict[st
         first = first or behaviour.refusal(facts.risk, moment.rules, moment.at)
         verdict = behaviour.stepped_up(verdict, facts.risk, moment.rules)
     if verdict.name == "permit":
-        first = first or spent(facts, tool)
+        first = first or spent(facts, tool) or _too_little(facts, tool, moment)
     return {
         **answer,
         "classification": plain(tool),
@@ -155,6 +162,30 @@ def spent(facts: Facts, asked: Tool | Hop) -> Refusal | None:
     if not lacks_calls and taken.writes <= facts.writes_left:
         return None
     return exhausted(calls=lacks_calls, handed=len(facts.actors) > 1)
+
+
+def _with_budget(facts: Facts, amount: Amount | None, call: ToolCall, moment: Moment | None) -> Facts:
+    """With what is counted beside calls and writes; where there is no task, there is plenty of money."""
+    if moment is None:
+        if amount is None:
+            return facts
+        return replace(facts, currency=amount.currency, amount=amount.units, money_left=money.MOST)
+    if not budget.counts(amount, moment.task, moment.standing):
+        return facts
+    known = moment.spent(budget.all_accounts(moment.task, moment.standing), facts.destinations)
+    return budget.told(facts, amount, call, (moment.task, moment.standing), known)
+
+
+def _too_little(facts: Facts, tool: Tool, moment: Moment | None) -> Refusal | None:
+    """Why there is too little of what is counted beside calls and writes, or None."""
+    if moment is None:
+        return None
+    share = budget.share_of_call(tool, facts, moment.task, moment.standing)
+    if not share.takes and not share.reaching:
+        return None
+    known = moment.spent(budget.all_accounts(moment.task, moment.standing), share.places)
+    lack = lacking(share, known)
+    return too_little(lack, handed=len(facts.actors) > 1) if lack else None
 
 
 def _refusal(

@@ -5,9 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from hopward import behaviour
+from hopward.behaviour import UNSEEN
 from hopward.bounds import facts_of
+from hopward.budget import lacking, share_of_hop, too_little
 from hopward.cedar import CedarEngine
 from hopward.chain import entered
 from hopward.cli.explanation import (
@@ -45,7 +48,9 @@ from hopward.model import (
     Value,
     plain,
 )
-from hopward.record import Standing
+from hopward.money import MOST
+from hopward.record import Refusal, Spent, Standing
+from hopward.settings import RiskSettings
 from hopward.steps import Move, held
 
 
@@ -59,6 +64,7 @@ class _Wish(Value, frozen=True):
     destinations: tuple[str, ...] = ("*",)
     calls: int = 1
     writes: int = 0
+    money: dict[str, str] = {}
     expires_in: int = 600
     shared: bool = False
     depth: int = 0
@@ -93,13 +99,20 @@ def wished(words: Sequence[str]) -> Narrowing:
     return Narrowing(
         purpose=wish.purpose,
         capabilities=(wanted,),
-        budget=Budget(calls=wish.calls, writes=wish.writes),
+        budget=_budget(wish),
         expires_in=wish.expires_in,
         shared=wish.shared,
         delegable=(wanted,) if wish.depth > 0 else (),
         depth=wish.depth,
         fan_out=1 if wish.depth > 0 else 0,
     )
+
+
+def _budget(wish: _Wish) -> Budget:
+    try:
+        return Budget(calls=wish.calls, writes=wish.writes, money=wish.money)
+    except ValueError as error:
+        raise ConfigError(f"This cannot be handed on: {error}.") from None
 
 
 _LISTS = frozenset({"tools", "actions", "destinations"})
@@ -125,7 +138,7 @@ def explained_hop(engine: CedarEngine, question: HopQuestion, standing: str) -> 
         "agent": delegator.id,
         **place(question.moment, standing),
     }
-    at = question.moment or _unbounded(delegator, receiver)
+    at = question.moment or _unbounded(delegator, receiver, question.asked.budget)
     handing = Handing(at.chain, receiver.id, question.asked)
     hop = at.fallen or unfit(handing, at.task, at.standing) or narrowed(handing, at.task, at.standing, at.at)
     if not isinstance(hop, Hop):
@@ -141,7 +154,7 @@ def explained_hop(engine: CedarEngine, question: HopQuestion, standing: str) -> 
     judged = behaviour.stepped_up(held(on.step, found.verdict), risk, at.rules)
     first = behaviour.refusal(risk, at.rules, at.at)
     if judged.name == "permit":
-        first = first or spent(facts, hop)
+        first = first or spent(facts, hop) or _too_little(hop, at)
     verdict = deny(*first) if first else plain(judged)
     return {**answer, **told_risk(risk), **policies(found), "verdict": verdict}
 
@@ -160,6 +173,7 @@ def show_explained_hop(answer: dict[str, Any]) -> None:
         seconds = (hop.expires_at - hop.opened_at) // SECOND
         whose = "shared" if hop.shared else "set aside"
         spent = f"{hop.budget.calls} calls, {hop.budget.writes} of them writes"
+        spent += "".join(f", {amount} {currency}" for currency, amount in hop.budget.money.items())
         fields += [("purpose", hop.purpose), ("budget", f"{spent}, {whose}, for {seconds} seconds")]
         fields += [("may call", line) for line in capability_lines(hop.capabilities)]
         fields += [("may hand on", line) for line in capability_lines(hop.delegable)]
@@ -167,7 +181,7 @@ def show_explained_hop(answer: dict[str, Any]) -> None:
     show_judged(answer, "such a hop")
 
 
-def _unbounded(delegator: Agent, receiver: Agent) -> Moment:
+def _unbounded(delegator: Agent, receiver: Agent, asked: Budget) -> Moment:
     """A task that lets the delegator hand on all that it may ever hand on."""
     task = Task(
         id="task",
@@ -176,7 +190,7 @@ def _unbounded(delegator: Agent, receiver: Agent) -> Moment:
         purpose=delegator.purpose,
         workflow="",
         capabilities=(),
-        budget=Budget(calls=PLENTY, writes=PLENTY),
+        budget=replace(asked, calls=PLENTY, writes=PLENTY),
         opened_at=0,
         expires_at=10**9 * SECOND,
         state="open",
@@ -186,5 +200,17 @@ def _unbounded(delegator: Agent, receiver: Agent) -> Moment:
     )
     agents = {agent.id: agent for agent in (delegator, receiver)}
     standing = Standing(epoch=0, task=task, usage=Usage(calls=0, writes=0), agents=agents, revocations=())
+    spent = Spent({(task.id, one): (0, MOST) for one in asked.money}, {})
+
+    def known(_accounts: Sequence[str], _places: Sequence[str]) -> Spent:
+        return spent
+
     unseen = (UNSEEN, RiskSettings())
-    return Moment(task, entered(task), standing, None, 0, lambda _task, _values: frozenset(), *unseen)
+    return Moment(task, entered(task), standing, None, 0, lambda _task, _values: frozenset(), known, *unseen)
+
+
+def _too_little(hop: Hop, at: Moment) -> Refusal | None:
+    """Why the money that would be set aside is not there, or None."""
+    share = share_of_hop(hop, at.task, at.standing)
+    lack = lacking(share, at.spent(share.accounts, ())) if share.takes else None
+    return too_little(lack, handed=bool(at.standing.hops)) if lack else None

@@ -13,7 +13,7 @@ from hopward.delegation import led, together
 from hopward.errors import NotFoundError
 from hopward.ledger import SqliteLedger
 from hopward.model import Agent, Chain, Hop, Task
-from hopward.record import Refusal, Standing
+from hopward.record import Refusal, Spent, Standing
 from hopward.revocation import why_fallen
 from hopward.settings import RiskSettings, Settings
 
@@ -23,8 +23,8 @@ class Moment:
     """A chain, all it stands on, and why it no longer counts (None if it does).
 
     Agents are as `hopward.toml` has them now, in the state that the ledger has them in. `stood` asks the
-    ledger which digests are of values that stood in the results of a task. `states` are what detectors
-    remember, `rules` how they judge.
+    ledger which digests are of values that stood in the results of a task, `spent` what tasks and hops have
+    used, `states` are what detectors remember, `rules` how they judge.
     """
 
     task: Task
@@ -33,6 +33,7 @@ class Moment:
     fallen: Refusal | None
     at: Instant
     stood: Callable[[str, frozenset[str]], frozenset[str]]
+    spent: Callable[[Sequence[str], Sequence[str]], Spent]
     states: States
     rules: RiskSettings
 
@@ -80,7 +81,11 @@ def find_moment(settings: Settings, place: Place) -> Moment:
         with closing(SqliteLedger.open(settings.log_file, clock=clock)) as again:
             return again.stood(task_id, values)
 
-    return Moment(task, chain, standing, fallen, now, stood, states, settings.risk)
+    def spent(accounts: Sequence[str], places: Sequence[str]) -> Spent:
+        with closing(SqliteLedger.open(settings.log_file, clock=clock)) as again:
+            return again.spent(accounts, places)
+
+    return Moment(task, chain, standing, fallen, now, stood, spent, states, settings.risk)
 
 
 def _in_state(agents: Mapping[str, Agent], known: Mapping[str, Agent]) -> dict[str, Agent]:

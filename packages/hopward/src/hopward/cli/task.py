@@ -13,6 +13,7 @@ from hopward.cli.output import hint, show_fields, show_json, show_table, tell
 from hopward.cli.person import local_user
 from hopward.cli.proposing import STANDARD_INPUT, agreed, at_terminal, listed, request_text
 from hopward.cli.wording import (
+    allowance_lines,
     capability_lines,
     contained_line,
     hop_state,
@@ -110,6 +111,7 @@ def show(guard: Guard, task_id: str, as_json: bool) -> None:
             ("expires", moment(found.expires_at)),
             ("calls", f"{used.calls} of {found.budget.calls}"),
             ("writes", f"{used.writes} of {found.budget.writes}"),
+            *allowance_lines(found.budget, used),
             *(("may", line) for line in capability_lines(found.capabilities)),
             *(("may hand on", line) for line in capability_lines(found.delegable)),
             ("hops", f"{found.depth} deep, {found.fan_out} at once" if found.delegable else ""),

@@ -3,9 +3,11 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TypeGuard
 
+from hopward import money
 from hopward.clock import SECOND, Instant, iso
 from hopward.constraint import describe
-from hopward.model import Agent, Capability, Containment, Hop, Revocation, Step, Usage
+from hopward.model import Agent, Budget, Capability, Containment, Hop, Revocation, Step, Usage
+from hopward.money import BOUNDLESS
 from hopward.steps import does
 
 _LAST = 253_402_300_800 * SECOND
@@ -59,6 +61,10 @@ def hop_state(hop: Hop, revocations: Iterable[Revocation], now: Instant) -> str:
 def hop_usage(hop: Hop, used: Usage) -> str:
     """How much of its budget a hop has used."""
     spent = f"{used.calls} of {hop.budget.calls} calls, {used.writes} of {hop.budget.writes} writes"
+    spent += "".join(
+        f", {line}" if name == "money" else f", {line} {name}"
+        for name, line in allowance_lines(hop.budget, used)
+    )
     return spent + (", shared" if hop.shared else "")
 
 
@@ -69,6 +75,21 @@ def step_line(step: Step, taken: Mapping[str, int]) -> str:
     unless = f", unless {' or '.join(step.unless)}" if step.unless else ""
     approval = f", with approval by {step.approval}" if step.approval else ""
     return done + after + unless + approval
+
+
+def allowance_lines(budget: Budget, used: Usage) -> Iterator[tuple[str, str]]:
+    """How much of what is counted beside calls and writes has been used; nothing of what nothing bounds."""
+    for currency in budget.money:
+        spent, most = used.money.get(currency, "0"), budget.money[currency]
+        yield "money", f"{_amount(spent, currency)} of {_amount(most, currency)} {currency}"
+    if budget.bytes_out != BOUNDLESS:
+        yield "bytes out", f"{used.bytes_out} of {budget.bytes_out}"
+    if budget.destinations != BOUNDLESS:
+        yield "destinations", f"{used.destinations} of {budget.destinations}"
+
+
+def _amount(text: str, currency: str) -> str:
+    return money.write(money.read(text, currency) or 0, currency)
 
 
 def capability_lines(capabilities: Iterable[Capability]) -> Iterator[str]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from hopward import capability, constraint
+from hopward import capability, constraint, money
 from hopward.config import forms
 from hopward.config.problem import KeyPath, Problem, Table, items, table, tables, text
 from hopward.constraint import Constraint
@@ -23,6 +23,10 @@ LARGEST_FAN_OUT = 1_000
 
 LARGEST_BUDGET = 1_000_000_000
 """Calls; whoever needs more does not want a budget."""
+
+
+LARGEST_SIZE = 1_000_000_000_000
+"""Bytes; likewise."""
 
 
 def agent_problems(document: Table) -> Iterator[Problem]:
@@ -85,6 +89,15 @@ def _budget(path: KeyPath, budget: Table) -> Iterator[Problem]:
         yield Problem((*path, "writes"), "must be 0 or more")
     if calls is not None and writes is not None and writes > calls >= 1:
         yield Problem((*path, "writes"), "is more than calls, of which writes are a part")
+    for currency, amount in table(budget.get("money")).items():
+        if not money.is_currency(currency):
+            yield Problem((*path, "money", currency), "is no currency: three capital letters (ISO 4217)")
+        elif not isinstance(amount, str) or money.read(amount, currency) is None:
+            yield Problem((*path, "money", currency), f"{money.form(currency)}, in quotes")
+    for key, most in (("bytes_out", LARGEST_SIZE), ("destinations", LARGEST_BUDGET)):
+        number = _whole(budget.get(key))
+        if number is not None and not 1 <= number <= most:
+            yield Problem((*path, key), f"must be 1 to {most}; without it there is no bound")
 
 
 def capability_problems(

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from hopward import destination
+from hopward import destination, spending
 from hopward.config import forms, methods
 from hopward.config.problem import KeyPath, Problem, Table, items, table, tables, text
 from hopward.pattern import folded
@@ -255,6 +255,9 @@ def _arguments(path: KeyPath, entry: Table) -> Iterator[Problem]:
         if not name.strip() or forms.has_control(name):
             yield Problem((*path, "arguments", name), "is no name of an argument")
     declared = table(entry.get("arguments"))
+    mistaken = spending.check(table(entry.get("spends")), declared)
+    if mistaken:
+        yield Problem((*path, "spends", mistaken[0]), mistaken[1])
     for key in ("names", "carries"):
         for index, name in enumerate(items(entry.get(key))):
             if isinstance(name, str) and declared.get(name) not in ("string", "strings"):

@@ -18,7 +18,7 @@ from hopward.canonical import compact, compact_plain
 from hopward.clock import SECOND, Instant, iso
 from hopward.errors import LedgerError
 from hopward.model import Hop, Label
-from hopward.record import Asking, Draft, Reservation, Taking
+from hopward.record import Asking, Draft, Reservation, Settling, Taking
 
 GENESIS = "0" * 64
 """What the first row is chained to."""
@@ -27,7 +27,8 @@ Columns: TypeAlias = tuple[str, str, str, str, str, str, str, str, str, str]
 """kind, at, task, agent, server, tool, verdict, reason, decision, record (compact JSON text)."""
 
 TASK = 2
-"""Where `Columns` hold the task."""
+DECISION = 8
+"""Where `Columns` hold the task, and the id of the decision."""
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -47,6 +48,7 @@ class Entry(msgspec.Struct, frozen=True):
     asks: Asking | None = None
     watch: Watch | None = None
     takes: Taking | None = None
+    settles: Settling = ""
 
 
 def row_hash(previous: str, seq: int, columns: Columns) -> str:
@@ -72,17 +74,17 @@ def entry(draft: Draft) -> Entry:
     back, and a `follow` row with a condition of its own: it is written exactly if its parent is.
     """
     reserve = draft.reserve
-    if reserve is not None and (reserve.calls < 0 or reserve.writes < 0):
+    if reserve is not None and min(reserve.calls, reserve.writes, *(one.amount for one in reserve.takes)) < 0:
         raise _invalid(draft, "it reserves less than nothing")
     follow = tuple([columns for child in draft.follow for columns in _following(child)])
     data = (draft.moved, draft.labels, draft.values)
-    asked = (draft.at, draft.consumes, draft.asks, draft.watch, draft.takes)
+    asked = (draft.at, draft.consumes, draft.asks, draft.watch, draft.takes, draft.settles)
     return Entry(_columns(draft), draft.epoch, reserve, follow, draft.hops, draft.opens, *data, *asked)
 
 
 def _following(draft: Draft) -> list[Columns]:
     of_its_own = (draft.watch, draft.takes, draft.epoch, draft.reserve, draft.opens, draft.moved, draft.asks)
-    effects = (draft.hops, draft.labels, draft.values, draft.consumes)
+    effects = (draft.hops, draft.labels, draft.values, draft.consumes, draft.settles)
     if any(effects) or any(one is not None for one in of_its_own):
         raise _invalid(draft, "a row that follows another has no condition or effect of its own")
     return [_columns(draft), *(columns for child in draft.follow for columns in _following(child))]

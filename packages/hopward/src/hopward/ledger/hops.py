@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import msgspec
 
 from hopward.errors import NotFoundError
-from hopward.ledger import tables
+from hopward.ledger import allowances, tables
 from hopward.model import Hop, Usage
 from hopward.record import StandingHop
 
@@ -84,7 +84,9 @@ def complete(connection: sqlite3.Connection, hop_id: str) -> None:
     if not hop.shared:
         used = tables.usage(connection, hop_id)
         left = Usage(calls=hop.budget.calls - used.calls, writes=hop.budget.writes - used.writes)
-        tables.give_back(connection, _payers(connection, hop), left.calls, left.writes)
+        payers = _payers(connection, hop)
+        tables.give_back(connection, payers, left.calls, left.writes)
+        allowances.give_back_rest(connection, hop, payers)
 
 
 def _payers(connection: sqlite3.Connection, hop: Hop) -> list[str]:

@@ -151,13 +151,28 @@ def steps(database: Database) -> None:
 
 
 @_steps()
+def allowances(database: Database) -> None:
+    """Version 9: what is counted of tasks and hops beside calls and writes."""
+    for statement in (
+        """CREATE TABLE allowances (account TEXT NOT NULL, of TEXT NOT NULL, used INTEGER NOT NULL,
+           most INTEGER NOT NULL, PRIMARY KEY (account, of)) WITHOUT ROWID""",
+        """CREATE TABLE reached (account TEXT NOT NULL, place TEXT NOT NULL, PRIMARY KEY (account, place))
+           WITHOUT ROWID""",
+        """CREATE TABLE held (decision TEXT NOT NULL, account TEXT NOT NULL, of TEXT NOT NULL,
+           amount INTEGER NOT NULL, PRIMARY KEY (decision, account, of)) WITHOUT ROWID""",
+    ):
+        database.conn.execute(statement)
+    database.conn.execute("PRAGMA user_version = 9")
+
+
+@_steps()
 def behaviour(database: Database) -> None:
-    """Version 9: what detectors remember of agents and tasks."""
+    """Version 10: what detectors remember of agents and tasks."""
     database.conn.execute(
         "CREATE TABLE behaviour (agent TEXT NOT NULL PRIMARY KEY, state BLOB NOT NULL) WITHOUT ROWID"
     )
     database.conn.execute("ALTER TABLE usage ADD COLUMN behaviour BLOB")
-    database.conn.execute("PRAGMA user_version = 9")
+    database.conn.execute("PRAGMA user_version = 10")
 
 
 _AFTER = {
@@ -168,7 +183,8 @@ _AFTER = {
     5: "containments",
     6: "pins",
     7: "steps",
-    8: "behaviour",
+    8: "allowances",
+    9: "behaviour",
 }
 """Schema version -> the step that would leave it."""
 

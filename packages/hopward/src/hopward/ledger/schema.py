@@ -7,6 +7,8 @@
 | tasks, hops | tasks, and the hops of their chains |
 | usage | what each task and hop has reserved of its budget, how often its labels rose, how it behaved |
 | agents, revocations | registered agents; what has stopped counting, and from when |
+| allowances | how much of its money and bytes each has reserved, and how many destinations it has reached |
+| reached, held | which destinations those are; what each permit has reserved until it is settled |
 | labels, stood | what each task has taken in and given out; digests of values that stood in trusted results |
 | approvals | what people have been asked to approve, and what became of it |
 | containments | what is quarantined, and whether everything is stopped |
@@ -20,7 +22,7 @@
 APPLICATION = 0x486F7077
 """`PRAGMA application_id` of a decision log: "Hopw"."""
 
-VERSION = 9
+VERSION = 10
 """`PRAGMA user_version` this code reads and writes; `hopward.ledger.migrations` leads there."""
 
 FREQUENT = "('decision', 'credential', 'outcome')"

@@ -8,7 +8,17 @@ from pathlib import Path
 from hopward.behaviour import States
 from hopward.clock import Clock, Instant
 from hopward.errors import LedgerError, NotFoundError
-from hopward.ledger import approvals, behaviours, containments, definitions, flows, hops, paths, tables
+from hopward.ledger import (
+    allowances,
+    approvals,
+    behaviours,
+    containments,
+    definitions,
+    flows,
+    hops,
+    paths,
+    tables,
+)
 from hopward.ledger.chain import entry
 from hopward.ledger.failure import headless, ledger_error
 from hopward.ledger.reader import Reader
@@ -32,7 +42,7 @@ from hopward.model import (
     Usage,
 )
 from hopward.pins import Changes, Page, Pin, Sighting, Status, judged
-from hopward.record import Draft, Receipt, Row, Standing
+from hopward.record import Draft, Receipt, Row, Spent, Standing
 
 _BUSY_TIMEOUT = 5.0
 _FAR = 2**63
@@ -308,7 +318,13 @@ class SqliteLedger:
 
     def usage(self, account: str) -> Usage:
         """How much of its budget a task or hop has reserved, with everything below it."""
-        return self._reader.read(lambda connection: tables.usage(connection, account))
+        return self._reader.read(
+            lambda connection: allowances.used(connection, account, tables.usage(connection, account))
+        )
+
+    def spent(self, accounts: Sequence[str], places: Sequence[str]) -> Spent:
+        """What tasks and hops have used beside calls and writes, and which of these places reached."""
+        return self._reader.read(lambda connection: allowances.spent(connection, accounts, places))
 
     def agent(self, agent_id: str) -> Agent:
         """The agent as stored; raises `NotFoundError`."""

@@ -16,7 +16,7 @@ import msgspec
 from hopward.canonical import compact
 from hopward.clock import Instant
 from hopward.errors import LedgerCorruptError, NotFoundError, StateError
-from hopward.ledger import behaviours, flows
+from hopward.ledger import allowances, behaviours, flows
 from hopward.model import (
     Agent,
     Budget,
@@ -110,6 +110,7 @@ def subjects(connection: sqlite3.Connection) -> frozenset[str]:
 def put_budget(connection: sqlite3.Connection, account: str, budget: Budget) -> None:
     """Give a task or hop a budget, or change it. What it has used stays counted."""
     connection.execute(_PUT_BUDGET, (account, budget.calls, budget.writes))
+    allowances.put(connection, account, budget)
 
 
 def usage(connection: sqlite3.Connection, account: str) -> Usage:

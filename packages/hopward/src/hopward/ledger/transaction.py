@@ -7,10 +7,10 @@ from typing import TypeVar
 
 from hopward.behaviour import UNSEEN, is_stale
 from hopward.errors import LedgerCorruptError
-from hopward.ledger import approvals, behaviours, flows, hops, paths, tables
-from hopward.ledger.chain import TASK, Columns, Entry, row_hash
+from hopward.ledger import allowances, approvals, behaviours, flows, hops, paths, tables
+from hopward.ledger.chain import DECISION, TASK, Columns, Entry, row_hash
 from hopward.ledger.failure import KEEP
-from hopward.record import Receipt, Refused
+from hopward.record import Lack, Receipt, Refused, Reservation
 
 _T = TypeVar("_T")
 
@@ -43,9 +43,11 @@ class Tail:
         watch, states = entry.watch, UNSEEN
         if watch is not None:
             states = behaviours.states_of(self._connection, watch.agent, watch.task)
-        refused = "stale" if watch is not None and is_stale(watch, states) else self._refusal(entry)
+        # Before anything is reserved: what is refused takes nothing.
+        stale = watch is not None and is_stale(watch, states)
+        refused, lack = ("stale", None) if stale else self._refusal(entry)
         if refused:
-            return Receipt(0, "", refused)
+            return Receipt(0, "", refused, lack)
         if entry.opens is not None:
             hops.put_hop(self._connection, entry.opens)
         if entry.consumes:
@@ -75,6 +77,12 @@ class Tail:
             self._cursor.execute(_SET_HEAD, (self._epoch, self._seq, self._count, self._hash))
 
     def _move(self, entry: Entry) -> None:
+        share = entry.reserve
+        if share is not None and share.takes and entry.opens is None:
+            allowances.hold(self._connection, entry.columns[DECISION], share)
+        if entry.settles:
+            give_back = entry.settles == "given_back"
+            allowances.settle(self._connection, entry.columns[DECISION], give_back=give_back)
         task = entry.columns[TASK]
         if entry.takes is not None:
             paths.take(self._connection, task, entry.takes)
@@ -83,7 +91,25 @@ class Tail:
         if entry.values:
             flows.remember(self._connection, task, entry.values)
 
-    def _refusal(self, entry: Entry) -> Refused:
+    def _refusal(self, entry: Entry) -> tuple[Refused, Lack | None]:
+        gone = self._gone(entry)
+        if gone or entry.reserve is None:
+            return gone, None
+        return self._reserve(entry.reserve)
+
+    def _reserve(self, share: Reservation) -> tuple[Refused, Lack | None]:
+        more = bool(share.takes or share.reaching)
+        lack, found = allowances.lacking(self._connection, share) if more else (None, None)
+        if lack is not None:
+            return "budget_other", lack
+        if not tables.reserve(self._connection, share):
+            calls = tables.calls_exhausted(self._connection, share)
+            return "budget_calls" if calls else "budget_writes", None
+        if found is not None:
+            allowances.take(self._connection, share, found)
+        return "", None
+
+    def _gone(self, entry: Entry) -> Refused:
         if entry.epoch is not None and entry.epoch != self._epoch:
             return "stale"
         if entry.moved is not None and entry.moved != flows.moved(self._connection, entry.columns[TASK]):
@@ -96,14 +122,7 @@ class Tail:
             return "fan_out"
         if entry.consumes and not approvals.consumable(self._connection, entry):
             return "unapproved"
-        if entry.asks is not None:
-            unasked = approvals.why_unasked(self._connection, entry.asks)
-            if unasked:
-                return unasked
-        share = entry.reserve
-        if share is None or tables.reserve(self._connection, share):
-            return ""
-        return "budget_calls" if tables.calls_exhausted(self._connection, share) else "budget_writes"
+        return approvals.why_unasked(self._connection, entry.asks) if entry.asks is not None else ""
 
     def _insert(self, columns: Columns) -> Receipt:
         seq = self._seq + 1

@@ -28,7 +28,7 @@ from typing import Any
 
 import msgspec
 
-from hopward import destination, labels
+from hopward import destination, labels, money
 from hopward.behaviour import DETECTORS, Level, Risk, Signal
 from hopward.canonical import compact
 from hopward.cedar import CedarEngine
@@ -48,7 +48,9 @@ from hopward.model import (
     Verdict,
     VerdictName,
 )
+from hopward.money import BOUNDLESS
 from hopward.record import Facts
+from hopward.spending import amount_of
 
 
 class CaseFacts(Value, frozen=True):
@@ -58,7 +60,8 @@ class CaseFacts(Value, frozen=True):
     between the actors, in order; without them nobody said what the hops are for. Unless it is said, the task
     has taken in nothing but what is public and trusted; what names something and is not in `provenance` is
     untrusted, and the tool's definition has been accepted. `step` is the one of its workflow's path that the
-    call or hop takes. The risk is low, without points or signals; `signals` are names of detectors.
+    call or hop takes. `money_left` is of the currency that the call spends. The risk is low, without points
+    or signals; `signals` are names of detectors.
     """
 
     subject: str = "subject"
@@ -79,6 +82,9 @@ class CaseFacts(Value, frozen=True):
     pin: Pinning = "accepted"
     step: str = ""
     carried_untrusted: int = 0
+    money_left: str = "1000000"
+    bytes_left: int = BOUNDLESS
+    destinations_left: int = BOUNDLESS
 
 
 class CaseHop(Value, frozen=True):
@@ -219,6 +225,14 @@ def _verdict(engine: CedarEngine, case: Case, facts: Facts, agents: Mapping[str,
     above = labels.above(facts.taken_sensitivity, tool.ceiling)
     places = destination.destinations(tool, case.arguments)
     facts = msgspec.structs.replace(facts, above_ceiling=above, provenance=named, destinations=places)
+    amount = amount_of(tool, case.arguments)
+    if isinstance(amount, str):
+        return amount
+    if amount is not None:
+        left = money.read(case.facts.money_left, amount.currency)
+        if left is None:
+            return f"facts.money_left: {money.form(amount.currency)}"
+        facts = msgspec.structs.replace(facts, currency=amount.currency, amount=amount.units, money_left=left)
     return engine.evaluate(call, tool, agent, facts)
 
 
@@ -246,6 +260,7 @@ def _hop(given: CaseHop, facts: Facts) -> Hop:
 
 def _facts(case: Case, agent: Agent) -> Facts:
     given: dict[str, Any] = msgspec.structs.asdict(case.facts)
+    given["money_left"] = 0
     given["purpose"] = given["purpose"] or agent.purpose
     given["actors"] = given["actors"] or (agent.id,)
     signals = tuple(Signal(name, 0, "", 0) for name in given.pop("signals"))

@@ -36,6 +36,9 @@ def refusal(seen: Seen, terms: Terms) -> Refusal | None:
     workflow, agent = settings.workflows.get(seen.workflow), settings.agents.get(seen.chain.actor)
     if workflow is None or agent is None:
         return ("task_unknown", "Its workflow or its agent is not configured any more.")
+    if workflow.steps and seen.observed:
+        told = f"The workflow {seen.workflow} has steps: a person writes down where this one belongs."
+        return ("off_path", told)
     if tool is None:
         return ("tool_unclassified", f"Nobody has classified it: {entry_of(call.server, call.tool)}.")
     stranger = lookalike(call.arguments, tool)

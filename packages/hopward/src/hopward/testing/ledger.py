@@ -11,7 +11,7 @@ from hopward.containment import concerns
 from hopward.errors import NotFoundError, StateError
 from hopward.labels import joined
 from hopward.ledger import RowFilter, Verification
-from hopward.ledger.chain import GENESIS, TASK, Columns, Entry, entry, row_hash
+from hopward.ledger.chain import DECISION, GENESIS, TASK, Columns, Entry, entry, row_hash
 from hopward.ledger.rows import decoded
 from hopward.ledger.tables import require_open
 from hopward.ledger.verification import Progress, verify_rows
@@ -31,7 +31,8 @@ from hopward.model import (
     TaskState,
     Usage,
 )
-from hopward.record import Asking, Draft, Receipt, Refused, Reservation, Row, Standing, StandingHop
+from hopward.record import Asking, Draft, Receipt, Refused, Row, Spent, Standing, StandingHop
+from hopward.testing.accounts import Accounts
 from hopward.testing.pins import MemoryPins
 
 
@@ -46,7 +47,7 @@ class MemoryLedger(MemoryPins):
         self._rows: list[tuple[Columns, str]] = []
         self._tasks: dict[str, Task] = {}
         self._hops: dict[str, Hop] = {}
-        self._usage: dict[str, Usage] = {}
+        self._accounts = Accounts(self._budget)
         self._agents: dict[str, Agent] = {}
         self._revocations: list[Revocation] = []
         self._approvals: dict[str, Approval] = {}
@@ -94,7 +95,6 @@ class MemoryLedger(MemoryPins):
             if task.id in self._tasks:
                 require_open(self._tasks[task.id])
             self._tasks[task.id] = task
-            self._usage.setdefault(task.id, Usage(calls=0, writes=0))
 
         return self._change(draft, apply)
 
@@ -118,10 +118,7 @@ class MemoryLedger(MemoryPins):
             require_open(hop)
             self._hops[hop_id] = msgspec.structs.replace(hop, state="completed")
             if not hop.shared:
-                used, set_aside = self.usage(hop_id), hop.budget
-                left = (set_aside.calls - used.calls, set_aside.writes - used.writes)
-                for account in self._payers(hop):
-                    self._add(account, -left[0], -left[1])
+                self._accounts.give_back_rest(hop, self._payers(hop))
             return self._append(done)
 
     def fan_out_reached(self, hop: Hop) -> bool:
@@ -267,7 +264,12 @@ class MemoryLedger(MemoryPins):
 
     def usage(self, account: str) -> Usage:
         """As `SqliteLedger.usage`."""
-        return self._usage.get(account, Usage(calls=0, writes=0))
+        return self._accounts.usage(account)
+
+    def spent(self, accounts: Sequence[str], places: Sequence[str]) -> Spent:
+        """As `SqliteLedger.spent`."""
+        with self._lock:
+            return self._accounts.spent(accounts, places)
 
     def agent(self, agent_id: str) -> Agent:
         """As `SqliteLedger.agent`."""
@@ -313,26 +315,28 @@ class MemoryLedger(MemoryPins):
     def _change(self, draft: Draft, apply: Callable[[], None]) -> Receipt:
         changed = entry(draft)
         with self._lock:
-            before = self._rows[:], dict(self._usage)
+            before = self._rows[:]
             receipt = self._append(changed)
             if receipt.refused:
                 return receipt
             try:
                 apply()
             except (NotFoundError, StateError):
-                self._rows, self._usage = before
+                self._rows = before
                 raise
             self._epoch += 1
             return receipt
 
     def _append(self, one: Entry) -> Receipt:
-        refused = self._refusal(one)
+        refused, lack = self._refusal(one), None
+        if not refused and one.reserve is not None:
+            refused, lack = self._accounts.reserve(one.reserve)
         if refused:
-            return Receipt(0, "", refused)
+            return Receipt(0, "", refused, lack)
         if one.opens is not None:
             self._hops[one.opens.id] = one.opens
         if one.consumes:
-            used = {"state": "consumed", "consumed_by": one.columns[8]}
+            used = {"state": "consumed", "consumed_by": one.columns[DECISION]}
             self._approvals[one.consumes] = msgspec.structs.replace(self._approvals[one.consumes], **used)
         if one.asks is not None:
             self._approvals[one.asks.approval.id] = one.asks.approval
@@ -361,6 +365,11 @@ class MemoryLedger(MemoryPins):
         if one.takes is not None:
             key = (task, one.takes.step)
             self._taken[key] = self._taken.get(key, 0) + 1
+        decision = one.columns[DECISION]
+        if one.reserve is not None and one.opens is None:
+            self._accounts.hold(decision, one.reserve)
+        if one.settles:
+            self._accounts.settle(decision, give_back=one.settles == "given_back")
 
     def _refusal(self, one: Entry) -> Refused:
         if one.epoch is not None and one.epoch != self._epoch:
@@ -382,10 +391,7 @@ class MemoryLedger(MemoryPins):
         approved = approval is not None and (approval.state, approval.expires_at > one.at)
         if one.consumes and approved != ("approved", True):
             return "unapproved"
-        unasked = self._why_unasked(one.asks) if one.asks is not None else ""
-        if unasked:
-            return unasked
-        return self._reserve(one.reserve) if one.reserve else ""
+        return self._why_unasked(one.asks) if one.asks is not None else ""
 
     def _why_unasked(self, asking: Asking) -> Refused:
         new, held = asking.approval, self._approvals.values()
@@ -414,24 +420,9 @@ class MemoryLedger(MemoryPins):
         self._rows.append((columns, digest))
         return Receipt(seq + 1, digest)
 
-    def _reserve(self, share: Reservation) -> Refused:
-        calls, writes = share.calls, share.writes
-        pairs = [(self._budget(account), self.usage(account)) for account in share.accounts]
-        if any(budget is None or used.calls + calls > budget.calls for budget, used in pairs):
-            return "budget_calls"
-        if any(budget is None or used.writes + writes > budget.writes for budget, used in pairs):
-            return "budget_writes"
-        for account in share.accounts:
-            self._add(account, calls, writes)
-        return ""
-
     def _budget(self, account: str) -> Budget | None:
         found = self._tasks.get(account) or self._hops.get(account)
         return found.budget if found else None
-
-    def _add(self, account: str, calls: int, writes: int) -> None:
-        used = self.usage(account)
-        self._usage[account] = Usage(calls=used.calls + calls, writes=used.writes + writes)
 
     def _row(self, seq: int) -> Row:
         columns, digest = self._rows[seq - 1]

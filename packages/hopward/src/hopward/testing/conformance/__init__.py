@@ -10,6 +10,7 @@ its own tests must show them.
 
 from hopward.testing.conformance.approvals import ApprovalConformance
 from hopward.testing.conformance.behaviour import BehaviourConformance
+from hopward.testing.conformance.budgets import BudgetConformance
 from hopward.testing.conformance.changes import ChangeConformance
 from hopward.testing.conformance.conditions import ConditionConformance
 from hopward.testing.conformance.containment import ContainmentConformance
@@ -37,6 +38,7 @@ class LedgerConformance(
     BehaviourConformance,
     PathConformance,
     PinConformance,
+    BudgetConformance,
     SingleUseConformance,
 ):
     """The whole suite. Override `open_ledger` to give an empty ledger that reads the given clock."""
