@@ -201,15 +201,9 @@ class Evaluator:
             return evaluated(deny(*(fallen or UNKNOWN_TASK)))
         tool = self._classifications.find(call.server, call.tool)
         if tool is None:
-            entry = f"{entry_of(call.server, call.tool)} in hopward.toml"
-            told = f"{call.name} has not been classified by the operator ({entry}), so it may not be called."
-            refusal: Refusal | None = None
-            if self._observation.on(call.server, at):
-                # Otherwise it would be refused anyway.
-                refusal = self.pin_refusal(call.server, call.tool, standing.epoch)
-            refusal = refusal or ("tool_unclassified", told)
             watching = self._watching(chain, standing.behaviour, attempt(at, call.name, digested))
             facts = replace(facts_of(task, chain, standing), risk=watching.risk)
+            refusal = self._unclassified(call, standing.epoch, at)
             return evaluated(deny(*refusal), facts=facts, watching=watching)
         pin = self._pins.status(call.server, call.tool, standing.epoch)
         facts = replace(facts_of(task, chain, standing), pin=pin.how, pin_digest=pin.digest)
@@ -225,6 +219,7 @@ class Evaluator:
             refusal = refusal or budget.unclear(amount)
         for one in led(tool, facts.destinations):
             refusal = refusal or outside(call, one, chain, task, standing)
+        refusal = refusal or behaviour.refusal(watching.risk, self._rules, at)
         if refusal is not None:
             return evaluated(deny(*refusal), **found)
         if not isinstance(amount, str) and budget.counts(amount, task, standing):
@@ -236,9 +231,6 @@ class Evaluator:
         if isinstance(step, tuple):
             return evaluated(deny(*step), **found)
         facts = _on_path(facts, step)
-        refusal = behaviour.refusal(watching.risk, self._rules, at)
-        if refusal is not None:
-            return evaluated(deny(*refusal), **found | {"facts": facts})
         engine, share = self._engine, budget.share_of_call(tool, facts, task, standing)
         verdict = steps.held(step, engine.evaluate(call, tool, standing.agents[chain.actor], facts))
         verdict, beside = self._on_risk(verdict, watching.risk)
@@ -251,10 +243,19 @@ class Evaluator:
         if verdict.name != "permit":
             return evaluated(verdict, **found)
         # What a server asks of its client goes to the client: there is nobody to show a credential to.
-        to_client = call.tool.startswith(REQUEST)
-        credential = None if to_client else self._exchanger.plan(call, chain, task, at)
+        credential = None if call.tool.startswith(REQUEST) else self._exchanger.plan(call, chain, task, at)
         moved = labels.raised(tool, facts.destinations, standing.labels)
         return evaluated(verdict, share=share, credential=credential, labels=moved, **found)
+
+    def _unclassified(self, call: ToolCall, epoch: int, at: Instant) -> Refusal:
+        if self._observation.on(call.server, at):
+            # Otherwise it would be refused anyway.
+            refusal = self.pin_refusal(call.server, call.tool, epoch)
+            if refusal is not None:
+                return refusal
+        entry = f"{entry_of(call.server, call.tool)} in hopward.toml"
+        told = f"{call.name} has not been classified by the operator ({entry}), so it may not be called."
+        return ("tool_unclassified", told)
 
     def _handing(self, asked: Handing, at: Instant) -> Evaluation:
         chain = asked.chain
