@@ -196,14 +196,8 @@ class Evaluator:
             return evaluated(deny(*(fallen or UNKNOWN_TASK)))
         tool = self._classifications.find(call.server, call.tool)
         if tool is None:
-            entry = f"{entry_of(call.server, call.tool)} in hopward.toml"
-            told = f"{call.name} has not been classified by the operator ({entry}), so it may not be called."
-            refusal: Refusal | None = None
-            if self._observation.on(call.server, at):
-                # Otherwise it would be refused anyway.
-                refusal = self.pin_refusal(call.server, call.tool, standing.epoch)
-            refusal = refusal or ("tool_unclassified", told)
-            return evaluated(deny(*refusal), facts=facts_of(task, chain, standing))
+            verdict = deny(*self._unclassified(call, standing, at))
+            return evaluated(verdict, facts=facts_of(task, chain, standing))
         pin = self._pins.status(call.server, call.tool, standing.epoch)
         facts = replace(facts_of(task, chain, standing), pin=pin.how, pin_digest=pin.digest)
         facts = call_facts(facts, call, tool, task, self._ledger.stood)
@@ -239,6 +233,14 @@ class Evaluator:
         credential = None if to_client else self._exchanger.plan(call, chain, task, at)
         moved = labels.raised(tool, facts.destinations, standing.labels)
         return evaluated(verdict, share=share, credential=credential, labels=moved, **found)
+
+    def _unclassified(self, call: ToolCall, standing: Standing, at: Instant) -> Refusal:
+        """Why a tool that nobody has classified is refused; while its server is observed, its pin first."""
+        entry = f"{entry_of(call.server, call.tool)} in hopward.toml"
+        told = f"{call.name} has not been classified by the operator ({entry}), so it may not be called."
+        observed = self._observation.on(call.server, at)
+        changed = self.pin_refusal(call.server, call.tool, standing.epoch) if observed else None
+        return changed or ("tool_unclassified", told)
 
     def _handing(self, asked: Handing, at: Instant) -> Evaluation:
         chain = asked.chain
