@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from hopward.config import read_settings
-from hopward.model import Budget, Spending
+from hopward.model import Budget
+from hopward.money import Spending
 
 from .test_config import GOOD as PLAIN
 from .test_config import problems_of

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from hopward import money
-from hopward.model import Spending, Tool
+from hopward.model import Tool
+from hopward.money import Spending
 from hopward.spending import Amount, amount_of
 
 EURO = 10_000

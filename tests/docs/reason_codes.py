@@ -54,7 +54,7 @@ SPELLED: dict[str, tuple[str, ...]] = {
 FROM_AUTHLIB = ("invalid_client", "invalid_grant", "unauthorized_client", "unsupported_grant_type")
 """What Authlib's framework answers with by itself or through the classes imported from it."""
 
-NOT_CODES = frozenset({"applies", "calls", "deny", "execute", "graph", "permit", "run"})
+NOT_CODES = frozenset({"amount", "applies", "calls", "currency", "deny", "execute", "graph", "permit", "run"})
 """Texts in the same places that say something else."""
 
 _CODE = re.compile(r"[a-z]+(?:_[a-z0-9]+)*")

@@ -14,7 +14,8 @@ from msgspec import inspect
 
 from hopward.config import Document
 from hopward.constraint import kinds
-from hopward.model import Budget, Capability, Spending
+from hopward.model import Budget, Capability
+from hopward.money import Spending
 from hopward.settings import (
     AgentSettings,
     ApprovalSettings,

@@ -29,7 +29,7 @@ from hopward.ports import Engine, Exchanger, Ledger, Policies, Quarantines
 from hopward.record import Facts, Refusal, Reservation, Standing, Taking
 from hopward.redaction import Redaction
 from hopward.settings import ApprovalSettings, RiskSettings, ServerSettings
-from hopward.spending import amount_of
+from hopward.spending import Amount, amount_of
 from hopward.vouching import vouched
 
 DELEGATE = "delegate:"
@@ -201,16 +201,16 @@ class Evaluator:
             return evaluated(deny(*(fallen or UNKNOWN_TASK)))
         tool = self._classifications.find(call.server, call.tool)
         if tool is None:
-            watching = self._watching(chain, standing.behaviour, attempt(at, call.name, digested))
-            facts = replace(facts_of(task, chain, standing), risk=watching.risk)
-            refusal = self._unclassified(call, standing.epoch, at)
-            return evaluated(deny(*refusal), facts=facts, watching=watching)
+            facts = facts_of(task, chain, standing)
+            asking = attempt(at, call.name, digested)
+            facts, watching = self._watched(facts, chain, standing.behaviour, asking)
+            verdict = deny(*self._unclassified(call, standing, at))
+            return evaluated(verdict, facts=facts, watching=watching)
         pin = self._pins.status(call.server, call.tool, standing.epoch)
         facts = replace(facts_of(task, chain, standing), pin=pin.how, pin_digest=pin.digest)
         facts = call_facts(facts, call, tool, task, self._ledger.stood)
         asking = attempt(at, call.name, digested, facts.destinations)
-        watching = self._watching(chain, standing.behaviour, asking)
-        facts = replace(facts, risk=watching.risk)
+        facts, watching = self._watched(facts, chain, standing.behaviour, asking)
         found: dict[str, Any] = {"classification": tool, "facts": facts, "watching": watching}
         refusal = self._pins.refusal(call.server, call.tool, pin)
         refusal = refusal or (None if facts.destinations else unclear(tool))
@@ -222,10 +222,7 @@ class Evaluator:
         refusal = refusal or behaviour.refusal(watching.risk, self._rules, at)
         if refusal is not None:
             return evaluated(deny(*refusal), **found)
-        if not isinstance(amount, str) and budget.counts(amount, task, standing):
-            spent = self._ledger.spent(budget.all_accounts(task, standing), facts.destinations)
-            facts = budget.told(facts, amount, call, (task, standing), spent)
-        found["facts"] = facts
+        facts = found["facts"] = self._with_budget(facts, amount, call, (task, standing))
         move = steps.Move(chain.actor, call.name, call.arguments)
         step = steps.located(task, move, standing.taken, afterwards=afterwards)
         if isinstance(step, tuple):
@@ -247,15 +244,13 @@ class Evaluator:
         moved = labels.raised(tool, facts.destinations, standing.labels)
         return evaluated(verdict, share=share, credential=credential, labels=moved, **found)
 
-    def _unclassified(self, call: ToolCall, epoch: int, at: Instant) -> Refusal:
-        if self._observation.on(call.server, at):
-            # Otherwise it would be refused anyway.
-            refusal = self.pin_refusal(call.server, call.tool, epoch)
-            if refusal is not None:
-                return refusal
+    def _unclassified(self, call: ToolCall, standing: Standing, at: Instant) -> Refusal:
+        """Why a tool that nobody has classified is refused; while its server is observed, its pin first."""
         entry = f"{entry_of(call.server, call.tool)} in hopward.toml"
         told = f"{call.name} has not been classified by the operator ({entry}), so it may not be called."
-        return ("tool_unclassified", told)
+        observed = self._observation.on(call.server, at)
+        changed = self.pin_refusal(call.server, call.tool, standing.epoch) if observed else None
+        return changed or ("tool_unclassified", told)
 
     def _handing(self, asked: Handing, at: Instant) -> Evaluation:
         chain = asked.chain
@@ -269,8 +264,8 @@ class Evaluator:
             return replace(base, verdict=deny(*(fallen or UNKNOWN_TASK)))
         # Standing was looked up with the receiver, who has nothing to do with what the delegator has done.
         states = self._ledger.behaviour(chain.actor, chain.task)
-        watching = self._watching(chain, states, attempt(at, base.tool, base.digest))
-        facts = replace(facts_of(task, chain, standing), risk=watching.risk)
+        facts, asking = facts_of(task, chain, standing), attempt(at, base.tool, base.digest)
+        facts, watching = self._watched(facts, chain, states, asking)
         base = replace(base, facts=facts, watching=watching)
         hop = delegation.unfit(asked, task, standing) or delegation.narrowed(asked, task, standing, at)
         if not isinstance(hop, Hop):
@@ -307,9 +302,19 @@ class Evaluator:
             return Lifted(deny(*budget.too_little(lack, handed=bool(question.chain.hops))), "")
         return self._lifting.lifted(question)
 
-    def _watching(self, chain: Chain, states: States, asking: Event) -> Watching:
+    def _watched(self, facts: Facts, chain: Chain, states: States, asking: Event) -> tuple[Facts, Watching]:
         """What detectors see of a chain that counts; nobody else's attempts are held against anyone."""
-        return Watching((chain.actor, chain.task), states, asking, self._rules)
+        watching = Watching((chain.actor, chain.task), states, asking, self._rules)
+        return replace(facts, risk=watching.risk), watching
+
+    def _with_budget(
+        self, facts: Facts, amount: Amount | str | None, call: ToolCall, of: tuple[Task, Standing]
+    ) -> Facts:
+        """The facts with what the call spends and what is left, where anything of that is counted."""
+        if isinstance(amount, str) or not budget.counts(amount, *of):
+            return facts
+        spent = self._ledger.spent(budget.all_accounts(*of), facts.destinations)
+        return budget.told(facts, amount, call, of, spent)
 
     def _on_risk(self, verdict: Verdict, found: Risk) -> tuple[Verdict, tuple[str, ...]]:
         """The verdict of the policies as the risk changes it, and the groups it then needs beside theirs."""

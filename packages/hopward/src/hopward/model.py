@@ -11,7 +11,7 @@ import msgspec
 from hopward.canonical import JSON
 from hopward.clock import Instant
 from hopward.constraint import Constraint
-from hopward.money import BOUNDLESS
+from hopward.money import BOUNDLESS, Spending
 from hopward.money import check as check_money
 
 
@@ -81,18 +81,6 @@ class ToolCall(Value, frozen=True):
     def name(self) -> str:
         """`SERVER/TOOL`, the name capabilities, scopes and policies use."""
         return f"{self.server}/{self.tool}"
-
-
-class Spending(Value, frozen=True):
-    """`spends = {...}`: which argument of a tool is an amount of money, and of which currency.
-
-    `currency` is a code, or `{NAME}` for an argument that names one (`hopward.spending`). With
-    `smallest_unit`, the amount is a whole number of cents, or of what else the currency is counted in.
-    """
-
-    amount: str
-    currency: str
-    smallest_unit: bool = False
 
 
 class Tool(Value, frozen=True):

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Final, TypeAlias
 
+import msgspec
+
 Units: TypeAlias = int
 """An amount, in ten-thousandths: the fraction that Cedar's decimal has, and ISO 4217 needs at most."""
 
@@ -32,6 +34,18 @@ _DIGITS: Final = {
 """Digits after the point, where they are not two (ISO 4217, list one)."""
 
 _DIGITS_OF: Final = {code: count for count, codes in _DIGITS.items() for code in codes.split()}
+
+
+class Spending(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`spends = {...}`: which argument of a tool is an amount of money, and of which currency.
+
+    `currency` is a code, or `{NAME}` for an argument that names one (`hopward.spending`). With
+    `smallest_unit`, the amount is a whole number of cents, or of what else the currency is counted in.
+    """
+
+    amount: str
+    currency: str
+    smallest_unit: bool = False
 
 
 def is_currency(text: str) -> bool:

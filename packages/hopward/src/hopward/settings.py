@@ -17,9 +17,9 @@ from hopward.model import (
     Narrowing,
     ParameterType,
     Sensitivity,
-    Spending,
     Value,
 )
+from hopward.money import Spending
 
 
 class LogSettings(Value, frozen=True):

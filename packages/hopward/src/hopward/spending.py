@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 from hopward import money
 from hopward.canonical import JSON
-from hopward.model import ArgumentType, Spending, Tool
+from hopward.model import ArgumentType, Tool
+from hopward.money import Spending
 
 _TEMPLATE = re.compile(r"\{(?P<argument>[^{}|]+)(?:\|(?P<absent>[^{}|]*))?\}")
 
