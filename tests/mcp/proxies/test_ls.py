@@ -58,6 +58,7 @@ def test_json_names_the_tools_and_what_nobody_has_classified(tmp_path: Path) -> 
         "unclassified": ["write_note"],
         "ok": True,
         "health": "ok",
+        "observed": "",
         "pins": {},
     }
 
