@@ -747,6 +747,14 @@ def test_outcomes_are_recorded_once_however_often_the_decisions_beside_them_are_
     assert len(bench.rows("outcome")) == 1
 
 
+def test_a_request_that_calls_nothing_is_introduced_again_while_standing_changes() -> None:
+    ledger = RacingLedger(FixedClock())
+    ledger.races = 0
+    bench = Bench(ledger=ledger)
+    ledger.races = 2
+    assert bench.guard.introduce(bench.chain, "desk", "tools/list")
+
+
 def test_a_token_is_minted_for_no_other_tool_or_server_and_no_altered_decision() -> None:
     bench = Bench()
     decision = bench.guard.authorize(READ_CALL, bench.chain)

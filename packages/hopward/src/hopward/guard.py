@@ -316,10 +316,11 @@ class Guard:
         return self._evaluator.observed(refused)
 
     def _introduced(self, chain: Chain, server: str, method: str) -> str:
-        call, credential, epoch = self._introduction(chain, server, method)
-        if credential.kind != "exchanged" and not self._recorded(credential, chain, call, epoch):
-            raise ChainError(UNSETTLED, error="standing_unsettled")
-        return self._exchanger.mint(credential, "", call)
+        for _ in range(_ROUNDS):
+            call, credential, epoch = self._introduction(chain, server, method)
+            if credential.kind == "exchanged" or self._recorded(credential, chain, call, epoch):
+                return self._exchanger.mint(credential, "", call)
+        raise ChainError(UNSETTLED, error="standing_unsettled")
 
     def _introduction(self, chain: Chain, server: str, method: str) -> tuple[ToolCall, Credential, int]:
         """What a request that calls nothing would get, and the epoch of that; raises `HopwardError`."""
