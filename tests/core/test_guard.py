@@ -777,10 +777,12 @@ def test_a_request_that_calls_nothing_gets_no_credential_when_anything_fails() -
     assert failed.value.error == "internal_error"
     ledger = RacingLedger(FixedClock())
     bench = Bench(ledger=ledger)
+    ledger.races = 100
     with pytest.raises(ChainError) as unsettled:
         bench.guard.introduce(bench.chain, "desk", "tools/list")
     assert unsettled.value.error == "standing_unsettled"
     assert bench.rows("credential") == []
+    ledger.races = 0
     for change in ({"actors": ("stranger",)}, {"subject": "mallory"}, {"expires_at": NOON}):
         with pytest.raises(ChainError):
             bench.guard.introduce(msgspec.structs.replace(bench.chain, **change), "desk", "tools/list")
