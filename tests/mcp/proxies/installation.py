@@ -21,11 +21,11 @@ from hopward.wire import ExchangeForm
 RECORDING = Path(__file__).with_name("recording_stdio.py")
 
 AGENT = """\
-[approvals.groups.operators]
-members = ["local:carol"]
-
 [authority]
 {authority}
+
+[approvals.groups.operators]
+members = ["local:carol"]
 
 [proxy]
 {proxy}
