@@ -153,7 +153,7 @@ def test_a_refused_call_is_a_tool_error_with_a_reason_and_the_decision(seen: See
         assert decision["reason"] == reason
         assert decision["id"] in text
         assert "not executed" in text
-        (row,) = seen.desk.rows(decision=decision["id"])
+        (row,) = seen.desk.rows(decision=decision["id"], kind="decision")
         assert row.verdict == decision["verdict"] != "permit"
 
 
