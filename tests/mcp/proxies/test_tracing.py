@@ -108,6 +108,7 @@ def test_a_call_is_described_as_the_conventions_say(session: Session, collector:
         "hopward.decision_id": decision.decision,
         "hopward.verdict": "permit",
         "hopward.reason": "permitted",
+        "hopward.observed": False,
         "hopward.task_id": decision.task,
     }
     assert onward.attributes == {**common, "jsonrpc.request.id": "2"}
@@ -132,7 +133,7 @@ def test_a_refused_call_is_a_span_with_its_reason_and_goes_nowhere(
 
 
 @pytest.mark.parametrize(
-    ("tool", "kind"), [("fail", "tool_error"), ("broken", "-32050"), ("flood", "malformed_answer")]
+    ("tool", "kind"), [("fail", "tool_error"), ("broken", "-32050"), ("flood", "answer_too_large")]
 )
 def test_how_a_call_has_failed_is_on_both_its_spans(
     tmp_path: Path, collector: Collector, tool: str, kind: str

@@ -41,9 +41,10 @@ def config(tmp_path: Path) -> Path:
 
 
 def logged(config: Path) -> list[tuple[str, str]]:
+    """Kind and verdict, or event, of each row but those of the start and of what the tools are."""
     with opened(config) as guard:
         rows = [(row.kind, row.verdict or row.record.get("event", "")) for row in guard.ledger.rows()]
-    return rows[::-1][2:]
+    return [row for row in rows[::-1][2:] if row[0] != "pin"]
 
 
 def tried(config: Path, *line: str, status: int = 0) -> dict[str, Any]:
