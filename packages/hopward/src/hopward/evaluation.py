@@ -120,21 +120,20 @@ class Evaluator:
         Raises `ChainError` for a chain that has fallen, and for a server that is quarantined.
         """
         task, standing = self.standing_task(chain, server)
+        there = frozenset(
+            name
+            for name in names
+            if why_tool_contained(standing.containments, server, name) is None
+            and self.pin_refusal(server, name, standing.epoch) is None
+        )
         if not chain.hops and self._observation.on(server, self._clock.now()):
-            return frozenset(
-                name
-                for name in names
-                if why_tool_contained(standing.containments, server, name) is None
-                and self.pin_refusal(server, name, standing.epoch) is None
-            )
+            return there
         engine = self._engine
-        found = ((name, self._classifications.find(server, name)) for name in names)
+        found = ((name, self._classifications.find(server, name)) for name in there)
         return frozenset(
             name
             for name, tool in found
             if tool is not None
-            and why_tool_contained(standing.containments, server, name) is None
-            and self.pin_refusal(server, name, standing.epoch) is None
             and reachable(f"{server}/{name}", tool, chain, task, standing)
             and steps.takes_part(task, chain.actor, f"{server}/{name}")
             and engine.could_permit(tool)

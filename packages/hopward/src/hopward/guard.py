@@ -316,11 +316,10 @@ class Guard:
         return self._evaluator.observed(refused)
 
     def _introduced(self, chain: Chain, server: str, method: str) -> str:
-        for _ in range(_ROUNDS):
-            call, credential, epoch = self._introduction(chain, server, method)
-            if credential.kind == "exchanged" or self._recorded(credential, chain, call, epoch):
-                return self._exchanger.mint(credential, "", call)
-        raise ChainError(UNSETTLED, error="standing_unsettled")
+        call, credential, epoch = self._introduction(chain, server, method)
+        if credential.kind != "exchanged":
+            self._record(credential, chain, call, epoch)
+        return self._exchanger.mint(credential, "", call)
 
     def _introduction(self, chain: Chain, server: str, method: str) -> tuple[ToolCall, Credential, int]:
         """What a request that calls nothing would get, and the epoch of that; raises `HopwardError`."""
@@ -328,13 +327,20 @@ class Guard:
         task, standing = self._evaluator.standing_task(chain, server)
         return call, self._exchanger.plan(call, chain, task, now), standing.epoch
 
-    def _recorded(
+    def _record(
         self, credential: Credential, chain: Chain, call: ToolCall, epoch: int, decision: str = ""
-    ) -> bool:
-        """Whether the row of a credential is durable; False if standing has changed since that epoch."""
+    ) -> None:
+        """Have the row of a credential durable, of that epoch or a later one in which its chain stands.
+
+        Raises `ChainError` where it has fallen, or standing keeps changing.
+        """
         draft = credential_draft(credential, self._clock.now(), chain, call, decision)
-        draft = msgspec.structs.replace(draft, epoch=epoch, hops=chain.hops)
-        return not self._ledger.record([draft])[0].refused
+        for _ in range(_ROUNDS):
+            draft = msgspec.structs.replace(draft, epoch=epoch, hops=chain.hops)
+            if not self._ledger.record([draft])[0].refused:
+                return
+            epoch = self._evaluator.standing_task(chain, call.server)[1].epoch
+        raise ChainError(UNSETTLED, error="standing_unsettled")
 
     def _unrecorded(self, chain: Chain, server: str, tool: str, verdict: Verdict) -> Decision:
         return Decision(

@@ -37,6 +37,8 @@ _DEEPEST = 64
 _MOST_TEXT = 262_144
 """Characters of one result that are looked at, since a guarded call waits for it."""
 
+_WORSE: tuple[Provenance, ...] = ("anchored", "trusted", "untrusted")
+
 Stood: TypeAlias = Callable[[frozenset[str]], frozenset[str]]
 """Which of some digests are of values that stood in a trusted result of the task."""
 
@@ -50,16 +52,8 @@ def provenance(tool: Tool, arguments: Mapping[str, JSON], task: Task, stood: Sto
     named = {name: _given(arguments[name]) for name in tool.names if name in arguments}
     if not named:
         return {}
-    said = _said(task)
-    left = {
-        name: [value for value in values if not any(_stands(words(value), one) for one in said)]
-        for name, values in named.items()
-    }
-    sought = {value: remembered(task.id, value) for values in left.values() for value in values}
-    found = stood(frozenset(sought.values())) if sought else frozenset[str]()
-    return {
-        name: _of(named[name], [sought[value] in found for value in values]) for name, values in left.items()
-    }
+    found = _origins([value for values in named.values() for value in values], task, stood)
+    return {name: _worst([found[value] for value in values]) for name, values in named.items()}
 
 
 def carried_untrusted(tool: Tool, arguments: Mapping[str, JSON], task: Task, stood: Stood) -> int:
@@ -67,11 +61,7 @@ def carried_untrusted(tool: Tool, arguments: Mapping[str, JSON], task: Task, sto
     found = carried(tool, arguments)
     if not found:
         return 0
-    said = _said(task)
-    left = [one for one in found if not any(_stands(words(one), each) for each in said)]
-    sought = {one: remembered(task.id, one) for one in left}
-    known = stood(frozenset(sought.values())) if sought else frozenset[str]()
-    return sum(digest not in known for digest in sought.values())
+    return sum(one == "untrusted" for one in _origins(found, task, stood).values())
 
 
 def carried(tool: Tool, arguments: Mapping[str, JSON]) -> list[str]:
@@ -87,7 +77,7 @@ def wholes_of(task: str, texts: Iterable[str], echoed: Mapping[str, JSON]) -> tu
 
     Likewise without what stood in the arguments of the call.
     """
-    own = {value for text in _texts(dict(echoed)) for value in _values(text[:_MOST_TEXT])}
+    own = _own(echoed)
     found = dict.fromkeys(" ".join(words(text)) for text in texts if len(text) <= _LONGEST)
     kept = [value for value in found if value and value not in own]
     return tuple(_digest(task, value) for value in kept[:MOST_VALUES])
@@ -99,7 +89,7 @@ def values_of(task: str, result: JSON, echoed: Mapping[str, JSON]) -> tuple[str,
     What stood in the arguments of the call, `echoed`, is left out: a tool that repeats what it was told has
     not said so itself.
     """
-    own = {value for text in _texts(dict(echoed)) for value in _values(text[:_MOST_TEXT])}
+    own = _own(echoed)
     found: dict[str, None] = {}
     left = _MOST_TEXT
     for text in _texts(result):
@@ -121,6 +111,28 @@ def words(text: str) -> list[str]:
     """The words of a text, in the form in which they are compared."""
     plain = unicodedata.normalize("NFKC", text).casefold()
     return [word for word in map(_bare, plain.split()) if word]
+
+
+def _origins(values: Iterable[str], task: Task, stood: Stood) -> dict[str, Provenance]:
+    """Where each of some values comes from."""
+    said = _said(task)
+    found: dict[str, Provenance] = dict.fromkeys(values, "anchored")
+    left = [value for value in found if not any(_stands(words(value), one) for one in said)]
+    sought = {value: remembered(task.id, value) for value in left}
+    known = stood(frozenset(sought.values())) if sought else frozenset[str]()
+    for value, one in sought.items():
+        found[value] = "trusted" if one in known else "untrusted"
+    return found
+
+
+def _worst(origins: Sequence[Provenance]) -> Provenance:
+    """The worst of some; of none, that nothing is known."""
+    return _WORSE[max(map(_WORSE.index, origins), default=-1)]
+
+
+def _own(echoed: Mapping[str, JSON]) -> set[str]:
+    """What stood in the arguments of a call."""
+    return {value for text in _texts(dict(echoed)) for value in _values(text[:_MOST_TEXT])}
 
 
 def _said(task: Task) -> list[list[str]]:
@@ -148,13 +160,6 @@ def _bare(word: str) -> str:
 def _stands(sought: Sequence[str], said: Sequence[str]) -> bool:
     size = len(sought)
     return size > 0 and any(said[at : at + size] == sought for at in range(len(said) - size + 1))
-
-
-def _of(values: Sequence[str], trusted: Sequence[bool]) -> Provenance:
-    """`trusted` is of those values that are not anchored."""
-    if not values or not all(trusted):
-        return "untrusted"
-    return "trusted" if trusted else "anchored"
 
 
 def _values(text: str) -> Iterator[str]:

@@ -19,7 +19,6 @@ from hopward.containing import Containing
 from hopward.containment import EVERYTHING
 from hopward.decided import Wanted, decision_about
 from hopward.errors import (
-    ChainError,
     ConfigError,
     HopwardError,
     LedgerError,
@@ -29,8 +28,8 @@ from hopward.errors import (
 )
 from hopward.evaluation import Sources
 from hopward.exchange import endpoint
-from hopward.guard import UNSETTLED, planned
 from hopward.guard import Guard as _Guard
+from hopward.guard import planned
 from hopward.guess import action_told
 from hopward.identity import Identifier
 from hopward.issuer import Issuer
@@ -58,9 +57,6 @@ from hopward.redaction import Redaction
 from hopward.registry import Registry, way_back
 from hopward.remote import RemoteAuthority, TokenRequest
 from hopward.settings import Settings, WorkflowSettings
-
-_ROUNDS = 4
-"""How often a credential is recorded again when standing changed meanwhile."""
 
 
 def _policy_set_logged(ledger: SqliteLedger) -> str:
@@ -266,11 +262,9 @@ class Guard(Registry, Containing, _Guard):
         """
         token, credential = self._remote.received(request, status, body)
         call, chain = ToolCall(server=request.call.server, tool=request.call.tool), request.chain
-        for _ in range(_ROUNDS):
-            _, standing = self._evaluator.standing_task(chain, call.server)
-            if self._recorded(credential, chain, call, standing.epoch, request.call.decision):
-                return token
-        raise ChainError(UNSETTLED, error="standing_unsettled")
+        _, standing = self._evaluator.standing_task(chain, call.server)
+        self._record(credential, chain, call, standing.epoch, request.call.decision)
+        return token
 
     def proposed(self, workflow: str, request: str) -> tuple[Proposal, ...]:
         """Which of a workflow's tools a task for this request should have; a person may change it."""
