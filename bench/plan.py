@@ -6,7 +6,7 @@ from dataclasses import dataclass
 @dataclass(frozen=True, slots=True)
 class Plan:
     """Counts per round. `calls` one after the other, `burst` spread over `clients` at once;
-    `soak` in all, half of them over each transport."""
+    `soak` in all, half of them over each transport. `history` is of one task."""
 
     rounds: int
     calls: int
@@ -21,6 +21,7 @@ class Plan:
     few_policies: int
     many_policies: int
     soak: int
+    history: int
 
 
 FULL = Plan(
@@ -37,6 +38,7 @@ FULL = Plan(
     few_policies=10,
     many_policies=1_000,
     soak=200_000,
+    history=20_000,
 )
 
 QUICK = Plan(
@@ -53,4 +55,5 @@ QUICK = Plan(
     few_policies=10,
     many_policies=30,
     soak=40,
+    history=200,
 )

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from bench import facts
 from bench.plan import Plan
 from bench.results import Entry, Ratio
 from bench.soaking import after
@@ -135,7 +136,16 @@ _GATEWAYS = (
 
 def questions(plan: Plan) -> tuple[Question, ...]:
     """Every ratio of a run; the names of some entries say how much was measured."""
-    return (*_CALLS, *_FLOORS, *_GATEWAYS, *_authorize(plan), *_SMALL, *_soak(plan), *_ISOLATION)
+    return (
+        *_CALLS,
+        *_FLOORS,
+        *_GATEWAYS,
+        *_authorize(plan),
+        *_facts(plan),
+        *_SMALL,
+        *_soak(plan),
+        *_ISOLATION,
+    )
 
 
 def _soak(plan: Plan) -> tuple[Question, ...]:
@@ -171,6 +181,23 @@ def _authorize(plan: Plan) -> tuple[Question, ...]:
             "authorize cpu_us, many rows / few",
             f"authorize CPU with {plan.many_rows:,} log rows over {plan.few_rows:,}",
             key(plan.few_policies, plan.many_rows), few, "cpu_us", "at most", 1.2,
+        ),
+    )  # fmt: skip
+
+
+def _facts(plan: Plan) -> tuple[Question, ...]:
+    return (
+        Question(
+            "facts added cpu_us",
+            "what labels, provenance, path, budgets, pins and behaviour add to `authorize`: CPU median",
+            (facts.GROUP, facts.ADDED), None, "cpu_us", "at most", 250.0,
+        ),
+        Question(
+            "facts cpu_us, long history / short",
+            f"`authorize` CPU with all facts {facts.after(plan.history)[11:]} over one "
+            f"{facts.after(facts.SHORT)[11:]}",
+            (facts.GROUP, facts.after(plan.history)), (facts.GROUP, facts.after(facts.SHORT)), "cpu_us",
+            "at most", 1.2,
         ),
     )  # fmt: skip
 

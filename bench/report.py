@@ -24,6 +24,7 @@ _TITLES = {
     "gateway raw": "HTTP in front of a stdio server (2025-11-25), raw client",
     "authorize": "`authorize` alone, in process, verified chain",
     "steps": "The steps around it",
+    "facts": "What policies can know of a call, looked at or not",
     "programs": "LangChain: a tool of the program, and an agent's step with it",
     "chains": "Chains of several agents",
     "exchange": "Token exchange alone",

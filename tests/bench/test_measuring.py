@@ -59,7 +59,7 @@ def test_a_quick_run_measures_every_way_with_every_client(quick: Path) -> None:
 
 def test_a_quick_run_measures_the_parts_alone(quick: Path) -> None:
     counted = {entry.group: 0 for entry in load(quick).entries}
-    alone = {"authorize", "steps", "programs", "chains", "exchange", "log", "start-up", "isolation"}
+    alone = {"authorize", "facts", "steps", "programs", "chains", "exchange", "log", "start-up", "isolation"}
     assert set(counted) == {*TRANSPORTS, *alone, "gateway sdk", "gateway raw", "soak stdio", "soak http"}
 
 
