@@ -25,8 +25,8 @@ from hopward_mcp.jsonrpc import (
 )
 from hopward_mcp.mcp_tasks import added_call
 from hopward_mcp.methods import OLDER_ONLY, TASK_NOTIFICATIONS, Treatment, is_modern, references, target
-from hopward_mcp.pending import Pending, Permit, Requests
 from hopward_mcp.older_shapes import announced
+from hopward_mcp.pending import Pending, Permit, Requests
 from hopward_mcp.questions import Questions
 from hopward_mcp.replies import no_credential, refusal, why_refused
 from hopward_mcp.results import with_progress, without_own_meta

@@ -119,12 +119,11 @@ class StepUps:
         except HopwardError as error:
             _log.error("a person could not be asked: %s", error.message)
             return None
-        if question is None:
+        heard = modern or (pending.caller is not None and pending.caller.hears)
+        if question is None or not heard or not self._gate.waiting.may_ask(question.approval):
             return None
         if modern:
             return self._required(pending, decision, question)
-        if pending.caller is None or not pending.caller.hears:
-            return None
         pending.asked = True
         self._ask(_Asked(next(self._gate.keys), key, pending, question, "", deliver, again))
         return LATER
@@ -160,6 +159,8 @@ class StepUps:
             partial(self._again, asked),
             partial(self._nobody, asked),
         )
+        # What a person may take to answer a request of a server.
+        asked.wait.until = self._gate.now() + self._gate.call_timeout
 
     # The client answers, in older eras.
 
@@ -177,7 +178,7 @@ class StepUps:
             return True
         said = read(asked.question.mode, message.body.get("result"))
         if said.went:
-            wait.until = self._until()
+            wait.until = self._gate.now() + self._gate.guard.settings.approvals.wait
             self._look(wait)
         else:
             self._say(asked.question.approval, asked.pending, said)
@@ -195,9 +196,10 @@ class StepUps:
     # While it waits.
 
     def _wait(self, key: int, pending: Pending, approval: str, again: Again, deliver: Deliver) -> Wait:
+        seconds = self._gate.guard.settings.approvals.wait
         wait = Wait(
             approval=approval,
-            until=self._until(),
+            until=self._gate.now() + seconds,
             is_open=lambda: self._requests.get(key) is pending and not pending.cancelled,
             over=partial(self._over, key, pending, again),
             dropped=partial(self._dropped, key, deliver),
@@ -209,9 +211,6 @@ class StepUps:
         self._gate.waiting.begin(wait)
         self._look(wait)
         return wait
-
-    def _until(self) -> float:
-        return self._gate.now() + self._gate.guard.settings.approvals.wait
 
     def _look(self, wait: Wait) -> None:
         """Somebody may have answered already."""

@@ -15,6 +15,10 @@ from hopward import Guard, HopwardError
 _PERIOD = 1.0
 """Seconds between two looks."""
 
+_MOST_ASKED = 3
+"""How often a person is asked about one approval through their client: who is asked too often stops reading."""
+_MOST_KNOWN = 4_096
+
 _log = logging.getLogger(__name__)
 
 
@@ -39,14 +43,28 @@ class Waiting:
         self.now = now
         self._loop = asyncio.get_running_loop()
         self._waits: list[Wait] = []
+        self._asked: dict[str, int] = {}
         self._timer: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
         return len(self._waits)
 
+    @property
+    def looks(self) -> bool:
+        """Whether it will look again."""
+        return self._timer is not None
+
     def pends(self, approval: str) -> bool:
         """Whether an approval still waits for an answer; raises `HopwardError` where it cannot be read."""
         return self.guard.approvals.get(approval).state == "pending"
+
+    def may_ask(self, approval: str) -> bool:
+        """Whether a person may be asked about an approval once more, which counts."""
+        times = self._asked.pop(approval, 0)
+        self._asked[approval] = times + 1
+        if len(self._asked) > _MOST_KNOWN:
+            del self._asked[next(iter(self._asked))]
+        return times < _MOST_ASKED
 
     def begin(self, wait: Wait) -> None:
         """Have a call wait; it goes on at once where nothing may wait any more."""
