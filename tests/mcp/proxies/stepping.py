@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hopward import Chain, Guard
+from hopward.osuser import os_user
 from hopward_mcp.delivery import courier
 from hopward_mcp.gate import Gate
 from hopward_mcp.route import Forward, Reply, Route
@@ -28,16 +29,16 @@ page = "{PAGE}"
 wait = 60
 
 [approvals.groups.own]
-members = ["alice", "dora"]
+members = ["alice", "dora", "{os_user()}"]
 subject_may_approve = true
 in_client = true
 
 [approvals.groups.unasked]
-members = ["alice", "dora"]
+members = ["alice", "dora", "{os_user()}"]
 subject_may_approve = true
 
 [approvals.groups.pair]
-members = ["alice", "dora"]
+members = ["alice", "dora", "{os_user()}"]
 people = 2
 subject_may_approve = true
 in_client = true
@@ -49,17 +50,25 @@ in_client = true
 """
 
 HELD = """
+@id("within-task")
+permit (principal, action, resource);
+
 @id("held") @reason("A refund is a person's decision.") @step_up("{group}")
-forbid (principal, action == Hopward::Action::"desk/refund", resource);
+forbid (principal, action == Hopward::Action::"desk/{tool}", resource);
 """
 
 
 def stepping(folder: Path, *, group: str = "own", page: bool = True, more: str = "") -> Path:
     """An installation before `desk` where a refund needs the approval of a group."""
     groups = GROUPS if page else GROUPS.replace(f'page = "{PAGE}"\n', "")
-    config = install(folder, stdio_server(folder / "record") + groups + more)
-    (folder / "policies" / "held.cedar").write_text(HELD.format(group=group), "utf-8")
-    return config
+    held(folder, "refund", group)
+    return install(folder, stdio_server(folder / "record") + groups + more)
+
+
+def held(folder: Path, tool: str, group: str = "own") -> None:
+    """Have the policies of an installation to be hold back a tool of `desk`."""
+    (folder / "policies").mkdir()
+    (folder / "policies" / "held.cedar").write_text(HELD.format(group=group, tool=tool), "utf-8")
 
 
 class Caller:

@@ -157,11 +157,12 @@ async def test_an_answer_to_the_question_of_another_session_is_refused(forms: Cl
 async def test_a_server_can_neither_answer_nor_take_back_our_question(forms: Client) -> None:
     call = forms.call()
     own = asked(forms)["id"]
-    for message in (
+    forged: list[dict[str, Any]] = [
         {"id": own, "result": YES},
         {"method": "notifications/cancelled", "params": {"requestId": own}},
         {"id": own, "method": "elicitation/create", "params": {"message": "?", "requestedSchema": {}}},
-    ):
+    ]
+    for message in forged:
         forms.server_says(message)
     assert (forms.answer(call), len(forms.questions())) == (None, 1)
     assert (approval(forms.guard).state, forms.forwarded) == ("pending", [])

@@ -258,6 +258,10 @@ async def test_the_answer_of_another_principal_is_none(forms: Client) -> None:
     assert {one.state for one in forms.guard.approvals.find(())} == {"pending"}
 
 
+def ignored(_key: int, _pending: object) -> None:
+    """Nothing has been forwarded."""
+
+
 def flipped(state: str, at: int) -> str:
     other = "A" if state[at] != "A" else "B"
     return state[:at] + other + state[at + 1 :]
@@ -395,10 +399,10 @@ async def test_while_a_call_waits_its_server_has_no_time_limit_yet(client: Clien
     client.retry(state, ACCEPT)
     client.time.seconds += 59
     client.gate.call_timeout = 10
-    assert client.session.endings.expire(client.judged, lambda *_: None) is None
+    assert client.session.endings.expire(client.judged, ignored) is None
     client.guard.approvals.approve(approval(client.guard).id, by="dora")
     client.look()
-    assert client.session.endings.expire(client.judged, lambda *_: None) == 69
+    assert client.session.endings.expire(client.judged, ignored) == 69
 
 
 async def test_a_session_that_ends_takes_its_waiting_calls_with_it(client: Client) -> None:
