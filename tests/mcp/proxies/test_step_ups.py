@@ -279,7 +279,7 @@ async def test_a_state_that_was_tampered_with_is_taken_away_and_the_person_asked
     assert approval(forms.guard).state == "pending"
 
 
-async def test_a_state_ends(forms: Client) -> None:
+async def test_a_state_counts_for_a_limited_time(forms: Client) -> None:
     _, state = forms.required(forms.call())
     forms.time.seconds += LIMIT + 1
     forms.required(forms.retry(state, YES))

@@ -16,7 +16,7 @@ _PERIOD = 1.0
 """Seconds between two looks."""
 
 _MOST_ASKED = 3
-"""How often a person is asked about one approval through their client: who is asked too often stops reading."""
+"""How often a person is asked about one approval in their client: who is asked too often stops reading."""
 _MOST_KNOWN = 4_096
 
 _log = logging.getLogger(__name__)
@@ -123,3 +123,4 @@ class Waiting:
             wait.over()
         except Exception:  # noqa: BLE001 - per-message boundary: the others still go on
             _log.exception("a call that has waited could not go on")
+            wait.dropped()
