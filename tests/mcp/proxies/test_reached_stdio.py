@@ -78,7 +78,7 @@ def test_killed_while_it_waits_nothing_has_happened_and_the_approval_is_still_th
 def test_a_server_that_is_gone_answers_the_call_that_waits(client: Client) -> None:
     client.send({"id": 2, "method": "tools/call", "params": {"name": "die", "arguments": {}}})
     answers = {answer["id"]: answer for answer in (client.read(), client.read())}
-    assert "ended" in answers[1]["error"]["message"]
+    assert "exited" in answers[1]["error"]["message"]
     with opened(client.config) as guard:
         (found,) = guard.approvals.find(())
         assert found.state == "pending"
