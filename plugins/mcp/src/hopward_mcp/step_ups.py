@@ -208,6 +208,8 @@ class StepUps:
         self._waits[key] = wait
         if pending.caller is not None:
             pending.caller.waits()
+        if pending.trace is not None:
+            pending.trace.waits(approval)
         self._gate.waiting.begin(wait)
         self._look(wait)
         return wait
