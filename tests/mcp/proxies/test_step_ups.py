@@ -11,9 +11,10 @@ from hopward_mcp.carried import CHAIN_KEY, NOBODY
 from hopward_mcp.endings import lost
 from hopward_mcp.seal import LIMIT
 
+from .bridging import Bridge, asking
 from .carrying import TEAM, Program
-from .installation import opened, rows, stdio_server
-from .stepping import BOTH, FORM, KEY, PAGE, URL, Client, stepping
+from .installation import install, opened, rows, stdio_server
+from .stepping import BOTH, FORM, GROUPS, KEY, PAGE, URL, Client, held, stepping
 from .test_observing import observed
 
 ACCEPT: dict[str, Any] = {"action": "accept"}
@@ -491,3 +492,30 @@ async def test_reading_and_prompts_wait_for_a_person_like_calls(
         _, state = client.required(asked)
         client.asks(method, **params, requestState=state, inputResponses={KEY: YES})
         assert [one["method"] for one in client.forwarded] == [method]
+
+
+async def test_a_call_parked_at_an_older_server_is_taken_up_once_its_next_round_has_been_approved(
+    tmp_path: Path,
+) -> None:
+    held(tmp_path, "echo")
+    config = install(tmp_path, asking(tmp_path / "record") + GROUPS)
+    with opened(config) as guard:
+        bridge = Bridge(guard, capabilities={"elicitation": {"form": {}}})
+        asked, state = bridge.required(bridge.calls())
+        second = bridge.calls(requestState=state, inputResponses={KEY: YES})
+        bridge.meets()
+        (call,) = bridge.sent("tools/call")
+        assert not {"requestState", "inputResponses"} & call["params"].keys()
+        await bridge.elicits("s1")
+        _, theirs = bridge.required(second)
+        answer: dict[str, Any] = {"1": {"action": "accept", "content": {"name": "bo"}}}
+        asked, state = bridge.required(bridge.calls(requestState=theirs, inputResponses=answer))
+        assert set(asked) == {KEY}
+        assert bridge.answers_of("s1") == []
+        last = bridge.calls(requestState=state, inputResponses={KEY: YES})
+        (told,) = bridge.answers_of("s1")
+        assert told["result"] == answer["1"]
+        bridge.finishes()
+        assert bridge.answer(last)["result"]["content"][0]["text"] == "done"
+        assert len(bridge.sent("tools/call")) == 1
+        assert [one.state for one in guard.approvals.find(())] == ["consumed", "consumed"]
