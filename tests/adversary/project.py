@@ -1,0 +1,80 @@
+"""A copy of the firm's project, before an office that runs, with one thing in it changed or taken away."""
+
+import json
+import re
+import shutil
+import socket
+from collections.abc import Iterable
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+from hopward.keys import KeyRing
+from hopward.osuser import os_user
+from hopward.project import create
+
+PROJECT = Path(__file__).with_name("project")
+
+
+@dataclass(frozen=True)
+class Without:
+    """A policy that is not there."""
+
+    policy: str
+
+    def __str__(self) -> str:
+        return f"policy `{self.policy}`"
+
+    def change(self, folder: Path) -> None:
+        pattern = re.compile(rf'@id\("{re.escape(self.policy)}"\)[^;]*;')
+        found = 0
+        for file in (folder / "policies").glob("*.cedar"):
+            text, count = pattern.subn("", file.read_text("utf-8"))
+            file.write_text(text, "utf-8")
+            found += count
+        assert found == 1, f"{found} policies {self.policy}"
+
+
+@dataclass(frozen=True)
+class Instead:
+    """Another text in hopward.toml where the firm has `old`, which stands there once behind `after`."""
+
+    old: str
+    new: str
+    after: str = ""
+
+    def __str__(self) -> str:
+        return f"`{self.old}`"
+
+    def change(self, folder: Path) -> None:
+        config = folder / "hopward.toml"
+        text = config.read_text("utf-8")
+        start = text.index(self.after)
+        assert text.count(self.old, start) == 1 or (self.after and self.old in text[start:]), self.old
+        config.write_text(text[:start] + text[start:].replace(self.old, self.new, 1), "utf-8")
+
+
+Change: TypeAlias = Without | Instead
+
+
+def project(folder: Path, office: str, port: int, changes: Iterable[Change] = ()) -> Path:
+    """The hopward.toml of a new copy, whose servers are at the URL `office` and whose proxy is to listen at
+    the port."""
+    config = folder / "hopward.toml"
+    text = (PROJECT / "hopward.toml").read_text("utf-8").replace("http://127.0.0.1:8802/", office)
+    text = text.replace("127.0.0.1:8801", f"127.0.0.1:{port}").replace("local:you", os_user())
+    config.write_text(text, "utf-8")
+    create(folder)
+    shutil.copytree(PROJECT / "policies", folder / "policies", dirs_exist_ok=True)
+    for change in changes:
+        change.change(folder)
+    keys = KeyRing.open(folder / ".hopward" / "keys").jwks()
+    (folder / "jwks.json").write_text(json.dumps(keys), "utf-8")
+    return config
+
+
+def free_port() -> int:
+    """A port that nobody listens on at the moment."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as listening:
+        return listening.getsockname()[1]

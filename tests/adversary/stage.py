@@ -1,0 +1,196 @@
+"""Where a scenario is played: a project of its own, the real proxy, a real client, and the office behind it."""
+
+import asyncio
+import json
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx2
+from mcp import Client
+from mcp.client.streamable_http import create_mcp_http_client, streamable_http_client
+from mcp.shared.exceptions import MCPError
+
+from hopward import Chain, Guard, Task
+from hopward.ledger import RowFilter
+from hopward.record import Row
+from hopward_mcp.change import checked
+from hopward_mcp.reading import reread
+from hopward_mcp.serving import Serving
+
+from .project import Change, project
+
+ERA = "2026-07-28"
+SUBJECT = "ines@firm.example"
+OFFICE = Path(__file__).with_name("office.py")
+DECISION = "dev.hopward/decision"
+
+
+class Office:
+    """The process of the firm's servers; each run has a folder in its folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._runs = 0
+        words = [sys.executable, str(OFFICE), str(folder)]
+        self._process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert self._process.stdout is not None
+        self._port = int(self._process.stdout.readline())
+
+    def run(self) -> tuple[Path, str]:
+        """The folder and the base URL of a new run."""
+        self._runs += 1
+        folder = self.folder / f"run{self._runs}"
+        folder.mkdir()
+        return folder, f"http://127.0.0.1:{self._port}/{folder.name}/"
+
+    def end(self) -> None:
+        """Let the process end."""
+        self._process.communicate(timeout=30)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the agent sees of a call: `reason` is why it was not executed, empty if it was."""
+
+    text: str
+    reason: str = ""
+    decision: str = ""
+    approval: str = ""
+
+
+@dataclass
+class Stage:
+    """One task at the proxy, whose agent is injected. `seen` is all that the agent has been told."""
+
+    folder: Path
+    office: str
+    proxy: str
+    guard: Guard
+    task: Task
+    exits: AsyncExitStack
+    seen: list[str] = field(default_factory=list[str])
+    decisions: list[str] = field(default_factory=list[str])
+    approval: str = ""
+    _clients: dict[tuple[str, str], Client] = field(default_factory=dict[tuple[str, str], Client])
+
+    @property
+    def chain(self) -> Chain:
+        """The task's own chain."""
+        return self.guard.enter(self.task.id)
+
+    def token(self, server: str, task: str = "") -> str:
+        """What the agent of a task presents at a server's endpoint of the proxy."""
+        return self.guard.access_token(self.guard.enter(task or self.task.id), server)[0]
+
+    async def client(self, server: str, task: str = "") -> Client:
+        """The agent's MCP client at a server's endpoint."""
+        key = (server, task or self.task.id)
+        if key not in self._clients:
+            self._clients[key] = await self.exits.enter_async_context(self._connected(*key))
+        return self._clients[key]
+
+    @asynccontextmanager
+    async def _connected(self, server: str, task: str) -> AsyncIterator[Client]:
+        headers = {"Authorization": f"Bearer {self.token(server, task)}"}
+        url = f"{self.proxy}/{server}/mcp"
+        async with (
+            create_mcp_http_client(headers=headers) as http,
+            Client(streamable_http_client(url, http_client=http), mode=ERA, cache=None) as client,
+        ):
+            yield client
+
+    async def call(
+        self, name: str, arguments: dict[str, Any], meta: Mapping[str, Any] | None = None, task: str = ""
+    ) -> Answer:
+        """Call `SERVER/TOOL` with the SDK's client."""
+        server, tool = name.split("/", 1)
+        client = await self.client(server, task)
+        try:
+            result = await client.call_tool(tool, arguments, meta=dict(meta) if meta else None)  # type: ignore[arg-type]
+        except MCPError as error:
+            return self._told(_refused(error.error.message, error.error.data))
+        text = "".join(getattr(block, "text", "") for block in result.content)
+        decision: dict[str, Any] = (result.meta or {}).get(DECISION, {})
+        if not result.is_error:
+            return self._told(Answer(text, decision=decision.get("id", "")))
+        return self._told(_refused(text, {DECISION: decision}))
+
+    async def tools(self, server: str) -> set[str]:
+        """The names of the tools that the agent is shown."""
+        client = await self.client(server)
+        return {tool.name for tool in (await client.list_tools()).tools}
+
+    async def post(self, server: str, body: bytes, headers: Mapping[str, str], at: str = "") -> httpx2.Response:
+        """Bytes at an endpoint of the proxy, or of the office `at` an URL, as no client library sends them."""
+        url = at or f"{self.proxy}/{server}/mcp"
+        plain = {
+            "Content-Type": "application/json",
+            "Accept": "application/json, text/event-stream",
+            "MCP-Protocol-Version": ERA,
+        }
+        async with httpx2.AsyncClient(timeout=60) as http:
+            answer = await http.post(url, content=body, headers=plain | dict(headers))
+        self.seen.append(answer.text)
+        return answer
+
+    def _told(self, answer: Answer) -> Answer:
+        self.seen.append(answer.text)
+        if answer.decision:
+            self.decisions.append(answer.decision)
+        return answer
+
+    def rows(self, **conditions: Any) -> list[Row]:
+        """Rows of the decision log, oldest first."""
+        return list(self.guard.ledger.rows(RowFilter(oldest_first=True, **conditions)))
+
+    def done(self) -> list[tuple[str, dict[str, Any]]]:
+        """What the office has been made to do in this task: `SERVER/TOOL` and arguments."""
+        path = self.folder / "done.jsonl"
+        lines = path.read_text("utf-8").splitlines() if path.exists() else []
+        told = [json.loads(line) for line in lines]
+        return [(one["tool"], one["arguments"]) for one in told if one["task"] == self.task.id]
+
+    def new_task(self, **about: Any) -> str:
+        """Another task of another subject."""
+        return self.guard.open_task("errands", "omar@firm.example", **about).id
+
+
+def _refused(text: str, data: Any) -> Answer:
+    told: dict[str, Any] = data.get(DECISION, data) if isinstance(data, dict) else {}
+    reason = told.get("reason") or told.get("error") or "error"
+    return Answer(text, reason, told.get("id", ""), told.get("approval", ""))
+
+
+@asynccontextmanager
+async def proxied(folder: Path, office: str, changes: Iterable[Change] = ()) -> AsyncIterator[str]:
+    """`hopward mcp serve` of a new project, in this process; its URL."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as listening:
+        port = listening.getsockname()[1]
+        config = project(folder, office, port, changes)
+        async with Serving(checked(config, reread(config))) as serving:
+            running = asyncio.create_task(serving.run([listening]))
+            try:
+                yield f"http://127.0.0.1:{port}"
+            finally:
+                serving.end()
+                serving.end()
+                await running
+
+
+@asynccontextmanager
+async def staged(
+    folder: Path, office: str, proxy: str, workflow: str = "errands", **about: Any
+) -> AsyncIterator[Stage]:
+    """A new task at a proxy that runs before the project in this folder."""
+    async with AsyncExitStack() as exits:
+        guard = Guard.open(folder / "hopward.toml")
+        exits.callback(guard.close)
+        task = guard.open_task(workflow, about.pop("subject", SUBJECT), **about)
+        async with AsyncExitStack() as connections:
+            yield Stage(folder, office, proxy, guard, task, connections)
