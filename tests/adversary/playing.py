@@ -3,17 +3,21 @@
 from collections.abc import Sequence
 
 from .office import PAYROLL
-from .scenario import Call, Scenario, Step
+from .scenario import Scenario, Step
 from .stage import Stage
+from .steps import Call
 
 SINKS = ("mail/send", "web/fetch", "board/post")
 
 
-async def play(stage: Stage, steps: Sequence[Step], *, defended: bool) -> None:
-    """Take every step; each must be refused with its reason, or go through."""
+async def play(stage: Stage, steps: Sequence[Step], instead: str | None = None) -> None:
+    """Take every step; each must be refused with its reason, or go through.
+
+    `instead` is the reason that the attack itself must have, in place of its own; empty: it goes through.
+    """
     for number, step in enumerate(steps, 1):
         reason = await step.take(stage)
-        expected = step.refused if defended or step.always else ""
+        expected = step.refused if instead is None or step.always or not step.refused else instead
         told = getattr(step, "name", ""), getattr(step, "arguments", ""), stage.seen[-1:]
         assert reason == expected, f"step {number} {told}: {reason or 'went through'}, not {expected}"
 

@@ -24,49 +24,14 @@ class Step(Protocol):
         ...
 
 
-class Call:
-    """A call of `SERVER/TOOL` by the agent."""
-
-    always = False
-
-    def __init__(self, name: str, refused: str = "", meta: Mapping[str, Any] | None = None, /, **arguments: Any) -> None:
-        self.name, self.arguments, self.refused, self.meta = name, arguments, refused, meta
-
-    async def take(self, stage: Stage) -> str:
-        answer = await stage.call(self.name, self.arguments, self.meta)
-        if answer.approval or answer.reason == "approval_required":
-            stage.approval = answer.approval
-        return answer.reason
-
-
-class Asks(Call):
-    """A call that needs a person, whatever else is gone."""
-
-    always = True
-
-    def __init__(self, name: str, /, **arguments: Any) -> None:
-        super().__init__(name, "approval_required", **arguments)
-
-
-class Does:
-    """Anything else, which may be refused."""
-
-    always = False
-
-    def __init__(self, how: Callable[[Stage], Any], refused: str = "") -> None:
-        self._how, self.refused = how, refused
-
-    async def take(self, stage: Stage) -> str:
-        return await self._how(stage) or ""
-
-
 @dataclass(frozen=True)
 class Scenario:
     """One attack. `about` is what the task is opened with, in the attack and in its twin.
 
     `stopped_by` says for readers what stops it, `policies` which policies the decisions must name. `without`
     changes the project so that the attack succeeds, `patched` Hopward itself, where no setting could.
-    `alone` is one that changes more than its own task.
+    `behind` is the reason of a second defence, which then stops it still. `alone` is one that changes more
+    than its own task.
     """
 
     name: str
@@ -77,6 +42,7 @@ class Scenario:
     policies: tuple[str, ...] = ()
     without: tuple[Change, ...] = ()
     patched: Callable[[], AbstractContextManager[object]] | None = None
+    behind: str = ""
     about: Mapping[str, Any] = field(default_factory=dict[str, Any])
     twin_about: Mapping[str, Any] | None = None
     project: tuple[Change, ...] = ()

@@ -5,9 +5,10 @@ import json
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -64,13 +65,21 @@ class Answer:
     approval: str = ""
 
 
+@dataclass(frozen=True)
+class Proxy:
+    """A running proxy; `reload` has it take over hopward.toml and the policies as they are now."""
+
+    url: str
+    reload: Callable[[], Awaitable[None]]
+
+
 @dataclass
 class Stage:
     """One task at the proxy, whose agent is injected. `seen` is all that the agent has been told."""
 
     folder: Path
     office: str
-    proxy: str
+    proxy: Proxy
     guard: Guard
     task: Task
     exits: AsyncExitStack
@@ -98,7 +107,7 @@ class Stage:
     @asynccontextmanager
     async def _connected(self, server: str, task: str) -> AsyncIterator[Client]:
         headers = {"Authorization": f"Bearer {self.token(server, task)}"}
-        url = f"{self.proxy}/{server}/mcp"
+        url = f"{self.proxy.url}/{server}/mcp"
         async with (
             create_mcp_http_client(headers=headers) as http,
             Client(streamable_http_client(url, http_client=http), mode=ERA, cache=None) as client,
@@ -121,23 +130,35 @@ class Stage:
             return self._told(Answer(text, decision=decision.get("id", "")))
         return self._told(_refused(text, {DECISION: decision}))
 
+    def reconnect(self) -> None:
+        """From now on the agent is a new client."""
+        self._clients.clear()
+
     async def tools(self, server: str) -> set[str]:
         """The names of the tools that the agent is shown."""
         client = await self.client(server)
         return {tool.name for tool in (await client.list_tools()).tools}
 
-    async def post(self, server: str, body: bytes, headers: Mapping[str, str], at: str = "") -> httpx2.Response:
-        """Bytes at an endpoint of the proxy, or of the office `at` an URL, as no client library sends them."""
-        url = at or f"{self.proxy}/{server}/mcp"
-        plain = {
+    async def post(self, url: str, tool: str, body: bytes, token: str = "") -> Answer:
+        """Bytes in place of a tools/call, as no client library sends them."""
+        headers = {
             "Content-Type": "application/json",
             "Accept": "application/json, text/event-stream",
             "MCP-Protocol-Version": ERA,
+            "Mcp-Method": "tools/call",
+            "Mcp-Name": tool,
+            "Authorization": f"Bearer {token}",
         }
         async with httpx2.AsyncClient(timeout=60) as http:
-            answer = await http.post(url, content=body, headers=plain | dict(headers))
-        self.seen.append(answer.text)
-        return answer
+            answer = await http.post(url, content=body, headers=headers)
+        told = answer.json() if answer.status_code == 200 else {}
+        if "result" not in told:
+            return self._told(Answer(answer.text, f"http_{answer.status_code}"))
+        result = told["result"]
+        decision = result.get("_meta", {}).get(DECISION, {})
+        if not result.get("isError"):
+            return self._told(Answer(answer.text, decision=decision.get("id", "")))
+        return self._told(_refused(answer.text, {DECISION: decision}))
 
     def _told(self, answer: Answer) -> Answer:
         self.seen.append(answer.text)
@@ -168,24 +189,29 @@ def _refused(text: str, data: Any) -> Answer:
 
 
 @asynccontextmanager
-async def proxied(folder: Path, office: str, changes: Iterable[Change] = ()) -> AsyncIterator[str]:
-    """`hopward mcp serve` of a new project, in this process; its URL."""
+async def proxied(folder: Path, office: str, changes: Iterable[Change] = ()) -> AsyncIterator["Proxy"]:
+    """`hopward mcp serve` of a new project, in this process."""
     with closing(socket.create_server(("127.0.0.1", 0))) as listening:
         port = listening.getsockname()[1]
         config = project(folder, office, port, changes)
         async with Serving(checked(config, reread(config))) as serving:
             running = asyncio.create_task(serving.run([listening]))
             try:
-                yield f"http://127.0.0.1:{port}"
+                yield Proxy(f"http://127.0.0.1:{port}", partial(_adopt, serving, config))
             finally:
                 serving.end()
                 serving.end()
                 await running
 
 
+async def _adopt(serving: Serving, config: Path) -> None:
+    """What SIGHUP does to `hopward mcp serve`."""
+    await serving.adopt(checked(config, reread(config), serving.settings))
+
+
 @asynccontextmanager
 async def staged(
-    folder: Path, office: str, proxy: str, workflow: str = "errands", **about: Any
+    folder: Path, office: str, proxy: Proxy, workflow: str = "errands", **about: Any
 ) -> AsyncIterator[Stage]:
     """A new task at a proxy that runs before the project in this folder."""
     async with AsyncExitStack() as exits:

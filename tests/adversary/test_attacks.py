@@ -20,7 +20,7 @@ async def test_an_attack_is_stopped_and_the_log_says_why(office: Office, scenari
         proxied(folder, url, scenario.project) as proxy,
         staged(folder, url, proxy, **scenario.about) as stage,
     ):
-        await play(stage, scenario.steps, defended=True)
+        await play(stage, scenario.steps)
         stopped(stage, scenario)
 
 
@@ -29,7 +29,7 @@ async def test_its_benign_twin_passes_without_approval(office: Office, scenario:
     folder, url = office.run()
     about = scenario.about if scenario.twin_about is None else scenario.twin_about
     async with proxied(folder, url, scenario.project) as proxy, staged(folder, url, proxy, **about) as stage:
-        await play(stage, scenario.twin, defended=True)
+        await play(stage, scenario.twin)
         passed(stage, scenario)
 
 
@@ -43,5 +43,6 @@ async def test_without_its_defence_the_attack_succeeds(office: Office, scenario:
             proxied(folder, url, changes) as proxy,
             staged(folder, url, proxy, **scenario.about) as stage,
         ):
-            await play(stage, scenario.steps, defended=False)
-            succeeded(stage, scenario)
+            await play(stage, scenario.steps, scenario.behind)
+            if not scenario.behind:
+                succeeded(stage, scenario)

@@ -2,7 +2,8 @@
 
 from ..office import PAYROLL
 from ..project import Instead, Without
-from ..scenario import Call, Group, Scenario
+from ..scenario import Group, Scenario
+from ..steps import Call
 
 CEILING = "nothing-above-the-ceiling"
 TAINTED = "untrusted-content-needs-approval"

@@ -1,0 +1,150 @@
+"""The steps that scenarios are made of."""
+
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from hopward import HopwardError
+from hopward.pins import defined
+
+from .office import listing
+from .stage import Stage
+
+
+META = json.dumps(
+    {
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientCapabilities": {},
+    }
+)
+
+
+class Call:
+    """A call of `SERVER/TOOL` by the agent."""
+
+    always = False
+
+    def __init__(
+        self, name: str, refused: str = "", meta: Mapping[str, Any] | None = None, /, **arguments: Any
+    ) -> None:
+        self.name, self.arguments, self.refused, self.meta = name, arguments, refused, meta
+
+    async def take(self, stage: Stage) -> str:
+        answer = await stage.call(self.name, self.arguments, self.meta)
+        if answer.approval:
+            stage.approval = answer.approval
+        return answer.reason
+
+
+class Asks(Call):
+    """A call that needs a person, whatever else is gone."""
+
+    always = True
+
+    def __init__(self, name: str, /, **arguments: Any) -> None:
+        super().__init__(name, "approval_required", **arguments)
+
+
+class Does:
+    """Anything else; it may tell a reason why it was refused."""
+
+    always = False
+
+    def __init__(self, how: Callable[[Stage], Awaitable[str | None]], refused: str = "") -> None:
+        self._how, self.refused = how, refused
+
+    async def take(self, stage: Stage) -> str:
+        return await self._how(stage) or ""
+
+
+class Lists:
+    """The agent lists a server's tools. Where it is `refused`, one of them must not be among these."""
+
+    always = False
+
+    def __init__(self, name: str, refused: str = "") -> None:
+        self._server, _, self._tool = name.partition("/")
+        self.refused = refused
+
+    async def take(self, stage: Stage) -> str:
+        shown = await stage.tools(self._server)
+        return self.refused if self._tool and self._tool not in shown else ""
+
+
+class Redefines:
+    """The server lists its tools otherwise from now on: as `how` makes of what it has listed."""
+
+    refused, always = "", False
+
+    def __init__(self, server: str, how: Callable[[list[dict[str, Any]]], list[dict[str, Any]]]) -> None:
+        self._server, self._how = server, how
+
+    async def take(self, stage: Stage) -> str:
+        changed = {self._server: self._how(listing(self._server))}
+        (stage.folder / "listing.json").write_text(json.dumps(changed), "utf-8")
+        return ""
+
+
+class Accepts:
+    """A person accepts the definition that a server lists of a tool now."""
+
+    refused, always = "", False
+
+    def __init__(self, name: str) -> None:
+        self._server, _, self._tool = name.partition("/")
+
+    async def take(self, stage: Stage) -> str:
+        path = stage.folder / "listing.json"
+        changed = json.loads(path.read_text("utf-8")) if path.exists() else {}
+        tools = changed.get(self._server) or listing(self._server)
+        (one,) = [defined(tool) for tool in tools if tool["name"] == self._tool]
+        stage.guard.pins.accept(self._server, {one.name: one.digest}, by="olga@firm.example", why="read it")
+        return ""
+
+
+class Approves:
+    """Somebody approves what was asked last; `refused` where they may not."""
+
+    always = False
+
+    def __init__(self, by: str = "olga@firm.example", refused: str = "") -> None:
+        self._by, self.refused = by, refused
+
+    async def take(self, stage: Stage) -> str:
+        try:
+            stage.guard.approvals.approve(stage.approval, by=self._by)
+        except HopwardError as error:
+            return error.error
+        return ""
+
+
+class Sends:
+    """A tools/call as it is written, at a server's endpoint of the proxy, or past it `at` the server itself."""
+
+    always = False
+
+    def __init__(
+        self,
+        name: str,
+        written: str,
+        refused: str = "",
+        *,
+        around: tuple[str, str] = ("", ""),
+        token_of: str = "",
+        directly: bool = False,
+    ) -> None:
+        """`written` are the arguments, `around` stands around the message, `token_of` is another server whose
+        token is presented. `directly` leaves the proxy out."""
+        self._server, _, self._tool = name.partition("/")
+        self._token_of, self._directly, self.refused = token_of or self._server, directly, refused
+        params = f'{{"name":"{self._tool}","arguments":{written},"_meta":{META}}}'
+        told = f'{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{params}}}'
+        self._body = told.join(around).encode("utf-8", "surrogatepass")
+
+    async def take(self, stage: Stage) -> str:
+        base = stage.office if self._directly else f"{stage.proxy.url}/"
+        before = len(stage.rows(kind="refusal"))
+        token = stage.token(self._token_of)
+        answer = await stage.post(f"{base}{self._server}/mcp", self._tool, self._body, token)
+        refusals = stage.rows(kind="refusal")[before:]
+        return refusals[-1].reason if answer.reason and refusals else answer.reason
