@@ -63,12 +63,13 @@ def project(folder: Path, office: str, port: int, changes: Iterable[Change] = ()
     the port."""
     config = folder / "hopward.toml"
     text = (PROJECT / "hopward.toml").read_text("utf-8").replace("http://127.0.0.1:8802/", office)
-    text = text.replace("127.0.0.1:8801", f"127.0.0.1:{port}").replace("local:you", os_user())
+    text = text.replace("127.0.0.1:8801", f"127.0.0.1:{port}")
     config.write_text(text, "utf-8")
     create(folder)
     shutil.copytree(PROJECT / "policies", folder / "policies", dirs_exist_ok=True)
     for change in changes:
         change.change(folder)
+    config.write_text(config.read_text("utf-8").replace("local:you", os_user()), "utf-8")
     keys = KeyRing.open(folder / ".hopward" / "keys").jwks()
     (folder / "jwks.json").write_text(json.dumps(keys), "utf-8")
     return config

@@ -2,12 +2,13 @@
 
 import asyncio
 import json
+import os
 import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from .project import Change, project
 ERA = "2026-07-28"
 SUBJECT = "ines@firm.example"
 OFFICE = Path(__file__).with_name("office.py")
+HOPWARD = Path(sys.executable).with_name("hopward")
 DECISION = "dev.hopward/decision"
 
 
@@ -119,11 +121,12 @@ class Stage:
     ) -> Answer:
         """Call `SERVER/TOOL` with the SDK's client."""
         server, tool = name.split("/", 1)
-        client = await self.client(server, task)
+        client, before = await self.client(server, task), len(self.rows(kind="refusal"))
         try:
             result = await client.call_tool(tool, arguments, meta=dict(meta) if meta else None)  # type: ignore[arg-type]
         except MCPError as error:
-            return self._told(_refused(error.error.message, error.error.data))
+            found = _refused(error.error.message, error.error.data)
+            return self._told(found if found.decision else replace(found, reason=self.turned_away(before)))
         text = "".join(getattr(block, "text", "") for block in result.content)
         decision: dict[str, Any] = (result.meta or {}).get(DECISION, {})
         if not result.is_error:
@@ -160,11 +163,25 @@ class Stage:
             return self._told(Answer(answer.text, decision=decision.get("id", "")))
         return self._told(_refused(answer.text, {DECISION: decision}))
 
+    def turned_away(self, before: int) -> str:
+        """Why a message was refused before any decision, as the log has it behind so many such rows."""
+        return next((row.reason for row in self.rows(kind="refusal")[before:]), "unlogged")
+
     def _told(self, answer: Answer) -> Answer:
         self.seen.append(answer.text)
         if answer.decision:
             self.decisions.append(answer.decision)
         return answer
+
+    async def hopward(self, *words: str) -> str:
+        """Run a `hopward` command in the project; `exit_1` or the like where it fails."""
+        command = (str(HOPWARD), "--config", str(self.folder / "hopward.toml"), *words)
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("HOPWARD")}
+        streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        running = await asyncio.create_subprocess_exec(*command, env=clean, **streams)
+        told, _ = await running.communicate()
+        self.seen.append(told.decode())
+        return f"exit_{running.returncode}" if running.returncode else ""
 
     def rows(self, **conditions: Any) -> list[Row]:
         """Rows of the decision log, oldest first."""
@@ -184,8 +201,7 @@ class Stage:
 
 def _refused(text: str, data: Any) -> Answer:
     told: dict[str, Any] = data.get(DECISION, data) if isinstance(data, dict) else {}
-    reason = told.get("reason") or told.get("error") or "error"
-    return Answer(text, reason, told.get("id", ""), told.get("approval", ""))
+    return Answer(text, told.get("reason", "error"), told.get("id", ""), told.get("approval", ""))
 
 
 @asynccontextmanager

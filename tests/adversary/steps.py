@@ -146,5 +146,6 @@ class Sends:
         before = len(stage.rows(kind="refusal"))
         token = stage.token(self._token_of)
         answer = await stage.post(f"{base}{self._server}/mcp", self._tool, self._body, token)
-        refusals = stage.rows(kind="refusal")[before:]
-        return refusals[-1].reason if answer.reason and refusals else answer.reason
+        if not answer.reason or answer.decision or self._directly:
+            return answer.reason
+        return stage.turned_away(before)
