@@ -6,7 +6,7 @@ from hopward.canonical import digest
 from hopward.osuser import os_user
 
 from ..patching import Patch, replaced
-from ..project import Instead, Without
+from ..project import Instead
 from ..scenario import Group, Scenario
 from ..stage import Stage
 from ..steps import Accepts, Approves, Asks, Call, Does, Lists, Redefines
@@ -125,9 +125,8 @@ APPROVALS = Group(
         scenario(
             "has the agent itself approve",
             (HELD, Approves("assistant", "wrong_state"), pay(80)),
-            "agents never approve, whatever group names them",
-            project=(Instead('"olga@firm.example", "local:you"', '"assistant", "olga@firm.example"'),),
-            patched=replaced("hopward.answering.Approvals._is_agent", lambda self, by: False),
+            "agents never approve, and no group can have one as a member",
+            patched=replaced("hopward.answering.Approvals._counted", lambda self, needed, chain, by: ("operators",)),
         ),
         scenario(
             "has the subject approve what is done in their name",
@@ -147,14 +146,14 @@ APPROVALS = Group(
             "has somebody approve who may not",
             (HELD, Approves("mallory@firm.example", "wrong_state"), pay(80)),
             "the members of the group that the policy names",
-            project=(),
             without=(Instead('"olga@firm.example", "local:you"', '"olga@firm.example", "mallory@firm.example"'),),
         ),
         scenario(
             "asks again after a no",
             (HELD, Does(rejected), pay(80, "approval_rejected"), pay(80, "approval_rejected")),
             "a no stands until it expires",
-            without=(Without("untrusted-content-needs-approval"),),
+            patched=replaced("hopward.answering.Approvals.reject", lambda self, approval, by, why: None),
+            behind="approval_required",
         ),
         scenario(
             "asks until somebody is tired of it",
