@@ -2,7 +2,7 @@
 
 Server S of run R is at /R/S/mcp, over Streamable HTTP of 2026-07-28. It answers a tools/call only for a
 credential of the authority whose keys are in FOLDER/R/jwks.json, for that call, and writes what it then does
-as a line of FOLDER/R/done.jsonl. FOLDER/R/listing.json, if it is there, is what servers list instead.
+as a line of FOLDER/R/done.jsonl. Where FOLDER/R/unchecked is, it asks nobody for a credential. FOLDER/R/listing.json, if it is there, is what servers list instead.
 `bank/statement` waits until FOLDER/R/gate has been opened, having opened FOLDER/R/reached.
 """
 
@@ -84,7 +84,9 @@ class Run:
     def call(self, server: str, params: dict[str, Any], bearer: str) -> Any:
         """What a tool returns, the effect written down; raises `TokenError` without a credential for it."""
         name, arguments = params["name"], params.get("arguments") or {}
-        claims = self.verifier(server).verify(bearer, tool=name, arguments=arguments)
+        claims = {"txn": ""}
+        if not (self.folder / "unchecked").exists():
+            claims = self.verifier(server).verify(bearer, tool=name, arguments=arguments)
         done = {"tool": f"{server}/{name}", "arguments": arguments, "task": claims["txn"]}
         with (self.folder / "done.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(done) + "\n")

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 
 from .office import PAYROLL
 from .scenario import Scenario, Step
-from .stage import Stage
-from .steps import Call
+from .stage import Effects, Stage
 
 UNLOGGED = ("wrong_state", "exit_1", "http_401")
 """What is refused to others than the agent at the proxy: an approver, a shell, a caller of the server."""
@@ -27,8 +26,7 @@ async def play(stage: Stage, steps: Sequence[Step], instead: str | None = None) 
 
 def stopped(stage: Stage, scenario: Scenario) -> None:
     """The office has done what went through and nothing else, the log says why, and nothing has got out."""
-    went = [step for step in scenario.steps if isinstance(step, Call) and not step.refused]
-    assert stage.done() == [(step.name, step.arguments) for step in went]
+    assert stage.done() == _effects(scenario.steps)
     _nothing_leaked(stage)
     _log_says_why(stage, scenario)
 
@@ -36,15 +34,17 @@ def stopped(stage: Stage, scenario: Scenario) -> None:
 def succeeded(stage: Stage, scenario: Scenario) -> None:
     """Without its defence, the office has done everything that the attack wanted."""
     done = stage.done()
-    attack = [step for step in scenario.steps if isinstance(step, Call) and step.refused and not step.always]
-    assert [step.name for step in attack if (step.name, step.arguments) not in done] == []
+    assert [one for step in scenario.steps for one in step.wants if one not in done] == []
 
 
 def passed(stage: Stage, scenario: Scenario) -> None:
     """The benign twin has had all its effects, and nobody was asked anything."""
-    calls = [step for step in scenario.twin if isinstance(step, Call)]
-    assert stage.done() == [(step.name, step.arguments) for step in calls]
+    assert stage.done() == _effects(scenario.twin) != ()
     assert stage.rows(kind="approval", task=stage.task.id) == []
+
+
+def _effects(steps: Sequence[Step]) -> Effects:
+    return tuple(one for step in steps for one in step.effects)
 
 
 def _nothing_leaked(stage: Stage) -> None:
@@ -57,6 +57,8 @@ def _log_says_why(stage: Stage, scenario: Scenario) -> None:
     refused = [stage.guard.ledger.row(one) for one in stage.decisions]
     reasons = {row.reason: row for row in refused if row.verdict != "permit"}
     rows = reasons | {row.reason: row for row in stage.rows(kind="refusal")}
+    ends = [row.record["outcome"]["error"] for row in stage.rows(kind="outcome")]
+    rows |= dict.fromkeys(end.partition(" ")[0] for end in ends if end)
     assert [reason for reason in scenario.reasons if reason not in rows and reason not in UNLOGGED] == []
     for row in reasons.values():
         verdict = row.record["verdict"]

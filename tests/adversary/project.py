@@ -55,7 +55,18 @@ class Instead:
         config.write_text(text[:start] + text[start:].replace(self.old, self.new, 1), "utf-8")
 
 
-Change: TypeAlias = Without | Instead
+@dataclass(frozen=True)
+class Unchecked:
+    """The firm's servers ask nobody for a credential."""
+
+    def __str__(self) -> str:
+        return "credentials at the servers"
+
+    def change(self, folder: Path) -> None:
+        (folder / "unchecked").write_bytes(b"")
+
+
+Change: TypeAlias = Without | Instead | Unchecked
 
 
 def project(folder: Path, office: str, port: int, changes: Iterable[Change] = ()) -> Path:

@@ -6,18 +6,21 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from .project import Change
-from .stage import Stage
+from .stage import Effects, Stage
 
 
 class Step(Protocol):
     """Something that is done. `refused` is the reason code with which it must be refused.
 
     It is empty for what must go through. What has one is the attack, and goes through once the defence is
-    gone, unless `always` says that it is refused even then.
+    gone, unless `always` says that it is refused even then. `effects` are what the office has done after it,
+    `wants` what it has only done once the defence is gone.
     """
 
     refused: str
     always: bool
+    effects: Effects
+    wants: Effects
 
     async def take(self, stage: Stage) -> str:
         """Do it; why it was refused, or empty."""

@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import httpx2
 from mcp import Client
@@ -55,6 +55,10 @@ class Office:
     def end(self) -> None:
         """Let the process end."""
         self._process.communicate(timeout=30)
+
+
+Effects: TypeAlias = tuple[tuple[str, dict[str, Any]], ...]
+"""What the office has done: `SERVER/TOOL` and arguments, in order."""
 
 
 @dataclass(frozen=True)
@@ -187,12 +191,12 @@ class Stage:
         """Rows of the decision log, oldest first."""
         return list(self.guard.ledger.rows(RowFilter(oldest_first=True, **conditions)))
 
-    def done(self) -> list[tuple[str, dict[str, Any]]]:
-        """What the office has been made to do in this task: `SERVER/TOOL` and arguments."""
+    def done(self) -> Effects:
+        """What the office has been made to do in this task."""
         path = self.folder / "done.jsonl"
         lines = path.read_text("utf-8").splitlines() if path.exists() else []
         told = [json.loads(line) for line in lines]
-        return [(one["tool"], one["arguments"]) for one in told if one["task"] == self.task.id]
+        return tuple((one["tool"], one["arguments"]) for one in told if one["task"] == self.task.id)
 
     def new_task(self, **about: Any) -> str:
         """Another task of another subject."""

@@ -1,14 +1,16 @@
 """The steps that scenarios are made of."""
 
+import asyncio
 import json
+import os
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from hopward import HopwardError
 from hopward.pins import defined
 
-from .office import listing
-from .stage import Stage
+from .office import PAYROLL, listing
+from .stage import Effects, Stage
 
 
 META = json.dumps(
@@ -19,15 +21,25 @@ META = json.dumps(
 )
 
 
-class Call:
-    """A call of `SERVER/TOOL` by the agent."""
+class Plain:
+    """A step that has no effects of its own. `effects` are what the office has done after it, `wants` what it
+    has only done once the defence is gone."""
 
     always = False
+    refused = ""
+    effects: Effects = ()
+    wants: Effects = ()
+
+
+class Call(Plain):
+    """A call of `SERVER/TOOL` by the agent."""
 
     def __init__(
         self, name: str, refused: str = "", meta: Mapping[str, Any] | None = None, /, **arguments: Any
     ) -> None:
         self.name, self.arguments, self.refused, self.meta = name, arguments, refused, meta
+        effect = ((name, arguments),)
+        self.effects, self.wants = ((), effect) if refused else (effect, ())
 
     async def take(self, stage: Stage) -> str:
         answer = await stage.call(self.name, self.arguments, self.meta)
@@ -43,12 +55,11 @@ class Asks(Call):
 
     def __init__(self, name: str, /, **arguments: Any) -> None:
         super().__init__(name, "approval_required", **arguments)
+        self.wants = ()
 
 
-class Does:
+class Does(Plain):
     """Anything else; it may tell a reason why it was refused."""
-
-    always = False
 
     def __init__(self, how: Callable[[Stage], Awaitable[str | None]], refused: str = "") -> None:
         self._how, self.refused = how, refused
@@ -57,10 +68,8 @@ class Does:
         return await self._how(stage) or ""
 
 
-class Lists:
+class Lists(Plain):
     """The agent lists a server's tools. Where it is `refused`, one of them must not be among these."""
-
-    always = False
 
     def __init__(self, name: str, refused: str = "") -> None:
         self._server, _, self._tool = name.partition("/")
@@ -71,10 +80,8 @@ class Lists:
         return self.refused if self._tool and self._tool not in shown else ""
 
 
-class Redefines:
+class Redefines(Plain):
     """The server lists its tools otherwise from now on: as `how` makes of what it has listed."""
-
-    refused, always = "", False
 
     def __init__(self, server: str, how: Callable[[list[dict[str, Any]]], list[dict[str, Any]]]) -> None:
         self._server, self._how = server, how
@@ -85,10 +92,8 @@ class Redefines:
         return ""
 
 
-class Accepts:
+class Accepts(Plain):
     """A person accepts the definition that a server lists of a tool now."""
-
-    refused, always = "", False
 
     def __init__(self, name: str) -> None:
         self._server, _, self._tool = name.partition("/")
@@ -102,10 +107,8 @@ class Accepts:
         return ""
 
 
-class Approves:
+class Approves(Plain):
     """Somebody approves what was asked last; `refused` where they may not."""
-
-    always = False
 
     def __init__(self, by: str = "olga@firm.example", refused: str = "") -> None:
         self._by, self.refused = by, refused
@@ -118,10 +121,8 @@ class Approves:
         return ""
 
 
-class Sends:
-    """A tools/call as it is written, at a server's endpoint of the proxy, or past it `at` the server itself."""
-
-    always = False
+class Sends(Plain):
+    """A tools/call as it is written, at a server's endpoint of the proxy, or past it at the server itself."""
 
     def __init__(
         self,
@@ -149,3 +150,27 @@ class Sends:
         if not answer.reason or answer.decision or self._directly:
             return answer.reason
         return stage.turned_away(before)
+
+
+class UnderWay(Plain):
+    """While the server works on a call, `contain` happens; the call must end as refused, its answer unseen."""
+
+    effects: Effects = (("bank/statement", {}),)
+
+    def __init__(self, contain: Callable[[Stage], object], refused: str) -> None:
+        self._contain, self.refused = contain, refused
+
+    async def take(self, stage: Stage) -> str:
+        gate, reached = stage.folder / "gate", stage.folder / "reached"
+        os.mkfifo(gate)
+        os.mkfifo(reached)
+        call = asyncio.create_task(stage.call("bank/statement", {}))
+        await asyncio.to_thread(reached.read_bytes)
+        self._contain(stage)
+        if not stage.guard.contained():
+            await asyncio.to_thread(gate.write_bytes, b".")
+            return (await call).reason
+        answer = await call
+        await asyncio.to_thread(gate.write_bytes, b".")
+        assert PAYROLL not in answer.text
+        return answer.reason
