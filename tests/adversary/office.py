@@ -6,6 +6,7 @@ as a line of FOLDER/R/done.jsonl. Where FOLDER/R/unchecked is, it asks nobody fo
 `bank/statement` waits until FOLDER/R/gate has been opened, having opened FOLDER/R/reached.
 """
 
+import base64
 import json
 import sys
 import threading
@@ -84,8 +85,9 @@ class Run:
     def call(self, server: str, params: dict[str, Any], bearer: str) -> Any:
         """What a tool returns, the effect written down; raises `TokenError` without a credential for it."""
         name, arguments = params["name"], params.get("arguments") or {}
-        claims = {"txn": ""}
-        if not (self.folder / "unchecked").exists():
+        if (self.folder / "unchecked").exists():
+            claims = json.loads(base64.urlsafe_b64decode(bearer.split(".")[1] + "=="))
+        else:
             claims = self.verifier(server).verify(bearer, tool=name, arguments=arguments)
         done = {"tool": f"{server}/{name}", "arguments": arguments, "task": claims["txn"]}
         with (self.folder / "done.jsonl").open("a", encoding="utf-8") as file:

@@ -158,9 +158,12 @@ class Stage:
         }
         async with httpx2.AsyncClient(timeout=60) as http:
             answer = await http.post(url, content=body, headers=headers)
-        told = answer.json() if answer.status_code == 200 else {}
+        is_json = answer.headers.get("content-type", "").startswith("application/json")
+        told = answer.json() if is_json else {}
         if "result" not in told:
-            return self._told(Answer(answer.text, f"http_{answer.status_code}"))
+            data = told["error"].get("data", {}) if isinstance(told.get("error"), dict) else {}
+            reason = data.get("reason", f"http_{answer.status_code}")
+            return self._told(Answer(answer.text, reason, data.get("decision", "")))
         result = told["result"]
         decision = result.get("_meta", {}).get(DECISION, {})
         if not result.get("isError"):

@@ -140,6 +140,8 @@ class Sends(Plain):
         self._token_of, self._directly, self.refused = token_of or self._server, directly, refused
         params = f'{{"name":"{self._tool}","arguments":{written},"_meta":{META}}}'
         told = f'{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{params}}}'
+        effect = ((name, json.loads(written)),)
+        self.effects, self.wants = ((), effect) if refused else (effect, ())
         self._body = told.join(around).encode("utf-8", "surrogatepass")
 
     async def take(self, stage: Stage) -> str:
@@ -164,6 +166,8 @@ class UnderWay(Plain):
         gate, reached = stage.folder / "gate", stage.folder / "reached"
         os.mkfifo(gate)
         os.mkfifo(reached)
+        # A client belongs to the task that has connected it.
+        await stage.client("bank")
         call = asyncio.create_task(stage.call("bank/statement", {}))
         await asyncio.to_thread(reached.read_bytes)
         self._contain(stage)

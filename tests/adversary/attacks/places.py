@@ -7,6 +7,8 @@ from ..steps import Call
 FETCHED = 'destination = "host:{url}"'
 HOSTS = '"host:*.papyrus.example", "host:partner.example"'
 ANYWHERE = (Instead(FETCHED, 'destination = "web"'), Instead(f"destinations = [{HOSTS}]", 'destinations = ["web"]'))
+TRUSTED = Instead('integrity = "untrusted"', 'integrity = "trusted"', after="[servers.web.tools.fetch]")
+"""So that what was fetched before does not stop what comes next: here it is about the place alone."""
 UNDER = ', constraints = { path = [{ kind = "path_under", root = "/shared" }] }'
 
 
@@ -55,6 +57,7 @@ PLACES = Group(
             twin=PLAIN,
             benign="reads plain URLs at hosts that are allowed, however they are capitalized",
             stopped_by="`destination = \"host:{url}\"`: what two readers could take for two hosts leads nowhere",
+            project=(TRUSTED,),
             without=ANYWHERE,
         ),
         Scenario(
@@ -72,6 +75,7 @@ PLACES = Group(
             twin=PLAIN,
             benign="reads plain URLs at hosts that are allowed",
             stopped_by="`destinations` of the capability, compared host by host",
+            project=(TRUSTED,),
             without=ANYWHERE,
         ),
         Scenario(
@@ -100,7 +104,11 @@ PLACES = Group(
             twin=PLAIN,
             benign="reads public hosts, for a task that may read any",
             stopped_by='a host that is no public one is `private:`, which `"*"` does not cover',
-            project=(Instead(f"destinations = [{HOSTS}]", 'destinations = ["*"]'), Instead("destinations = 6", "destinations = 20")),
+            project=(
+                TRUSTED,
+                Instead(f"destinations = [{HOSTS}]", 'destinations = ["*"]'),
+                Instead("destinations = 6", "destinations = 20"),
+            ),
             without=(Instead(FETCHED, 'destination = "web"'),),
         ),
         Scenario(

@@ -27,6 +27,12 @@ def anywhere(self: Guard, token: str, audience: str) -> Any:
     return self._identifier.identify(token, audience.replace("/mail/", "/docs/"))
 
 
+def the_first(self: object, raw: bytes) -> Any:
+    """A parser that takes the first message of a batch."""
+    found = json.loads(raw)
+    return found[0] if isinstance(found, list) else found
+
+
 async def with_anothers_chain(stage: Stage) -> str:
     """Mail with the chain of another task, presented for exactly this request."""
     chain = stage.guard.enter(stage.new_task())
@@ -58,7 +64,7 @@ PROTOCOL = Group(
         ),
         Scenario(
             "brings a chain that it has made up",
-            steps=(Call("mail/send", "malformed", SPOOFED, to=[COLLEAGUE], body="x"),),
+            steps=(Call("mail/send", "unsupported_header", SPOOFED, to=[COLLEAGUE], body="x"),),
             twin=(Call("mail/send", "", {"example.com/trace": "1"}, to=[COLLEAGUE], body="x"),),
             benign="sends `_meta` of its own",
             stopped_by="the signatures of carried chains",
@@ -133,7 +139,7 @@ PROTOCOL = Group(
             twin=(Sends("mail/send", MAIL), SEND),
             benign="sends it alone",
             stopped_by="one message at a time",
-            patched=replaced("hopward_mcp.jsonrpc.Parser._parsed", lambda self, raw: json.loads(raw)[0]),
+            patched=replaced("hopward_mcp.jsonrpc.Parser._parsed", the_first),
         ),
         Scenario(
             "sends an argument of five megabytes",

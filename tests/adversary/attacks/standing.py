@@ -13,6 +13,9 @@ OLGA = "olga@firm.example"
 SEND = Call("mail/send", to=["bob@firm.example"], body="x")
 
 
+HANDBOOK = Call("docs/handbook")
+
+
 def send(refused: str) -> Call:
     """The same mail, refused."""
     return Call(SEND.name, refused, **SEND.arguments)
@@ -68,7 +71,7 @@ STANDING = Group(
     (
         Scenario(
             "retries after its task was revoked",
-            steps=(SEND, Does(revoked), send("task_revoked"), send("task_revoked"), Call("docs/handbook", "task_revoked")),
+            steps=(SEND, Does(revoked), send("task_revoked"), send("task_revoked")),
             twin=(SEND, Does(another_revoked), SEND),
             benign="goes on while another task is revoked",
             stopped_by="standing, looked up for every call",
@@ -98,14 +101,13 @@ STANDING = Group(
             twin=(SEND, Does(another_quarantined), SEND),
             benign="goes on while another tool is quarantined",
             stopped_by="only a person releases",
-            patched=replaced("hopward.wiring.Guard.quarantine", nothing),
-            behind="",
+            patched=replaced("hopward.wiring.Guard._require_person", nothing),
             alone=True,
         ),
         Scenario(
             "has a call under way while it is quarantined",
-            steps=(UnderWay(quarantines, "withdrawn"), Call("docs/handbook", "quarantined")),
-            twin=(Does(another_quarantined), Call("docs/handbook")),
+            steps=(HANDBOOK, UnderWay(quarantines, "withdrawn"), Call("docs/handbook", "quarantined")),
+            twin=(HANDBOOK, Does(another_quarantined), HANDBOOK),
             benign="goes on while something else is quarantined",
             stopped_by=CONTAINED,
             patched=replaced("hopward.wiring.Guard.quarantine", nothing),
@@ -113,8 +115,8 @@ STANDING = Group(
         ),
         Scenario(
             "has a call under way while everything is stopped",
-            steps=(UnderWay(stops, "withdrawn"), Call("docs/handbook", "stopped")),
-            twin=(Call("docs/handbook"),),
+            steps=(HANDBOOK, UnderWay(stops, "withdrawn"), Call("docs/handbook", "stopped")),
+            twin=(HANDBOOK, HANDBOOK),
             benign="calls while nothing is",
             stopped_by=CONTAINED,
             patched=replaced("hopward.wiring.Guard.stop_all", nothing),
