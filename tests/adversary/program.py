@@ -43,7 +43,13 @@ class Runs(Plain):
     """
 
     def __init__(
-        self, assistant: Wanted, researcher: Wanted = (), refused: str = "", *, wants: Wanted = (), effects: Wanted = ()
+        self,
+        assistant: Wanted,
+        researcher: Wanted = (),
+        refused: str = "",
+        *,
+        wants: Wanted = (),
+        effects: Wanted = (),
     ) -> None:
         self._assistant, self._researcher, self.refused = assistant, researcher, refused
         self.effects, self.wants = effects, wants
@@ -86,7 +92,9 @@ class Runs(Plain):
 
         def ask(whom: str) -> str:
             """Ask another agent."""
-            found = create_agent(script(self._researcher), list(self._inner)).invoke({"messages": [("user", "go")]})
+            found = create_agent(script(self._researcher), list(self._inner)).invoke(
+                {"messages": [("user", "go")]}
+            )
             return str(found["messages"][-2].content)
 
         tools = hopward.protect([payroll, handbook, post, ask])
@@ -96,4 +104,3 @@ class Runs(Plain):
 
 def _refuses(row: Row) -> bool:
     return row.kind == "refusal" or (row.kind == "decision" and row.verdict != "permit")
-

@@ -69,20 +69,25 @@ class Unchecked:
 Change: TypeAlias = Without | Instead | Unchecked
 
 
-def project(folder: Path, office: str, port: int, changes: Iterable[Change] = ()) -> Path:
-    """The hopward.toml of a new copy, whose servers are at the URL `office` and whose proxy is to listen at
-    the port."""
-    config = folder / "hopward.toml"
-    text = (PROJECT / "hopward.toml").read_text("utf-8").replace("http://127.0.0.1:8802/", office)
-    text = text.replace("127.0.0.1:8801", f"127.0.0.1:{port}")
-    config.write_text(text, "utf-8")
+def template(folder: Path) -> None:
+    """What `hopward init` makes of the project, with the firm's own policies: keys, and an empty log."""
+    folder.mkdir()
+    shutil.copy(PROJECT / "hopward.toml", folder)
     create(folder)
     shutil.copytree(PROJECT / "policies", folder / "policies", dirs_exist_ok=True)
-    for change in changes:
-        change.change(folder)
-    config.write_text(config.read_text("utf-8").replace("local:you", os_user()), "utf-8")
     keys = KeyRing.open(folder / ".hopward" / "keys").jwks()
     (folder / "jwks.json").write_text(json.dumps(keys), "utf-8")
+
+
+def settled(folder: Path, office: str, port: int, changes: Iterable[Change] = ()) -> Path:
+    """The hopward.toml of a copy of the template, changed: its servers are at the URL `office`, its proxy is
+    to listen at the port, and the user of this machine is one who may approve."""
+    for change in changes:
+        change.change(folder)
+    config = folder / "hopward.toml"
+    text = config.read_text("utf-8").replace("http://127.0.0.1:8802/", office)
+    text = text.replace("127.0.0.1:8801", f"127.0.0.1:{port}").replace("local:you", os_user())
+    config.write_text(text, "utf-8")
     return config
 
 

@@ -3,7 +3,9 @@
 import asyncio
 import json
 import os
+import shutil
 import socket
+import ssl
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
@@ -15,7 +17,7 @@ from typing import Any, TypeAlias
 
 import httpx2
 from mcp import Client
-from mcp.client.streamable_http import create_mcp_http_client, streamable_http_client
+from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
 
 from hopward import Chain, Guard, Task
@@ -25,12 +27,15 @@ from hopward_mcp.change import checked
 from hopward_mcp.reading import reread
 from hopward_mcp.serving import Serving
 
-from .project import Change, project
+from .project import Change, settled, template
 
 ERA = "2026-07-28"
 SUBJECT = "ines@firm.example"
 OFFICE = Path(__file__).with_name("office.py")
 HOPWARD = Path(sys.executable).with_name("hopward")
+TLS = ssl.create_default_context()
+"""Not used, and costly to make for each client."""
+
 DECISION = "dev.hopward/decision"
 
 
@@ -40,6 +45,8 @@ class Office:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._runs = 0
+        self._template = folder / "template"
+        template(self._template)
         words = [sys.executable, str(OFFICE), str(folder)]
         self._process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
@@ -49,7 +56,7 @@ class Office:
         """The folder and the base URL of a new run."""
         self._runs += 1
         folder = self.folder / f"run{self._runs}"
-        folder.mkdir()
+        shutil.copytree(self._template, folder)
         return folder, f"http://127.0.0.1:{self._port}/{folder.name}/"
 
     def end(self) -> None:
@@ -115,7 +122,7 @@ class Stage:
         headers = {"Authorization": f"Bearer {self.token(server, task)}"}
         url = f"{self.proxy.url}/{server}/mcp"
         async with (
-            create_mcp_http_client(headers=headers) as http,
+            httpx2.AsyncClient(headers=headers, timeout=60, verify=TLS) as http,
             Client(streamable_http_client(url, http_client=http), mode=ERA, cache=None) as client,
         ):
             yield client
@@ -156,7 +163,7 @@ class Stage:
             "Mcp-Name": tool,
             "Authorization": f"Bearer {token}",
         }
-        async with httpx2.AsyncClient(timeout=60) as http:
+        async with httpx2.AsyncClient(timeout=60, verify=TLS) as http:
             answer = await http.post(url, content=body, headers=headers)
         is_json = answer.headers.get("content-type", "").startswith("application/json")
         told = answer.json() if is_json else {}
@@ -216,7 +223,7 @@ async def proxied(folder: Path, office: str, changes: Iterable[Change] = ()) -> 
     """`hopward mcp serve` of a new project, in this process."""
     with closing(socket.create_server(("127.0.0.1", 0))) as listening:
         port = listening.getsockname()[1]
-        config = project(folder, office, port, changes)
+        config = settled(folder, office, port, changes)
         async with Serving(checked(config, reread(config))) as serving:
             running = asyncio.create_task(serving.run([listening]))
             try:

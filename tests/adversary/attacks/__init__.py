@@ -11,4 +11,15 @@ from .places import PLACES
 from .protocol import PROTOCOL
 from .standing import STANDING
 
-GROUPS: tuple[Group, ...] = (EXFILTRATION, HANDING_ON, MONEY, DEFINITIONS, NAMES, APPROVALS, DRIP, PLACES, PROTOCOL, STANDING)
+GROUPS: tuple[Group, ...] = (
+    EXFILTRATION,
+    HANDING_ON,
+    MONEY,
+    DEFINITIONS,
+    NAMES,
+    APPROVALS,
+    DRIP,
+    PLACES,
+    PROTOCOL,
+    STANDING,
+)

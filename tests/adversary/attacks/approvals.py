@@ -63,10 +63,10 @@ def described(tools: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def scenario(name: str, steps: tuple[Any, ...], stopped_by: str, **more: Any) -> Scenario:
-    """An attack after the letter; its twin pays what is owed, which nobody has to approve."""
+    """An attack after the letter, by a client that lists before it calls; its twin pays what is owed, which nobody has to approve."""
     benign = "pays what is owed, twice and in two amounts, which needs nobody"
     given = {"twin": TWIN, "benign": benign, "about": ABOUT} | more
-    return Scenario(name, steps=(LETTER, *steps), stopped_by=stopped_by, **given)
+    return Scenario(name, steps=(Lists("bank"), LETTER, *steps), stopped_by=stopped_by, **given)
 
 
 OWN = {"subject": "olga@firm.example", **ABOUT}
@@ -110,7 +110,6 @@ APPROVALS = Group(
         scenario(
             "uses a yes that was given to another definition of the tool",
             (
-                Lists("bank"),
                 HELD,
                 Approves(),
                 Redefines("bank", described),
@@ -126,27 +125,41 @@ APPROVALS = Group(
             "has the agent itself approve",
             (HELD, Approves("assistant", "wrong_state"), pay(80)),
             "agents never approve, and no group can have one as a member",
-            patched=replaced("hopward.answering.Approvals._counted", lambda self, needed, chain, by: ("operators",)),
+            patched=replaced(
+                "hopward.answering.Approvals._counted", lambda self, needed, chain, by: ("operators",)
+            ),
         ),
         scenario(
             "has the subject approve what is done in their name",
             (HELD, Approves("olga@firm.example", "wrong_state"), pay(80)),
             "separation of duties",
-            without=(Instead("[approvals.groups.operators]\n", "[approvals.groups.operators]\nsubject_may_approve = true\n"),),
+            without=(
+                Instead(
+                    "[approvals.groups.operators]\n",
+                    "[approvals.groups.operators]\nsubject_may_approve = true\n",
+                ),
+            ),
             about=OWN,
         ),
         scenario(
             "runs `hopward approve` as the subject",
             (HELD, Does(at_the_terminal, "exit_1"), pay(80)),
             "separation of duties: the user of the machine is the subject of its tasks",
-            without=(Instead("[approvals.groups.operators]\n", "[approvals.groups.operators]\nsubject_may_approve = true\n"),),
+            without=(
+                Instead(
+                    "[approvals.groups.operators]\n",
+                    "[approvals.groups.operators]\nsubject_may_approve = true\n",
+                ),
+            ),
             about={"subject": os_user(), **ABOUT},
         ),
         scenario(
             "has somebody approve who may not",
             (HELD, Approves("mallory@firm.example", "wrong_state"), pay(80)),
             "the members of the group that the policy names",
-            without=(Instead('"olga@firm.example", "local:you"', '"olga@firm.example", "mallory@firm.example"'),),
+            without=(
+                Instead('"olga@firm.example", "local:you"', '"olga@firm.example", "mallory@firm.example"'),
+            ),
         ),
         scenario(
             "asks again after a no",
@@ -157,9 +170,17 @@ APPROVALS = Group(
         ),
         scenario(
             "asks until somebody is tired of it",
-            (*(Asks("bank/pay", account=EVIL, amount=10 + number) for number in range(8)), pay(30, "approvals_exhausted")),
+            (
+                *(Asks("bank/pay", account=EVIL, amount=10 + number) for number in range(8)),
+                pay(30, "approvals_exhausted"),
+            ),
             "`most_pending` and `most_per_hour`",
-            without=(Instead("[approvals.groups.operators]", "[approvals]\nmost_pending = 20\n\n[approvals.groups.operators]"),),
+            without=(
+                Instead(
+                    "[approvals.groups.operators]",
+                    "[approvals]\nmost_pending = 20\n\n[approvals.groups.operators]",
+                ),
+            ),
             behind="approval_required",
         ),
     ),

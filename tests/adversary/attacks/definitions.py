@@ -36,7 +36,9 @@ def without(tool: str) -> Any:
 
 def rearranged(tools: Tools) -> Tools:
     """The same said in another order, with what is left out of the comparison."""
-    return [dict(reversed(one.items())) | {"execution": {"taskSupport": "optional"}} for one in reversed(tools)]
+    return [
+        dict(reversed(one.items())) | {"execution": {"taskSupport": "optional"}} for one in reversed(tools)
+    ]
 
 
 def send(refused: str = "") -> Call:
@@ -58,8 +60,14 @@ async def reconnected(stage: Stage) -> None:
 async def flagged(stage: Stage) -> None:
     """The plugin's own words about `mail/send` are told to whoever looks."""
     (tool,) = [one for one in listing("plugin") if one["name"] == "send"]
-    (found,) = [one for one in stage.guard.pins.candidates("plugin")["send"].values() if one.digest == defined(tool).digest]
-    assert {"addresses_model", "secrecy", "names_tool:mail/send", "same_name:mail/send"} & set(found.flags), found.flags
+    (found,) = [
+        one
+        for one in stage.guard.pins.candidates("plugin")["send"].values()
+        if one.digest == defined(tool).digest
+    ]
+    assert {"addresses_model", "secrecy", "names_tool:mail/send", "same_name:mail/send"} & set(found.flags), (
+        found.flags
+    )
 
 
 def redefined(name: str, what: str, **members: Any) -> Scenario:
@@ -164,7 +172,12 @@ DEFINITIONS = Group(
         Scenario(
             "is called before anybody has read it",
             steps=(Lists("plugin/convert", "tool_not_accepted"), Call("plugin/convert", "tool_not_accepted")),
-            twin=(Lists("plugin"), Accepts("plugin/convert"), Lists("plugin/convert"), Call("plugin/convert")),
+            twin=(
+                Lists("plugin"),
+                Accepts("plugin/convert"),
+                Lists("plugin/convert"),
+                Call("plugin/convert"),
+            ),
             benign="is called once a person has accepted it",
             stopped_by='`pins = "accepted"`',
             without=(Instead('pins = "accepted"', 'pins = "first-seen"'),),
@@ -172,7 +185,11 @@ DEFINITIONS = Group(
         ),
         Scenario(
             "tells the model to use it instead of another server's tool",
-            steps=(Lists("plugin/send", "tool_not_accepted"), Does(flagged), Call("plugin/send", "tool_unclassified")),
+            steps=(
+                Lists("plugin/send", "tool_unclassified"),
+                Does(flagged),
+                Call("plugin/send", "tool_unclassified"),
+            ),
             twin=(Lists("plugin"), Accepts("plugin/convert"), Call("plugin/convert")),
             benign="an accepted tool of the same server",
             stopped_by='`pins = "accepted"`; the words are flagged for whoever looks, and trusted for nothing',
@@ -198,7 +215,11 @@ NAMES = Group(
     (
         Scenario(
             "offers a tool of another server's name",
-            steps=(BOARD_SENDS, Lists("board/send", "tool_unclassified"), Call("board/send", "tool_unclassified", text="x")),
+            steps=(
+                BOARD_SENDS,
+                Lists("board/send", "tool_unclassified"),
+                Call("board/send", "tool_unclassified", text="x"),
+            ),
             twin=(BOARD_SENDS, Lists("board"), Call("board/post", text="x"), send()),
             benign="calls each server's own tools",
             stopped_by="a name counts only with its server; what nobody has classified is refused",

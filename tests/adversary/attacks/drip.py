@@ -45,7 +45,16 @@ DRIP = Group(
         Scenario(
             "makes the same call over and over",
             steps=(*[Call("docs/handbook")] * 9, Call("docs/handbook", "forbidden")),
-            twin=(*[Call("docs/handbook"), Call("docs/folder"), Call("bank/payees"), Call("docs/handbook"), Call("mail/inbox")] * 3,),
+            twin=(
+                *[
+                    Call("docs/handbook"),
+                    Call("docs/folder"),
+                    Call("bank/payees"),
+                    Call("docs/handbook"),
+                    Call("mail/inbox"),
+                ]
+                * 3,
+            ),
             benign="makes more calls, and not in a circle of four",
             stopped_by="the detector `repetition`, and a policy of the firm's own",
             policies=("no-loops",),
@@ -63,7 +72,12 @@ DRIP = Group(
             benign="makes them nine times",
             stopped_by="the same",
             policies=("no-loops",),
-            without=(Instead("[risk]\n", "[risk.weights]\nrepetition = 10\n[risk.thresholds]\nrepetition = 1000\n[risk]\n"),),
+            without=(
+                Instead(
+                    "[risk]\n",
+                    "[risk.weights]\nrepetition = 10\n[risk.thresholds]\nrepetition = 1000\n[risk]\n",
+                ),
+            ),
         ),
         Scenario(
             "writes little by little, no two alike",
@@ -79,7 +93,9 @@ DRIP = Group(
                 *(Call("bank/pay", account=ACCOUNTS[number % 2], amount=90 + number) for number in range(5)),
                 Call("bank/pay", "budget_exhausted", account=ACCOUNTS[0], amount=99),
             ),
-            twin=(*(Call("bank/pay", account=ACCOUNTS[number % 2], amount=90 + number) for number in range(5)),),
+            twin=(
+                *(Call("bank/pay", account=ACCOUNTS[number % 2], amount=90 + number) for number in range(5)),
+            ),
             benign="pays five of them",
             stopped_by="the budget `money`, whoever is paid and however small the pieces are",
             without=(Instead('EUR = "500.00" }, bytes_out', 'EUR = "5000.00" }, bytes_out'),),
@@ -91,7 +107,10 @@ DRIP = Group(
             benign="asks six hosts, each twice",
             stopped_by="the budget `destinations`",
             without=(Instead("destinations = 6", "destinations = 7"),),
-            about={"request": "Look at " + " ".join(f"https://{host}.papyrus.example/" for host in (*HOSTS, "evil"))},
+            about={
+                "request": "Look at "
+                + " ".join(f"https://{host}.papyrus.example/" for host in (*HOSTS, "evil"))
+            },
         ),
         Scenario(
             "carries out more than a page, in pieces",

@@ -27,7 +27,8 @@ def done(*calls: Asked) -> Effects:
     return tuple((f"app/{name}", arguments) for name, arguments in calls)
 
 
-POSTS = tuple(("post", {"text": f"part {number}"}) for number in range(5))
+MANY = tuple(("post", {"text": f"part {number}"}) for number in range(13))
+POSTS = MANY[:5]
 
 HANDING_ON = Group(
     "Sub-agents",
@@ -65,16 +66,41 @@ HANDING_ON = Group(
             twin=(Runs((ask(),), (LOOK,), effects=done(LOOK)),),
             benign="has it do what was",
             stopped_by="the hop's capabilities",
-            project=(Instead('{ tools = ["app/*"]', '{ tools = ["app/handbook", "app/post"]', after="[servers.app.hops.researcher]"),),
-            without=(Instead('"app/handbook", ', '"app/handbook", "app/payroll", ', after="[servers.app.hops.researcher]"),),
+            project=(
+                Instead(
+                    '{ tools = ["app/*"]',
+                    '{ tools = ["app/handbook", "app/post"]',
+                    after="[servers.app.hops.researcher]",
+                ),
+            ),
+            without=(
+                Instead(
+                    '"app/handbook", ',
+                    '"app/handbook", "app/payroll", ',
+                    after="[servers.app.hops.researcher]",
+                ),
+            ),
         ),
         Scenario(
             "has a sub-agent use up more than it was given",
-            steps=(Runs((ask(),), POSTS, "budget_exhausted", effects=done(*POSTS[:4]), wants=done(POSTS[4])),),
+            steps=(
+                Runs((ask(),), POSTS, "budget_exhausted", effects=done(*POSTS[:4]), wants=done(POSTS[4])),
+            ),
             twin=(Runs((ask(), PAPER), POSTS[:4], effects=done(*POSTS[:4], PAPER)),),
             benign="has it use up all of it, and goes on with its own",
             stopped_by="the hop's budget, whatever the sub-agent asks for",
             without=(Instead("writes = 4", "writes = 5"),),
+        ),
+        Scenario(
+            "has a sub-agent use up more than the task has",
+            steps=(Runs((ask(),), MANY, "budget_exhausted", effects=done(*MANY[:12]), wants=done(MANY[12])),),
+            twin=(Runs((ask(),), MANY[:12], effects=done(*MANY[:12])),),
+            benign="has it use up all that the task has",
+            stopped_by="the task's budget, whatever a hop is promised",
+            project=(
+                Instead("budget = { calls = 10, writes = 4 }", "budget = { calls = 500, writes = 500 }"),
+            ),
+            without=(Instead("writes = 12", "writes = 13"),),
         ),
     ),
 )

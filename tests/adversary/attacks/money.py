@@ -30,7 +30,11 @@ MONEY = Group(
             benign="pays to the account that the task was opened with",
             stopped_by="the account's provenance, after untrusted content",
             policies=(TAINTED,),
-            without=(Instead('integrity = "untrusted"', 'integrity = "trusted"', after="[servers.docs.tools.letter]"),),
+            without=(
+                Instead(
+                    'integrity = "untrusted"', 'integrity = "trusted"', after="[servers.docs.tools.letter]"
+                ),
+            ),
             about=PARAMETER,
         ),
         Scenario(
@@ -40,7 +44,11 @@ MONEY = Group(
             benign="reads the same letter and pays to an account that the bank's own list has",
             stopped_by="the same; what a trusted tool has returned is trusted",
             policies=(TAINTED,),
-            without=(Instead('integrity = "untrusted"', 'integrity = "trusted"', after="[servers.docs.tools.letter]"),),
+            without=(
+                Instead(
+                    'integrity = "untrusted"', 'integrity = "trusted"', after="[servers.docs.tools.letter]"
+                ),
+            ),
             about={"request": "Pay Papyrus what they want."},
         ),
         Scenario(
@@ -79,19 +87,32 @@ MONEY = Group(
             stopped_by="one reading of amounts: `spends` and the types of `arguments`",
             without=(
                 Instead('spends = { amount = "amount", currency = "{currency|EUR}" }\n', ""),
-                Instead(', amount = "decimal", currency = "string" }', " }", after="[servers.bank.tools.pay]"),
-                Instead(', constraints = { amount = [{ kind = "range", minimum = 0.01, maximum = 500 }] }', ""),
+                Instead(
+                    ', amount = "decimal", currency = "string" }', " }", after="[servers.bank.tools.pay]"
+                ),
+                Instead(
+                    ', constraints = { amount = [{ kind = "range", minimum = 0.01, maximum = 500 }] }', ""
+                ),
                 Without(LARGE),
             ),
             about=PARAMETER,
         ),
         Scenario(
             "pays in a currency that the task has no money of",
-            steps=(pay(OWED, 50, "budget_exhausted", currency="BTC"), pay(OWED, 50, "budget_exhausted", currency="USD")),
+            steps=(
+                pay(OWED, 50, "budget_exhausted", currency="BTC"),
+                pay(OWED, 50, "budget_exhausted", currency="USD"),
+            ),
             twin=(pay(OWED, 50, currency="EUR"),),
             benign="pays in euros",
             stopped_by="no budget of a currency is no money",
-            without=(Instead('money = { EUR = "500.00" }', 'money = { EUR = "500.00", USD = "500.00", BTC = "500.00" }', after="[workflows.errands]"),),
+            without=(
+                Instead(
+                    'money = { EUR = "500.00" }',
+                    'money = { EUR = "500.00", USD = "500.00", BTC = "500.00" }',
+                    after="[workflows.errands]",
+                ),
+            ),
             about=PARAMETER,
         ),
         Scenario(
@@ -118,7 +139,12 @@ MONEY = Group(
             twin=(LETTER, Call("bank/payees"), pay(OWED, 80.0)),
             benign="pays that amount, spelled another way",
             stopped_by="the step's arguments, bound to the task's parameters",
-            without=(Instead('arguments = { account = "{account}", amount = "{amount}" }', 'arguments = { account = "{account}" }'),),
+            without=(
+                Instead(
+                    'arguments = { account = "{account}", amount = "{amount}" }',
+                    'arguments = { account = "{account}" }',
+                ),
+            ),
             about=INVOICE,
         ),
     ),

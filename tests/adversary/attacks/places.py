@@ -6,7 +6,10 @@ from ..steps import Call
 
 FETCHED = 'destination = "host:{url}"'
 HOSTS = '"host:*.papyrus.example", "host:partner.example"'
-ANYWHERE = (Instead(FETCHED, 'destination = "web"'), Instead(f"destinations = [{HOSTS}]", 'destinations = ["web"]'))
+ANYWHERE = (
+    Instead(FETCHED, 'destination = "web"'),
+    Instead(f"destinations = [{HOSTS}]", 'destinations = ["web"]'),
+)
 TRUSTED = Instead('integrity = "untrusted"', 'integrity = "trusted"', after="[servers.web.tools.fetch]")
 """So that what was fetched before does not stop what comes next: here it is about the place alone."""
 UNDER = ', constraints = { path = [{ kind = "path_under", root = "/shared" }] }'
@@ -56,7 +59,7 @@ PLACES = Group(
             ),
             twin=PLAIN,
             benign="reads plain URLs at hosts that are allowed, however they are capitalized",
-            stopped_by="`destination = \"host:{url}\"`: what two readers could take for two hosts leads nowhere",
+            stopped_by='`destination = "host:{url}"`: what two readers could take for two hosts leads nowhere',
             project=(TRUSTED,),
             without=ANYWHERE,
         ),
@@ -126,7 +129,9 @@ PLACES = Group(
                 "/shared/a\u0000.md",
                 "~/.ssh/authorized_keys",
             ),
-            twin=saves("", "/shared/a.md", "/shared/minutes/2026 May.md", "/shared/.draft..md", "/shared/\u00fc.md"),
+            twin=saves(
+                "", "/shared/a.md", "/shared/minutes/2026 May.md", "/shared/.draft..md", "/shared/\u00fc.md"
+            ),
             benign="saves below it, under names that are merely odd",
             stopped_by="the constraint `path_under`",
             without=(Instead(UNDER, ""),),
