@@ -2,8 +2,9 @@
 
 Server S of run R is at /R/S/mcp, over Streamable HTTP of 2026-07-28. It answers a tools/call only for a
 credential of the authority whose keys are in FOLDER/R/jwks.json, for that call, and writes what it then does
-as a line of FOLDER/R/done.jsonl. Where FOLDER/R/unchecked is, it asks nobody for a credential. FOLDER/R/listing.json, if it is there, is what servers list instead.
-`bank/statement` waits until FOLDER/R/gate has been opened, having opened FOLDER/R/reached.
+as a line of FOLDER/R/done.jsonl. Where FOLDER/R/unchecked is, it asks nobody for a credential.
+FOLDER/R/listing.json, if it is there, is what servers list instead. `bank/statement` waits until
+FOLDER/R/gate has been opened, having opened FOLDER/R/reached.
 """
 
 import base64

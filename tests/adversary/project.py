@@ -3,9 +3,7 @@
 import json
 import re
 import shutil
-import socket
 from collections.abc import Iterable
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -24,7 +22,7 @@ class Without:
     policy: str
 
     def __str__(self) -> str:
-        return f"policy `{self.policy}`"
+        return f"without policy `{self.policy}`"
 
     def change(self, folder: Path) -> None:
         pattern = re.compile(rf'@id\("{re.escape(self.policy)}"\)[^;]*;')
@@ -45,7 +43,13 @@ class Instead:
     after: str = ""
 
     def __str__(self) -> str:
-        return f"`{self.old}`"
+        old, new = self.old.splitlines(), [line for line in self.new.splitlines() if line.strip()]
+        added = [line for line in new if line not in old]
+        return (
+            f"with `{'`, `'.join(one.strip(', ') for one in added)}`"
+            if added
+            else f"without `{self.old.strip(', ' + chr(10))}`"
+        )
 
     def change(self, folder: Path) -> None:
         config = folder / "hopward.toml"
@@ -56,17 +60,41 @@ class Instead:
 
 
 @dataclass(frozen=True)
+class Classified:
+    """A tool that somebody has classified after all."""
+
+    server: str
+    tool: str
+    action: str
+    destination: str
+
+    def __str__(self) -> str:
+        return f"with `{self.server}/{self.tool}` classified"
+
+    def change(self, folder: Path) -> None:
+        entry = f"""
+[servers.{self.server}.tools.{self.tool}]
+action = "{self.action}"
+sensitivity = "internal"
+integrity = "trusted"
+destination = "{self.destination}"
+"""
+        with (folder / "hopward.toml").open("a", encoding="utf-8") as file:
+            file.write(entry)
+
+
+@dataclass(frozen=True)
 class Unchecked:
     """The firm's servers ask nobody for a credential."""
 
     def __str__(self) -> str:
-        return "credentials at the servers"
+        return "where servers ask for no credential"
 
     def change(self, folder: Path) -> None:
         (folder / "unchecked").write_bytes(b"")
 
 
-Change: TypeAlias = Without | Instead | Unchecked
+Change: TypeAlias = Without | Instead | Classified | Unchecked
 
 
 def template(folder: Path) -> None:
@@ -89,9 +117,3 @@ def settled(folder: Path, office: str, port: int, changes: Iterable[Change] = ()
     text = text.replace("127.0.0.1:8801", f"127.0.0.1:{port}").replace("local:you", os_user())
     config.write_text(text, "utf-8")
     return config
-
-
-def free_port() -> int:
-    """A port that nobody listens on at the moment."""
-    with closing(socket.create_server(("127.0.0.1", 0))) as listening:
-        return listening.getsockname()[1]

@@ -1,4 +1,4 @@
-"""An attack as data: what is done, what must stop it, the benign twin, and the defence that it all hangs on."""
+"""An attack as data: what is done, what must stop it, the benign twin, and the defence it all hangs on."""
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager

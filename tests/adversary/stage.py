@@ -1,4 +1,4 @@
-"""Where a scenario is played: a project of its own, the real proxy, a real client, and the office behind it."""
+"""Where a scenario is played: a project of its own, the real proxy, a real client, the office behind it."""
 
 import asyncio
 import json
@@ -8,8 +8,8 @@ import socket
 import ssl
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, closing
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -20,19 +20,23 @@ from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
 
-from hopward import Chain, Guard, Task
+from hopward import Chain, Guard, Task, read_settings
 from hopward.ledger import RowFilter
 from hopward.record import Row
 from hopward_mcp.change import checked
 from hopward_mcp.reading import reread
 from hopward_mcp.serving import Serving
 
+from .office import OFFERED
 from .project import Change, settled, template
 
 ERA = "2026-07-28"
 SUBJECT = "ines@firm.example"
 OFFICE = Path(__file__).with_name("office.py")
 HOPWARD = Path(sys.executable).with_name("hopward")
+SERVERS = ("app", *OFFERED)
+"""What `hopward mcp serve` speaks of when it starts."""
+
 TLS = ssl.create_default_context()
 """Not used, and costly to make for each client."""
 
@@ -190,9 +194,8 @@ class Stage:
     async def hopward(self, *words: str) -> str:
         """Run a `hopward` command in the project; `exit_1` or the like where it fails."""
         command = (str(HOPWARD), "--config", str(self.folder / "hopward.toml"), *words)
-        clean = {name: value for name, value in os.environ.items() if not name.startswith("HOPWARD")}
         streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-        running = await asyncio.create_subprocess_exec(*command, env=clean, **streams)
+        running = await asyncio.create_subprocess_exec(*command, env=_environment(), **streams)
         told, _ = await running.communicate()
         self.seen.append(told.decode())
         return f"exit_{running.returncode}" if running.returncode else ""
@@ -234,6 +237,24 @@ async def proxied(folder: Path, office: str, changes: Iterable[Change] = ()) -> 
                 await running
 
 
+@contextmanager
+def served(config: Path) -> Iterator[str]:
+    """`hopward mcp serve` as a process; where it listens."""
+    words = [str(HOPWARD), "--config", str(config), "mcp", "serve"]
+    with subprocess.Popen(words, stderr=subprocess.PIPE, env=_environment(), text=True) as process:
+        assert process.stderr is not None
+        try:
+            said = [process.stderr.readline() for _ in SERVERS]
+            assert all("is guarded at" in line for line in said), said
+            yield f"http://{read_settings(config).proxy.listen}"
+        finally:
+            process.terminate()
+
+
+def _environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith("HOPWARD")}
+
+
 async def _adopt(serving: Serving, config: Path) -> None:
     """What SIGHUP does to `hopward mcp serve`."""
     await serving.adopt(checked(config, reread(config), serving.settings))
@@ -250,3 +271,10 @@ async def staged(
         task = guard.open_task(workflow, about.pop("subject", SUBJECT), **about)
         async with AsyncExitStack() as connections:
             yield Stage(folder, office, proxy, guard, task, connections)
+
+
+def free_port() -> int:
+    """A port that nobody listens on at the moment."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as listening:
+        port: int = listening.getsockname()[1]
+        return port

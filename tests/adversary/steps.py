@@ -12,7 +12,6 @@ from hopward.pins import defined
 from .office import PAYROLL, listing
 from .stage import Effects, Stage
 
-
 META = json.dumps(
     {
         "io.modelcontextprotocol/protocolVersion": "2026-07-28",
@@ -155,7 +154,7 @@ class Sends(Plain):
 
 
 class UnderWay(Plain):
-    """While the server works on a call, `contain` happens; the call must end as refused, its answer unseen."""
+    """While the server works on a call, `contain` happens; the call must end refused, its answer unseen."""
 
     effects: Effects = (("bank/statement", {}),)
 

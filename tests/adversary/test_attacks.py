@@ -1,10 +1,11 @@
-"""Each attack is stopped, its benign twin passes without a person, and without the defence the attack succeeds."""
+"""Each attack is stopped, its benign twin passes without a person, and without the defence it succeeds."""
 
 from contextlib import nullcontext
 
 import pytest
 
 from .attacks import GROUPS
+from .gaps import GAPS, Gap
 from .playing import passed, play, stopped, succeeded
 from .scenario import Scenario
 from .stage import Office, proxied, staged
@@ -46,3 +47,11 @@ async def test_without_its_defence_the_attack_succeeds(office: Office, scenario:
             await play(stage, scenario.steps, scenario.behind)
             if not scenario.behind:
                 succeeded(stage, scenario)
+
+
+@pytest.mark.parametrize("gap", GAPS, ids=lambda one: one.name.replace(" ", "-"))
+async def test_what_the_page_says_is_not_stopped_goes_through(office: Office, gap: Gap) -> None:
+    folder, url = office.run()
+    async with proxied(folder, url) as proxy, staged(folder, url, proxy, **gap.about) as stage:
+        await play(stage, gap.steps)
+        assert stage.rows(kind="approval") == []

@@ -1,9 +1,9 @@
 """A prompt-injected agent that has read what is confidential, and gets it out."""
 
-from ..office import PAYROLL
-from ..project import Instead, Without
-from ..scenario import Group, Scenario
-from ..steps import Call
+from .office import PAYROLL
+from .project import Instead, Without
+from .scenario import Group, Scenario
+from .steps import Call
 
 CEILING = "nothing-above-the-ceiling"
 TAINTED = "untrusted-content-needs-approval"

@@ -1,6 +1,5 @@
 """All attacks."""
 
-from ..scenario import Group
 from .approvals import APPROVALS
 from .definitions import DEFINITIONS, NAMES
 from .drip import DRIP
@@ -9,6 +8,7 @@ from .handing_on import HANDING_ON
 from .money import MONEY
 from .places import PLACES
 from .protocol import PROTOCOL
+from .scenario import Group
 from .standing import STANDING
 
 GROUPS: tuple[Group, ...] = (

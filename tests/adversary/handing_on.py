@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from ..office import PAYROLL
-from ..program import Runs
-from ..project import Instead, Without
-from ..scenario import Group, Scenario
-from ..stage import Effects
+from .office import PAYROLL
+from .program import Runs
+from .project import Instead, Without
+from .scenario import Group, Scenario
+from .stage import Effects
 
 CEILING = "nothing-above-the-ceiling"
 Asked = tuple[str, dict[str, Any]]

@@ -6,12 +6,12 @@ from typing import Any
 from hopward import Guard
 from hopward.canonical import canonical
 
-from ..office import PAYROLL
-from ..patching import replaced
-from ..project import Instead, Unchecked, Without
-from ..scenario import Group, Scenario
-from ..stage import Stage
-from ..steps import Call, Does, Lists, Sends
+from .office import PAYROLL
+from .patching import replaced
+from .project import Classified, Instead, Unchecked, Without
+from .scenario import Group, Scenario
+from .stage import Stage
+from .steps import Call, Does, Lists, Sends
 
 COLLEAGUE = "bob@firm.example"
 EVE = "eve@evil.example"
@@ -120,11 +120,7 @@ PROTOCOL = Group(
             benign="calls one that somebody has",
             stopped_by="what nobody has classified is refused, whatever it says of itself",
             without=(
-                Instead(
-                    "[servers.mail.tools.send]",
-                    '[servers.mail.tools.rule]\naction = "read"\nsensitivity = "internal"\nintegrity = "trusted"\n'
-                    'destination = "internal"\n\n[servers.mail.tools.send]',
-                ),
+                Classified("mail", "rule", "read", "internal"),
                 Instead('"mail/inbox", ', '"mail/inbox", "mail/rule", '),
             ),
         ),

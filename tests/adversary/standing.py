@@ -4,10 +4,10 @@ from typing import Any
 
 from hopward import HopwardError
 
-from ..patching import replaced
-from ..scenario import Group, Scenario
-from ..stage import Stage
-from ..steps import Call, Does, UnderWay
+from .patching import replaced
+from .scenario import Group, Scenario
+from .stage import Stage
+from .steps import Call, Does, UnderWay
 
 OLGA = "olga@firm.example"
 SEND = Call("mail/send", to=["bob@firm.example"], body="x")

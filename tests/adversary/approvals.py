@@ -5,11 +5,11 @@ from typing import Any
 from hopward.canonical import digest
 from hopward.osuser import os_user
 
-from ..patching import Patch, replaced
-from ..project import Instead
-from ..scenario import Group, Scenario
-from ..stage import Stage
-from ..steps import Accepts, Approves, Asks, Call, Does, Lists, Redefines
+from .patching import Patch, replaced
+from .project import Instead
+from .scenario import Group, Scenario
+from .stage import Stage
+from .steps import Accepts, Approves, Asks, Call, Does, Lists, Redefines
 
 EVIL = "DE75512108001245126199"
 OWED = "NL91ABNA0417164300"
@@ -63,7 +63,7 @@ def described(tools: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def scenario(name: str, steps: tuple[Any, ...], stopped_by: str, **more: Any) -> Scenario:
-    """An attack after the letter, by a client that lists before it calls; its twin pays what is owed, which nobody has to approve."""
+    """An attack after the letter, by a client that lists before it calls. Its twin pays what is owed."""
     benign = "pays what is owed, twice and in two amounts, which needs nobody"
     given = {"twin": TWIN, "benign": benign, "about": ABOUT} | more
     return Scenario(name, steps=(Lists("bank"), LETTER, *steps), stopped_by=stopped_by, **given)

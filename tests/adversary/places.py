@@ -1,8 +1,8 @@
 """URLs and paths that one reader takes for another place than the other."""
 
-from ..project import Instead
-from ..scenario import Group, Scenario
-from ..steps import Call
+from .project import Instead
+from .scenario import Group, Scenario
+from .steps import Call
 
 FETCHED = 'destination = "host:{url}"'
 HOSTS = '"host:*.papyrus.example", "host:partner.example"'
@@ -59,7 +59,7 @@ PLACES = Group(
             ),
             twin=PLAIN,
             benign="reads plain URLs at hosts that are allowed, however they are capitalized",
-            stopped_by='`destination = "host:{url}"`: what two readers could take for two hosts leads nowhere',
+            stopped_by='`destination = "host:{url}"`: what could be read as two hosts leads nowhere',
             project=(TRUSTED,),
             without=ANYWHERE,
         ),

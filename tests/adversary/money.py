@@ -1,8 +1,8 @@
 """Money that goes where a document says, or more of it than was meant."""
 
-from ..project import Instead, Without
-from ..scenario import Group, Scenario
-from ..steps import Call
+from .project import Instead, Without
+from .scenario import Group, Scenario
+from .steps import Call
 
 TAINTED = "untrusted-content-needs-approval"
 LARGE = "large-payments"
