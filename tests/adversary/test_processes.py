@@ -1,8 +1,7 @@
-"""The same attacks and twins through `hopward mcp serve` as a process, and what only several processes show."""
+"""The same through `hopward mcp serve` as a process, and what only several processes show."""
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,19 +66,14 @@ async def test_its_benign_twin_still_passes_there(running: Running, scenario: Sc
 
 
 async def test_of_two_processes_one_uses_an_approval_up(running: Running) -> None:
-    async with AsyncExitStack() as stack:
-        first = await stack.enter_async_context(
-            staged(running.folder, running.office, running.first, **ABOUT)
-        )
-        second = await stack.enter_async_context(
-            staged(running.folder, running.office, running.second, **ABOUT)
-        )
-        second.task = first.task
-        for stage in (first, second):
-            assert await stage.tools("bank")
+    async with staged(running.folder, running.office, running.first, **ABOUT) as first:
+        assert await first.tools("bank")
         await first.call("docs/letter", {"name": "invoice"})
-        for amount in range(10, 18):
-            await _both(first, second, amount)
+        async with staged(running.folder, running.office, running.second, **ABOUT) as second:
+            second.task = first.task
+            assert await second.tools("bank")
+            for amount in range(10, 18):
+                await _both(first, second, amount)
         assert len(first.done()) == 1 + 8
         assert first.guard.ledger.verify().ok
 
