@@ -9,9 +9,10 @@ import pytest
 from .source import SOURCES, Import, Module, imports, names, shipped
 
 LAYERS = (
-    {"errors", "clock", "canonical", "base64url", "order", "osuser"},
+    {"errors", "clock", "canonical", "base64url", "expression", "harmless", "order", "osuser"},
     {"addresses", "constraint", "money", "pattern", "strictjson", "vouching"},
     {"model", "places"},
+    {"approval"},
     {"settings"},
     {"behaviour"},
     {"destination", "guess", "record", "jwk", "claims", "handover", "containment"},
@@ -32,11 +33,12 @@ LAYERS = (
         "revocation",
         "steps",
         "spending",
+        "summary",
         "wire",
     },
     {"budget"},
     {"asking", "bounds", "delegation", "cedar", "jose", "ports", "standing"},
-    {"approval", "drafts", "pinning"},
+    {"drafts", "lifting", "pinning"},
     {"observation"},
     {"evaluation"},
     {"answering", "guard"},
@@ -114,6 +116,7 @@ LATE = {
     ("hopward_mcp.delivery", "keyring"): "optional: only for keys kept in the operating system's keyring",
     ("hopward_mcp.telemetry", "hopward_mcp.spans"): "optional: OpenTelemetry, only with `[telemetry]`",
     ("langchain_hopward.installation", "langchain_hopward.middleware"): "optional: it needs `langchain`",
+    ("langchain_hopward.installation", "langchain_hopward.answers"): "optional: it needs `langgraph`",
     ("langchain_hopward.load", "mcp"): "optional: only for tools of MCP servers",
     ("langchain_hopward.load", "anyio"): "optional: it comes with mcp",
     ("langchain_hopward.connection", "httpx2"): "optional: only for tools of MCP servers over HTTP",

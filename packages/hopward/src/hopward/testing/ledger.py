@@ -5,6 +5,7 @@ from threading import RLock
 
 import msgspec
 
+from hopward.approval import Approval, ApprovalState
 from hopward.behaviour import States, changed, is_stale
 from hopward.clock import Clock, Instant, iso
 from hopward.containment import concerns
@@ -17,8 +18,6 @@ from hopward.ledger.tables import require_open
 from hopward.ledger.verification import Progress, verify_rows
 from hopward.model import (
     Agent,
-    Approval,
-    ApprovalState,
     Budget,
     Chain,
     Containment,
@@ -75,7 +74,7 @@ class MemoryLedger(MemoryPins):
                 hops=tuple(
                     StandingHop(self._hops[one], self.usage(one)) for one in chain.hops if one in self._hops
                 ),
-                labels=self.labels(chain.task),
+                labels=tuple(one for one in self.labels(chain.task) if one.flow != "out"),
                 moved=self._moved.get(chain.task, 0),
                 containments=tuple(one for one in self.containments() if concerns(one, chain)),
                 behaviour=self.behaviour(chain.actor if chain.actors else "", chain.task),
@@ -354,7 +353,7 @@ class MemoryLedger(MemoryPins):
             risen = joined(known, label) if known else label
             if risen != known:
                 self._labels[key] = risen
-                self._moved[task] = self._moved.get(task, 0) + 1
+                self._moved[task] = self._moved.get(task, 0) + (label.flow != "out")
         self._stood.update((task, value) for value in one.values)
         watch = one.watch
         if watch is not None:
