@@ -28,7 +28,7 @@ def pay(amount: int, refused: str = "approval_required", account: str = EVIL) ->
 def bound_without(*members: str) -> Patch:
     """Approvals that are not bound to these."""
     return replaced(
-        "hopward.approval.digest",
+        "hopward.lifting.digest",
         lambda form: digest({key: value for key, value in form.items() if key not in members}),
     )
 
