@@ -14,7 +14,7 @@ LAYERS = (
     {"model", "places"},
     {"settings"},
     {"behaviour"},
-    {"destination", "guess", "record", "jwk", "claims", "handover", "containment"},
+    {"destination", "device", "guess", "record", "jwk", "claims", "handover", "containment"},
     {
         "capability",
         "chain",
@@ -42,7 +42,7 @@ LAYERS = (
     {"answering", "guard"},
     {"ledger", "keys", "link", "selfsigned"},
     {"identity", "issuer", "assertion", "opening", "possession", "published", "verifier"},
-    {"carrier", "config", "containing", "decided", "keychain", "policies", "remote", "workflows"},
+    {"carrier", "config", "containing", "decided", "keychain", "pairing", "policies", "remote", "workflows"},
     {"registry"},
     {"project", "suggestion", "wiring"},
     {"testing"},
