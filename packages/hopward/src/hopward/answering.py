@@ -9,15 +9,18 @@ from typing import Any
 from msgspec.structs import replace
 
 from hopward import revocation
+from hopward.approval import Answer, Approval, ApprovalState, ApproverNeed
 from hopward.claims import is_agent
 from hopward.clock import SECOND, Clock, Instant
 from hopward.containment import why_tool_contained
 from hopward.drafts import Asked, approval_draft
 from hopward.errors import StateError
 from hopward.evaluation import DELEGATE, Evaluator, Sources, call_digest
-from hopward.model import Answer, Approval, ApprovalState, ApproverNeed, Chain, ToolCall
+from hopward.lifting import address
+from hopward.model import Chain, ToolCall
 from hopward.pattern import folded
 from hopward.record import Asking
+from hopward.summary import Summary, summary_of
 
 _UNBOUNDED = 2**31
 _FOR_EVER = 2**62
@@ -100,6 +103,15 @@ class Approvals:
         after = replace(approval, state="rejected", answers=(*approval.answers, no))
         self._ledger.answer(approval, after, approval_draft("rejected", after, no.at, no))
         return after
+
+    def summary(self, approval: Approval) -> Summary:
+        """What a person is shown who is asked: who wants what and why, and who may say yes."""
+        void = self.why_void(approval) if approval.state == "void" else ""
+        return summary_of(approval, self._settings.groups, shows_all=self.shows_all(approval), void=void)
+
+    def address(self, approval_id: str) -> str:
+        """Where people answer it in a browser (`[approvals] page`); empty where no page is configured."""
+        return address(self._settings, approval_id)
 
     def shows_all(self, approval: Approval) -> bool:
         """Whether its arguments are all there, not left out of the decision log by configuration."""

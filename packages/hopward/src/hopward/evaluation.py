@@ -11,7 +11,6 @@ from typing import Any
 from msgspec.structs import replace
 
 from hopward import behaviour, budget, delegation, labels, provenance, revocation, steps
-from hopward.approval import Lifted, Lifting, Question
 from hopward.behaviour import Event, Risk, States, Watching, attempt, reaction, stepped_up
 from hopward.bounds import call_facts, facts_of, led, outside, reachable, unclear
 from hopward.canonical import JSON, compact_plain, digest, digest_of, is_plain
@@ -22,6 +21,7 @@ from hopward.containment import why_tool_contained
 from hopward.delegation import Handing
 from hopward.drafts import Asked, Evaluation
 from hopward.errors import ChainError, HopwardError
+from hopward.lifting import Lifted, Lifting, Question
 from hopward.model import Chain, Decision, Hop, Step, Task, ToolCall, Verdict, plain
 from hopward.observation import Observation
 from hopward.pinning import Pins

@@ -11,6 +11,9 @@ from hopward.pattern import folded
 LONGEST_APPROVAL = 24 * 60 * 60
 """Seconds; what was true when a person said yes is not true for ever."""
 
+LONGEST_WAIT = 600
+"""Seconds; a client gives up on a call at some time, and makes it again."""
+
 _LIMITS = {"expires_in": LONGEST_APPROVAL, "most_pending": 1_000, "most_per_hour": 10_000}
 
 
@@ -21,6 +24,12 @@ def approval_problems(document: Table) -> Iterator[Problem]:
         value = section.get(key, 1)
         if isinstance(value, int) and not 1 <= value <= most:
             yield Problem(("approvals", key), f"must be 1 to {most}")
+    wait, page = section.get("wait", 0), text(section.get("page"))
+    if isinstance(wait, int) and not 0 <= wait <= LONGEST_WAIT:
+        yield Problem(("approvals", "wait"), f"must be 0 to {LONGEST_WAIT} seconds")
+    wrong_page = forms.wrong_base(page) if page else ""
+    if wrong_page:
+        yield Problem(("approvals", "page"), wrong_page)
     agents = frozenset(map(folded, table(document.get("agents"))))
     seen: dict[str, str] = {}
     for name, group in table(section.get("groups")).items():
@@ -51,3 +60,5 @@ def _group(path: KeyPath, group: Table, agents: frozenset[str]) -> Iterator[Prob
     people = group.get("people", 1)
     if isinstance(people, int) and not isinstance(people, bool) and not 1 <= people <= max(1, len(members)):
         yield Problem((*path, "people"), f"must be 1 to {max(1, len(members))}, as many as are members")
+    if group.get("in_client") is True and group.get("subject_may_approve") is not True:
+        yield Problem((*path, "in_client"), "needs subject_may_approve = true: it is the subject who answers")

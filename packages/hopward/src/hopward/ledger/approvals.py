@@ -8,10 +8,10 @@ from collections.abc import Sequence
 
 import msgspec
 
+from hopward.approval import Approval, ApprovalState
 from hopward.errors import NotFoundError, StateError
 from hopward.ledger import tables
 from hopward.ledger.chain import Entry
-from hopward.model import Approval, ApprovalState
 from hopward.record import Asking, Refused
 
 _approvals = msgspec.json.Decoder(Approval)

@@ -5,14 +5,13 @@ from typing import Protocol
 
 import pytest
 
+from hopward.approval import Approval, ApprovalState
 from hopward.behaviour import States
 from hopward.clock import Instant
 from hopward.device import Device
 from hopward.ledger import RowFilter, Verification
 from hopward.model import (
     Agent,
-    Approval,
-    ApprovalState,
     Chain,
     Containment,
     Hop,
