@@ -113,6 +113,23 @@ class Approvals:
         """Where people answer it in a browser (`[approvals] page`); empty where no page is configured."""
         return address(self._settings, approval_id)
 
+    def why_not(self, approval: Approval, by: str) -> str:
+        """Why this person may not say yes to an approval that is pending; empty if they may."""
+        try:
+            self._counted(approval.needed, approval.chain, by)
+        except StateError as error:
+            return error.message
+        if any(folded(one.by) == folded(by) for one in approval.answers):
+            return f"{by} has said yes already; another person has to."
+        return ""
+
+    def concerns(self, approval: Approval, person: str) -> bool:
+        """Whether an approval is for this person to see: they may answer it, have done so, or it is theirs."""
+        if folded(person) in {folded(approval.chain.subject), *(folded(one.by) for one in approval.answers)}:
+            return True
+        known = (self._settings.groups.get(one.group) for one in approval.needed)
+        return any(group is not None and person in group.members for group in known)
+
     def shows_all(self, approval: Approval) -> bool:
         """Whether its arguments are all there, not left out of the decision log by configuration."""
         if approval.tool.startswith(DELEGATE):

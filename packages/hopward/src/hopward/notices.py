@@ -6,14 +6,15 @@ it went. If it says nothing, because it has ended, the row is given out again.
 """
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, cast
 
 import msgspec
 
 from hopward import webhook
+from hopward.approval import Approval
 from hopward.canonical import compact
 from hopward.clock import SECOND, Clock, Instant
-from hopward.model import Approval, plain
+from hopward.model import plain
 from hopward.record import Draft, Outbox, Row, Waiting
 from hopward.settings import Settings
 from hopward.summary import Summary
@@ -32,7 +33,7 @@ _LONGEST_WAIT = 3600 * SECOND
 LARGEST = 20_000
 """Bytes of a message; the specification recommends no more. Long arguments are shortened for it."""
 
-_SHORT = 200
+_SHORT, _FEW = 200, 20
 _EVENTS = {
     "requested": "asked",
     "agreed": "agreed",
@@ -150,12 +151,10 @@ def _body(row: Row, data: dict[str, Any]) -> bytes:
 
 def _shortened(value: Any) -> Any:
     """A value with every long text in it cut, and every long list."""
-    match value:
-        case str():
-            return value if len(value) <= _SHORT else f"{value[:_SHORT]}..."
-        case list():
-            return [_shortened(one) for one in value[:20]]
-        case dict():
-            return {name: _shortened(one) for name, one in value.items()}
-        case _:
-            return value
+    if isinstance(value, str):
+        return value if len(value) <= _SHORT else f"{value[:_SHORT]}..."
+    if isinstance(value, list):
+        return [_shortened(one) for one in cast("list[Any]", value)[:_FEW]]
+    if isinstance(value, dict):
+        return {name: _shortened(one) for name, one in cast("dict[str, Any]", value).items()}
+    return value

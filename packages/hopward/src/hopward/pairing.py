@@ -8,7 +8,8 @@ better than whoever handed them the code.
 
 import hashlib
 import secrets
-from contextlib import closing
+from collections.abc import Generator
+from contextlib import closing, contextmanager
 from hmac import compare_digest
 from typing import NamedTuple, Protocol
 
@@ -18,6 +19,7 @@ from hopward.clock import DAY, SECOND, Clock, Instant, SystemClock
 from hopward.device import Device
 from hopward.errors import NotFoundError, StateError
 from hopward.ledger import SqliteLedger
+from hopward.osuser import os_user
 from hopward.policy import nearest
 from hopward.record import Draft
 from hopward.settings import ApprovalSettings, Settings
@@ -65,23 +67,28 @@ class Devices:
         self._clock = clock
 
     @classmethod
-    def every(cls, settings: Settings) -> tuple[Device, ...]:
-        """The devices of an installation that nobody has opened. Raises `LedgerError`."""
-        clock = SystemClock()
-        with closing(SqliteLedger.open(settings.log_file, clock=clock)) as ledger:
-            return cls(ledger, settings.approvals, clock).find()
+    @contextmanager
+    def opened(cls, settings: Settings) -> Generator["Devices"]:
+        """Those of an installation, without policies or keys: an incident may be about them.
 
-    def offer(self, person: str, *, by: str) -> Offer:
+        Raises `LedgerError`.
+        """
+        clock = SystemClock()
+        ledger = SqliteLedger.open(settings.log_file, durability=settings.log.durability, clock=clock)
+        with closing(ledger):
+            yield cls(ledger, settings.approvals, clock)
+
+    def offer(self, person: str, *, by: str = "") -> Offer:
         """A code with which `person` can pair a device, once and within ten minutes.
 
-        Raises `NotFoundError` for somebody who is in no group of approvers.
+        `by` is who hands it out, the user who runs this process unless it is given. Raises `NotFoundError` for somebody who is in no group of approvers.
         """
         if person not in self._people:
             known = sorted(self._people)
             told = f"{person!r} is in no group of approvers{nearest(person, known) or '.'}"
             raise NotFoundError(told, advice=f"Who may approve: {', '.join(known) or 'nobody'}.")
         code = "".join(secrets.choice(_ALPHABET) for _ in range(_LENGTH))
-        now = self._clock.now()
+        now, by = self._clock.now(), by or os_user()
         device = Device(
             id="dev_" + secrets.token_hex(8),
             person=person,
@@ -145,14 +152,14 @@ class Devices:
         now = self._clock.now()
         return tuple(one for one in self._ledger.devices() if self._counts(one, now))
 
-    def end(self, device_id: str, *, by: str, why: str = "") -> Device:
-        """End a device, or take back its code, at once; raises `NotFoundError`."""
+    def end(self, device_id: str, *, by: str = "", why: str = "") -> Device:
+        """End a device, or take back its code, at once; `by` as in `offer`. Raises `NotFoundError`."""
         every = self._ledger.devices()
         device = next((one for one in every if one.id == device_id), None)
         if device is None:
             told = f"There is no device {device_id!r}{nearest(device_id, [one.id for one in every]) or '.'}"
             raise NotFoundError(told, advice="hopward authority devices lists them.")
-        self._ledger.remove_device(device.id, _row("ended", device, by, self._clock.now(), why))
+        self._ledger.remove_device(device.id, _row("ended", device, by or os_user(), self._clock.now(), why))
         return device
 
     def _counts(self, device: Device, now: Instant) -> bool:

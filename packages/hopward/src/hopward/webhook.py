@@ -25,6 +25,11 @@ _SIZES = range(24, 65)
 _MAKE = "hopward authority secret makes one."
 
 
+def not_configured() -> ConfigError:
+    """The error of an installation without a webhook."""
+    return ConfigError("No webhook is configured.", advice="Add [approvals.webhook] to hopward.toml.")
+
+
 def read_secrets(path: Path) -> tuple[bytes, ...]:
     """The secrets in a file of this user, one a line; each signs, so that one can take over from another.
 
@@ -40,7 +45,7 @@ def read_secrets(path: Path) -> tuple[bytes, ...]:
 
 
 def make_secret(path: Path) -> None:
-    """Write a new secret into a new file that only its owner can read; raises `ConfigError` if there is one."""
+    """Write a new secret into a new file that only its owner can read; raises `ConfigError` over another."""
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except FileExistsError as error:
@@ -53,7 +58,7 @@ def make_secret(path: Path) -> None:
 
 
 def signed(keys: Sequence[bytes], message: str, at: int, body: bytes) -> dict[str, str]:
-    """The headers of a message sent at a time (Unix seconds). `message` is its id, and must not hold a dot."""
+    """The headers of a message sent `at` (Unix seconds). `message` is its id, and must not hold a dot."""
     content = f"{message}.{at}.".encode() + body
     made = [base64.b64encode(hmac.new(key, content, hashlib.sha256).digest()).decode() for key in keys]
     return {
