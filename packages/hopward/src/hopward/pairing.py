@@ -81,7 +81,8 @@ class Devices:
     def offer(self, person: str, *, by: str = "") -> Offer:
         """A code with which `person` can pair a device, once and within ten minutes.
 
-        `by` is who hands it out, the user who runs this process unless it is given. Raises `NotFoundError` for somebody who is in no group of approvers.
+        `by` is who hands it out: the user who runs this process, unless it is given. Raises `NotFoundError`
+        for somebody who is in no group of approvers.
         """
         if person not in self._people:
             known = sorted(self._people)
