@@ -52,8 +52,8 @@ class PairedPeople:
 
     The cookie is `Lax`: with `Strict`, a link in an e-mail or a chat would open the page as a stranger. What
     changes anything is a POST, which a `Lax` cookie does not come with from elsewhere, and which is checked
-    besides. Over https it has the prefix `__Host-`, so that no other host of the domain can set or read it; on
-    loopback over http there is no such cookie, and other servers of this machine could read it.
+    besides. Over https it has the prefix `__Host-`, so that no other host of the domain can set or read it;
+    on loopback over http there is no such cookie, and other servers of this machine could read it.
     """
 
     def __init__(self, guard: Guard, page: str) -> None:

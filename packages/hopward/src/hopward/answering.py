@@ -260,7 +260,7 @@ class Approvals:
 
 
 def _value(name: str, text: str, declared: str) -> Any:
-    """A value as JSON, strictly read; the text as it is, where one is declared and this is not one in JSON."""
+    """A value as JSON, strictly read; the text as it is, where one is declared and this is none in JSON."""
     try:
         value = parse(text.encode())
     except ValueError as error:

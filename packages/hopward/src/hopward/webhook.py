@@ -15,6 +15,7 @@ from pathlib import Path
 
 from hopward import keyfile
 from hopward.errors import ConfigError
+from hopward.settings import Settings
 
 PREFIX = "whsec_"
 """What a secret begins with, where it is written."""
@@ -44,8 +45,14 @@ def read_secrets(path: Path) -> tuple[bytes, ...]:
     return tuple(_secret(path, number, line) for number, line in enumerate(lines, 1))
 
 
-def make_secret(path: Path) -> None:
-    """Write a new secret into a new file that only its owner can read; raises `ConfigError` over another."""
+def make_secret(settings: Settings) -> Path:
+    """Write a new secret into the configured file, which only its owner can read then, and say which it is.
+
+    Raises `ConfigError` if there is one.
+    """
+    if settings.approvals.webhook is None:
+        raise not_configured()
+    path = settings.root / settings.approvals.webhook.secret_file
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except FileExistsError as error:
@@ -55,6 +62,7 @@ def make_secret(path: Path) -> None:
         raise ConfigError(f"{path} cannot be written: {error.strerror}.") from error
     with os.fdopen(descriptor, "w", encoding="ascii") as file:
         file.write(f"{PREFIX}{base64.b64encode(secrets.token_bytes(32)).decode()}\n")
+    return path
 
 
 def signed(keys: Sequence[bytes], message: str, at: int, body: bytes) -> dict[str, str]:

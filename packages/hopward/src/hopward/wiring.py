@@ -59,6 +59,7 @@ from hopward.redaction import Redaction
 from hopward.registry import Registry, way_back
 from hopward.remote import RemoteAuthority, TokenRequest
 from hopward.settings import Settings, WorkflowSettings
+from hopward.webhook import make_secret
 
 
 def _policy_set_logged(ledger: SqliteLedger) -> str:
@@ -77,6 +78,7 @@ class Guard(Registry, Containing, _Guard):
 
     action_told = staticmethod(action_told)
     devices_in = staticmethod(Devices.opened)
+    webhook_secret = staticmethod(make_secret)
     signs: bool
     settings: Settings
     tools: tuple[Tool, ...]
