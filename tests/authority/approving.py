@@ -158,8 +158,14 @@ class Browser:
 MakeDesk = Callable[..., Desk]
 
 
-def a_desk(folder: Path, approvals: str = "", page: str = PAGE, purpose: str = "answer one ticket") -> Desk:
-    """A new one. `approvals` is more of `[approvals]`."""
+def a_desk(
+    folder: Path,
+    approvals: str = "",
+    page: str = PAGE,
+    purpose: str = "answer one ticket",
+    secret: str = "",
+) -> Desk:
+    """A new one. `approvals` is more of `[approvals]`, `secret` what the webhook's secret file holds."""
     config = folder / "hopward.toml"
     config.write_text(
         CONFIG.format(
@@ -169,6 +175,9 @@ def a_desk(folder: Path, approvals: str = "", page: str = PAGE, purpose: str = "
             purpose=purpose,
         )
     )
+    if secret:
+        (folder / "hook.secret").write_text(secret)
+        (folder / "hook.secret").chmod(0o600)
     create(folder)
     for path in (folder / "policies").glob("*.cedar"):
         path.unlink()

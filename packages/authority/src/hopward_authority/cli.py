@@ -26,8 +26,8 @@ authority.add_command(secret)
 def serve(context: click.Context) -> None:
     """Serve tokens, keys and metadata on [authority] listen.
 
-    With [approvals] page also the pages on which people answer; with [approvals.webhook], tell it of questions
-    and answers.
+    With [approvals] page also the pages on which people answer; with [approvals.webhook], tell it of
+    questions and answers.
     """
     guard = Guard.open(context.obj.config, as_authority=True)
     try:

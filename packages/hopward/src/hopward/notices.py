@@ -5,7 +5,7 @@ row is told at least once, under an id that stays the same; whoever sends it nee
 it went. If it says nothing, because it has ended, the row is given out again.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, cast
 
 import msgspec
@@ -23,7 +23,7 @@ LEASE = 60 * SECOND
 """How long one sender has a notice before another one may take it; sending takes less."""
 
 RETRIES: tuple[Instant, ...] = tuple(
-    SECOND * wait for wait in (5, 15, 60, 120, 300, 900, 1_800, 3_600, 7_200, 14_400, 28_800, 28_800)
+    SECOND * wait for wait in (5, 15, 60, 120, 400, 1_200, 1_800, 3_600, 7_200, 14_400, 28_800, 28_800)
 )
 """How long after each failure it is tried again; a day in all. An approval is over sooner than that."""
 
@@ -68,7 +68,6 @@ class Notice(NamedTuple):
     headers: Mapping[str, str]
     body: bytes
     taken: Waiting
-    approval: str
 
 
 class Notices:
@@ -112,8 +111,9 @@ class Notices:
             self._ledger.put_off_waiting(taken, now + max(RETRIES[taken.attempts - 1], asked), why)
             return
         sentence = f"The webhook was not told of it, in {taken.attempts} tries; the last one: {why}"
-        record = {"event": "untold", "approval": {"id": notice.approval}, "why": sentence}
-        self._ledger.end_waiting(taken, Draft(kind="approval", at=now, record=record))
+        row = self._ledger.row(taken.seq)
+        record = {"event": "untold", "approval": row.record["approval"], "by": "", "why": sentence}
+        self._ledger.end_waiting(taken, _draft(row, now, record))
 
     def _notice(self, taken: Waiting, row: Row, now: Instant) -> Notice:
         approval = msgspec.convert(row.record["approval"], Approval)
@@ -124,7 +124,7 @@ class Notices:
             "user-agent": "hopward",
             **webhook.signed(self._keys, message, now // SECOND, body),
         }
-        return Notice(self._url, headers, body, taken, approval.id)
+        return Notice(self._url, headers, body, taken)
 
     def _data(self, row: Row, approval: Approval, summary: Summary) -> dict[str, Any]:
         said = {name: row.record[name] for name in ("by", "why") if name in row.record}
@@ -137,6 +137,19 @@ class Notices:
             "summary": plain(summary),
             "text": summary.text(),
         }
+
+
+def _draft(row: Row, at: Instant, record: dict[str, Any]) -> Draft:
+    return Draft(
+        kind="approval",
+        at=at,
+        record=record,
+        task=row.task,
+        agent=row.agent,
+        server=row.server,
+        tool=row.tool,
+        decision=row.decision,
+    )
 
 
 def _body(row: Row, data: dict[str, Any]) -> bytes:
@@ -153,8 +166,8 @@ def _shortened(value: Any) -> Any:
     """A value with every long text in it cut, and every long list."""
     if isinstance(value, str):
         return value if len(value) <= _SHORT else f"{value[:_SHORT]}..."
-    if isinstance(value, list):
-        return [_shortened(one) for one in cast("list[Any]", value)[:_FEW]]
+    if isinstance(value, list | tuple):
+        return [_shortened(one) for one in cast("Sequence[Any]", value)[:_FEW]]
     if isinstance(value, dict):
         return {name: _shortened(one) for name, one in cast("dict[str, Any]", value).items()}
     return value
