@@ -190,7 +190,7 @@ class ApprovalPages:
             secret, device = self._guard.devices.pair(fields.get("code", ""), fields.get("label", ""))
         except StateError as error:
             self._tries.wrong(address)
-            self._note("no_code", "Somebody typed a code that no device can be paired with.")
+            self._refused("no_code", "Somebody typed a code that no device can be paired with.")
             return self._of(None, "pair.html", 403, told=f"{error.message} {error.advice}")
         self._replace(request, device.person)
         response = self._see("/approvals")
@@ -219,7 +219,7 @@ class ApprovalPages:
         """The refusal of a form that this person has not sent from a page of ours for this purpose."""
         if self._from_here(request) and person.made(token, purpose):
             return None
-        self._note(
+        self._refused(
             "forged_form", f"A form in the name of {person.name} was not sent from a page of their own."
         )
         return self._told(
@@ -234,7 +234,7 @@ class ApprovalPages:
         sites = request.headers.getlist("sec-fetch-site")
         return request.headers.getlist("origin") == [self._site.origin] and sites in ([], ["same-origin"])
 
-    def _note(self, reason: str, sentence: str) -> None:
+    def _refused(self, reason: str, sentence: str) -> None:
         with suppress(LedgerError):
             self._guard.refuse("", reason, sentence)
 
