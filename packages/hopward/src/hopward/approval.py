@@ -1,15 +1,18 @@
 """What an approval is bound to, and what becomes of a step-up: permitted by one, refused by a no, or asked.
 
 An approval holds for exactly what a person was shown: whatever of it changes, the binding changes with it,
-and no approval is found. It is used up in the transaction of the permit (`hopward.record.Draft.consumes`).
+and no approval is found. One that a person has given for several calls (`hopward.grant`) is found by what
+they have in common, `alike`, where there is no answer to exactly this call. It is used in the
+transaction of the permit (`hopward.record.Draft.consumes`).
 """
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
 
+from hopward import grant
 from hopward.canonical import compact, digest
 from hopward.clock import SECOND, Instant
 from hopward.model import Approval, ApproverNeed, Chain, Tool, Verdict, plain
@@ -24,7 +27,8 @@ class Question(msgspec.Struct, frozen=True):
     """What a person would be asked about: a call or delegation that policies hold back.
 
     `digest` is that of the call, `arguments` what of it the log keeps. `groups` are those whose approval is
-    needed. `pin` says what the tool was when it was accepted; empty where nothing is pinned.
+    needed. `pin` says what the tool was when it was accepted; empty where nothing is pinned. `fixed` is what
+    of the arguments of a call a grant is bound to (`hopward.grant.fixed`).
     """
 
     chain: Chain
@@ -38,13 +42,15 @@ class Question(msgspec.Struct, frozen=True):
     at: Instant
     classification: Tool | None = None
     pin: str = ""
+    fixed: dict[str, list[Any]] = {}
 
 
 class Lifted(msgspec.Struct, frozen=True):
-    """What became of a step-up. A permit uses up `consumes`; a step-up asks `asks`, or waits."""
+    """What became of a step-up. A permit uses `consumes`; a step-up asks `asks`, or waits."""
 
     verdict: Verdict
     binding: str
+    alike: str = ""
     consumes: str = ""
     asks: Asking | None = None
 
@@ -62,17 +68,26 @@ class Lifting:
         if needed is None:
             sentence = "Nobody is configured who could approve this."
             return Lifted(_verdict(question.verdict, "deny", "approvers_unknown", sentence), "")
-        binding = bound_to(question, needed)
+        binding, alike = bound_to(question, needed), alike_to(question, needed)
         found = self._ledger.latest_approval(binding)
-        if found is None or found.expires_at <= question.at or found.state == "consumed":
-            return self._asked(question, needed, binding)
-        if found.state == "approved":
-            sentence = f"Permitted: {_people(found)} approved exactly this call ({found.id})."
-            verdict = _verdict(question.verdict, "permit", "approved", sentence, found.id)
-            return Lifted(verdict, binding, consumes=found.id)
-        if found.state == "rejected":
-            return Lifted(self._refused(question, found), binding)
-        return Lifted(_waiting(question.verdict, found.id), binding)
+        if found is not None and (found.expires_at <= question.at or found.state == "consumed"):
+            found = None
+        if found is not None and found.state == "rejected":
+            return Lifted(self._refused(question, found), binding, alike)
+        yes = found if found is not None and found.state == "approved" else self._granted(question, alike)
+        if yes is not None:
+            return Lifted(_permitted(question.verdict, yes), binding, alike, consumes=yes.id)
+        if found is None:
+            return self._asked(question, needed, (binding, alike))
+        return Lifted(_waiting(question.verdict, found.id), binding, alike)
+
+    def _granted(self, question: Question, alike: str) -> Approval | None:
+        """The first grant that holds for a call."""
+        most = most_times(self._settings, question.groups)
+        if most == 1 or not alike:
+            return None
+        held = (one for one in self._ledger.grants(alike) if one.times <= most)
+        return next((one for one in held if grant.covers(one, question.facts, question.at)), None)
 
     def _needed(self, groups: tuple[str, ...]) -> tuple[ApproverNeed, ...] | None:
         known: Mapping[str, Any] = self._settings.groups
@@ -80,8 +95,9 @@ class Lifting:
             return None
         return tuple(ApproverNeed(group=name, people=self._settings.groups[name].people) for name in groups)
 
-    def _asked(self, question: Question, needed: tuple[ApproverNeed, ...], binding: str) -> Lifted:
+    def _asked(self, question: Question, needed: tuple[ApproverNeed, ...], bound: tuple[str, str]) -> Lifted:
         facts, at = question.facts, question.at
+        binding, alike = bound
         approval = Approval(
             id="apr_" + secrets.token_hex(12),
             state="pending",
@@ -101,10 +117,23 @@ class Lifting:
             expires_at=at + self._settings.expires_in * SECOND,
             classification=question.classification,
             pin=question.pin,
+            provenance=dict(facts.provenance),
+            destinations=facts.destinations,
+            taken_sensitivity=facts.taken_sensitivity,
+            taken_integrity=facts.taken_integrity,
+            untrusted_servers=facts.untrusted_servers,
+            alike=alike,
+            currency=facts.currency,
+            amount=facts.amount,
         )
-        limits = self._settings
-        asks = Asking(approval, limits.most_pending, limits.most_per_hour, at - _HOUR)
-        return Lifted(_waiting(question.verdict, approval.id), binding, asks=asks)
+        asks = Asking(
+            approval,
+            self._settings.most_pending,
+            self._settings.most_per_hour,
+            at - _HOUR,
+            self._settings.most_pending_of_subject,
+        )
+        return Lifted(_waiting(question.verdict, approval.id), binding, alike, asks=asks)
 
     def _refused(self, question: Question, found: Approval) -> Verdict:
         no = found.answers[-1]
@@ -121,24 +150,48 @@ class Lifting:
 
 def bound_to(question: Question, needed: tuple[ApproverNeed, ...]) -> str:
     """The digest of all that an approval holds for."""
+    return digest({**_shared(question, needed), "call": question.digest})
+
+
+def alike_to(question: Question, needed: tuple[ApproverNeed, ...]) -> str:
+    """The digest of all that the calls have in common that a grant holds for; empty for a delegation."""
+    if question.classification is None:
+        return ""
+    facts = question.facts
+    where = {"destinations": sorted(facts.destinations), "currency": facts.currency}
+    return digest({**_shared(question, needed), **where, "arguments": question.fixed})
+
+
+def most_times(settings: ApprovalSettings, groups: Iterable[str]) -> int:
+    """For how many calls a yes of all these groups may hold."""
+    known = settings.groups
+    return min((known[name].most_times if name in known else 1 for name in groups), default=1)
+
+
+def _shared(question: Question, needed: tuple[ApproverNeed, ...]) -> dict[str, Any]:
     chain, verdict = question.chain, question.verdict
-    return digest(
-        {
-            "task": chain.task,
-            "subject": chain.subject,
-            "actors": list(chain.actors),
-            "hops": list(chain.hops),
-            "server": question.server,
-            "tool": question.tool,
-            "call": question.digest,
-            "classification": plain(question.classification),
-            "pin": question.pin,
-            "policy_set": verdict.policy_set,
-            "policies": sorted(verdict.policies),
-            "needed": plain(needed),
-            "step": question.facts.step,
-        }
-    )
+    return {
+        "task": chain.task,
+        "subject": chain.subject,
+        "actors": list(chain.actors),
+        "hops": list(chain.hops),
+        "server": question.server,
+        "tool": question.tool,
+        "classification": plain(question.classification),
+        "pin": question.pin,
+        "policy_set": verdict.policy_set,
+        "policies": sorted(verdict.policies),
+        "needed": plain(needed),
+        "step": question.facts.step,
+    }
+
+
+def _permitted(verdict: Verdict, yes: Approval) -> Verdict:
+    if yes.times == 1:
+        sentence = f"Permitted: {_people(yes)} approved exactly this call ({yes.id})."
+        return _verdict(verdict, "permit", "approved", sentence, yes.id)
+    sentence = f"Permitted: {_people(yes)} approved up to {yes.times} such calls of this task ({yes.id})."
+    return _verdict(verdict, "permit", "granted", sentence, yes.id)
 
 
 def _waiting(verdict: Verdict, approval: str) -> Verdict:

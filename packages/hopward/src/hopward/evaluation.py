@@ -10,7 +10,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from hopward import behaviour, budget, delegation, labels, provenance, revocation, steps
+from hopward import behaviour, budget, delegation, grant, labels, provenance, revocation, steps
 from hopward.approval import Lifted, Lifting, Question
 from hopward.behaviour import Event, Risk, States, Watching, attempt, reaction, stepped_up
 from hopward.bounds import call_facts, facts_of, led, outside, reachable, unclear
@@ -234,7 +234,8 @@ class Evaluator:
         if verdict.name == "step-up":
             asked_of = (chain, call.server, call.tool, digested, about["call"]["arguments"], verdict, facts)
             groups = _groups(steps.groups(step, engine.approvers(verdict.policies)), beside)
-            lifted = self._lifted(Question(*asked_of, groups, at, tool, pin=pin.digest), share)
+            fixed = grant.fixed(tool, call.arguments)
+            lifted = self._lifted(Question(*asked_of, groups, at, tool, pin.digest, fixed), share)
             verdict, found = lifted.verdict, found | _of_approval(lifted)
         if verdict.name != "permit":
             return evaluated(verdict, **found)
@@ -365,7 +366,8 @@ def _groups(groups: tuple[str, ...], beside: tuple[str, ...]) -> tuple[str, ...]
 
 
 def _of_approval(lifted: Lifted) -> dict[str, Any]:
-    return {"binding": lifted.binding, "consumes": lifted.consumes, "asks": lifted.asks}
+    names = ("binding", "alike", "consumes", "asks")
+    return {name: getattr(lifted, name) for name in names}
 
 
 def _on_path(facts: Facts, step: Step | None) -> Facts:

@@ -75,22 +75,26 @@ class ApproverGroup(Value, frozen=True):
     """`[approvals.groups.NAME]`: the people who lift a policy with `@step_up("NAME")`.
 
     So many `people` of the `members` must say yes. Nobody approves what is done in their own name, unless
-    `subject_may_approve`: then it is a confirmation, and no second pair of eyes.
+    `subject_may_approve`: then it is a confirmation, and no second pair of eyes. One yes holds for
+    `most_times` calls of one task at most, where the person says so (`hopward.grant`).
     """
 
     members: tuple[str, ...]
     people: int = 1
     subject_may_approve: bool = False
+    most_times: int = 1
 
 
 class ApprovalSettings(Value, frozen=True):
     """`[approvals]`: who may approve, and for how long a question stands, and a yes after that: seconds.
 
-    Of one agent of one task, `most_pending` questions wait at a time, and `most_per_hour` are asked.
+    Of one agent of one task, `most_pending` questions wait at a time, and of all open tasks of one subject
+    `most_pending_of_subject`. Of one task, whichever of its agents asks, `most_per_hour` are asked.
     """
 
     expires_in: int = 900
     most_pending: int = 8
+    most_pending_of_subject: int = 40
     most_per_hour: int = 60
     groups: dict[str, ApproverGroup] = {}
 

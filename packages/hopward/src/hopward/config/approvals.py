@@ -11,7 +11,15 @@ from hopward.pattern import folded
 LONGEST_APPROVAL = 24 * 60 * 60
 """Seconds; what was true when a person said yes is not true for ever."""
 
-_LIMITS = {"expires_in": LONGEST_APPROVAL, "most_pending": 1_000, "most_per_hour": 10_000}
+MOST_TIMES = 100
+"""Calls that one yes may hold for; nobody looks that far ahead."""
+
+_LIMITS = {
+    "expires_in": LONGEST_APPROVAL,
+    "most_pending": 1_000,
+    "most_pending_of_subject": 1_000,
+    "most_per_hour": 10_000,
+}
 
 
 def approval_problems(document: Table) -> Iterator[Problem]:
@@ -51,3 +59,6 @@ def _group(path: KeyPath, group: Table, agents: frozenset[str]) -> Iterator[Prob
     people = group.get("people", 1)
     if isinstance(people, int) and not isinstance(people, bool) and not 1 <= people <= max(1, len(members)):
         yield Problem((*path, "people"), f"must be 1 to {max(1, len(members))}, as many as are members")
+    times = group.get("most_times", 1)
+    if isinstance(times, int) and not isinstance(times, bool) and not 1 <= times <= MOST_TIMES:
+        yield Problem((*path, "most_times"), f"must be 1 to {MOST_TIMES}")

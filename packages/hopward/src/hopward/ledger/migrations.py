@@ -175,6 +175,21 @@ def behaviour(database: Database) -> None:
     database.conn.execute("PRAGMA user_version = 10")
 
 
+@_steps()
+def grants(database: Database) -> None:
+    """Version 11: approvals that hold for several calls, and how many questions of one subject wait."""
+    table = database.table("approvals")
+    table.add_column("subject", str, not_null_default="")
+    table.add_column("alike", str, not_null_default="")
+    for statement in (
+        "UPDATE approvals SET subject = json_extract(body, '$.chain.subject')",
+        "CREATE INDEX approvals_alike ON approvals(alike) WHERE alike <> ''",
+        "CREATE INDEX approvals_waiting ON approvals(subject, expires_at) WHERE state = 'pending'",
+    ):
+        database.conn.execute(statement)
+    database.conn.execute("PRAGMA user_version = 11")
+
+
 _AFTER = {
     1: "standing",
     2: "hops",
@@ -185,6 +200,7 @@ _AFTER = {
     7: "steps",
     8: "allowances",
     9: "behaviour",
+    10: "grants",
 }
 """Schema version -> the step that would leave it."""
 

@@ -22,7 +22,7 @@
 APPLICATION = 0x486F7077
 """`PRAGMA application_id` of a decision log: "Hopw"."""
 
-VERSION = 10
+VERSION = 11
 """`PRAGMA user_version` this code reads and writes; `hopward.ledger.migrations` leads there."""
 
 FREQUENT = "('decision', 'credential', 'outcome')"

@@ -14,6 +14,7 @@ from hopward.testing.conformance.budgets import BudgetConformance
 from hopward.testing.conformance.changes import ChangeConformance
 from hopward.testing.conformance.conditions import ConditionConformance
 from hopward.testing.conformance.containment import ContainmentConformance
+from hopward.testing.conformance.grants import GrantConformance
 from hopward.testing.conformance.hops import HopConformance
 from hopward.testing.conformance.labels import LabelConformance
 from hopward.testing.conformance.opening import CompleteLedger
@@ -35,6 +36,7 @@ class LedgerConformance(
     HopConformance,
     LabelConformance,
     ApprovalConformance,
+    GrantConformance,
     BehaviourConformance,
     PathConformance,
     PinConformance,

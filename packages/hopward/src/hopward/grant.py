@@ -1,0 +1,89 @@
+"""A grant: one yes that holds for several calls of a task, and which calls those are. Pure.
+
+A person has seen one call. A grant of it holds for calls that differ from it only in arguments that are
+declared, of their declared type, and name nothing: a text, a note. What names something, what leads to the
+destination, and what nobody has declared, is exactly as it was shown. Of what is spent, each call spends no
+more than the one that was shown, and the task has taken in nothing meanwhile that the person did not know of.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec.structs import replace
+
+from hopward.canonical import JSON
+from hopward.clock import Instant
+from hopward.destination import argument_of
+from hopward.labels import INTEGRITIES, above
+from hopward.model import Approval, ArgumentType, Provenance, Tool, Use
+from hopward.record import Facts
+
+_WORSE: tuple[Provenance, ...] = ("anchored", "trusted", "untrusted")
+
+
+def fixed(tool: Tool, arguments: Mapping[str, JSON]) -> dict[str, list[Any]]:
+    """Of each argument of a call, what it is in every call of a grant: `["is", value]`, or `["any", type]`.
+
+    Calls with other arguments than these are none of the grant's: a copy to somebody is an argument too.
+    """
+    free = free_arguments(tool)
+    return {
+        name: ["any", tool.arguments[name]]
+        if name in free and _is_of(tool.arguments[name], value)
+        else ["is", value]
+        for name, value in arguments.items()
+    }
+
+
+def free_arguments(tool: Tool) -> frozenset[str]:
+    """The arguments of a tool that the calls of a grant may differ in."""
+    spends = tool.spends
+    bound = {*tool.names, argument_of(tool.destination)}
+    if spends is not None:
+        bound.add(argument_of(spends.currency))
+    return frozenset(tool.arguments) - bound
+
+
+def why_once(approval: Approval) -> str:
+    """Why a yes cannot hold for more than the call that was asked for; empty where it can."""
+    tool = approval.classification
+    if tool is None or not approval.alike:
+        return "Work that is handed on is approved each time."
+    if not approval.destinations:
+        return "It is not known where this call leads."
+    if tool.action == "pay" and not approval.currency:
+        return (
+            f"{approval.name} pays, and hopward.toml does not say how much (`spends`), so nothing bounds it."
+        )
+    return ""
+
+
+def covers(grant: Approval, facts: Facts, at: Instant) -> bool:
+    """Whether a grant holds for a call of these facts that has its `alike`, as of now."""
+    known = grant.provenance
+    return (
+        grant.state == "approved"
+        and grant.left > 0
+        and grant.expires_at > at
+        and facts.amount <= grant.amount
+        and facts.provenance.keys() == known.keys()
+        and all(_WORSE.index(now) <= _WORSE.index(known[name]) for name, now in facts.provenance.items())
+        and not facts.carried_untrusted
+        and not above(facts.taken_sensitivity, grant.taken_sensitivity)
+        and INTEGRITIES.index(facts.taken_integrity) <= INTEGRITIES.index(grant.taken_integrity)
+        and set(facts.untrusted_servers) <= set(grant.untrusted_servers)
+    )
+
+
+def used(approval: Approval, decision: str, at: Instant, binding: str) -> Approval:
+    """An approval once a permit has used it: consumed as soon as it has been as often as it holds for."""
+    after = replace(approval, uses=(*approval.uses, Use(decision=decision, at=at, binding=binding)))
+    return after if after.left else replace(after, state="consumed", consumed_by=decision)
+
+
+def _is_of(kind: ArgumentType, value: JSON) -> bool:
+    if kind == "strings":
+        return isinstance(value, list) and all(isinstance(one, str) for one in value)
+    if kind == "boolean" or isinstance(value, bool):
+        return kind == "boolean" and isinstance(value, bool)
+    return isinstance(value, str) if kind == "string" else isinstance(value, int | float)
