@@ -9,9 +9,10 @@ import pytest
 from .source import SOURCES, Import, Module, imports, names, shipped
 
 LAYERS = (
-    {"errors", "clock", "canonical", "base64url", "order", "osuser"},
+    {"errors", "clock", "canonical", "base64url", "harmless", "order", "osuser"},
     {"addresses", "constraint", "money", "pattern", "strictjson", "vouching"},
     {"model", "places"},
+    {"approval"},
     {"settings"},
     {"behaviour"},
     {"destination", "guess", "record", "jwk", "claims", "handover", "containment"},
@@ -32,11 +33,12 @@ LAYERS = (
         "revocation",
         "steps",
         "spending",
+        "summary",
         "wire",
     },
     {"budget", "grant"},
     {"asking", "batch", "bounds", "delegation", "cedar", "jose", "ports", "standing"},
-    {"approval", "drafts", "pinning"},
+    {"drafts", "lifting", "pinning"},
     {"observation"},
     {"evaluation"},
     {"answering", "guard"},

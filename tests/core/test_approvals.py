@@ -9,11 +9,12 @@ import pytest
 from msgspec.structs import replace
 
 from hopward import Chain, Guard, NotFoundError, StateError, ToolCall, Verdict
-from hopward.approval import Question, bound_to
+from hopward.approval import ApproverNeed
 from hopward.clock import SECOND
 from hopward.errors import ConfigError
 from hopward.ledger import RowFilter
-from hopward.model import ApproverNeed, Tool
+from hopward.lifting import Question, bound_to
+from hopward.model import Tool
 from hopward.record import Facts
 from hopward.testing.clock import NOON, FixedClock
 from hopward.testing.samples import a_chain

@@ -5,10 +5,10 @@ from typing import Any
 
 import msgspec
 
+from hopward.approval import Approval
 from hopward.config import Document
 from hopward.model import (
     Agent,
-    Approval,
     Capability,
     Chain,
     Containment,

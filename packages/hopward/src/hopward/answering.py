@@ -9,7 +9,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from hopward import grant, revocation
-from hopward.approval import most_times
+from hopward.approval import Answer, Approval, ApprovalState, ApproverNeed
 from hopward.batch import SameAnswered, asks_the_same
 from hopward.claims import is_agent
 from hopward.clock import SECOND, Clock, Instant
@@ -17,9 +17,11 @@ from hopward.containment import why_tool_contained
 from hopward.drafts import Asked, approval_draft
 from hopward.errors import StateError
 from hopward.evaluation import DELEGATE, Evaluator, Sources, call_digest
-from hopward.model import Answer, Approval, ApprovalState, ApproverNeed, Chain, ToolCall
+from hopward.lifting import address
+from hopward.model import Chain, ToolCall
 from hopward.pattern import folded
 from hopward.record import Asking
+from hopward.summary import Summary, summary_of
 
 _UNBOUNDED = 2**31
 _FOR_EVER = 2**62
@@ -147,10 +149,19 @@ class Approvals:
         told = grant.why_once(approval)
         if told or self._most(approval) > 1:
             return told
-        least = [one.group for one in approval.needed if most_times(self._settings, [one.group]) == 1]
+        least = [one.group for one in approval.needed if grant.most_times(self._settings, [one.group]) == 1]
         return (
             f"A yes of {' and '.join(least)} is to one call: [approvals.groups] most_times in hopward.toml."
         )
+
+    def summary(self, approval: Approval) -> Summary:
+        """What a person is shown who is asked: who wants what and why, and who may say yes."""
+        void = self.why_void(approval) if approval.state == "void" else ""
+        return summary_of(approval, self._settings.groups, shows_all=self.shows_all(approval), void=void)
+
+    def address(self, approval_id: str) -> str:
+        """Where people answer it in a browser (`[approvals] page`); empty where no page is configured."""
+        return address(self._settings, approval_id)
 
     def shows_all(self, approval: Approval) -> bool:
         """Whether its arguments are all there, not left out of the decision log by configuration."""
@@ -167,7 +178,7 @@ class Approvals:
         return replace(stored, state="void") if self.why_void(stored) else stored
 
     def _most(self, approval: Approval) -> int:
-        return most_times(self._settings, (one.group for one in approval.needed))
+        return grant.most_times(self._settings, (one.group for one in approval.needed))
 
     def _pending(self, approval_id: str) -> Approval:
         return self._standing(approval_id, "pending")

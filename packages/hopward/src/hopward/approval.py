@@ -1,217 +1,103 @@
-"""What an approval is bound to, and what becomes of a step-up: permitted by one, refused by a no, or asked.
+"""An approval and its parts, as values: what was asked, of whom, what they said, and what became of it."""
 
-An approval holds for exactly what a person was shown: whatever of it changes, the binding changes with it,
-and no approval is found. One that a person has given for several calls (`hopward.grant`) is found by what
-they have in common, `alike`, where there is no answer to exactly this call. It is used in the
-transaction of the permit (`hopward.record.Draft.consumes`).
-"""
+from typing import Any, Literal, TypeAlias
 
-import secrets
-from collections.abc import Iterable, Mapping
-from typing import Any
+from hopward.clock import Instant
+from hopward.model import Chain, Integrity, Sensitivity, Tool, Value
 
-import msgspec
-
-from hopward import grant
-from hopward.canonical import compact, digest
-from hopward.clock import SECOND, Instant
-from hopward.model import Approval, ApproverNeed, Chain, Tool, Verdict, plain
-from hopward.ports import Ledger
-from hopward.record import Asking, Facts
-from hopward.settings import ApprovalSettings
-
-_HOUR = 3600 * SECOND
+ApprovalState: TypeAlias = Literal["pending", "approved", "rejected", "consumed", "expired", "void"]
 
 
-class Question(msgspec.Struct, frozen=True):
-    """What a person would be asked about: a call or delegation that policies hold back.
+class ApproverNeed(Value, frozen=True):
+    """One group whose approval is needed, and of how many of its people."""
 
-    `digest` is that of the call, `arguments` what of it the log keeps. `groups` are those whose approval is
-    needed. `pin` says what the tool was when it was accepted; empty where nothing is pinned. `fixed` is what
-    of the arguments of a call a grant is bound to (`hopward.grant.fixed`).
+    group: str
+    people: int
+
+
+class Answer(Value, frozen=True):
+    """What one person said about an approval, for which of the groups that are needed, and why.
+
+    A yes is to `times` such calls (`hopward.grant`). `same_as` is the approval that they looked at, where
+    they have answered this one along with it because it asks the same.
     """
 
+    by: str
+    at: Instant
+    yes: bool
+    why: str
+    groups: tuple[str, ...] = ()
+    times: int = 1
+    same_as: str = ""
+
+
+class Use(Value, frozen=True):
+    """One permit that has used an approval, and what an approval of exactly its call would be bound to."""
+
+    decision: str
+    at: Instant
+    binding: str
+
+
+class Taken(Value, frozen=True):
+    """What a task has taken in: the highest labels, and the servers whose content is untrusted."""
+
+    sensitivity: Sensitivity = "public"
+    integrity: Integrity = "trusted"
+    untrusted: tuple[str, ...] = ()
+
+
+class Approval(Value, frozen=True):
+    """A person's yes to one exact call, or the question whether they give it. Single use, and it expires.
+
+    A grant is a yes to as many as `times` calls of the task that are like the one shown (`hopward.grant`):
+    `alike` is the digest of what they have in common, and none spends more than `amount` of `currency`.
+
+    `binding` is the digest of all that it holds for: another call, chain, classification, policy set or
+    `pin` has another one. `decision` is the step-up that asked, `chain` who asked; `arguments` are as the
+    decision log keeps them, `purposes` those of the task and of each hop. `expires_at` is until when it
+    may be answered, and, once approved, until when the call may be made. `consumed_by` is the decision that
+    used it up, `uses` are all that have used it; `replaced_by` is the approval of the same call with the
+    arguments a person put in their place.
+    `provenance` of arguments, `destinations` and `taken` are as they were when it was asked (`Facts`).
+    """
+
+    id: str
+    state: ApprovalState
+    binding: str
+    decision: str
     chain: Chain
     server: str
     tool: str
-    digest: str
     arguments: dict[str, Any]
-    verdict: Verdict
-    facts: Facts
-    groups: tuple[str, ...]
-    at: Instant
+    call_digest: str
+    policy_set: str
+    policies: tuple[str, ...]
+    sentence: str
+    purposes: tuple[str, ...]
+    needed: tuple[ApproverNeed, ...]
+    requested_at: Instant
+    expires_at: Instant
     classification: Tool | None = None
     pin: str = ""
-    fixed: dict[str, list[Any]] = {}
-
-
-class Lifted(msgspec.Struct, frozen=True):
-    """What became of a step-up. A permit uses `consumes`; a step-up asks `asks`, or waits."""
-
-    verdict: Verdict
-    binding: str
+    answers: tuple[Answer, ...] = ()
+    consumed_by: str = ""
+    replaced_by: str = ""
+    provenance: dict[str, str] = {}
+    destinations: tuple[str, ...] = ()
+    taken: Taken = Taken()
     alike: str = ""
-    consumes: str = ""
-    asks: Asking | None = None
+    currency: str = ""
+    amount: int = 0
+    times: int = 1
+    uses: tuple[Use, ...] = ()
 
+    @property
+    def left(self) -> int:
+        """How many calls a yes holds for yet."""
+        return 0 if self.state == "consumed" else max(self.times - len(self.uses), 0)
 
-class Lifting:
-    """Looks for the approval of a step-up, as of now. Holds no state of its own."""
-
-    def __init__(self, ledger: Ledger, settings: ApprovalSettings) -> None:
-        self._ledger = ledger
-        self._settings = settings
-
-    def lifted(self, question: Question) -> Lifted:
-        """The verdict on a step-up with what people have said about it; raises `LedgerError`."""
-        needed = self._needed(question.groups)
-        if needed is None:
-            sentence = "Nobody is configured who could approve this."
-            return Lifted(_verdict(question.verdict, "deny", "approvers_unknown", sentence), "")
-        binding, alike = bound_to(question, needed), alike_to(question, needed)
-        found = self._ledger.latest_approval(binding)
-        if found is not None and (found.expires_at <= question.at or found.state == "consumed"):
-            found = None
-        if found is not None and found.state == "rejected":
-            return Lifted(self._refused(question, found), binding, alike)
-        yes = found if found is not None and found.state == "approved" else self._granted(question, alike)
-        if yes is not None:
-            return Lifted(_permitted(question.verdict, yes), binding, alike, consumes=yes.id)
-        if found is None:
-            return self._asked(question, needed, (binding, alike))
-        return Lifted(_waiting(question.verdict, found.id), binding, alike)
-
-    def _granted(self, question: Question, alike: str) -> Approval | None:
-        """The first grant that holds for a call."""
-        most = most_times(self._settings, question.groups)
-        if most == 1 or not alike:
-            return None
-        held = (one for one in self._ledger.grants(alike) if one.times <= most)
-        return next((one for one in held if grant.covers(one, question.facts, question.at)), None)
-
-    def _needed(self, groups: tuple[str, ...]) -> tuple[ApproverNeed, ...] | None:
-        known: Mapping[str, Any] = self._settings.groups
-        if not groups or not known.keys() >= set(groups):
-            return None
-        return tuple(ApproverNeed(group=name, people=self._settings.groups[name].people) for name in groups)
-
-    def _asked(self, question: Question, needed: tuple[ApproverNeed, ...], bound: tuple[str, str]) -> Lifted:
-        facts, at = question.facts, question.at
-        binding, alike = bound
-        approval = Approval(
-            id="apr_" + secrets.token_hex(12),
-            state="pending",
-            binding=binding,
-            decision="",
-            chain=question.chain,
-            server=question.server,
-            tool=question.tool,
-            arguments=question.arguments,
-            call_digest=question.digest,
-            policy_set=question.verdict.policy_set,
-            policies=question.verdict.policies,
-            sentence=question.verdict.sentence,
-            purposes=(facts.purpose, *facts.purposes),
-            needed=needed,
-            requested_at=at,
-            expires_at=at + self._settings.expires_in * SECOND,
-            classification=question.classification,
-            pin=question.pin,
-            provenance=dict(facts.provenance),
-            destinations=facts.destinations,
-            taken_sensitivity=facts.taken_sensitivity,
-            taken_integrity=facts.taken_integrity,
-            untrusted_servers=facts.untrusted_servers,
-            alike=alike,
-            currency=facts.currency,
-            amount=facts.amount,
-        )
-        asks = Asking(
-            approval,
-            self._settings.most_pending,
-            self._settings.most_per_hour,
-            at - _HOUR,
-            self._settings.most_pending_of_subject,
-        )
-        return Lifted(_waiting(question.verdict, approval.id), binding, alike, asks=asks)
-
-    def _refused(self, question: Question, found: Approval) -> Verdict:
-        no = found.answers[-1]
-        because = f": {no.why}" if no.why else "."
-        if not found.replaced_by:
-            sentence = f"{no.by} has refused this call ({found.id}){because}"
-            return _verdict(question.verdict, "deny", "approval_rejected", sentence, found.id)
-        edited = self._ledger.approval(found.replaced_by)
-        told = compact(edited.arguments).decode()
-        once = "once " if edited.state == "approved" else f"once {edited.id} is approved, and then once "
-        sentence = f"{no.by} changed the arguments: the call may be made {once}with exactly {told}{because}"
-        return _verdict(question.verdict, "deny", "approval_edited", sentence, edited.id)
-
-
-def bound_to(question: Question, needed: tuple[ApproverNeed, ...]) -> str:
-    """The digest of all that an approval holds for."""
-    return digest({**_shared(question, needed), "call": question.digest})
-
-
-def alike_to(question: Question, needed: tuple[ApproverNeed, ...]) -> str:
-    """The digest of all that the calls have in common that a grant holds for; empty for a delegation."""
-    if question.classification is None:
-        return ""
-    facts = question.facts
-    where = {"destinations": sorted(facts.destinations), "currency": facts.currency}
-    return digest({**_shared(question, needed), **where, "arguments": question.fixed})
-
-
-def most_times(settings: ApprovalSettings, groups: Iterable[str]) -> int:
-    """For how many calls a yes of all these groups may hold."""
-    known = settings.groups
-    return min((known[name].most_times if name in known else 1 for name in groups), default=1)
-
-
-def _shared(question: Question, needed: tuple[ApproverNeed, ...]) -> dict[str, Any]:
-    chain, verdict = question.chain, question.verdict
-    return {
-        "task": chain.task,
-        "subject": chain.subject,
-        "actors": list(chain.actors),
-        "hops": list(chain.hops),
-        "server": question.server,
-        "tool": question.tool,
-        "classification": plain(question.classification),
-        "pin": question.pin,
-        "policy_set": verdict.policy_set,
-        "policies": sorted(verdict.policies),
-        "needed": plain(needed),
-        "step": question.facts.step,
-    }
-
-
-def _permitted(verdict: Verdict, yes: Approval) -> Verdict:
-    if yes.times == 1:
-        sentence = f"Permitted: {_people(yes)} approved exactly this call ({yes.id})."
-        return _verdict(verdict, "permit", "approved", sentence, yes.id)
-    sentence = f"Permitted: {_people(yes)} approved up to {yes.times} such calls of this task ({yes.id})."
-    return _verdict(verdict, "permit", "granted", sentence, yes.id)
-
-
-def _waiting(verdict: Verdict, approval: str) -> Verdict:
-    sentence = f"{verdict.sentence} {_advice(approval)}"
-    return msgspec.structs.replace(verdict, sentence=sentence, approval=approval)
-
-
-def unasked(verdict: Verdict) -> Verdict:
-    """A verdict as it was before anybody was asked, or told to ask."""
-    sentence = verdict.sentence.removesuffix(f" {_advice(verdict.approval)}")
-    return msgspec.structs.replace(verdict, sentence=sentence, approval="")
-
-
-def _advice(approval: str) -> str:
-    return f"Ask for `hopward approve {approval}`, then make exactly this call again."
-
-
-def _verdict(verdict: Verdict, name: Any, reason: str, sentence: str, approval: str = "") -> Verdict:
-    return msgspec.structs.replace(verdict, name=name, reason=reason, sentence=sentence, approval=approval)
-
-
-def _people(approval: Approval) -> str:
-    return " and ".join(answer.by for answer in approval.answers if answer.yes)
+    @property
+    def name(self) -> str:
+        """What is asked for: `SERVER/TOOL`, or `delegate:AGENT`."""
+        return f"{self.server}/{self.tool}" if self.server else self.tool

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from hopward.model import Approval
+from hopward.approval import Approval
 
 _OF_THE_CALL = (
     "server",
@@ -20,9 +20,7 @@ _OF_THE_CALL = (
     "needed",
     "destinations",
     "provenance",
-    "taken_sensitivity",
-    "taken_integrity",
-    "untrusted_servers",
+    "taken",
 )
 """All that a person is shown of a call, apart from who asks, on whose behalf, and what for."""
 

@@ -102,4 +102,5 @@ def _tool(server: str, name: str, entry: Classification) -> Tool:
         carries=entry.carries,
         vouched=entry.vouched,
         spends=entry.spends,
+        undo=entry.undo,
     )

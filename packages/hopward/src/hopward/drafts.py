@@ -5,25 +5,13 @@ from typing import Any
 import msgspec
 
 from hopward import money
+from hopward.approval import Answer, Approval
 from hopward.behaviour import REACTIONS, Event, Watch, Watching, evidence
 from hopward.canonical import is_plain
 from hopward.clock import Instant
 from hopward.delegation import Handing
 from hopward.errors import HopwardError
-from hopward.model import (
-    Answer,
-    Approval,
-    Chain,
-    Credential,
-    Decision,
-    Hop,
-    Label,
-    Outcome,
-    Tool,
-    ToolCall,
-    Verdict,
-    plain,
-)
+from hopward.model import Chain, Credential, Decision, Hop, Label, Outcome, Tool, ToolCall, Verdict, plain
 from hopward.record import Asking, Draft, Facts, Reservation, Taking
 from hopward.settings import RiskSettings
 

@@ -10,8 +10,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from hopward import behaviour, budget, delegation, grant, labels, provenance, revocation, steps
-from hopward.approval import Lifted, Lifting, Question
+from hopward import behaviour, budget, delegation, labels, provenance, revocation, steps
 from hopward.behaviour import Event, Risk, States, Watching, attempt, reaction, stepped_up
 from hopward.bounds import call_facts, facts_of, led, outside, reachable, unclear
 from hopward.canonical import JSON, compact_plain, digest, digest_of, is_plain
@@ -22,6 +21,7 @@ from hopward.containment import why_tool_contained
 from hopward.delegation import Handing
 from hopward.drafts import Asked, Evaluation
 from hopward.errors import ChainError, HopwardError
+from hopward.lifting import Lifted, Lifting, Question
 from hopward.model import Chain, Decision, Hop, Step, Task, ToolCall, Verdict, plain
 from hopward.observation import Observation
 from hopward.pinning import Pins
@@ -234,8 +234,7 @@ class Evaluator:
         if verdict.name == "step-up":
             asked_of = (chain, call.server, call.tool, digested, about["call"]["arguments"], verdict, facts)
             groups = _groups(steps.groups(step, engine.approvers(verdict.policies)), beside)
-            fixed = grant.fixed(tool, call.arguments)
-            lifted = self._lifted(Question(*asked_of, groups, at, tool, pin.digest, fixed), share)
+            lifted = self._lifted(Question(*asked_of, groups, at, tool, pin.digest, call.arguments), share)
             verdict, found = lifted.verdict, found | _of_approval(lifted)
         if verdict.name != "permit":
             return evaluated(verdict, **found)

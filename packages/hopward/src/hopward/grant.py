@@ -6,19 +6,20 @@ destination, and what nobody has declared, is exactly as it was shown. Of what i
 more than the one that was shown, and the task has taken in nothing meanwhile that the person did not know of.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from msgspec.structs import replace
 
+from hopward.approval import Approval, Use
 from hopward.canonical import JSON
 from hopward.clock import Instant
 from hopward.destination import argument_of
 from hopward.labels import INTEGRITIES, above
-from hopward.model import Approval, ArgumentType, Provenance, Tool, Use
+from hopward.model import ArgumentType, Tool
+from hopward.provenance import is_worse
 from hopward.record import Facts
-
-_WORSE: tuple[Provenance, ...] = ("anchored", "trusted", "untrusted")
+from hopward.settings import ApprovalSettings
 
 
 def fixed(tool: Tool, arguments: Mapping[str, JSON]) -> dict[str, list[Any]]:
@@ -44,6 +45,12 @@ def free_arguments(tool: Tool) -> frozenset[str]:
     return frozenset(tool.arguments) - bound
 
 
+def most_times(settings: ApprovalSettings, groups: Iterable[str]) -> int:
+    """For how many calls a yes of all these groups may hold."""
+    known = settings.groups
+    return min((known[name].most_times if name in known else 1 for name in groups), default=1)
+
+
 def why_once(approval: Approval) -> str:
     """Why a yes cannot hold for more than the call that was asked for; empty where it can."""
     tool = approval.classification
@@ -67,11 +74,11 @@ def covers(grant: Approval, facts: Facts, at: Instant) -> bool:
         and grant.expires_at > at
         and facts.amount <= grant.amount
         and facts.provenance.keys() == known.keys()
-        and all(_WORSE.index(now) <= _WORSE.index(known[name]) for name, now in facts.provenance.items())
+        and not any(is_worse(now, known[name]) for name, now in facts.provenance.items())
         and not facts.carried_untrusted
-        and not above(facts.taken_sensitivity, grant.taken_sensitivity)
-        and INTEGRITIES.index(facts.taken_integrity) <= INTEGRITIES.index(grant.taken_integrity)
-        and set(facts.untrusted_servers) <= set(grant.untrusted_servers)
+        and not above(facts.taken_sensitivity, grant.taken.sensitivity)
+        and INTEGRITIES.index(facts.taken_integrity) <= INTEGRITIES.index(grant.taken.integrity)
+        and set(facts.untrusted_servers) <= set(grant.taken.untrusted)
     )
 
 

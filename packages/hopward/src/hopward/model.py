@@ -56,7 +56,6 @@ HopState: TypeAlias = Literal["open", "completed"]
 RevocationKind: TypeAlias = Literal["task", "hop", "agent", "subject", "token", "key"]
 QuarantineKind: TypeAlias = Literal["agent", "task", "tool", "server", "subject"]
 VerdictName: TypeAlias = Literal["permit", "deny", "step-up"]
-ApprovalState: TypeAlias = Literal["pending", "approved", "rejected", "consumed", "expired", "void"]
 OutcomeStatus: TypeAlias = Literal["ok", "tool_error", "error", "cancelled", "unknown"]
 
 MOST_ACTORS = 8
@@ -92,6 +91,7 @@ class Tool(Value, frozen=True):
     account, a URL, a path. `carries` are those that are free text for somebody to read, which may hold an
     address. `vouched` are the fields of an untrusted result that the server itself answers for
     (`hopward.vouching`). `spends` says which argument is an amount of money; without it a call spends none.
+    `undo` tells people how they would take the effect back.
     """
 
     server: str
@@ -106,6 +106,7 @@ class Tool(Value, frozen=True):
     carries: tuple[str, ...] = ()
     vouched: tuple[str, ...] = ()
     spends: Spending | None = None
+    undo: str = ""
 
     @property
     def full_name(self) -> str:
@@ -414,94 +415,6 @@ class Delegation(Value, frozen=True):
 
     decision: Decision
     chain: Chain | None = None
-
-
-class ApproverNeed(Value, frozen=True):
-    """One group whose approval is needed, and of how many of its people."""
-
-    group: str
-    people: int
-
-
-class Answer(Value, frozen=True):
-    """What one person said about an approval, for which of the groups that are needed, and why.
-
-    A yes is to `times` such calls (`hopward.grant`). `same_as` is the approval that they looked at, where
-    they have answered this one along with it because it asks the same.
-    """
-
-    by: str
-    at: Instant
-    yes: bool
-    why: str
-    groups: tuple[str, ...] = ()
-    times: int = 1
-    same_as: str = ""
-
-
-class Use(Value, frozen=True):
-    """One permit that has used an approval, and what an approval of exactly its call would be bound to."""
-
-    decision: str
-    at: Instant
-    binding: str
-
-
-class Approval(Value, frozen=True):
-    """A person's yes to one exact call, or the question whether they give it. Single use, and it expires.
-
-    A grant is a yes to as many as `times` calls of the task that are like the one shown (`hopward.grant`):
-    `alike` is the digest of what they have in common, and none spends more than `amount` of `currency`.
-
-    `binding` is the digest of all that it holds for: another call, chain, classification, policy set or
-    `pin` has another one. `decision` is the step-up that asked, `chain` who asked; `arguments` are as the
-    decision log keeps them, `purposes` those of the task and of each hop. `expires_at` is until when it
-    may be answered, and, once approved, until when the call may be made. `consumed_by` is the decision that
-    used it up, `uses` are all that have used it; `replaced_by` is the approval of the same call with the
-    arguments a person put in their place.
-    """
-
-    id: str
-    state: ApprovalState
-    binding: str
-    decision: str
-    chain: Chain
-    server: str
-    tool: str
-    arguments: dict[str, Any]
-    call_digest: str
-    policy_set: str
-    policies: tuple[str, ...]
-    sentence: str
-    purposes: tuple[str, ...]
-    needed: tuple[ApproverNeed, ...]
-    requested_at: Instant
-    expires_at: Instant
-    classification: Tool | None = None
-    pin: str = ""
-    answers: tuple[Answer, ...] = ()
-    consumed_by: str = ""
-    replaced_by: str = ""
-    provenance: dict[str, Provenance] = {}
-    destinations: tuple[str, ...] = ()
-    taken_sensitivity: Sensitivity = "public"
-    taken_integrity: Integrity = "trusted"
-    untrusted_servers: tuple[str, ...] = ()
-    alike: str = ""
-    currency: str = ""
-    amount: int = 0
-    times: int = 1
-    uses: tuple[Use, ...] = ()
-
-    @property
-    def left(self) -> int:
-        """How many calls a yes holds for yet."""
-        return 0 if self.state == "consumed" else max(self.times - len(self.uses), 0)
-
-    @property
-    def name(self) -> str:
-        """What is asked for: `SERVER/TOOL`, or `delegate:AGENT`."""
-        return f"{self.server}/{self.tool}" if self.server else self.tool
 
 
 class Outcome(Value, frozen=True):

@@ -10,11 +10,11 @@ from collections.abc import Mapping
 import msgspec
 
 from hopward import labels
-from hopward.approval import unasked
 from hopward.chain import REQUEST
 from hopward.clock import DAY, Instant
 from hopward.drafts import Asked, Evaluation
 from hopward.errors import ConfigError, HopwardError
+from hopward.lifting import unasked
 from hopward.model import Tool, ToolCall
 from hopward.ports import Exchanger, Ledger
 from hopward.settings import ServerSettings

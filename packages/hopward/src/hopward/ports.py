@@ -3,22 +3,11 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
+from hopward.approval import Approval, ApprovalState
 from hopward.behaviour import States
 from hopward.canonical import JSON
 from hopward.clock import Instant
-from hopward.model import (
-    Agent,
-    Approval,
-    ApprovalState,
-    Chain,
-    Credential,
-    Hop,
-    QuarantineKind,
-    Task,
-    Tool,
-    ToolCall,
-    Verdict,
-)
+from hopward.model import Agent, Chain, Credential, Hop, QuarantineKind, Task, Tool, ToolCall, Verdict
 from hopward.pins import Changes, Page, Pin, Sighting, Status
 from hopward.record import Draft, Facts, Receipt, Spent, Standing
 

@@ -9,11 +9,11 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
+from hopward.approval import Approval
 from hopward.behaviour import LOW, UNSEEN, Risk, States, Watch
 from hopward.clock import Instant
 from hopward.model import (
     Agent,
-    Approval,
     Containment,
     Hop,
     Integrity,

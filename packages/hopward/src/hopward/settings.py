@@ -75,13 +75,15 @@ class ApproverGroup(Value, frozen=True):
     """`[approvals.groups.NAME]`: the people who lift a policy with `@step_up("NAME")`.
 
     So many `people` of the `members` must say yes. Nobody approves what is done in their own name, unless
-    `subject_may_approve`: then it is a confirmation, and no second pair of eyes. One yes holds for
-    `most_times` calls of one task at most, where the person says so (`hopward.grant`).
+    `subject_may_approve`: then it is a confirmation, and no second pair of eyes. With `in_client`, what the
+    subject's MCP client says they have answered counts as their answer. A yes holds for `most_times` calls of
+    one task at most, where the person says so (`hopward.grant`).
     """
 
     members: tuple[str, ...]
     people: int = 1
     subject_may_approve: bool = False
+    in_client: bool = False
     most_times: int = 1
 
 
@@ -89,10 +91,14 @@ class ApprovalSettings(Value, frozen=True):
     """`[approvals]`: who may approve, and for how long a question stands, and a yes after that: seconds.
 
     Of one agent of one task, `most_pending` questions wait at a time, and of all open tasks of one subject
-    `most_pending_of_subject`. Of one task, whichever of its agents asks, `most_per_hour` are asked.
+    `most_pending_of_subject`. Of one task, whichever of its agents asks, `most_per_hour` are asked. `page`
+    is where people reach the pages of `hopward authority serve`, `wait` for how many seconds a call waits at
+    most while a person answers whom its client leads there.
     """
 
     expires_in: int = 900
+    page: str = ""
+    wait: int = 120
     most_pending: int = 8
     most_pending_of_subject: int = 40
     most_per_hour: int = 60
@@ -204,7 +210,7 @@ class Classification(Value, frozen=True):
     addresses in it (links, e-mail addresses, accounts) are not known. `vouched` are fields of an untrusted
     result that the server itself answers for, each where it stands (`/result/*/recipient`): what stands there
     as a whole counts as trusted (`hopward.vouching`). `spends` says which of them is an amount of money that
-    a call spends.
+    a call spends. `undo` tells whoever is asked to approve a call how its effect would be taken back.
     """
 
     action: Action
@@ -217,6 +223,7 @@ class Classification(Value, frozen=True):
     carries: tuple[str, ...] = ()
     vouched: tuple[str, ...] = ()
     spends: Spending | None = None
+    undo: str = ""
 
 
 class Delivery(Value, frozen=True):

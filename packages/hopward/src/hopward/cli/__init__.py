@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hopward.cli.harmless import harmless_lines
 from hopward.cli.session import Session
 from hopward.errors import ConfigError, HopwardError
+from hopward.harmless import harmless_lines
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint

@@ -2,19 +2,19 @@
 
 import json
 import sys
-from collections.abc import Iterable
 from typing import Any
 
 import click
 from rich.tree import Tree
 
+from hopward.approval import Approval, ApprovalState
 from hopward.cli.approvers import habits
 from hopward.cli.guarded import pass_guard
 from hopward.cli.output import console, hint, show_fields, show_json, show_table, styled, tell
 from hopward.cli.wording import moment
 from hopward.errors import StateError
-from hopward.model import Approval, ApprovalState, Tool
 from hopward.osuser import os_user
+from hopward.summary import HIDDEN, Argument, Summary
 from hopward.wiring import Guard
 
 _EVERY: tuple[ApprovalState, ...] = ()
@@ -125,60 +125,43 @@ def _row(one: Approval) -> tuple[str, ...]:
 
 def _show(guard: Guard, one: Approval) -> None:
     """Who wants what and why, and who may say yes: everything that the approval is bound to."""
-    show_fields([("approval", one.id), ("state", _state(guard, one)), ("asked", moment(one.requested_at))])
-    console().print(_chain(one))
-    tool = one.classification
+    told = guard.approvals.summary(one)
+    show_fields([("approval", told.id), ("state", told.state), ("asked", moment(one.requested_at))])
+    console().print(_chain(told))
     show_fields(
         [
-            ("call", one.name),
-            *((f"  {name}", json.dumps(value, ensure_ascii=False)) for name, value in one.arguments.items()),
-            ("", "" if guard.approvals.shows_all(one) else _HIDDEN),
-            ("does", "" if tool is None else _does(tool)),
-            ("asked by", one.sentence),
-            *(("may approve", line) for line in _who(guard, one)),
-            *(
-                ("answer", f"{said.by} {moment(said.at)}: {_said(said.yes, said.why)}")
-                for said in one.answers
-            ),
+            ("call", told.call),
+            *((f"  {argument.name}", _value_of(argument)) for argument in told.arguments),
+            ("", told.hidden),
+            ("does", told.does),
+            ("reaches", told.reaches),
+            ("has taken in", told.taken),
+            ("to undo it", told.undo),
+            ("asked by", told.asked_by),
+            *(("may approve", line) for line in told.may_approve),
+            *(("answer", line) for line in told.answers),
             ("answer until" if one.state == "pending" else "until", moment(one.expires_at)),
+            ("in a browser", guard.approvals.address(one.id) if one.state == "pending" else ""),
             ("used by", one.consumed_by),
             ("replaced by", one.replaced_by),
         ]
     )
 
 
-_HIDDEN = "Not all of the arguments can be shown: the decision log keeps digests of them ([log] arguments)."
-
-
-def _chain(one: Approval) -> Tree:
+def _chain(told: Summary) -> Tree:
     """The subject, and below it each agent with what it does this for."""
-    tree = branch = Tree(styled(f"on behalf of {one.chain.subject}", "bold"))
-    for agent, purpose in zip(one.chain.actors, one.purposes, strict=False):
+    tree = branch = Tree(styled(f"on behalf of {told.subject}", "bold"))
+    for agent, purpose in told.chain:
         branch = branch.add(styled(f"{agent}: {purpose}"))
     return tree
 
 
-def _does(tool: Tool) -> str:
-    return f"{tool.action} at {tool.destination}; {tool.sensitivity}, {tool.integrity}"
+def _value_of(argument: Argument) -> str:
+    return f"{argument.value}  ({argument.provenance})" if argument.provenance else argument.value
 
 
 def _needs(one: Approval) -> str:
     return ", ".join(f"{need.people} of {need.group}" for need in one.needed)
-
-
-def _who(guard: Guard, one: Approval) -> Iterable[str]:
-    groups = guard.settings.approvals.groups
-    for need in one.needed:
-        members = ", ".join(groups[need.group].members) if need.group in groups else "nobody any more"
-        yield f"{need.people} of {need.group}: {members}"
-
-
-def _state(guard: Guard, one: Approval) -> str:
-    return f"{one.state}: {guard.approvals.why_void(one)}" if one.state == "void" else one.state
-
-
-def _said(yes: bool, why: str) -> str:
-    return ("yes" if yes else "no") + (f", {why}" if why else "")
 
 
 def _told(one: Approval, rejected: str) -> None:
@@ -198,7 +181,7 @@ def _changed(guard: Guard, one: Approval, changes: tuple[str, ...]) -> dict[str,
     if not changes:
         return None
     if not guard.approvals.shows_all(one):
-        raise StateError(f"The arguments of {one.id} cannot be changed. {_HIDDEN}")
+        raise StateError(f"The arguments of {one.id} cannot be changed. {HIDDEN}")
     arguments, typed = dict(one.arguments), one.classification.arguments if one.classification else {}
     for change in changes:
         name, given, value = change.partition("=")

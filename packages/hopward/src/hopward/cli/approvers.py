@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from statistics import median
 
+from hopward.approval import Approval
 from hopward.clock import SECOND, Instant
-from hopward.model import Approval
 
 _AT_A_GLANCE = 10 * SECOND
 """An answer that comes sooner than this after the question was hardly thought about."""

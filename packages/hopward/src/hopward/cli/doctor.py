@@ -6,9 +6,9 @@ import click
 from rich.text import Text
 
 from hopward.cli.findings import findings
-from hopward.cli.harmless import harmless
 from hopward.cli.output import console, show_json, styled, tell
 from hopward.cli.session import Session
+from hopward.harmless import harmless
 
 
 @click.command()

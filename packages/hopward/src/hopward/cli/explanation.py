@@ -14,13 +14,13 @@ from hopward.budget import cost, exhausted, lacking, too_little
 from hopward.canonical import JSON
 from hopward.cedar import CedarEngine, Explanation, Step
 from hopward.classification import Classifications
-from hopward.cli.harmless import harmless
 from hopward.cli.moment import Moment
 from hopward.cli.output import show_fields, show_table, tell
 from hopward.containment import why_tool_contained
 from hopward.destination import destinations
 from hopward.errors import ConfigError
 from hopward.evaluation import call_digest
+from hopward.harmless import harmless
 from hopward.model import Agent, Capability, Hop, Tool, ToolCall, plain
 from hopward.model import Step as PathStep
 from hopward.policy import nearest

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from hopward.cli.harmless import harmless, harmless_lines
+from hopward.harmless import harmless, harmless_lines
 
 _PIPED_WIDTH = 100_000
 """Columns when the output is no terminal: wide enough that nothing is ever cut or folded."""

@@ -6,10 +6,10 @@ from typing import Any, cast
 
 from rich.text import Text
 
-from hopward.cli.harmless import harmless
 from hopward.cli.output import console, show_fields, styled
 from hopward.cli.wording import is_instant, moment, short
 from hopward.clock import iso
+from hopward.harmless import harmless
 from hopward.record import Row
 
 _WIDTHS = (6, 20, 10, 10, 16, 32, 20)

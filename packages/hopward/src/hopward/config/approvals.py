@@ -21,6 +21,9 @@ _LIMITS = {
     "most_per_hour": 10_000,
 }
 
+LONGEST_WAIT = 600
+"""Seconds; a client gives up on a call at some time, and makes it again."""
+
 
 def approval_problems(document: Table) -> Iterator[Problem]:
     """Every rule broken by who may approve."""
@@ -29,6 +32,12 @@ def approval_problems(document: Table) -> Iterator[Problem]:
         value = section.get(key, 1)
         if isinstance(value, int) and not 1 <= value <= most:
             yield Problem(("approvals", key), f"must be 1 to {most}")
+    wait, page = section.get("wait", 0), text(section.get("page"))
+    if isinstance(wait, int) and not 0 <= wait <= LONGEST_WAIT:
+        yield Problem(("approvals", "wait"), f"must be 0 to {LONGEST_WAIT} seconds")
+    wrong_page = forms.wrong_base(page) if page else ""
+    if wrong_page:
+        yield Problem(("approvals", "page"), wrong_page)
     agents = frozenset(map(folded, table(document.get("agents"))))
     seen: dict[str, str] = {}
     for name, group in table(section.get("groups")).items():
@@ -62,3 +71,5 @@ def _group(path: KeyPath, group: Table, agents: frozenset[str]) -> Iterator[Prob
     times = group.get("most_times", 1)
     if isinstance(times, int) and not isinstance(times, bool) and not 1 <= times <= MOST_TIMES:
         yield Problem((*path, "most_times"), f"must be 1 to {MOST_TIMES}")
+    if group.get("in_client") is True and group.get("subject_may_approve") is not True:
+        yield Problem((*path, "in_client"), "needs subject_may_approve = true: it is the subject who answers")

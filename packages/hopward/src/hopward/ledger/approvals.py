@@ -8,11 +8,11 @@ from collections.abc import Sequence
 
 import msgspec
 
+from hopward.approval import Approval, ApprovalState
 from hopward.errors import NotFoundError, StateError
 from hopward.grant import used
 from hopward.ledger import tables
 from hopward.ledger.chain import DECISION, Entry
-from hopward.model import Approval, ApprovalState
 from hopward.record import Asking, Refused
 
 _approvals = msgspec.json.Decoder(Approval)

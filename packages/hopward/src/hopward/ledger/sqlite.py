@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 
+from hopward.approval import Approval, ApprovalState
 from hopward.behaviour import States
 from hopward.clock import Clock, Instant
 from hopward.errors import LedgerError, NotFoundError
@@ -29,8 +30,6 @@ from hopward.ledger.verification import Progress, Verification, verify
 from hopward.ledger.writer import Writer
 from hopward.model import (
     Agent,
-    Approval,
-    ApprovalState,
     Chain,
     Containment,
     Hop,

@@ -5,6 +5,7 @@ from threading import RLock
 
 import msgspec
 
+from hopward.approval import Approval, ApprovalState
 from hopward.behaviour import States, changed, is_stale
 from hopward.clock import Clock, Instant, iso
 from hopward.containment import concerns
@@ -18,8 +19,6 @@ from hopward.ledger.tables import require_open
 from hopward.ledger.verification import Progress, verify_rows
 from hopward.model import (
     Agent,
-    Approval,
-    ApprovalState,
     Budget,
     Chain,
     Containment,

@@ -3,19 +3,9 @@
 from itertools import pairwise
 from typing import Any
 
+from hopward.approval import Approval, ApproverNeed
 from hopward.clock import SECOND
-from hopward.model import (
-    Agent,
-    Approval,
-    ApproverNeed,
-    Budget,
-    Capability,
-    Chain,
-    Hop,
-    Revocation,
-    RevocationKind,
-    Task,
-)
+from hopward.model import Agent, Budget, Capability, Chain, Hop, Revocation, RevocationKind, Task
 from hopward.record import Asking, Draft
 from hopward.testing.clock import NOON
 

@@ -7,9 +7,10 @@ from threading import Thread
 import pytest
 from msgspec.structs import replace
 
+from hopward.approval import Answer, Approval
 from hopward.clock import SECOND
 from hopward.errors import LedgerError, NotFoundError, StateError
-from hopward.model import Answer, Approval, Budget, Usage
+from hopward.model import Budget, Usage
 from hopward.record import Reservation
 from hopward.testing.clock import NOON
 from hopward.testing.conformance.opening import CompleteLedger, LedgerOpening

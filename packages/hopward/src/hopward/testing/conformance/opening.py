@@ -5,13 +5,12 @@ from typing import Protocol
 
 import pytest
 
+from hopward.approval import Approval, ApprovalState
 from hopward.behaviour import States
 from hopward.clock import Instant
 from hopward.ledger import RowFilter, Verification
 from hopward.model import (
     Agent,
-    Approval,
-    ApprovalState,
     Chain,
     Containment,
     Hop,

@@ -1,4 +1,4 @@
-"""Text from outside made harmless before a terminal sees it.
+"""Text from outside made harmless before a terminal or a person sees it.
 
 Names, arguments and error texts in the decision log come from agents and servers, and a decision log may have
 been tampered with. Shown raw they could move the cursor, forge lines or hide text, so control and formatting

@@ -1,0 +1,130 @@
+"""What a person is shown who is asked to approve: the same on a terminal, a web page, in a client.
+
+Names, arguments and purposes come from agents, so every text here is harmless to show (`hopward.harmless`).
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from hopward.approval import Approval, Taken
+from hopward.clock import iso
+from hopward.harmless import harmless
+from hopward.model import Tool, Value
+from hopward.settings import ApproverGroup
+
+HIDDEN = "Not all of the arguments can be shown: the decision log keeps digests of them ([log] arguments)."
+UNKNOWN = "Nothing is declared about how to take this back."
+
+
+class Argument(Value, frozen=True):
+    """One argument: its value as JSON, and where it comes from, if policies are told: `Provenance`."""
+
+    name: str
+    value: str
+    provenance: str = ""
+
+
+class Summary(Value, frozen=True):
+    """Who wants what and why, what could be undone, and who may say yes: lines of text for people.
+
+    `chain` has each agent, the first at the head, with what it does this for. `hidden` is set where
+    `arguments` are not all there. `until` is RFC 3339, UTC: the end of the question, or of the yes.
+    """
+
+    id: str
+    state: str
+    call: str
+    subject: str
+    chain: tuple[tuple[str, str], ...]
+    arguments: tuple[Argument, ...]
+    hidden: str
+    does: str
+    reaches: str
+    taken: str
+    undo: str
+    asked_by: str
+    may_approve: tuple[str, ...]
+    answers: tuple[str, ...]
+    asked_at: str
+    until: str
+
+    def text(self) -> str:
+        """All of it as lines of plain text."""
+        return "\n".join(self._lines())
+
+    def _lines(self) -> Iterator[str]:
+        yield f"Approval {self.id} is {self.state}: {self.call}, on behalf of {self.subject}"
+        yield from (f"  {agent}: {purpose}" for agent, purpose in self.chain)
+        for one in self.arguments:
+            yield f"{one.name} = {one.value}{f' ({one.provenance})' if one.provenance else ''}"
+        told = {
+            "": self.hidden,
+            "Does: ": self.does,
+            "Reaches: ": self.reaches,
+            "Has taken in: ": self.taken,
+            "To undo it: ": self.undo,
+            "Asked by: ": self.asked_by,
+        }
+        yield from (name + line for name, line in told.items() if line)
+        yield from (f"May approve: {line}" for line in self.may_approve)
+        yield from (f"Answer: {line}" for line in self.answers)
+        yield f"Until: {self.until}"
+
+
+def summary_of(
+    approval: Approval, groups: Mapping[str, ApproverGroup], *, shows_all: bool, void: str = ""
+) -> Summary:
+    """The summary of an approval as it is now. `void` is why it does not count, if so."""
+    tool, chain = approval.classification, approval.chain
+    return Summary(
+        id=approval.id,
+        state=harmless(f"{approval.state}: {void}" if void else approval.state),
+        call=harmless(approval.name),
+        subject=harmless(chain.subject),
+        chain=tuple(
+            (harmless(agent), harmless(purpose))
+            for agent, purpose in zip(chain.actors, approval.purposes, strict=False)
+        ),
+        arguments=tuple(_arguments(approval.arguments, approval.provenance)),
+        hidden="" if shows_all else HIDDEN,
+        does="" if tool is None else _does(tool),
+        reaches=harmless(", ".join(approval.destinations)),
+        taken=_taken(approval.taken),
+        undo="" if tool is None else harmless(tool.undo) or UNKNOWN,
+        asked_by=harmless(approval.sentence),
+        may_approve=tuple(_who(approval, groups)),
+        answers=tuple(_answers(approval)),
+        asked_at=iso(approval.requested_at),
+        until=iso(approval.expires_at),
+    )
+
+
+def _arguments(arguments: Mapping[str, Any], provenance: Mapping[str, str]) -> Iterator[Argument]:
+    for name, value in arguments.items():
+        told = harmless(json.dumps(value, ensure_ascii=False))
+        yield Argument(harmless(name), told, provenance.get(name, ""))
+
+
+def _does(tool: Tool) -> str:
+    return f"{tool.action} at {harmless(tool.destination)}; {tool.sensitivity}, {tool.integrity}"
+
+
+def _taken(taken: Taken) -> str:
+    """What the task knows by now, and may therefore give away or be led by; empty for nothing to mention."""
+    if taken.sensitivity == "public" and taken.integrity == "trusted":
+        return ""
+    source = f" content of {', '.join(map(harmless, taken.untrusted))}" if taken.untrusted else ""
+    return f"{taken.sensitivity}, {taken.integrity}{source}"
+
+
+def _who(approval: Approval, groups: Mapping[str, ApproverGroup]) -> Iterable[str]:
+    for need in approval.needed:
+        members = ", ".join(groups[need.group].members) if need.group in groups else "nobody any more"
+        yield f"{need.people} of {need.group}: {harmless(members)}"
+
+
+def _answers(approval: Approval) -> Iterable[str]:
+    for one in approval.answers:
+        why = f", {harmless(one.why)}" if one.why else ""
+        yield f"{harmless(one.by)} {iso(one.at)}: {'yes' if one.yes else 'no'}{why}"
