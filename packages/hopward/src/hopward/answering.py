@@ -157,7 +157,13 @@ class Approvals:
     def summary(self, approval: Approval) -> Summary:
         """What a person is shown who is asked: who wants what and why, and who may say yes."""
         void = self.why_void(approval) if approval.state == "void" else ""
-        return summary_of(approval, self._settings.groups, shows_all=self.shows_all(approval), void=void)
+        return summary_of(
+            approval,
+            self._settings.groups,
+            shows_all=self.shows_all(approval),
+            void=void,
+            most_times=self.most_times(approval),
+        )
 
     def address(self, approval_id: str) -> str:
         """Where people answer it in a browser (`[approvals] page`); empty where no page is configured."""

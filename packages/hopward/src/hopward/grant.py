@@ -11,6 +11,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from hopward import money
 from hopward.approval import Approval, Use
 from hopward.canonical import JSON
 from hopward.clock import Instant
@@ -63,6 +64,19 @@ def why_once(approval: Approval) -> str:
             f"{approval.name} pays, and hopward.toml does not say how much (`spends`), so nothing bounds it."
         )
     return ""
+
+
+def terms(approval: Approval) -> str:
+    """What the calls of a grant may differ in from the one that was asked for, in words."""
+    tool, shown = approval.classification, approval.arguments
+    free = [] if tool is None else [name for name, (how, _) in fixed(tool, shown).items() if how == "any"]
+    spends = tool.spends if tool is not None else None
+    told = [f"any {name}" for name in free if spends is None or name != spends.amount]
+    if spends is not None and spends.amount in free:
+        told.insert(
+            0, f"{spends.amount} up to {money.write(approval.amount, approval.currency)} {approval.currency}"
+        )
+    return f"{', '.join(told)}; all else as shown" if told else "exactly as shown"
 
 
 def covers(grant: Approval, facts: Facts, at: Instant) -> bool:
