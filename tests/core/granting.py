@@ -63,7 +63,7 @@ credential = {{ by = "meta" }}
 [servers.desk.tools]
 page = {{ action = "read", sensitivity = "internal", integrity = "untrusted", destination = "desk" }}
 secret = {{ action = "read", sensitivity = "confidential", integrity = "trusted", destination = "desk" }}
-delete = {{ action = "delete", {LABELS}, destination = "desk", arguments = {{ id = "string" }}, names = ["id"] }}
+delete = {{ action = "delete", {LABELS}, destination = "desk", arguments = {{ id = "string" }} }}
 cash = {{ action = "pay", {LABELS}, destination = "till", arguments = {{ amount = "decimal" }} }}
 
 [servers.desk.tools.post]

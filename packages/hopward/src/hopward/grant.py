@@ -3,7 +3,8 @@
 A person has seen one call. A grant of it holds for calls that differ from it only in arguments that are
 declared, of their declared type, and name nothing: a text, a note. What names something, what leads to the
 destination, and what nobody has declared, is exactly as it was shown. Of what is spent, each call spends no
-more than the one that was shown, and the task has taken in nothing meanwhile that the person did not know of.
+more than the one that was shown, and the task has taken in nothing meanwhile but what the person knew of:
+what it had by then, and what the tool itself returns.
 """
 
 from collections.abc import Iterable, Mapping
@@ -16,7 +17,7 @@ from hopward.approval import Approval, Use
 from hopward.canonical import JSON
 from hopward.clock import Instant
 from hopward.destination import argument_of
-from hopward.labels import INTEGRITIES, above
+from hopward.labels import above
 from hopward.model import ArgumentType, Tool
 from hopward.provenance import is_worse
 from hopward.record import Facts
@@ -90,10 +91,19 @@ def covers(grant: Approval, facts: Facts, at: Instant) -> bool:
         and facts.provenance.keys() == known.keys()
         and not any(is_worse(now, known[name]) for name, now in facts.provenance.items())
         and not facts.carried_untrusted
-        and not above(facts.taken_sensitivity, grant.taken.sensitivity)
-        and INTEGRITIES.index(facts.taken_integrity) <= INTEGRITIES.index(grant.taken.integrity)
-        and set(facts.untrusted_servers) <= set(grant.taken.untrusted)
+        and _is_known(facts, grant)
     )
+
+
+def _is_known(facts: Facts, grant: Approval) -> bool:
+    """Whether the task has taken in no more than a person knew of."""
+    known, tool = grant.taken, grant.classification
+    if tool is None:
+        return False
+    own = {tool.server} if tool.integrity == "untrusted" else set[str]()
+    most = tool.sensitivity if above(tool.sensitivity, known.sensitivity) else known.sensitivity
+    servers = own.union(known.untrusted)
+    return not above(facts.taken_sensitivity, most) and servers.issuperset(facts.untrusted_servers)
 
 
 def used(approval: Approval, decision: str, at: Instant, binding: str) -> Approval:
@@ -107,4 +117,6 @@ def _is_of(kind: ArgumentType, value: JSON) -> bool:
         return isinstance(value, list) and all(isinstance(one, str) for one in value)
     if kind == "boolean" or isinstance(value, bool):
         return kind == "boolean" and isinstance(value, bool)
-    return isinstance(value, str) if kind == "string" else isinstance(value, int | float)
+    if kind == "string":
+        return isinstance(value, str)
+    return isinstance(value, int) or (kind == "decimal" and isinstance(value, float))

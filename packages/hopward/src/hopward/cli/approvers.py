@@ -66,6 +66,7 @@ def habits(approvals: Iterable[Approval]) -> dict[str, Habit]:
             habit.yes, habit.no = habit.yes + answer.yes, habit.no + (not answer.yes)
             habit.grants += answer.yes and answer.times > 1
             habit.together += bool(answer.same_as)
-            habit.calls[approval.name] += answer.yes
+            if answer.yes:
+                habit.calls[approval.name] += 1
             habit.waited.append(max(0, answer.at - approval.requested_at))
     return dict(sorted(found.items(), key=lambda one: (-len(one[1].waited), one[0])))
