@@ -115,6 +115,7 @@ LATE = {
     ("hopward_mcp.delivery", "keyring"): "optional: only for keys kept in the operating system's keyring",
     ("hopward_mcp.telemetry", "hopward_mcp.spans"): "optional: OpenTelemetry, only with `[telemetry]`",
     ("langchain_hopward.installation", "langchain_hopward.middleware"): "optional: it needs `langchain`",
+    ("langchain_hopward.installation", "langchain_hopward.answers"): "optional: it needs `langgraph`",
     ("langchain_hopward.load", "mcp"): "optional: only for tools of MCP servers",
     ("langchain_hopward.load", "anyio"): "optional: it comes with mcp",
     ("langchain_hopward.connection", "httpx2"): "optional: only for tools of MCP servers over HTTP",

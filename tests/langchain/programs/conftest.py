@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 from langchain_core.tracers import context
 
-from hopward.clock import Clock, SystemClock
+from hopward.clock import SECOND, Clock, SystemClock
 
 from . import notes
 from . import office as offices
+from .held import Held, hold
 from .office import ASKED, Office
 from .till import Till, install
 
@@ -35,6 +36,17 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def till(installed: Path, tmp_path: Path) -> Iterator[Till]:
     shutil.copytree(installed, tmp_path, dirs_exist_ok=True)
     made = Till(tmp_path)
+    yield made
+    made.guard.close()
+
+
+@pytest.fixture
+def held(installed: Path, tmp_path: Path) -> Iterator[Held]:
+    """A till whose policies have a person decide about large amounts."""
+    shutil.copytree(installed, tmp_path, dirs_exist_ok=True)
+    hold(tmp_path)
+    made = Held(tmp_path)
+    made.clock.advance(SECOND)  # type: ignore[attr-defined]
     yield made
     made.guard.close()
 

@@ -168,10 +168,6 @@ def approval_draft(event: str, approval: Approval, at: Instant, answer: Answer |
     record: dict[str, Any] = {"event": event, "approval": plain(approval)}
     if answer is not None:
         record |= {"by": answer.by, "why": answer.why}
-        if answer.times > 1:
-            record["times"] = answer.times
-        if answer.same_as:
-            record["same_as"] = answer.same_as
     return Draft(
         kind="approval",
         at=at,

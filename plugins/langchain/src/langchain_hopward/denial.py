@@ -27,6 +27,9 @@ _OF_THE_MOMENT = frozenset(
 )
 """Reasons that say nothing of the call itself: made elsewhere or later, it may be permitted."""
 
+EDITED = "approval_edited"
+_ANSWERED = frozenset({"approval_rejected", EDITED})
+
 UNDECIDED = "It could not be authorized because of an internal error."
 
 
@@ -35,11 +38,19 @@ class AuthorizationDenied(ReadableError, PermissionError):
 
     LangGraph's default tool nodes give `message` to the model and the run goes on; whoever calls the tool
     directly gets a `PermissionError`. `decision` is the id in the decision log, empty where the call was
-    turned away before any decision. `tool` is `SERVER/TOOL`, `reason` a stable code.
+    turned away before any decision. `tool` is `SERVER/TOOL`, `reason` a stable code. `approval` is the id of
+    the approval that the call waits for, or that people have refused or changed; empty where there is none.
     """
 
     def __init__(
-        self, message: str, *, tool: str = "", reason: str = "", decision: str = "", executed: bool = False
+        self,
+        message: str,
+        *,
+        tool: str = "",
+        reason: str = "",
+        decision: str = "",
+        approval: str = "",
+        executed: bool = False,
     ) -> None:
         # Not ToolInvocationError's own: that one is about invalid arguments, and repeats them.
         Exception.__init__(self, message)
@@ -47,18 +58,28 @@ class AuthorizationDenied(ReadableError, PermissionError):
         self.tool = tool
         self.reason = reason
         self.decision = decision
+        self.approval = approval
         self.executed = executed
+
+    @property
+    def waits(self) -> bool:
+        """Whether people have yet to answer, and the same call may be permitted then."""
+        return bool(self.approval) and self.reason not in _ANSWERED
 
     def __str__(self) -> str:
         return self.message
 
 
-def refused(tool: str, reason: str, sentence: str, decision: str = "") -> AuthorizationDenied:
+def refused(
+    tool: str, reason: str, sentence: str, decision: str = "", approval: str = ""
+) -> AuthorizationDenied:
     """The refusal of a call that did not happen."""
     place = f" Decision {decision}." if decision else ""
-    again = "" if reason in _OF_THE_MOMENT else " The same call will be refused again."
-    message = f"{tool} was not executed: {sentence}{place}{again}"
-    return AuthorizationDenied(message, tool=tool, reason=reason, decision=decision)
+    message = f"{tool} was not executed: {sentence}{place}"
+    denial = AuthorizationDenied(message, tool=tool, reason=reason, decision=decision, approval=approval)
+    if reason not in _OF_THE_MOMENT and not denial.waits:
+        denial.message += " The same call will be refused again."
+    return denial
 
 
 def withheld(tool: str, decision: str) -> AuthorizationDenied:

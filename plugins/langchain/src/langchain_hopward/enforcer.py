@@ -11,6 +11,7 @@ from uuid import UUID
 
 from hopward import Chain, Decision, Guard, HopwardError, LedgerError, Outcome, ToolCall
 from langchain_hopward import credential, outcome
+from langchain_hopward.attempt import Attempt
 from langchain_hopward.credential import CallCredential
 from langchain_hopward.denial import LOST, UNDECIDED, AuthorizationDenied, refused, withheld
 from langchain_hopward.edge import Edge, Edges
@@ -20,6 +21,7 @@ from langchain_hopward.place import Place, PlaceVariable, place_of, run_around
 from langchain_hopward.remainder import UnfinishedResult
 from langchain_hopward.runs import Runs
 from langchain_hopward.stream import announce
+from langchain_hopward.waiting import Waiting
 
 _NO_TASK = "It was called outside any task, so on nobody's behalf."
 _NOBODY = "No agent is registered for what it hands the work to."
@@ -97,6 +99,9 @@ class Enforcer:
         self.server = server
         self.place: PlaceVariable = place_of(guard)
         self.entry: ContextVar[Entry | None] = ContextVar("hopward_entry", default=None)
+        self.attempt: ContextVar[Attempt | None] = ContextVar("hopward_attempt", default=None)
+        self.waiting = Waiting(guard)
+        self.brief: set[str] = set()
         settings = guard.settings.servers[server]
         self.edges = Edges(settings.hops)
         self.decides = frozenset(kind for kind in ("models", "retrievers") if getattr(settings, kind))
@@ -111,13 +116,18 @@ class Enforcer:
 
         `metadata` is that of the run: the id of the decision is left there.
         """
+        attempt = self.attempt.get()
         try:
             with self._refusing(tool):
                 running = self._begun(tool, arguments)
         except AuthorizationDenied as denial:
             mark(metadata, denial.decision)
+            if attempt is not None:
+                attempt.refused(denial)
             raise
         mark(metadata, running.decision.id)
+        if attempt is not None:
+            attempt.permitted(running.decision)
         return running
 
     def enter_node(self, edge: Edge, place: Place, graph: UUID | None) -> Running:
@@ -171,6 +181,7 @@ class Enforcer:
                     self.end(running, lambda duration: Outcome(status="unknown", duration=duration))
         self.handoffs.forget(task)
         self.runs.forget(task)
+        self.waiting.forget(task)
 
     def body(self, tool: str, arguments: Callable[[], dict[str, Any]]) -> "Body":
         """Around the body of a guarded tool, which leaves its result in `Running.result`."""
@@ -253,7 +264,7 @@ class Enforcer:
         decision = self.guard.authorize(call, chain)
         verdict = decision.verdict
         if not decision.permitted:
-            raise refused(call.name, verdict.reason, verdict.sentence, decision.id)
+            raise refused(call.name, verdict.reason, verdict.sentence, decision.id, verdict.approval)
         announce(call.name, verdict.name, verdict.reason, decision.id, observed=decision.observed)
         minted = CallCredential(lambda: self.guard.mint(decision, call))
         return self._started(Running(decision, minted, time.perf_counter_ns(), None, chain, call=call))
@@ -269,7 +280,7 @@ class Enforcer:
         delegation = self.guard.delegate(chain, edge.agent, edge.narrowing, holder)
         decision, verdict = delegation.decision, delegation.decision.verdict
         if delegation.chain is None:
-            raise refused(self._name(what), verdict.reason, verdict.sentence, decision.id)
+            raise refused(self._name(what), verdict.reason, verdict.sentence, decision.id, verdict.approval)
         announce(self._name(what), verdict.name, verdict.reason, decision.id)
         # Handing on is no call at a server, so there is no credential for it.
         nothing = CallCredential(lambda: self.guard.mint(decision, ToolCall(server=self.server, tool=what)))
@@ -302,7 +313,7 @@ class Enforcer:
 class Body:
     """Asks before the body of a guarded tool, and records after it what became of the call."""
 
-    __slots__ = ("_arguments", "_credential", "_enforcer", "_place", "_running", "_tool")
+    __slots__ = ("_arguments", "_attempt", "_credential", "_enforcer", "_place", "_running", "_tool")
 
     def __init__(self, enforcer: Enforcer, tool: str, arguments: Callable[[], dict[str, Any]]) -> None:
         self._enforcer = enforcer
@@ -316,6 +327,8 @@ class Body:
         metadata = entry.metadata if entry is not None else None
         self._running = running = enforcer.begin(self._tool, self._arguments, metadata)
         self._place = enforcer.go_over(running)
+        # What the body calls is no attempt of the tool node around it.
+        self._attempt = enforcer.attempt.set(None)
         self._credential = credential.running.set(running.credential)
         return running
 
@@ -336,6 +349,7 @@ class Body:
             # A coroutine may be closed in another context than its own; there is nothing to take back there.
             with suppress(ValueError):
                 credential.running.reset(self._credential)
+                enforcer.attempt.reset(self._attempt)
             if self._place is not None:
                 with suppress(ValueError):
                     enforcer.place.reset(self._place)

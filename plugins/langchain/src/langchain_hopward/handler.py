@@ -216,7 +216,12 @@ class HopwardHandler(BaseCallbackHandler):
         name, arguments = call()
         self._in_place(name, run_id, above)
         place, before = self._enforcer.place.get(), credential.running.get()
-        running = self._enforcer.begin(name, lambda: arguments)
+        # Asking a model is no attempt at the call of a tool, also where a middleware asks one about it.
+        attempt = self._enforcer.attempt.set(None)
+        try:
+            running = self._enforcer.begin(name, lambda: arguments)
+        finally:
+            self._enforcer.attempt.reset(attempt)
         self._keep(run_id, _Opened(running, before, place, None))
 
     def _in_place(self, name: str, run_id: UUID, above: Handover | None) -> None:
@@ -266,6 +271,8 @@ class HopwardHandler(BaseCallbackHandler):
         if inputs is None:
             raise self._enforcer.refuse(name, "arguments_unreadable", _BARE_TEXT)
         running = self._enforcer.begin(name, lambda: as_json(inputs), metadata)
+        # What the tool calls is no attempt of the tool node around it.
+        self._enforcer.attempt.set(None)
         place, before = self._enforcer.place.get(), credential.running.get()
         self._forget()
         handover = None

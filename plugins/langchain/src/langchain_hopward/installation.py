@@ -4,7 +4,7 @@ import importlib
 from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.tools import BaseTool
@@ -17,7 +17,7 @@ from langchain_hopward.enforcer import Enforcer
 from langchain_hopward.handler import HopwardHandler
 from langchain_hopward.protection import Protection
 from langchain_hopward.served import served
-from langchain_hopward.task import TaskScope
+from langchain_hopward.task import ResumedTask, TaskScope
 
 G = TypeVar("G")
 
@@ -90,13 +90,42 @@ class Hopward:
         protection = self._carrying(server) if server else self._protection
         return [protection.guarded(one) for one in tools]
 
-    def middleware(self) -> Any:
+    def middleware(self, *, approvals: Literal["refuse", "interrupt"] = "refuse") -> Any:
         """A `langchain` agent middleware that hides from the model what the chain may not call.
 
-        It enforces nothing: the guarded tools and the handler decide, last. Needs `langchain`.
+        It enforces nothing: the guarded tools and the handler decide, last. What becomes of a call that
+        waits for people: with `approvals="refuse"`, the model reads the id of the approval, and the run goes
+        on; with `"interrupt"`, the run waits, and is resumed with what `answer` returns. Needs `langchain`.
+        Raises `ValueError` for anything else.
         """
+        if approvals not in ("refuse", "interrupt"):
+            raise ValueError(f'approvals is "refuse" or "interrupt", and not {approvals!r}')
         module = importlib.import_module("langchain_hopward.middleware")
-        return module.HopwardMiddleware(self._enforcer, self._server_of)
+        return module.HopwardMiddleware(self._enforcer, self._server_of, interrupts=approvals == "interrupt")
+
+    def answer(self, interrupts: Iterable[Any], resume: Any, *, by: str, why: str = "") -> Any:
+        """Record what `by` says to the calls that `interrupts` have shown them; the `Command` to resume with.
+
+            agent.invoke(hopward.answer(result["__interrupt__"], decisions, by="lena@desk.example"), config)
+
+        `resume` is what the run is to be resumed with: one `{"decisions": [...]}`, or one for each id of an
+        interrupt, or a `Command` with either. Interrupts of others, and those without an answer, are passed
+        on as they are. `by` is whom this program has authenticated. Everybody who may write the state of the
+        graph can resume it, and that approves nothing.
+
+        Raises `StateError` where something is no answer, is not this person's to give, or was shown
+        otherwise than it stands in the decision log: the run stays interrupted. Needs `langgraph`.
+        """
+        module = importlib.import_module("langchain_hopward.answers")
+        return module.answered(self.guard, interrupts, resume, module.Person(by, why))
+
+    def resume(self, task: str) -> TaskScope:
+        """A task that a `with` block has left open, because a run was interrupted, for another block.
+
+        It is the program that remembers which task a thread is of; the state of a graph says nothing about
+        it. Raises, as it is entered, `NotFoundError`, and `StateError` where the task has ended.
+        """
+        return ResumedTask(self._enforcer, task)
 
     def task(
         self,

@@ -9,22 +9,29 @@ from langchain_core.messages import ToolMessage
 from langchain_core.tools import BaseTool
 from langgraph.types import Command
 
-from langchain_hopward.denial import AuthorizationDenied
 from langchain_hopward.enforcer import Enforcer
+from langchain_hopward.pause import Pause
+from langchain_hopward.trial import Trial
 
 
 class HopwardMiddleware(AgentMiddleware[Any, Any, Any]):
     """Hides tools from the model, and makes a refusal a tool message whatever the tool node does with it.
 
-    It decides nothing. Other middleware may change a call after this one has seen it; the guarded tool and
-    the handler come after all of them.
+    It decides nothing, also where it interrupts a run for people to answer. Other middleware may change a
+    call after this one has seen it; the guarded tool and the handler come after all of them.
     """
 
-    def __init__(self, enforcer: Enforcer, server_of: Callable[[object], str]) -> None:
-        """`server_of` tells the MCP server that a tool is of, empty for a tool of the program."""
+    def __init__(
+        self, enforcer: Enforcer, server_of: Callable[[object], str], *, interrupts: bool = False
+    ) -> None:
+        """`server_of` tells the MCP server that a tool is of, empty for a tool of the program.
+
+        `interrupts` says that the run waits where a call does, instead of going on with a refusal.
+        """
         super().__init__()
         self._enforcer = enforcer
         self._server_of = server_of
+        self._pause = Pause(enforcer) if interrupts else None
 
     def wrap_model_call(
         self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], ModelResponse[Any]]
@@ -45,11 +52,15 @@ class HopwardMiddleware(AgentMiddleware[Any, Any, Any]):
         request: ToolCallRequest,
         handler: Callable[[ToolCallRequest], ToolMessage | Command[Any]],
     ) -> ToolMessage | Command[Any]:
-        """Run the tool; a refusal becomes a message for the model."""
-        try:
-            return handler(request)
-        except AuthorizationDenied as denial:
-            return _told(request, denial)
+        """Run the tool; a refusal becomes a message for the model.
+
+        Raises `GraphInterrupt` where people are to answer first, and this middleware interrupts.
+        """
+        trial = Trial(self._enforcer, self._pause, request)
+        while trial.goes_on:
+            with trial:
+                trial.result = handler(trial.request)
+        return trial.told
 
     async def awrap_tool_call(
         self,
@@ -57,10 +68,11 @@ class HopwardMiddleware(AgentMiddleware[Any, Any, Any]):
         handler: Callable[[ToolCallRequest], Awaitable[ToolMessage | Command[Any]]],
     ) -> ToolMessage | Command[Any]:
         """As `wrap_tool_call`."""
-        try:
-            return await handler(request)
-        except AuthorizationDenied as denial:
-            return _told(request, denial)
+        trial = Trial(self._enforcer, self._pause, request)
+        while trial.goes_on:
+            with trial:
+                trial.result = await handler(trial.request)
+        return trial.told
 
     def _shown(self, request: ModelRequest[Any]) -> ModelRequest[Any]:
         tools: Sequence[BaseTool | dict[str, Any]] = request.tools
@@ -84,12 +96,3 @@ def _name(tool: BaseTool | dict[str, Any]) -> str:
         return tool.name
     function: Any = tool.get("function") or {}
     return str(function.get("name") or tool.get("name") or tool.get("type") or "")
-
-
-def _told(request: ToolCallRequest, denial: AuthorizationDenied) -> ToolMessage:
-    return ToolMessage(
-        content=denial.message,
-        name=request.tool_call["name"],
-        tool_call_id=request.tool_call["id"],
-        status="error",
-    )

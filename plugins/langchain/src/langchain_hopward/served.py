@@ -69,8 +69,7 @@ class Tasks:
         if self._enforcer.place.get() is not None:
             yield from start()
             return
-        scope = self._scope(self._subject(config))
-        place = scope.open()
+        scope, place = self._opened(config)
         try:
             steps = start()
             try:
@@ -80,7 +79,7 @@ class Tasks:
                 with self._held(place):
                     cast("Generator[Any]", steps).close()
         finally:
-            scope.close()
+            self._close(scope, place)
 
     async def astream(
         self, start: Callable[[], AsyncIterator[Any]], config: RunnableConfig
@@ -90,8 +89,7 @@ class Tasks:
             async for chunk in start():
                 yield chunk
             return
-        scope = self._scope(self._subject(config))
-        place = scope.open()
+        scope, place = self._opened(config)
         try:
             steps = start()
             try:
@@ -101,7 +99,19 @@ class Tasks:
                 with self._held(place):
                     await cast("AsyncGenerator[Any]", steps).aclose()
         finally:
+            self._close(scope, place)
+
+    def _opened(self, config: RunnableConfig) -> tuple[TaskScope, Place]:
+        scope = self._scope(self._subject(config))
+        place = scope.open()
+        self._enforcer.brief.add(place.chain.task)
+        return scope, place
+
+    def _close(self, scope: TaskScope, place: Place) -> None:
+        try:
             scope.close()
+        finally:
+            self._enforcer.brief.discard(place.chain.task)
 
     def _next(self, place: Place, steps: Iterator[Any]) -> Any:
         with self._held(place):

@@ -13,7 +13,8 @@ from langchain_hopward.place import Place
 class TaskScope:
     """Opens a task, binds its chain to the context, and completes it at the end, also after an error.
 
-    For `with` and `async with`, once.
+    Where a run in it was interrupted for people to answer, and they can still be, the task stays open at the
+    end, for `Hopward.resume`. For `with` and `async with`, once.
     """
 
     def __init__(
@@ -50,18 +51,25 @@ class TaskScope:
                 advice="Leave its block first. One in a generator holds for whoever reads that: "
                 "hopward.entry(graph) has a task for each stream.",
             )
-        self._task = task = guard.open_task(
-            self._workflow, self._subject, parameters=self._parameters, request=self._request
-        )
+        self._task = task = self._begun()
         return task, Place(guard.enter(task.id))
 
-    def close(self) -> None:
-        """Complete the task. Raises `LedgerError` where that cannot be recorded; it then ends by its time."""
+    def _begun(self) -> Task:
+        return self._enforcer.guard.open_task(
+            self._workflow, self._subject, parameters=self._parameters, request=self._request
+        )
+
+    def close(self, *, waits: bool = False) -> None:
+        """Complete the task, unless it `waits`.
+
+        Raises `LedgerError` where that cannot be recorded; it then ends by its time.
+        """
         if self._task is None:
             return
-        # Revoked or expired meanwhile, it has ended already.
-        with suppress(StateError):
-            self._enforcer.guard.complete_task(self._task.id)
+        if not waits:
+            # Revoked or expired meanwhile, it has ended already.
+            with suppress(StateError):
+                self._enforcer.guard.complete_task(self._task.id)
         self._enforcer.abandon(self._task.id)
 
     def __enter__(self) -> Task:
@@ -76,12 +84,13 @@ class TaskScope:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """As `close`."""
+        """As `close`. After an error, the task waits for nothing."""
         if self._token is None:
             return
         token, self._token = self._token, None
         try:
-            self.close()
+            waits = self._task is not None and self._enforcer.waiting.of_task(self._task.id)
+            self.close(waits=waits and error is None)
         finally:
             # Entered in another context, it is left there: the task is over, so the chain reaches nothing.
             with suppress(ValueError):
@@ -99,3 +108,14 @@ class TaskScope:
     ) -> None:
         """As `__exit__`."""
         self.__exit__(kind, error, traceback)
+
+
+class ResumedTask(TaskScope):
+    """A task that was left open, once more bound to the context."""
+
+    def __init__(self, enforcer: Enforcer, task: str) -> None:
+        super().__init__(enforcer, "", "")
+        self._resumed = task
+
+    def _begun(self) -> Task:
+        return self._enforcer.guard.task(self._resumed)
