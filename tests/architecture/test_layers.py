@@ -9,7 +9,7 @@ import pytest
 from .source import SOURCES, Import, Module, imports, names, shipped
 
 LAYERS = (
-    {"errors", "clock", "canonical", "base64url", "harmless", "order", "osuser"},
+    {"errors", "clock", "canonical", "base64url", "expression", "harmless", "order", "osuser"},
     {"addresses", "constraint", "money", "pattern", "strictjson", "vouching"},
     {"model", "places"},
     {"approval"},

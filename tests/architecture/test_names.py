@@ -37,6 +37,7 @@ BOUNDARIES = {
     "hopward_mcp.turn:Turn._alone": "a call that cannot be decided is refused",
     "hopward_mcp.turn:Turn._settle_alone": "a result that cannot be recorded is withheld",
     "hopward_mcp.turn:_call_back": "one answer that cannot be passed on does not stop the others",
+    "hopward_mcp.waiting:Waiting._conclude": "one call that cannot go on does not stop the others",
     "hopward_mcp.watch:Watch._end": "one call that cannot be cancelled does not stop the others",
     "hopward_mcp.upstream_session:UpstreamSession._call": "a request that cannot be carried ends as lost",
     "langchain_hopward.stream:announce": "a stream that cannot be written to decides nothing",

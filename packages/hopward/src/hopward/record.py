@@ -107,9 +107,10 @@ class Standing(msgspec.Struct, frozen=True):
     quarantine does.
 
     `hops` are those the chain names, in its order; one that does not exist is left out. `labels` are those of
-    the whole task, and `moved` is how often one of them has risen. `containments` are those of what the chain
-    names, all of tools and servers, and the stop of everything. `taken` is how often each step of the task's
-    path has been taken. `behaviour` is what detectors remember of the acting agent and the task.
+    the whole task, without what has gone out, and `moved` is how often one of them has risen. `containments`
+    are those of what the chain names, all of tools and servers, and the stop of everything. `taken` is how
+    often each step of the task's path has been taken. `behaviour` is what detectors remember of the acting
+    agent and the task.
     """
 
     epoch: int
