@@ -41,6 +41,7 @@ RowKind: TypeAlias = Literal[
     "policy",
     "key",
     "refusal",
+    "device",
 ]
 """What a row of the decision log tells. `refusal` is a caller or message turned away before any decision."""
 
@@ -272,6 +273,26 @@ class Receipt(msgspec.Struct, frozen=True):
     hash: str
     refused: Refused = ""
     lack: Lack | None = None
+
+
+class Waiting(msgspec.Struct, frozen=True):
+    """A row that somebody outside is still to hear of: how often it was tried, when again, why it failed."""
+
+    seq: int
+    attempts: int
+    due_at: Instant
+    why: str
+
+
+class Outbox(msgspec.Struct, frozen=True):
+    """The rows that somebody outside is still to hear of.
+
+    `begun` is whether anybody has ever asked for one; `behind` is how many rows nobody has looked at since.
+    """
+
+    begun: bool
+    waiting: tuple[Waiting, ...]
+    behind: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from hopward.testing.conformance.budgets import BudgetConformance
 from hopward.testing.conformance.changes import ChangeConformance
 from hopward.testing.conformance.conditions import ConditionConformance
 from hopward.testing.conformance.containment import ContainmentConformance
+from hopward.testing.conformance.devices import DeviceConformance, OutboxConformance
 from hopward.testing.conformance.grants import GrantConformance
 from hopward.testing.conformance.hops import HopConformance
 from hopward.testing.conformance.labels import LabelConformance
@@ -37,6 +38,8 @@ class LedgerConformance(
     LabelConformance,
     ApprovalConformance,
     GrantConformance,
+    DeviceConformance,
+    OutboxConformance,
     BehaviourConformance,
     PathConformance,
     PinConformance,
