@@ -28,8 +28,8 @@ from hopward.summary import HIDDEN, Summary, summary_of
 
 _UNBOUNDED = 2**31
 _FOR_EVER = 2**62
-_EVERY = 100_000
-"""How many approvals that wait are looked through for those that ask the same."""
+_EVERY = 10_000
+"""How many approvals that wait, the latest, are looked through for those that ask the same."""
 _ROUNDS = 10
 
 

@@ -146,8 +146,8 @@ def _list(guard: Guard, *, every: bool, as_json: bool) -> None:
 
 def _open(guard: Guard) -> list[Approval]:
     """What waits, and what holds for further calls."""
-    found = guard.approvals.find(("pending", "approved"))
-    return [one for one in found if one.state == "pending" or one.times > 1]
+    grants = [one for one in guard.approvals.find(("approved",)) if one.times > 1]
+    return sorted([*guard.approvals.find(), *grants], key=lambda one: -one.requested_at)
 
 
 def _report(guard: Guard, *, as_json: bool) -> None:
