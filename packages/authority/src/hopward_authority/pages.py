@@ -143,6 +143,9 @@ class ApprovalPages:
             one=summary,
             told=told,
             open=one.state == "pending",
+            standing=one.state == "approved",
+            most_times=approvals.most_times(one),
+            same=self._same(approval_id, person),
             why_not=why_not,
             may_say_no=not approvals.why_not(one, person.name, yes=False),
             editable=bool(one.server) and fits and not why_not and approvals.shows_all(one),
@@ -153,6 +156,18 @@ class ApprovalPages:
             provenance=_PROVENANCE,
         )
 
+    def _same(self, approval_id: str, person: Person) -> list[Any]:
+        """What asks the same and is this person's to answer as well, as summaries."""
+        approvals = self._guard.approvals
+        one = approvals.get(approval_id)
+        if one.state != "pending" or approvals.why_not(one, person.name):
+            return []
+        return [
+            approvals.summary(other)
+            for other in approvals.same(one)
+            if not approvals.why_not(other, person.name)
+        ]
+
     async def _answered(self, request: Request, person: Person) -> Response:
         approval_id, approvals = request.path_params["id"], self._guard.approvals
         answer = await read_answer(request)
@@ -160,18 +175,32 @@ class ApprovalPages:
         if forged is not None:
             return forged
         try:
+            if answer.same:
+                return self._answered_same(approval_id, person, answer)
             if answer.said == "no":
                 found = approvals.reject(approval_id, by=person.name, why=answer.why)
             else:
                 edits = answer.said == "edit"
                 changed = approvals.edited(approvals.get(approval_id), answer.arguments) if edits else None
-                found = approvals.approve(approval_id, by=person.name, why=answer.why, arguments=changed)
+                found = approvals.approve(
+                    approval_id, by=person.name, why=answer.why, arguments=changed, times=answer.times
+                )
         except NotFoundError:
             return self._told(person, 404, "There is no such approval")
         except StateError as error:
             told = f"{error.message} {error.advice}".strip()
             return self._approval(approval_id, person, 409, told, answer)
         return self._see(f"/approvals/{found.id}")
+
+    def _answered_same(self, approval_id: str, person: Person, answer: Answer) -> Response:
+        """An answer to an approval and to what asks the same, as far as the page has shown it."""
+        found = self._guard.approvals.answer_same(
+            approval_id, yes=answer.said == "yes", by=person.name, why=answer.why, among=answer.same
+        )
+        if not found.left:
+            return self._see("/approvals")
+        told = " ".join(f"Not answered: {one.id}. {why}" for one, why in found.left)
+        return self._approval(approval_id, person, told=told)
 
     async def _ask_for_code(self, request: Request) -> Response:
         return self._of(self._people.person(request), "pair.html", told="")
