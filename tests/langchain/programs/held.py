@@ -99,6 +99,8 @@ def hold_office(office: Office, *, install: bool = True) -> Office:
     """Add the policy to an office."""
     (office.folder / "policies" / "held.cedar").write_text(HELD, "utf-8")
     office.clock.advance(SECOND)  # type: ignore[attr-defined]
+    # Otherwise the first of several calls side by side would load it, and the others not wait for that.
+    office.guard.policies.current()
     if install:
         office.hopward.install()
     return office

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -40,14 +41,20 @@ def payer(office: Office, *wanted: tuple[str, dict[str, Any]], later: bool = Fal
     """A sub-agent that makes these calls, and waits where they do."""
     pay = office.async_tool() if later else office.sync_tool()
     return create_agent(
-        scripted(calls(*(wanted or (LARGE,)))),
+        scripted(calls(*wanted)) if wanted else scripted(),
         office.hopward.protect([pay]),
         middleware=[office.hopward.middleware(approvals="interrupt")],
     )
 
 
 def boss(
-    office: Office, sub: Any, *, protected: bool = True, later: bool = False, calls_of: Any = None
+    office: Office,
+    sub: Any,
+    *,
+    protected: bool = True,
+    later: bool = False,
+    saver: Any = None,
+    resumes: bool = False,
 ) -> Any:
     """How an agent is run that has the sub-agent do its work."""
 
@@ -65,16 +72,25 @@ def boss(
         made = StructuredTool.from_function(ask_payer, name="ask_payer")
     tools: list[Any] = office.hopward.protect([made]) if protected else [made]
     agent: Any = create_agent(
-        scripted(calls(("ask_payer", {"task": "60"}))),
+        scripted() if saver else scripted(calls(("ask_payer", {"task": "60"}))),
         tools,
         middleware=[office.hopward.middleware(approvals="interrupt")],
         checkpointer=saver or InMemorySaver(),
     )
-    return running(agent, later)
+    return Running(agent, later)
 
 
-def running(graph: Any, later: bool) -> Any:
-    return lambda given: asyncio.run(graph.ainvoke(given, CONFIG)) if later else graph.invoke(given, CONFIG)
+@dataclass(frozen=True, slots=True)
+class Running:
+    """How a graph is run, on one thread."""
+
+    graph: Any
+    later: bool = False
+
+    def __call__(self, given: Any) -> Any:
+        if self.later:
+            return asyncio.run(self.graph.ainvoke(given, CONFIG))
+        return self.graph.invoke(given, CONFIG)
 
 
 def answered(office: Office, shown: Any, answer: Any = APPROVE) -> Command[Any]:
@@ -87,7 +103,7 @@ def test_a_sub_agent_waits_in_its_hop_and_goes_on_with_it(
     held_office: Office, protected: bool, later: bool
 ) -> None:
     office = held_office
-    run = boss(office, payer(office, later=later), protected=protected, later=later)
+    run = boss(office, payer(office, LARGE, later=later), protected=protected, later=later)
     with office.task() as task:
         shown = asked(run(USER))
         assert "boss: " in str(shown[0].value)
@@ -103,7 +119,7 @@ def test_a_sub_agent_waits_in_its_hop_and_goes_on_with_it(
 
 def test_what_was_approved_elsewhere_counts_for_a_sub_agent_too(held_office: Office) -> None:
     office = held_office
-    run = boss(office, payer(office))
+    run = boss(office, payer(office, LARGE))
     with office.task():
         (shown,) = asked(run(USER))
         assert [approval(one) for one in asked(run(Command(resume=APPROVE)))] == [approval(shown)]
@@ -114,7 +130,7 @@ def test_what_was_approved_elsewhere_counts_for_a_sub_agent_too(held_office: Off
 
 def test_a_task_left_open_has_its_hop_open_too(held_office: Office) -> None:
     office = held_office
-    run = boss(office, payer(office))
+    run = boss(office, payer(office, LARGE))
     with office.task() as task:
         shown = asked(run(USER))
     with office.hopward.resume(task.id):
@@ -139,7 +155,7 @@ def test_sub_agents_side_by_side_go_on_each_with_its_own_hop(held_office: Office
         middleware=[office.hopward.middleware(approvals="interrupt")],
         checkpointer=InMemorySaver(),
     )
-    run = running(agent, False)
+    run = Running(agent, False)
     with office.task() as task:
         shown = asked(run(USER))
         assert len({office.guard.approvals.get(approval(one)).chain.hops for one in shown}) == 3
@@ -159,8 +175,12 @@ def test_a_graph_node_that_is_a_hop_goes_on_with_it(
     open_office: Callable[[str], Office], later: bool
 ) -> None:
     office = hold_office(open_office(hop("payer", "payer", 'node = "payer"')))
-    steps = StateGraph(MessagesState).add_node("payer", payer(office, later=later)).add_edge(START, "payer")
-    run = running(steps.compile(checkpointer=InMemorySaver()), later)
+    steps = (
+        StateGraph(MessagesState)
+        .add_node("payer", payer(office, LARGE, later=later))
+        .add_edge(START, "payer")
+    )
+    run = Running(steps.compile(checkpointer=InMemorySaver()), later)
     with office.task() as task:
         shown = asked(run(USER))
         assert office.open_hops(task.id) == 1
@@ -194,7 +214,7 @@ def test_nodes_fanned_out_by_send_go_on_each_with_its_own_hop(
         .compile()
     )
     steps = StateGraph(MessagesState).add_node("payer", sub).add_conditional_edges(START, subs, ["payer"])
-    run = running(steps.compile(checkpointer=InMemorySaver()), later)
+    run = Running(steps.compile(checkpointer=InMemorySaver()), later)
     with office.task() as task:
         shown = asked(run(USER))
         assert len(shown) == 2
@@ -210,7 +230,7 @@ def test_a_hand_over_itself_can_be_waited_for(open_office: Callable[[str], Offic
         'forbid (principal, action == Hopward::Action::"delegate", resource);'
     )
     office.clock.advance(SECOND)  # type: ignore[attr-defined]
-    run = boss(office, payer(office))
+    run = boss(office, payer(office, LARGE))
     with office.task() as task:
         first = asked(run(USER))
         assert first[0].value["action_requests"][0]["name"] == "delegate:payer"
@@ -231,7 +251,7 @@ def test_a_hand_over_itself_can_be_waited_for(open_office: Callable[[str], Offic
 
 def test_a_hop_whose_time_is_over_is_handed_on_anew_and_asked_about_again(held_office: Office) -> None:
     office = held_office
-    run = boss(office, payer(office))
+    run = boss(office, payer(office, LARGE))
     with office.task() as task:
         shown = asked(run(USER))
         resume = answered(office, shown)
@@ -245,7 +265,7 @@ def test_a_hop_whose_time_is_over_is_handed_on_anew_and_asked_about_again(held_o
 
 def test_a_hop_that_was_revoked_meanwhile_takes_the_yes_with_it(held_office: Office) -> None:
     office = held_office
-    run = boss(office, payer(office))
+    run = boss(office, payer(office, LARGE))
     with office.task() as task:
         shown = asked(run(USER))
         resume = answered(office, shown)
@@ -258,7 +278,7 @@ def test_a_hop_that_was_revoked_meanwhile_takes_the_yes_with_it(held_office: Off
 
 def test_an_agent_suspended_meanwhile_gets_nothing(held_office: Office) -> None:
     office = held_office
-    run = boss(office, payer(office))
+    run = boss(office, payer(office, LARGE))
     with office.task():
         resume = answered(office, asked(run(USER)))
         office.guard.set_agent_state("payer", "suspended", by="ana@example.com", why="odd")
@@ -269,7 +289,7 @@ def test_an_agent_suspended_meanwhile_gets_nothing(held_office: Office) -> None:
 
 def test_a_sub_agent_that_was_told_no_ends_its_hop(held_office: Office) -> None:
     office = held_office
-    run = boss(office, payer(office))
+    run = boss(office, payer(office, LARGE))
     with office.task() as task:
         result = run(answered(office, asked(run(USER)), reject("not this month")))
         assert office.open_hops(task.id) == 0
@@ -299,9 +319,10 @@ def test_a_sub_agent_can_wait_more_than_once(held_office: Office) -> None:
 def test_a_hop_goes_on_where_nobody_remembers_it(open_office: Callable[[str], Office], later: bool) -> None:
     """As in another process: what is known is what stands in the decision log."""
     first = hold_office(open_office(ASKED), install=False)
-    saver = InMemorySaver()
     with first.task() as task:
-        shown = asked(boss(first, payer(first, later=later), later=later, saver=saver)(USER))
+        run = boss(first, payer(first, LARGE, later=later), later=later)
+        shown = asked(run(USER))
+    saver = run.graph.checkpointer
     second = Office(first.folder)
     second.clock.advance(SECOND)  # type: ignore[attr-defined]
     run = boss(second, payer(second, later=later), later=later, saver=saver)
@@ -342,7 +363,7 @@ def test_a_sub_agent_of_deepagents_waits_in_its_hop(
     agent = create_deep_agent(
         scripted(calls(work)), tools, subagents=[sub], middleware=[waits], checkpointer=InMemorySaver()
     )
-    run = running(agent, later)
+    run = Running(agent, later)
     with office.task() as task:
         shown = asked(run(USER))
         assert office.open_hops(task.id) == 1

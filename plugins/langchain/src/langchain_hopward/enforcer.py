@@ -134,18 +134,18 @@ class Enforcer:
             attempt.permitted(running.decision)
         return running
 
-    def enter_node(self, edge: Edge, place: Place, graph: UUID | None) -> Running:
+    def enter_node(self, edge: Edge, place: Place, graph: UUID | None, spot: str) -> Running:
         """Take up a hand-over as a node in a graph's run: one that a call has decided, else one decided now.
 
-        Raises `AuthorizationDenied` alone.
+        `spot` tells runs of the node apart, as `where` does. Raises `AuthorizationDenied` alone.
         """
         what = f"node:{edge.node}"
         with self._refusing(what):
             if not place.entered:
                 raise self.refuse(what, "context_lost", LOST)
             taken = self.handoffs.take(graph, place.chain, edge.node) if graph is not None else None
-            running = taken or self._delegated(edge, place.chain, what, by_node=True)
-            running.where = where()
+            running = taken or self._delegated(edge, place.chain, what, node=spot)
+            running.where = spot
             return running
 
     def under_way(self, running: Running) -> bool:
@@ -284,10 +284,11 @@ class Enforcer:
         edge = self.edges.of_call(tool, arguments)
         if edge is None:
             raise self.refuse(tool, "hop_unconfigured", _NOBODY)
-        return self._delegated(edge, chain, tool, by_node=False)
+        return self._delegated(edge, chain, tool)
 
-    def _delegated(self, edge: Edge, chain: Chain, what: str, *, by_node: bool) -> Running:
-        holder, place = self.guard.holder(edge.agent), where()
+    def _delegated(self, edge: Edge, chain: Chain, what: str, node: str | None = None) -> Running:
+        """Hand work on by a call, or by entering the graph node that is at the spot `node`."""
+        holder, place = self.guard.holder(edge.agent), where() if node is None else node
         before = self.suspended.take(chain, edge.agent, place)
         delegation = self.guard.delegate(chain, edge.agent, edge.narrowing, holder, continues=before)
         decision, verdict = delegation.decision, delegation.decision.verdict
@@ -297,7 +298,8 @@ class Enforcer:
         # Handing on is no call at a server, so there is no credential for it.
         nothing = CallCredential(lambda: self.guard.mint(decision, ToolCall(server=self.server, tool=what)))
         running = Running(decision, nothing, time.perf_counter_ns(), edge, delegation.chain)
-        running.above, running.by_node, running.where = self.runs.above(run_around()), by_node, place
+        running.above, running.by_node = self.runs.above(run_around()), node is not None
+        running.where = place
         self.suspended.opened(delegation.chain)
         self.handoffs.resume(delegation.chain)
         return self._started(running)
