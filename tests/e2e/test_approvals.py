@@ -1,14 +1,20 @@
 """A call that waits for a person: from the client's refusal over the terminal to the server, and once."""
 
+import asyncio
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from mcp import Client, StdioServerParameters
+from mcp.client.stdio import stdio_client
+from mcp.types import ElicitRequestURLParams, ElicitResult
 
 from hopward.osuser import os_user
 
-from .project import Project, recorded
+from .project import HOPWARD, Project, environment, recorded
 from .wire import Wire, refusal, told
 
 HELD = """
@@ -92,3 +98,33 @@ def test_who_works_at_the_terminal_of_the_session_cannot_approve_it(project: Pro
     finally:
         wire.end()
     assert project.calls_received() == []
+
+
+@pytest.mark.parametrize("era", ["legacy", "2026-07-28"])
+async def test_a_client_that_is_led_to_the_page_waits_while_somebody_approves_at_the_terminal(
+    project: Project, era: Any
+) -> None:
+    project.change("[approvals.groups", '[approvals]\npage = "https://approve.example"\n\n[approvals.groups')
+    shown: list[ElicitRequestURLParams] = []
+    answering: list[asyncio.Task[str]] = []
+
+    async def elicit(_ctx: Any, params: Any) -> ElicitResult:
+        shown.append(params)
+        found = re.fullmatch(r"https://approve\.example/approvals/(apr_\w+)", params.url)
+        assert found is not None
+        saying_yes = asyncio.to_thread(project.hopward, "approve", found[1], "--yes")
+        answering.append(asyncio.create_task(saying_yes))
+        return ElicitResult(action="accept")
+
+    words = ["LOGNAME=wendy", str(HOPWARD), "mcp", "run", "recorder"]
+    started = StdioServerParameters(command="env", args=words, env=environment(), cwd=project.folder)
+    async with Client(stdio_client(started), mode=era, elicitation_callback=elicit) as client:
+        called = await client.call_tool("change", {"note": "a", "times": 2})
+        assert called.is_error is not True
+        await answering[0]
+    assert "on behalf of local:wendy" in shown[0].message
+    assert "A change is a person's decision." in shown[0].message
+    (received,) = project.calls_received()
+    permit = project.decision(received["decision"])["decision"]
+    assert (permit.reason, len(shown)) == ("approved", 1)
+    project.hopward("log", "verify")

@@ -7,31 +7,61 @@ Nothing finds an address that is spelled so that only a person can put it togeth
 import re
 import unicodedata
 
-_DOTS = str.maketrans({"\u3002": ".", "\uff61": ".", "\u2024": "."})
+from hopward.expression import Options, Program, compile_expression
+
+_DOTS: dict[int, str | None] = {0x3002: ".", 0xFF61: ".", 0x2024: "."}
 """What a browser reads as the dot of a host (UTS 46), or people do."""
 
 _APART = re.compile(r"\]\(|[\s<>|]+")
 """What no address contains; in Markdown and in chats it stands between a text and its link."""
 
-_ADDRESS = re.compile(
+_ADDRESS = (
     r"://|\b(?:mailto|tel|sms):"
     r"|\S@\S"
-    r"|(?:[^\W_]|[\w-])\.(?:xn--[\w-]+|[^\W\d_]{2,})"
-    r"|\d{1,3}(?:\.\d{1,3}){3}"
-    r"|\d{9,}"
-    r"|\b[A-Z]{2}\d{2}[A-Z\d]{11,30}\b",
-    re.IGNORECASE,
+    r"|[\pL\pN_-]\.(?:xn--[\pL\pN_-]+|\pL{2,})"
+    r"|\p{Nd}{1,3}(?:\.\p{Nd}{1,3}){3}"
+    r"|\p{Nd}{9,}"
+    r"|\b[A-Z]{2}\p{Nd}{2}[A-Z\p{Nd}]{11,30}\b"
 )
-_GROUPED = re.compile(
-    r"\b[A-Z]{2}\d{2}(?: [A-Z\d]{4}){2,7}(?: [A-Z\d]{1,4})?\b|\+\d(?:[ ()/-]*\d){6,}", re.IGNORECASE
+_GROUPED = (
+    r"\b[A-Z]{2}\p{Nd}{2}(?: [A-Z\p{Nd}]{4}){2,7}(?: [A-Z\p{Nd}]{1,4})?\b"
+    r"|\+\p{Nd}(?:[ ()/-]*\p{Nd}){6,}"
 )
 """An IBAN (ISO 13616) or a telephone number (E.123) as people write it, with spaces."""
 
 
+def _compiled(pattern: str) -> Program:
+    options = Options()
+    options.case_sensitive = False
+    return compile_expression(pattern, options)
+
+
+_address, _grouped = _compiled(_ADDRESS), _compiled(_GROUPED)
+
+
+_TELLING = frozenset(".@:")
+_SHORTEST_NUMBER = 9
+"""Every address has one of the telling characters in it, or is at least as long as a number that is one."""
+
+
 def addresses(text: str) -> list[str]:
     """Each address in a text, with all it is written together with; an IBAN in groups is one, joined."""
-    plain = unicodedata.normalize("NFKC", text).translate(_DOTS)
-    plain = "".join(each for each in plain if unicodedata.category(each) != "Cf")
-    found = [re.sub(r"[ ()/-]", "", grouped) for grouped in _GROUPED.findall(plain)]
-    found += [part for part in _APART.split(plain) if _ADDRESS.search(part)]
+    plain = text if text.isascii() else _plain(text)
+    found: list[str] = []
+    if _grouped.search(plain):
+        found += [re.sub(r"[ ()/-]", "", grouped) for grouped in _grouped.findall(plain)]
+    if _address.search(plain):
+        parts = dict.fromkeys(_APART.split(plain))
+        found += [part for part in parts if _may_be(part) and _address.search(part)]
     return list(dict.fromkeys(found))
+
+
+def _plain(text: str) -> str:
+    plain = unicodedata.normalize("NFKC", text)
+    used = set(plain)
+    hidden = {ord(each): None for each in used if unicodedata.category(each) == "Cf"}
+    return plain.translate(_DOTS | hidden) if hidden or not used.isdisjoint(map(chr, _DOTS)) else plain
+
+
+def _may_be(part: str) -> bool:
+    return len(part) >= _SHORTEST_NUMBER or not _TELLING.isdisjoint(part)

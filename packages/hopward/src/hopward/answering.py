@@ -4,6 +4,7 @@ An answer is durable, with its row in the decision log, before it is returned. W
 this module must know: names are compared, not proved.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from msgspec.structs import replace
@@ -16,11 +17,13 @@ from hopward.containment import why_tool_contained
 from hopward.drafts import Asked, approval_draft
 from hopward.errors import StateError
 from hopward.evaluation import DELEGATE, Evaluator, Sources, call_digest
+from hopward.harmless import harmless
 from hopward.lifting import address
 from hopward.model import Chain, ToolCall
 from hopward.pattern import folded
 from hopward.record import Asking
-from hopward.summary import Summary, summary_of
+from hopward.strictjson import parse
+from hopward.summary import HIDDEN, Summary, summary_of
 
 _UNBOUNDED = 2**31
 _FOR_EVER = 2**62
@@ -96,9 +99,8 @@ class Approvals:
         approval = self._pending(approval_id)
         if not why.strip():
             raise StateError("A rejection needs a reason: the agent is told, and it stands in the log.")
-        chain = approval.chain
-        if folded(by) != folded(chain.subject) or self._is_agent(by):
-            self._counted(approval.needed, chain, by)
+        if not self._is_subject(approval, by):
+            self._counted(approval.needed, approval.chain, by)
         no = Answer(by=by, at=self._clock.now(), yes=False, why=why)
         after = replace(approval, state="rejected", answers=(*approval.answers, no))
         self._ledger.answer(approval, after, approval_draft("rejected", after, no.at, no))
@@ -112,6 +114,44 @@ class Approvals:
     def address(self, approval_id: str) -> str:
         """Where people answer it in a browser (`[approvals] page`); empty where no page is configured."""
         return address(self._settings, approval_id)
+
+    def why_not(self, approval: Approval, by: str, *, yes: bool = True) -> str:
+        """Why this person may not say yes, or no, to an approval that is pending; empty if they may."""
+        if not yes and self._is_subject(approval, by):
+            return ""
+        try:
+            self._counted(approval.needed, approval.chain, by)
+        except StateError as error:
+            return error.message
+        if yes and any(folded(one.by) == folded(by) for one in approval.answers):
+            return f"{by} has said yes already; another person has to."
+        return ""
+
+    def concerns(self, approval: Approval, person: str) -> bool:
+        """Whether this person is to see an approval: they may answer it, have done so, or it is theirs."""
+        if folded(person) in {folded(approval.chain.subject), *(folded(one.by) for one in approval.answers)}:
+            return True
+        known = (self._settings.groups.get(one.group) for one in approval.needed)
+        return any(group is not None and person in group.members for group in known)
+
+    def edited(self, approval: Approval, texts: Mapping[int, str]) -> dict[str, Any]:
+        """The arguments with what a person has written over them, by their place in the summary.
+
+        A text that is as the summary shows it changes nothing; any other is the value as JSON, or as it is
+        where a text is declared. Raises `StateError` where it is neither, or the place is not there.
+        """
+        if not self.shows_all(approval):
+            raise StateError(f"The arguments of {approval.id} cannot be changed. {HIDDEN}")
+        arguments, shown = dict(approval.arguments), self.summary(approval).arguments
+        declared = approval.classification.arguments if approval.classification else {}
+        names = list(arguments)
+        for place, text in texts.items():
+            if not 0 <= place < len(names):
+                raise StateError("There is no such argument any more.", advice="Look at it again.")
+            name, written = names[place], text.strip()
+            if written != shown[place].value:
+                arguments[name] = _value(name, written, declared.get(name, ""))
+        return arguments
 
     def shows_all(self, approval: Approval) -> bool:
         """Whether its arguments are all there, not left out of the decision log by configuration."""
@@ -156,6 +196,9 @@ class Approvals:
             told = f"This is done on behalf of {chain.subject}, so {by} may not approve it."
             raise StateError(told, advice="Nobody approves what is done in their own name.")
         return tuple(may)
+
+    def _is_subject(self, approval: Approval, by: str) -> bool:
+        return folded(by) == folded(approval.chain.subject) and not self._is_agent(by)
 
     def _is_agent(self, by: str) -> bool:
         return is_agent(by) or folded(by) in self._agents
@@ -214,6 +257,18 @@ class Approvals:
             )
             raise StateError(told, advice='`[log] arguments = "full"` keeps them.')
         return new
+
+
+def _value(name: str, text: str, declared: str) -> Any:
+    """A value as JSON, strictly read; the text as it is, where one is declared and this is none in JSON."""
+    try:
+        value = parse(text.encode())
+    except ValueError as error:
+        if declared == "string":
+            return text
+        told = f"What stands for {harmless(name)} is no JSON."
+        raise StateError(told, advice="Text stands in quotation marks.") from error
+    return text if declared == "string" and not isinstance(value, str) else value
 
 
 def _lasting(chain: Chain) -> Chain:

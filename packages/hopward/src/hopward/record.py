@@ -41,6 +41,7 @@ RowKind: TypeAlias = Literal[
     "policy",
     "key",
     "refusal",
+    "device",
 ]
 """What a row of the decision log tells. `refusal` is a caller or message turned away before any decision."""
 
@@ -107,9 +108,10 @@ class Standing(msgspec.Struct, frozen=True):
     quarantine does.
 
     `hops` are those the chain names, in its order; one that does not exist is left out. `labels` are those of
-    the whole task, and `moved` is how often one of them has risen. `containments` are those of what the chain
-    names, all of tools and servers, and the stop of everything. `taken` is how often each step of the task's
-    path has been taken. `behaviour` is what detectors remember of the acting agent and the task.
+    the whole task, without what has gone out, and `moved` is how often one of them has risen. `containments`
+    are those of what the chain names, all of tools and servers, and the stop of everything. `taken` is how
+    often each step of the task's path has been taken. `behaviour` is what detectors remember of the acting
+    agent and the task.
     """
 
     epoch: int
@@ -267,6 +269,26 @@ class Receipt(msgspec.Struct, frozen=True):
     hash: str
     refused: Refused = ""
     lack: Lack | None = None
+
+
+class Waiting(msgspec.Struct, frozen=True):
+    """A row that somebody outside is still to hear of: how often it was tried, when again, why it failed."""
+
+    seq: int
+    attempts: int
+    due_at: Instant
+    why: str
+
+
+class Outbox(msgspec.Struct, frozen=True):
+    """The rows that somebody outside is still to hear of.
+
+    `begun` is whether anybody has ever asked for one; `behind` is how many rows nobody has looked at since.
+    """
+
+    begun: bool
+    waiting: tuple[Waiting, ...]
+    behind: int
 
 
 @dataclass(frozen=True, slots=True)

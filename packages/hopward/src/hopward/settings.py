@@ -85,6 +85,16 @@ class ApproverGroup(Value, frozen=True):
     in_client: bool = False
 
 
+class WebhookSettings(Value, frozen=True):
+    """`[approvals.webhook]`: where `hopward authority serve` tells of questions and answers.
+
+    `secret_file` holds the secret that signs what is sent, `whsec_` and base64, one a line.
+    """
+
+    url: str
+    secret_file: str
+
+
 class ApprovalSettings(Value, frozen=True):
     """`[approvals]`: who may approve, and for how long a question stands, and a yes after that: seconds.
 
@@ -99,6 +109,7 @@ class ApprovalSettings(Value, frozen=True):
     most_pending: int = 8
     most_per_hour: int = 60
     groups: dict[str, ApproverGroup] = {}
+    webhook: WebhookSettings | None = None
 
 
 class RiskThresholds(Value, frozen=True):

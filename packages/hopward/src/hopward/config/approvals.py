@@ -30,6 +30,7 @@ def approval_problems(document: Table) -> Iterator[Problem]:
     wrong_page = forms.wrong_base(page) if page else ""
     if wrong_page:
         yield Problem(("approvals", "page"), wrong_page)
+    yield from _webhook(table(section.get("webhook")))
     agents = frozenset(map(folded, table(document.get("agents"))))
     seen: dict[str, str] = {}
     for name, group in table(section.get("groups")).items():
@@ -41,6 +42,17 @@ def approval_problems(document: Table) -> Iterator[Problem]:
         if first != name:
             yield Problem(path, f'cannot be told apart from "{first}"; rename one of them')
         yield from _group(path, table(group), agents)
+
+
+def _webhook(hook: Table) -> Iterator[Problem]:
+    path: KeyPath = ("approvals", "webhook")
+    if "url" in hook:
+        wrong = forms.wrong_endpoint(text(hook["url"]))
+        if wrong:
+            yield Problem((*path, "url"), wrong)
+    file = hook.get("secret_file")
+    if file == "" or forms.has_control(text(file)):
+        yield Problem((*path, "secret_file"), "must name a file")
 
 
 def _group(path: KeyPath, group: Table, agents: frozenset[str]) -> Iterator[Problem]:

@@ -4,9 +4,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Protocol, cast
-
-import re2  # pyright: ignore[reportMissingTypeStubs]  (google-re2 ships no types)
+from typing import Any, cast
 
 from hopward.canonical import JSON
 from hopward.constraint.kinds import (
@@ -31,6 +29,7 @@ from hopward.constraint.location import (
     read_host,
     read_url,
 )
+from hopward.expression import ExpressionError, Options, Program, compile_expression
 
 PATTERN_MEMORY = 1 << 20
 """Bytes one compiled pattern may take; a larger program does not compile."""
@@ -72,18 +71,6 @@ def is_scalar(value: object) -> bool:
     return type(value) is bool or is_number(value) or is_text(value)
 
 
-class Program(Protocol):
-    """A compiled RE2 expression."""
-
-    def fullmatch(self, text: bytes, /) -> object | None:
-        """A match of the whole text, or None."""
-        ...
-
-
-_compile = cast(Callable[[str, re2.Options], Program], re2.compile)  # pyright: ignore[reportUnknownMemberType]
-_Re2Error = cast(type[Exception], re2.error)  # pyright: ignore[reportUnknownMemberType]
-
-
 @dataclass(frozen=True, slots=True)
 class Compiled:
     """A pattern ready to match, or why it cannot be."""
@@ -97,13 +84,13 @@ def compiled(pattern: str) -> Compiled:
     """A pattern compiled once: UTF-8, no captures, at most `PATTERN_MEMORY`."""
     if not is_text(pattern):
         return Compiled(None, "a pattern must be valid Unicode")
-    options = re2.Options()
+    options = Options()
     options.max_mem = PATTERN_MEMORY
     options.never_capture = True
     options.log_errors = False
     try:
-        return Compiled(_compile(pattern, options), None)
-    except _Re2Error as error:
+        return Compiled(compile_expression(pattern, options), None)
+    except ExpressionError as error:
         cause = error.args[0]
         said = cause.decode("utf-8", "replace") if isinstance(cause, bytes) else str(cause)
         return Compiled(None, f"{pattern!r} is not an RE2 pattern: {said}")

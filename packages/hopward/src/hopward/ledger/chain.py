@@ -26,6 +26,7 @@ GENESIS = "0" * 64
 Columns: TypeAlias = tuple[str, str, str, str, str, str, str, str, str, str]
 """kind, at, task, agent, server, tool, verdict, reason, decision, record (compact JSON text)."""
 
+KIND = 0
 TASK = 2
 DECISION = 8
 """Where `Columns` hold the task, and the id of the decision."""

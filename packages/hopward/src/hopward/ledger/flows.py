@@ -13,6 +13,7 @@ from hopward.labels import INTEGRITIES
 from hopward.model import SENSITIVITIES, Label
 
 _LABELS = "SELECT flow, name, sensitivity, integrity FROM labels WHERE task = ? ORDER BY flow, name"
+_DECISIVE = _LABELS.replace("ORDER", "AND flow != 'out' ORDER")
 _RAISE = """INSERT INTO labels (task, flow, name, sensitivity, integrity) VALUES (?, ?, ?, ?, ?)
     ON CONFLICT (task, flow, name) DO UPDATE
     SET sensitivity = max(sensitivity, excluded.sensitivity), integrity = max(integrity, excluded.integrity)
@@ -21,9 +22,12 @@ _STOOD = "SELECT 1 FROM stood WHERE task = ? AND value = ?"
 _STAND = "INSERT OR IGNORE INTO stood (task, value) VALUES (?, ?)"
 
 
-def labels_of(connection: sqlite3.Connection, task_id: str) -> tuple[Label, ...]:
-    """What a task has moved, each way; raises `LedgerCorruptError` for a label there is none of."""
-    rows = connection.execute(_LABELS, (task_id,))
+def labels_of(connection: sqlite3.Connection, task_id: str, *, decisive: bool = False) -> tuple[Label, ...]:
+    """What a task has moved, each way; with `decisive`, without what has gone out, perhaps to many places.
+
+    Raises `LedgerCorruptError` for a label there is none of.
+    """
+    rows = connection.execute(_DECISIVE if decisive else _LABELS, (task_id,))
     try:
         return tuple([_label(*row) for row in rows])
     except (IndexError, TypeError, msgspec.ValidationError) as error:
@@ -41,17 +45,18 @@ def _label(flow: str, name: str, sensitivity: int, integrity: int) -> Label:
 
 
 def raise_labels(connection: sqlite3.Connection, task_id: str, labels: Iterable[Label]) -> None:
-    """Raise the labels of a task to at least these, and count it if any was lower."""
+    """Raise the labels of a task to at least these, and count it if any that is decided on was lower."""
     changed = 0
     for one in labels:
         rank = (SENSITIVITIES.index(one.sensitivity), INTEGRITIES.index(one.integrity))
-        changed += connection.execute(_RAISE, (task_id, one.flow, one.name, *rank)).rowcount > 0
+        risen = connection.execute(_RAISE, (task_id, one.flow, one.name, *rank)).rowcount > 0
+        changed += risen and one.flow != "out"
     if changed:
         connection.execute("UPDATE usage SET moved = moved + 1 WHERE account = ?", (task_id,))
 
 
 def moved(connection: sqlite3.Connection, task_id: str) -> int:
-    """How often a label of a task has risen."""
+    """How often a label of a task has risen that is decided on."""
     row = connection.execute("SELECT moved FROM usage WHERE account = ?", (task_id,)).fetchone()
     return 0 if row is None else row[0]
 

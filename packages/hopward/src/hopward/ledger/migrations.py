@@ -175,6 +175,20 @@ def behaviour(database: Database) -> None:
     database.conn.execute("PRAGMA user_version = 10")
 
 
+@_steps()
+def devices(database: Database) -> None:
+    """Version 11: browsers in which people answer; which rows somebody outside is still to hear of."""
+    for statement in (
+        """CREATE TABLE devices (id TEXT NOT NULL PRIMARY KEY, secret TEXT NOT NULL UNIQUE,
+           expires_at INTEGER NOT NULL, body TEXT NOT NULL) WITHOUT ROWID""",
+        """CREATE TABLE outbox (seq INTEGER NOT NULL PRIMARY KEY, attempts INTEGER NOT NULL,
+           due_at INTEGER NOT NULL, why TEXT NOT NULL)""",
+        "CREATE TABLE cursors (name TEXT NOT NULL PRIMARY KEY, seq INTEGER NOT NULL) WITHOUT ROWID",
+    ):
+        database.conn.execute(statement)
+    database.conn.execute("PRAGMA user_version = 11")
+
+
 _AFTER = {
     1: "standing",
     2: "hops",
@@ -185,6 +199,7 @@ _AFTER = {
     7: "steps",
     8: "allowances",
     9: "behaviour",
+    10: "devices",
 }
 """Schema version -> the step that would leave it."""
 

@@ -32,10 +32,11 @@ from hopward.model import (
 )
 from hopward.record import Asking, Draft, Receipt, Refused, Row, Spent, Standing, StandingHop
 from hopward.testing.accounts import Accounts
+from hopward.testing.devices import MemoryDevices
 from hopward.testing.pins import MemoryPins
 
 
-class MemoryLedger(MemoryPins):
+class MemoryLedger(MemoryPins, MemoryDevices):
     """The ledger protocol over dictionaries. Threads may share it; nothing is durable."""
 
     def __init__(self, clock: Clock) -> None:
@@ -74,7 +75,7 @@ class MemoryLedger(MemoryPins):
                 hops=tuple(
                     StandingHop(self._hops[one], self.usage(one)) for one in chain.hops if one in self._hops
                 ),
-                labels=self.labels(chain.task),
+                labels=tuple(one for one in self.labels(chain.task) if one.flow != "out"),
                 moved=self._moved.get(chain.task, 0),
                 containments=tuple(one for one in self.containments() if concerns(one, chain)),
                 behaviour=self.behaviour(chain.actor if chain.actors else "", chain.task),
@@ -353,7 +354,7 @@ class MemoryLedger(MemoryPins):
             risen = joined(known, label) if known else label
             if risen != known:
                 self._labels[key] = risen
-                self._moved[task] = self._moved.get(task, 0) + 1
+                self._moved[task] = self._moved.get(task, 0) + (label.flow != "out")
         self._stood.update((task, value) for value in one.values)
         watch = one.watch
         if watch is not None:

@@ -24,9 +24,20 @@ class LabelConformance(LedgerOpening):
     def test_a_row_raises_labels_and_standing_tells_them_at_once(self, ledger: CompleteLedger) -> None:
         ledger.put_task(a_task(), NOTE)
         ledger.standing(a_chain())
-        moved = (label("from", "desk"), label("out", "internal", "public"))
+        moved = (label("from", "desk"), label("into", "desk"))
         ledger.record([a_draft(labels=moved)])
         assert ledger.standing(a_chain()).labels == ledger.labels("task_1") == moved
+
+    def test_where_a_task_has_sent_something_is_kept_and_makes_nothing_stale(
+        self, ledger: CompleteLedger
+    ) -> None:
+        ledger.put_task(a_task(), NOTE)
+        before = ledger.standing(a_chain())
+        sent = label("out", "account:7", "confidential")
+        first, second = ledger.record([a_draft(moved=before.moved, labels=(sent,)) for _ in range(2)])
+        assert (first.refused, second.refused) == ("", "")
+        assert ledger.labels("task_1") == (sent,)
+        assert ledger.standing(a_chain()) == before
 
     def test_a_label_never_falls_in_either_dimension(self, ledger: CompleteLedger) -> None:
         ledger.put_task(a_task(), NOTE)

@@ -1,0 +1,173 @@
+"""What a webhook is told of approvals: which rows of the log, in which form, and when again if it fails.
+
+The log is what is told (`hopward.ledger.outbox`), so a call writes nothing for it, and waits for nobody. Each
+row is told at least once, under an id that stays the same; whoever sends it need only take, send, and say how
+it went. If it says nothing, because it has ended, the row is given out again.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Protocol, cast
+
+import msgspec
+
+from hopward import webhook
+from hopward.approval import Approval
+from hopward.canonical import compact
+from hopward.clock import SECOND, Clock, Instant
+from hopward.model import plain
+from hopward.record import Draft, Outbox, Row, Waiting
+from hopward.settings import Settings
+from hopward.summary import Summary
+
+LEASE = 60 * SECOND
+"""How long one sender has a notice before another one may take it; sending takes less."""
+
+RETRIES: tuple[Instant, ...] = tuple(
+    SECOND * wait for wait in (5, 15, 60, 120, 400, 1_200, 1_800, 3_600, 7_200, 14_400, 28_800, 28_800)
+)
+"""How long after each failure it is tried again; a day in all. An approval is over sooner than that."""
+
+_LONGEST_WAIT = 3600 * SECOND
+"""A receiver cannot ask for more patience than this."""
+
+LARGEST = 20_000
+"""Bytes of a message; the specification recommends no more. Long arguments are shortened for it."""
+
+_SHORT, _FEW = 200, 20
+_EVENTS = {
+    "requested": "asked",
+    "agreed": "agreed",
+    "approved": "approved",
+    "rejected": "rejected",
+    "edited": "edited",
+}
+"""What a row of kind `approval` tells, and what the message is called: `approval.asked`."""
+
+
+class OutboxLedger(Protocol):
+    """Where the rows stand, and which of them are still to be told."""
+
+    def take_waiting(self, at: Instant, until: Instant) -> Waiting | None: ...
+    def end_waiting(self, taken: Waiting, draft: Draft | None = None) -> None: ...
+    def put_off_waiting(self, taken: Waiting, due_at: Instant, why: str) -> None: ...
+    def outbox(self) -> Outbox: ...
+    def row(self, name: int | str) -> Row: ...
+
+
+class Summaries(Protocol):
+    """What people are shown of an approval, and where."""
+
+    def summary(self, approval: Approval) -> Summary: ...
+    def address(self, approval_id: str) -> str: ...
+
+
+class Notice(NamedTuple):
+    """One message, signed, as it is to be POSTed to `url`."""
+
+    url: str
+    headers: Mapping[str, str]
+    body: bytes
+    taken: Waiting
+
+
+class Notices:
+    """Gives out what is due to be told. Safe to share between threads and processes."""
+
+    def __init__(self, settings: Settings, ledger: OutboxLedger, summaries: Summaries, clock: Clock) -> None:
+        """Raises `ConfigError` without a webhook, or where its secret cannot be read."""
+        hook = settings.approvals.webhook
+        if hook is None:
+            raise webhook.not_configured()
+        self._url = hook.url
+        self._keys = webhook.read_secrets(settings.root / hook.secret_file)
+        self._ledger = ledger
+        self._summaries = summaries
+        self._clock = clock
+
+    def take(self) -> Notice | None:
+        """The next message that is due, which nobody else gets within `LEASE`. Raises `LedgerError`."""
+        now = self._clock.now()
+        while True:
+            taken = self._ledger.take_waiting(now, now + LEASE)
+            if taken is None:
+                return None
+            row = self._ledger.row(taken.seq)
+            if row.record.get("event") in _EVENTS:
+                return self._notice(taken, row, now)
+            self._ledger.end_waiting(taken)
+
+    def told(self, notice: Notice) -> None:
+        """Its receiver has answered with success (2xx): it is never sent again."""
+        self._ledger.end_waiting(notice.taken)
+
+    def failed(self, notice: Notice, why: str, wait: int = 0) -> None:
+        """It has not arrived, as far as one can tell. `wait` is how many seconds its receiver asked for.
+
+        After the last try it is given up, and the log says so.
+        """
+        taken, now = notice.taken, self._clock.now()
+        if taken.attempts <= len(RETRIES):
+            asked = min(wait * SECOND, _LONGEST_WAIT)
+            self._ledger.put_off_waiting(taken, now + max(RETRIES[taken.attempts - 1], asked), why)
+            return
+        sentence = f"The webhook was not told of it, in {taken.attempts} tries; the last one: {why}"
+        row = self._ledger.row(taken.seq)
+        record = {"event": "untold", "approval": row.record["approval"], "by": "", "why": sentence}
+        self._ledger.end_waiting(taken, _draft(row, now, record))
+
+    def _notice(self, taken: Waiting, row: Row, now: Instant) -> Notice:
+        approval = msgspec.convert(row.record["approval"], Approval)
+        body = _body(row, self._data(row, approval, self._summaries.summary(approval)))
+        message = f"msg_{row.seq}_{row.hash[:24]}"
+        headers = {
+            "content-type": "application/json",
+            "user-agent": "hopward",
+            **webhook.signed(self._keys, message, now // SECOND, body),
+        }
+        return Notice(self._url, headers, body, taken)
+
+    def _data(self, row: Row, approval: Approval, summary: Summary) -> dict[str, Any]:
+        said = {name: row.record[name] for name in ("by", "why") if name in row.record}
+        return {
+            "approval": approval.id,
+            "state": approval.state,
+            "address": self._summaries.address(approval.id),
+            **said,
+            **({"replaced_by": approval.replaced_by} if approval.replaced_by else {}),
+            "summary": plain(summary),
+            "text": summary.text(),
+        }
+
+
+def _draft(row: Row, at: Instant, record: dict[str, Any]) -> Draft:
+    return Draft(
+        kind="approval",
+        at=at,
+        record=record,
+        task=row.task,
+        agent=row.agent,
+        server=row.server,
+        tool=row.tool,
+        decision=row.decision,
+    )
+
+
+def _body(row: Row, data: dict[str, Any]) -> bytes:
+    message = {"type": f"approval.{_EVENTS[row.record['event']]}", "timestamp": row.at, "data": data}
+    whole = compact(message)
+    if len(whole) <= LARGEST:
+        return whole
+    summary = {name: _shortened(value) for name, value in data["summary"].items()}
+    short = {**data, "summary": summary, "text": data["text"][: LARGEST // 8], "shortened": True}
+    return compact({**message, "data": short})
+
+
+def _shortened(value: Any) -> Any:
+    """A value with every long text in it cut, and every long list."""
+    if isinstance(value, str):
+        return value if len(value) <= _SHORT else f"{value[:_SHORT]}..."
+    if isinstance(value, list | tuple):
+        return [_shortened(one) for one in cast("Sequence[Any]", value)[:_FEW]]
+    if isinstance(value, dict):
+        return {name: _shortened(one) for name, one in cast("dict[str, Any]", value).items()}
+    return value
