@@ -256,7 +256,8 @@ class Enforcer:
         try:
             yield
         except AuthorizationDenied as denial:
-            announce(denial.tool, "deny", denial.reason, denial.decision)
+            verdict = "step-up" if denial.waits else "deny"
+            announce(denial.tool, verdict, denial.reason, denial.decision)
             raise
         except Exception:  # noqa: BLE001 - what cannot be decided is refused
             # Not from the error: what went wrong inside must not reach a model or a trace.
