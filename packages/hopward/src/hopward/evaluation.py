@@ -291,7 +291,7 @@ class Evaluator:
             asked_of = (chain, "", base.tool, base.digest, base.about["delegation"], verdict, facts)
             groups = _groups(steps.groups(step, engine.approvers(verdict.policies)), beside)
             lifted = self._lifted(Question(*asked_of, groups, at), share)
-            if there is not None and lifted.asks and self._ledger.was_consumed(lifted.binding):
+            if there is not None and lifted.asks and self._ledger.was_consumed(lifted.binding, lifted.alike):
                 lifted = Lifted(_approved(verdict), lifted.binding)
             verdict, base = lifted.verdict, replace(base, **_of_approval(lifted))
         if verdict.name != "permit":
