@@ -31,6 +31,7 @@ members = ["local:carol"]
 issuer = "http://127.0.0.1:{port}"
 listen = "127.0.0.1:{port}"
 """
+HELD = '@id("held") @step_up("operators") forbid (principal, action in Hopward::Action::"pay", resource);'
 DESK = """
 [agents.helper]
 owner = "ops"
@@ -74,6 +75,7 @@ def an_asking_desk(config: Path, hook: str) -> Guard:
     )
     group = '[approvals.groups.operators]\nmembers = ["local:carol"]\n'
     config.write_text(text.replace(group, approvals) + DESK)
+    (config.parent / "policies" / "held.cedar").write_text(HELD)
     subprocess.run(hopward(config, "authority", "secret"), capture_output=True, check=True)
     return Guard.open(config)
 
