@@ -84,10 +84,14 @@ class Answer:
 
 @dataclass(frozen=True)
 class Proxy:
-    """A running proxy; `reload` has it take over hopward.toml and the policies as they are now."""
+    """A running proxy; `reload` has it take over hopward.toml and the policies as they are now.
+
+    `guard` is its own, where it runs in this process.
+    """
 
     url: str
     reload: Callable[[], Awaitable[None]]
+    guard: Guard | None = None
 
 
 @dataclass
@@ -227,10 +231,11 @@ async def proxied(folder: Path, office: str, changes: Iterable[Change] = ()) -> 
     with closing(socket.create_server(("127.0.0.1", 0))) as listening:
         port = listening.getsockname()[1]
         config = settled(folder, office, port, changes)
-        async with Serving(checked(config, reread(config))) as serving:
+        change = checked(config, reread(config))
+        async with Serving(change) as serving:
             running = asyncio.create_task(serving.run([listening]))
             try:
-                yield Proxy(f"http://127.0.0.1:{port}", partial(_adopt, serving, config))
+                yield Proxy(f"http://127.0.0.1:{port}", partial(_adopt, serving, config), change.guard)
             finally:
                 serving.end()
                 serving.end()
@@ -266,8 +271,10 @@ async def staged(
 ) -> AsyncIterator[Stage]:
     """A new task at a proxy that runs before the project in this folder."""
     async with AsyncExitStack() as exits:
-        guard = Guard.open(folder / "hopward.toml")
-        exits.callback(guard.close)
+        guard = proxy.guard
+        if guard is None:
+            guard = Guard.open(folder / "hopward.toml")
+            exits.callback(guard.close)
         task = guard.open_task(workflow, about.pop("subject", SUBJECT), **about)
         async with AsyncExitStack() as connections:
             yield Stage(folder, office, proxy, guard, task, connections)

@@ -59,8 +59,7 @@ async def test_an_attack_is_stopped_by_a_proxy_that_has_seen_all_others(
 
 @together
 async def test_its_benign_twin_still_passes_there(running: Running, scenario: Scenario) -> None:
-    about = scenario.about if scenario.twin_about is None else scenario.twin_about
-    async with staged(running.folder, running.office, running.first, **about) as stage:
+    async with staged(running.folder, running.office, running.first, **scenario.about) as stage:
         await play(stage, scenario.twin)
         passed(stage, scenario)
 
