@@ -107,9 +107,32 @@ def test_the_report_tells_who_approves_how_many_and_how_fast(desk: Shell, held: 
         held.approvals.approve(refund(held, f"ana{number}"), by="local:carol")
     desk(f"approve {refund(held)} --reject --why 'too much'")
     carol, own = desk("approve --report --json").json_lines
-    assert carol == {"person": "local:carol", "yes": 3, "no": 0, "median_seconds": 0, "at_a_glance": 3}
-    assert (own["person"], own["yes"], own["no"]) == (os_user(), 0, 1)
-    assert desk("approve --report").out.splitlines()[1].split() == ["local:carol", "3", "0", "0", "3"]
+    assert carol == {
+        "person": "local:carol",
+        "yes": 3,
+        "no": 0,
+        "percent_yes": 100,
+        "grants": 0,
+        "together": 0,
+        "median_seconds": 0,
+        "at_a_glance": 3,
+        "most_approved": "desk/refund",
+        "rubber_stamp": False,
+    }
+    assert (own["person"], own["yes"], own["no"], own["most_approved"]) == (os_user(), 0, 1, "")
+    line = desk("approve --report").out.splitlines()[1]
+    assert line.split() == ["local:carol", "3", "0", "100", "0", "0", "0", "3", "desk/refund"]
+
+
+def test_the_report_names_who_says_yes_to_everything_without_reading(desk: Shell, held: Guard) -> None:
+    for number in range(5):
+        held.approvals.approve(refund(held, f"ana{number}"), by="local:carol")
+    printed = desk("approve --report")
+    assert "local:carol says yes to everything" in printed.out
+    assert "Ask less often" in printed.err
+    assert desk("approve --report --json").json["rubber_stamp"] is True
+    held.approvals.reject(refund(held), by="local:carol", why="too much")
+    assert "says yes to everything" not in desk("approve --report").out
 
 
 @pytest.mark.parametrize(
@@ -119,6 +142,12 @@ def test_the_report_tells_who_approves_how_many_and_how_fast(desk: Shell, held: 
         ("apr_1 --reject --why x --set a=1", "goes with --yes"),
         ("--yes", "Name the approval"),
         ("apr_1 --report", "leave out the ID"),
+        ("apr_1 --yes --for-task", "--times N go together"),
+        ("apr_1 --yes --times 2", "--times N go together"),
+        ("apr_1 --for-task --times 2", "goes with --yes"),
+        ("apr_1 --yes --same --for-task --times 2", "leave out --set and --for-task"),
+        ("apr_1 --yes --same --set a=1", "leave out --set and --for-task"),
+        ("--same --yes", "Name the approval"),
         ("apr_1", "There is no approval apr_1"),
     ],
 )

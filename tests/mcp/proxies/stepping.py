@@ -54,21 +54,24 @@ HELD = """
 permit (principal, action, resource);
 
 @id("held") @reason("A refund is a person's decision.") @step_up("{group}")
-forbid (principal, action == Hopward::Action::"desk/{tool}", resource);
+forbid (principal, action{action}, resource);
 """
 
 
-def stepping(folder: Path, *, group: str = "own", page: bool = True, more: str = "") -> Path:
-    """An installation before `desk` where a refund needs the approval of a group."""
+def stepping(
+    folder: Path, *, group: str = "own", page: bool = True, every: bool = False, more: str = ""
+) -> Path:
+    """An installation before `desk` where a refund needs the approval of a group, or everything does."""
     groups = GROUPS if page else GROUPS.replace(f'page = "{PAGE}"\n', "")
-    held(folder, "refund", group)
+    held(folder, "" if every else "refund", group)
     return install(folder, stdio_server(folder / "record") + groups + more)
 
 
 def held(folder: Path, tool: str, group: str = "own") -> None:
-    """Have the policies of an installation to be hold back a tool of `desk`."""
+    """Have the policies of an installation to be hold back a tool of `desk`, or, without one, everything."""
+    action = f' == Hopward::Action::"desk/{tool}"' if tool else ""
     (folder / "policies").mkdir()
-    (folder / "policies" / "held.cedar").write_text(HELD.format(group=group, tool=tool), "utf-8")
+    (folder / "policies" / "held.cedar").write_text(HELD.format(group=group, action=action), "utf-8")
 
 
 class Caller:
@@ -108,24 +111,31 @@ class Client:
             opening = {"protocolVersion": "2025-11-25", "capabilities": capabilities}
             self.says({"id": 0, "method": "initialize", "params": opening})
 
-    def says(self, message: dict[str, Any], chain: Chain | None = None) -> None:
-        """A message of the client."""
-        parsed = self.gate.read_client(json.dumps({"jsonrpc": "2.0", **message}).encode())
-        chain = chain or self.chain
-        self.session.client.judge(parsed, chain, self.judged, caller=self.caller)
-        self.turn.flush()
+    def says(self, message: dict[str, Any], chain: Chain | None = None, *, flush: bool = True) -> None:
+        """A message of the client, `last` once it has been read; decided at once with `flush`."""
+        self.last = self.gate.read_client(json.dumps({"jsonrpc": "2.0", **message}).encode())
+        self.session.client.judge(self.last, chain or self.chain, self.judged, caller=self.caller)
+        if flush:
+            self.turn.flush()
 
     def call(self, tool: str = "refund", arguments: Any = None, **more: Any) -> int:
         """A tools/call; its id."""
+        arguments = {"amount": 5} if arguments is None else arguments
+        return self.asks("tools/call", name=tool, arguments=arguments, **more)
+
+    def asks(self, method: str, **params: Any) -> int:
+        """A request, maybe of another chain; its id."""
         message_id = next(self._ids)
-        chain: Chain | None = more.pop("chain", None)
-        params = {"name": tool, "arguments": {"amount": 5} if arguments is None else arguments, **more}
+        chain: Chain | None = params.pop("chain", None)
+        flush: bool = params.pop("flush", True)
+        meta: dict[str, Any] = params.pop("meta", {})
         if self.modern:
-            params["_meta"] = {
+            meta |= {
                 "io.modelcontextprotocol/protocolVersion": "2026-07-28",
                 "io.modelcontextprotocol/clientCapabilities": self.capabilities,
             }
-        self.says({"id": message_id, "method": "tools/call", "params": params}, chain)
+        params |= {"_meta": meta} if meta else {}
+        self.says({"id": message_id, "method": method, "params": params}, chain, flush=flush)
         return message_id
 
     def server_says(self, message: dict[str, Any]) -> None:

@@ -78,7 +78,9 @@ async def test_the_subject_answers_in_a_form(forms: Client) -> None:
     assert set(params) == {"message", "requestedSchema"}
     forms.replies(asked(forms), **YES)
     assert len(forms.forwarded) == 1
-    assert [(one.by, one.why) for one in approval(forms.guard).answers] == [("alice", "it is lost")]
+    assert [(one.by, one.why) for one in approval(forms.guard).answers] == [
+        ("alice", "Said in the MCP client: it is lost")
+    ]
     assert forms.told("notifications/elicitation/complete") == []
     assert forms.told("notifications/cancelled") == []
 
@@ -261,3 +263,13 @@ async def test_without_a_session_that_has_begun_nobody_can_be_asked(guard: Guard
     client = greeted(guard, FORM)
     client.session = type(client.session)(client.gate)
     assert client.refusal(client.call())["approval"] == approval(guard).id
+
+
+async def test_reading_waits_for_a_person_like_a_call_and_subscribing_is_refused(tmp_path: Path) -> None:
+    with opened(stepping(tmp_path, every=True)) as guard:
+        client = greeted(guard, FORM)
+        client.asks("resources/subscribe", uri="ticket://1")
+        assert client.questions() == []
+        client.asks("resources/read", uri="ticket://1")
+        client.replies(asked(client), **YES)
+        assert [one["method"] for one in client.forwarded] == ["resources/read"]

@@ -16,7 +16,8 @@ from hopward import Guard
 
 from .fronting import front
 from .installation import caller_token, environment, hopward, http_server, install, opened, rows
-from .placing import PAIRS, Pair, Place, placed
+from .modern_server import STATE
+from .placing import PAIRS, Pair, Place, placed, shown
 from .processes import process_server
 from .recording_http import RecordingServer
 from .stepping import GROUPS, PAGE, held
@@ -40,8 +41,10 @@ class Person:
 
     async def elicit(self, _ctx: Any, params: Any) -> ElicitResult:
         self.asked.append(params)
+        said = "yes" if self.approves else "no"
         if not isinstance(params, ElicitRequestURLParams):
-            return ElicitResult(action="accept", content={"approve": "yes" if self.approves else "no"})
+            given = {"name": "bo"} if "name" in params.requested_schema["properties"] else {"approve": said}
+            return ElicitResult(action="accept", content=given)
         if self.approves and self._late:
             asyncio.get_running_loop().call_later(0.2, self.approve)
         elif self.approves:
@@ -133,6 +136,26 @@ async def test_over_every_transport_before_an_older_server(
     held(tmp_path, "echo")
     async with asyncio.timeout(60), older_placed(tmp_path, pair, groups(mode)) as place:
         await asked_and_answered(place, era, mode)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("era", ERAS)
+@pytest.mark.parametrize("pair", [PAIRS[0], PAIRS[3]], ids=["stdio", "http"])
+async def test_between_the_rounds_of_a_server_a_person_is_asked_too_and_nothing_is_mixed_up(
+    tmp_path: Path, pair: Pair, era: str, mode: str
+) -> None:
+    held(tmp_path, "form")
+    async with asyncio.timeout(60), placed(tmp_path, pair, proxy=groups(mode)) as place:
+        person = Person(place.guard)
+        async with client_of(place, person, era) as client:
+            answered = shown(await client.call_tool("form", {}))
+        assert answered["answers"]["form"]["content"] == {"name": "bo"}
+        assert answered["state"] == STATE
+        ours = ["approve" in str(one) for one in person.asked]
+        assert ours == [True, False, True]
+        first, again = place.params("tools/call")
+        assert "requestState" not in first
+        assert set(again["inputResponses"]) == {"form"}
 
 
 @pytest.mark.parametrize("era", ERAS)

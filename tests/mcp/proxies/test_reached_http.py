@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from hopward import Guard
+from hopward_mcp import visit
 from hopward_mcp.gate import Gate
 
 from .fronting import LEGACY, Fronted, front, modern_call
@@ -207,6 +208,20 @@ async def test_an_older_caller_that_takes_no_stream_gets_a_refusal(place: Place)
     session = await place.session(BOTH)
     answered = await place.front.post(place.token, LEGACY_CALL, {**session, "Accept": "application/json"})
     assert is_refused(answered.message, place.front.guard)
+
+
+async def test_who_waits_hears_that_the_connection_is_still_there(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(visit, "PING", 0.01)
+    state = await state_of(place.front, place.token)
+    async with Stream(place, *reversed(modern(state, ACCEPT))) as stream:
+        assert await stream.response.content.readuntil(b"\r\n\r\n") == b": keep-alive\r\n\r\n"
+        assert await stream.response.content.readuntil(b"\r\n\r\n") == b": keep-alive\r\n\r\n"
+        place.approve()
+        while (event := await stream.response.content.readuntil(b"\r\n\r\n")).startswith(b":"):
+            pass
+        assert json.loads(event.partition(b"data: ")[2])["result"]["vendor"] == 1
 
 
 async def test_an_endpoint_that_is_left_makes_nobody_wait(place: Place) -> None:

@@ -7,11 +7,14 @@ from typing import Any
 import pytest
 
 from hopward import Guard
+from hopward_mcp.carried import CHAIN_KEY, NOBODY
 from hopward_mcp.endings import lost
 from hopward_mcp.seal import LIMIT
 
-from .installation import opened, rows
-from .stepping import BOTH, FORM, KEY, PAGE, URL, Client, stepping
+from .bridging import Bridge, asking
+from .carrying import TEAM, Program
+from .installation import install, opened, rows, stdio_server
+from .stepping import BOTH, FORM, GROUPS, KEY, PAGE, URL, Client, held, stepping
 from .test_observing import observed
 
 ACCEPT: dict[str, Any] = {"action": "accept"}
@@ -115,7 +118,7 @@ async def test_the_subject_may_decline_in_any_client(client: Client) -> None:
     again = client.retry(state, {"action": "decline"})
     assert client.refusal(again)["reason"] == "approval_rejected"
     (no,) = approval(client.guard).answers
-    assert (no.by, no.yes, no.why) == ("alice", False, "Declined in the MCP client.")
+    assert (no.by, no.yes, no.why) == ("alice", False, "Said in the MCP client.")
     assert client.forwarded == []
 
 
@@ -138,7 +141,9 @@ async def test_the_subject_says_yes_in_a_form_where_their_group_takes_it(forms: 
     forms.retry(state, YES)
     assert len(forms.forwarded) == 1
     found = approval(forms.guard)
-    assert [(one.by, one.yes, one.why) for one in found.answers] == [("alice", True, "it is lost")]
+    assert [(one.by, one.yes, one.why) for one in found.answers] == [
+        ("alice", True, "Said in the MCP client: it is lost")
+    ]
     assert found.state == "consumed"
     assert verdicts(forms.guard) == [STEP_UP, PERMIT]
     assert forms.caller.waited == 0
@@ -148,7 +153,7 @@ async def test_a_no_in_a_form_is_final(forms: Client) -> None:
     _, state = forms.required(forms.call())
     refused = forms.refusal(forms.retry(state, NO))
     assert refused["reason"] == "approval_rejected"
-    assert approval(forms.guard).answers[0].why == "too much"
+    assert approval(forms.guard).answers[0].why == "Said in the MCP client: too much"
     assert forms.refusal(forms.call())["reason"] == "approval_rejected"
 
 
@@ -327,6 +332,31 @@ async def test_what_the_client_answers_never_reaches_the_server(forms: Client) -
     assert forms.forwarded[0]["params"]["requestState"] == "the server's"
 
 
+def carried(client: Client, program: Program, **more: Any) -> int:
+    """A call that carries the chain of the program's agent."""
+    params = {"name": "refund", "arguments": {"amount": 5}, **more}
+    meta = {CHAIN_KEY: program.presentation(program.boss, "tools/call", params)}
+    return client.asks("tools/call", **params, meta=meta)
+
+
+async def test_a_client_that_brings_chains_of_others_answers_for_nobody(tmp_path: Path) -> None:
+    team = TEAM + stdio_server(tmp_path / "record", "other")
+    with opened(stepping(tmp_path, more=team)) as guard:
+        program = Program(guard)
+        forms = Client(guard, modern=True, capabilities=FORM)
+        forms.chain = NOBODY
+        assert forms.refusal(carried(forms, program))["approval"] == approval(guard).id
+        client = Client(guard, modern=True, capabilities=BOTH)
+        client.chain = NOBODY
+        _, state = client.required(carried(client, program))
+        declined = {"requestState": state, "inputResponses": {KEY: {"action": "decline"}}}
+        assert client.refusal(carried(client, program, **declined))["verdict"] == "step-up"
+        assert (approval(guard).state, approval(guard).answers) == ("pending", ())
+        guard.approvals.approve(approval(guard).id, by="dora")
+        carried(client, program, requestState=state, inputResponses={KEY: ACCEPT})
+        assert len(client.forwarded) == 1
+
+
 async def test_a_yes_of_who_may_not_any_more_does_not_count(forms: Client, tmp_path: Path) -> None:
     _, state = forms.required(forms.call())
     config = tmp_path / "hopward.toml"
@@ -374,6 +404,23 @@ async def test_a_call_that_is_given_up_while_it_waits_is_never_made(client: Clie
     client.look()
     assert (client.forwarded, client.answer(again)) == ([], None)
     assert approval(client.guard).state == "approved"
+
+
+@pytest.mark.parametrize("decided", [False, True])
+async def test_a_caller_that_goes_when_the_waiting_is_over_leaves_no_permit_without_an_outcome(
+    client: Client, decided: bool
+) -> None:
+    _, state = client.required(client.call())
+    client.guard.approvals.approve(approval(client.guard).id, by="dora")
+    client.retry(state, ACCEPT, flush=decided)
+    message = client.last
+    client.session.client.leave(message)
+    client.turn.flush()
+    # The outcome of what has been decided just now.
+    client.turn.flush()
+    assert [row.record["outcome"]["status"] for row in rows(client.guard, "outcome")] == ["cancelled"]
+    assert len(client.forwarded) == decided
+    assert client.session.requests.key(message.id) is None
 
 
 async def test_a_task_that_ends_while_its_call_waits_refuses_it(client: Client) -> None:
@@ -430,3 +477,45 @@ async def test_while_a_server_is_observed_nobody_is_asked(tmp_path: Path) -> Non
         client.call()
         assert len(client.forwarded) == 1
         assert guard.approvals.find(()) == []
+
+
+@pytest.mark.parametrize(
+    ("method", "params"),
+    [("resources/read", {"uri": "ticket://1"}), ("prompts/get", {"name": "summary"})],
+)
+async def test_reading_and_prompts_wait_for_a_person_like_calls(
+    tmp_path: Path, method: str, params: dict[str, Any]
+) -> None:
+    with opened(stepping(tmp_path, group="own", every=True)) as guard:
+        client = Client(guard, modern=True, capabilities=FORM)
+        asked = client.asks(method, **params)
+        _, state = client.required(asked)
+        client.asks(method, **params, requestState=state, inputResponses={KEY: YES})
+        assert [one["method"] for one in client.forwarded] == [method]
+
+
+async def test_a_call_parked_at_an_older_server_is_taken_up_once_its_next_round_has_been_approved(
+    tmp_path: Path,
+) -> None:
+    held(tmp_path, "echo")
+    config = install(tmp_path, asking(tmp_path / "record") + GROUPS)
+    with opened(config) as guard:
+        bridge = Bridge(guard, capabilities={"elicitation": {"form": {}}})
+        asked, state = bridge.required(bridge.calls())
+        second = bridge.calls(requestState=state, inputResponses={KEY: YES})
+        bridge.meets()
+        (call,) = bridge.sent("tools/call")
+        assert not {"requestState", "inputResponses"} & call["params"].keys()
+        await bridge.elicits("s1")
+        _, theirs = bridge.required(second)
+        answer: dict[str, Any] = {"1": {"action": "accept", "content": {"name": "bo"}}}
+        asked, state = bridge.required(bridge.calls(requestState=theirs, inputResponses=answer))
+        assert set(asked) == {KEY}
+        assert bridge.answers_of("s1") == []
+        last = bridge.calls(requestState=state, inputResponses={KEY: YES})
+        (told,) = bridge.answers_of("s1")
+        assert told["result"] == answer["1"]
+        bridge.finishes()
+        assert bridge.answer(last)["result"]["content"][0]["text"] == "done"
+        assert len(bridge.sent("tools/call")) == 1
+        assert [one.state for one in guard.approvals.find(())] == ["consumed", "consumed"]

@@ -9,8 +9,9 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from hopward import revocation
+from hopward import grant, revocation
 from hopward.approval import Answer, Approval, ApprovalState, ApproverNeed
+from hopward.batch import SameAnswered, asks_the_same
 from hopward.claims import is_agent
 from hopward.clock import SECOND, Clock, Instant
 from hopward.containment import why_tool_contained
@@ -27,6 +28,9 @@ from hopward.summary import HIDDEN, Summary, summary_of
 
 _UNBOUNDED = 2**31
 _FOR_EVER = 2**62
+_EVERY = 100_000
+"""How many approvals that wait are looked through for those that ask the same."""
+_ROUNDS = 10
 
 
 class Approvals:
@@ -71,45 +75,98 @@ class Approvals:
         return "" if fallen is None else fallen[1]
 
     def approve(
-        self, approval_id: str, *, by: str, why: str = "", arguments: dict[str, Any] | None = None
+        self,
+        approval_id: str,
+        *,
+        by: str,
+        why: str = "",
+        arguments: dict[str, Any] | None = None,
+        times: int = 1,
     ) -> Approval:
         """One person's yes: the approval as it is then, approved once enough people have said so.
 
         With `arguments`, those of the call instead of what it had, the yes is for the call with these: what
-        was asked for is rejected, and the approval of the other call is returned. Raises `NotFoundError`,
-        and `StateError` where it is not pending, or not this person's to give.
+        was asked for is rejected, and the approval of the other call is returned. With `times`, it is for as
+        many such calls of the task (`hopward.grant`); where several people have to say yes, for the least
+        that any of them has said. Raises `NotFoundError`, and `StateError` where it is not pending, or not
+        this person's to give.
         """
         approval = self._pending(approval_id)
-        groups, now = self._counted(approval.needed, approval.chain, by), self._clock.now()
-        if any(folded(one.by) == folded(by) for one in approval.answers):
-            raise StateError(f"{by} has approved {approval.id} already; another person has to.")
+        yes = Answer(by=by, at=self._clock.now(), yes=True, why=why, times=times)
         if arguments is not None and arguments != approval.arguments:
-            return self._edited(approval, by, why, arguments)
-        yes = Answer(by=by, at=now, yes=True, why=why, groups=groups)
-        after = self._with(approval, yes)
-        event = "approved" if after.state == "approved" else "agreed"
-        self._ledger.answer(approval, after, approval_draft(event, after, now, yes))
-        return after
+            return self._edited(approval, yes, arguments)
+        return self._agreed(approval, yes)
 
     def reject(self, approval_id: str, *, by: str, why: str) -> Approval:
         """One person's no, which is final: until it expires, the same call is refused without asking again.
 
-        Besides those who may approve, the subject may say no. Raises as `approve`, and without a reason.
+        A yes can be taken back so, as long as it has not been used up. Besides those who may approve, the
+        subject may say no. Raises as `approve`, and without a reason.
         """
-        approval = self._pending(approval_id)
-        if not why.strip():
-            raise StateError("A rejection needs a reason: the agent is told, and it stands in the log.")
-        if not self._is_subject(approval, by):
-            self._counted(approval.needed, approval.chain, by)
         no = Answer(by=by, at=self._clock.now(), yes=False, why=why)
-        after = replace(approval, state="rejected", answers=(*approval.answers, no))
-        self._ledger.answer(approval, after, approval_draft("rejected", after, no.at, no))
-        return after
+        for left in reversed(range(_ROUNDS)):
+            approval = self._standing(approval_id, "pending", "approved")
+            try:
+                return self._rejected(approval, no)
+            except StateError:
+                # A grant may be used in the very moment in which it is taken back.
+                if not left or self._ledger.approval(approval_id) == approval:
+                    raise
+        raise AssertionError("unreachable")
+
+    def same(self, approval: Approval) -> list[Approval]:
+        """What else waits and asks the same (`hopward.batch`), in whichever task and of whichever agent, the
+        latest first."""
+        waiting = self._ledger.approvals(("pending",), "", _EVERY)
+        others = (one for one in waiting if one.id != approval.id and asks_the_same(one, approval))
+        return [one for one in map(self._as_of_now, others) if one.state == "pending"]
+
+    def answer_same(self, approval_id: str, *, yes: bool, by: str, why: str = "") -> SameAnswered:
+        """One person's yes or no to an approval and to all that ask the same, each with its own row.
+
+        Those that are not this person's to answer stay as they are. Raises as `approve` and `reject` where
+        that is true of all of them.
+        """
+        asked = self._pending(approval_id)
+        answered: list[Approval] = []
+        left: list[tuple[Approval, StateError]] = []
+        for one in (asked, *self.same(asked)):
+            same_as = "" if one.id == asked.id else asked.id
+            said = Answer(by=by, at=self._clock.now(), yes=yes, why=why, same_as=same_as)
+            try:
+                answered.append((self._agreed if yes else self._rejected)(one, said))
+            except StateError as error:
+                left.append((one, error))
+        if not answered:
+            raise left[0][1]
+        return SameAnswered(tuple(answered), tuple((one, error.message) for one, error in left))
+
+    def most_times(self, approval: Approval) -> int:
+        """For how many such calls one yes may hold; 1 where it cannot be a grant."""
+        return 1 if self.why_once(approval) else self._most(approval)
+
+    def why_once(self, approval: Approval) -> str:
+        """Why a yes can be to nothing but the call that was asked for; empty where it can be a grant."""
+        if not self.shows_all(approval):
+            return "The decision log does not keep all of its arguments, so nobody knows what it is."
+        told = grant.why_once(approval)
+        if told or self._most(approval) > 1:
+            return told
+        least = [one.group for one in approval.needed if grant.most_times(self._settings, [one.group]) == 1]
+        return (
+            f"A yes of {' and '.join(least)} is to one call: [approvals.groups] most_times in hopward.toml."
+        )
 
     def summary(self, approval: Approval) -> Summary:
         """What a person is shown who is asked: who wants what and why, and who may say yes."""
         void = self.why_void(approval) if approval.state == "void" else ""
-        return summary_of(approval, self._settings.groups, shows_all=self.shows_all(approval), void=void)
+        return summary_of(
+            approval,
+            self._settings.groups,
+            shows_all=self.shows_all(approval),
+            void=void,
+            most_times=self.most_times(approval),
+        )
 
     def address(self, approval_id: str) -> str:
         """Where people answer it in a browser (`[approvals] page`); empty where no page is configured."""
@@ -167,12 +224,18 @@ class Approvals:
             return replace(stored, state="expired")
         return replace(stored, state="void") if self.why_void(stored) else stored
 
+    def _most(self, approval: Approval) -> int:
+        return grant.most_times(self._settings, (one.group for one in approval.needed))
+
     def _pending(self, approval_id: str) -> Approval:
+        return self._standing(approval_id, "pending")
+
+    def _standing(self, approval_id: str, *states: ApprovalState) -> Approval:
         stored = self._ledger.approval(approval_id)
         found = self._as_of_now(stored)
         if found.state == "void":
             raise StateError(f"Approval {found.id} is void. {self.why_void(stored)}")
-        if found.state != "pending":
+        if found.state not in states:
             advice = "The agent can make the call again, which asks anew." if found.state == "expired" else ""
             raise StateError(f"Approval {found.id} is {found.state}.", advice=advice)
         return stored
@@ -203,32 +266,63 @@ class Approvals:
     def _is_agent(self, by: str) -> bool:
         return is_agent(by) or folded(by) in self._agents
 
+    def _agreed(self, approval: Approval, yes: Answer) -> Approval:
+        yes = self._checked(approval, yes)
+        _refuse_again(approval, yes.by)
+        after = self._with(approval, yes)
+        self._ledger.answer(approval, after, approval_draft(_event(after), after, yes.at, yes))
+        return after
+
+    def _rejected(self, approval: Approval, no: Answer) -> Approval:
+        if not no.why.strip():
+            raise StateError("A rejection needs a reason: the agent is told, and it stands in the log.")
+        if not self._is_subject(approval, no.by):
+            self._counted(approval.needed, approval.chain, no.by)
+        after = replace(approval, state="rejected", answers=(*approval.answers, no))
+        event = "taken_back" if approval.state == "approved" else "rejected"
+        self._ledger.answer(approval, after, approval_draft(event, after, no.at, no))
+        return after
+
+    def _checked(self, approval: Approval, yes: Answer) -> Answer:
+        """A yes with the groups it counts for; raises `StateError` where there is none, or it is too wide."""
+        groups = self._counted(approval.needed, approval.chain, yes.by)
+        if yes.times < 1:
+            raise StateError(f"A yes to {yes.times} calls is none.")
+        why = self.why_once(approval) if yes.times > 1 else ""
+        if why:
+            raise StateError(f"{approval.id} can only be approved once. {why}")
+        if yes.times > 1 and yes.times > self._most(approval):
+            raise StateError(f"A yes may hold for {self._most(approval)} calls at most (most_times).")
+        return replace(yes, groups=groups)
+
     def _with(self, approval: Approval, yes: Answer) -> Approval:
         answers = (*approval.answers, yes)
-        said = [group for answer in answers if answer.yes for group in answer.groups]
+        given = [answer for answer in answers if answer.yes]
+        agreed = replace(approval, answers=answers, times=min(answer.times for answer in given))
+        said = [group for answer in given for group in answer.groups]
         if any(said.count(one.group) < one.people for one in approval.needed):
-            return replace(approval, answers=answers)
-        return replace(approval, state="approved", answers=answers, expires_at=self._until(yes.at))
+            return agreed
+        return replace(agreed, state="approved", expires_at=self._until(yes.at))
 
     def _until(self, now: Instant) -> Instant:
         return now + self._settings.expires_in * SECOND
 
-    def _edited(self, approval: Approval, by: str, why: str, arguments: dict[str, Any]) -> Approval:
+    def _edited(self, approval: Approval, yes: Answer, arguments: dict[str, Any]) -> Approval:
+        self._counted(approval.needed, approval.chain, yes.by)
+        _refuse_again(approval, yes.by)
         new = self._asked_anew(approval, arguments)
-        now = self._clock.now()
-        groups = self._counted(new.needed, new.chain, by)
-        yes = Answer(by=by, at=now, yes=True, why=why, groups=groups)
+        now, yes = yes.at, self._checked(new, yes)
         new = self._with(replace(new, expires_at=self._until(now)), yes)
-        no = replace(yes, yes=False)
+        no = replace(yes, yes=False, times=1)
         answers = (*approval.answers, no)
         old = replace(
             approval, state="rejected", answers=answers, replaced_by=new.id, expires_at=new.expires_at
         )
-        event = "approved" if new.state == "approved" else "agreed"
+        asks = Asking(new, most_pending=_UNBOUNDED, most=_UNBOUNDED, since=now, most_of_subject=_UNBOUNDED)
         draft = replace(
             approval_draft("edited", old, now, no),
-            asks=Asking(new, most_pending=_UNBOUNDED, most=_UNBOUNDED, since=now),
-            follow=(approval_draft(event, new, now, yes),),
+            asks=asks,
+            follow=(approval_draft(_event(new), new, now, yes),),
         )
         if self._ledger.answer(approval, old, draft).refused:
             raise StateError(f"Approval {approval.id} was not changed: another one stands for such a call.")
@@ -257,6 +351,15 @@ class Approvals:
             )
             raise StateError(told, advice='`[log] arguments = "full"` keeps them.')
         return new
+
+
+def _refuse_again(approval: Approval, by: str) -> None:
+    if any(folded(one.by) == folded(by) for one in approval.answers):
+        raise StateError(f"{by} has approved {approval.id} already; another person has to.")
+
+
+def _event(approval: Approval) -> str:
+    return "approved" if approval.state == "approved" else "agreed"
 
 
 def _value(name: str, text: str, declared: str) -> Any:

@@ -29,7 +29,8 @@ class Evaluation(msgspec.Struct, frozen=True):
     `about` is what was asked for, as its row tells it. `share` is what a permit takes out of which budgets,
     `epoch` the standing and `moved` the labels it holds for, `hop` what a permitted delegation opens,
     `labels` what a permitted call raises, `takes` the step of the task's path that a permit takes. `binding`
-    is what an approval of it is bound to, `consumes` the one a permit uses up, `asks` the one a step-up asks
+    is what an approval of it is bound to, `alike` what one for several such calls is, `consumes` the one a
+    permit uses, `asks` the one a step-up asks
     for. `observed` says that the call goes on although it would have been refused. `watching` is what
     detectors see, None where the chain counts for nothing. `plain` says that `about` `is_plain`.
     """
@@ -50,6 +51,7 @@ class Evaluation(msgspec.Struct, frozen=True):
     moved: int = 0
     labels: tuple[Label, ...] = ()
     binding: str = ""
+    alike: str = ""
     consumes: str = ""
     asks: Asking | None = None
     watching: Watching | None = None
@@ -124,6 +126,7 @@ def decision_draft(decision_id: str, evaluation: Evaluation) -> Draft:
         reserve=evaluation.share if permit else None,
         opens=evaluation.hop if permit else None,
         consumes=evaluation.consumes if permit else "",
+        binding=evaluation.binding if permit and evaluation.consumes else "",
         asks=asks,
         follow=follow if asks is None else (approval_draft("requested", asks.approval, evaluation.at),),
         moved=evaluation.moved if proceeds else None,

@@ -234,7 +234,7 @@ class Evaluator:
         if verdict.name == "step-up":
             asked_of = (chain, call.server, call.tool, digested, about["call"]["arguments"], verdict, facts)
             groups = _groups(steps.groups(step, engine.approvers(verdict.policies)), beside)
-            lifted = self._lifted(Question(*asked_of, groups, at, tool, pin=pin.digest), share)
+            lifted = self._lifted(Question(*asked_of, groups, at, tool, pin.digest, call.arguments), share)
             verdict, found = lifted.verdict, found | _of_approval(lifted)
         if verdict.name != "permit":
             return evaluated(verdict, **found)
@@ -365,7 +365,8 @@ def _groups(groups: tuple[str, ...], beside: tuple[str, ...]) -> tuple[str, ...]
 
 
 def _of_approval(lifted: Lifted) -> dict[str, Any]:
-    return {"binding": lifted.binding, "consumes": lifted.consumes, "asks": lifted.asks}
+    names = ("binding", "alike", "consumes", "asks")
+    return {name: getattr(lifted, name) for name in names}
 
 
 def _on_path(facts: Facts, step: Step | None) -> Facts:

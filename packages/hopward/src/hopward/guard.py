@@ -148,8 +148,8 @@ class Guard:
             return frozenset()
 
     def would_permit(self, call: ToolCall, chain: Chain) -> bool:
-        """Whether `authorize` would permit this call as things stand, its budget apart, or an approval of
-        exactly this call has been used up. Its step of the task's path may have been taken.
+        """Whether `authorize` would permit this call as things stand, its budget apart, or exactly this
+        call has used an approval. Its step of the task's path may have been taken.
 
         For what has come of a call that was permitted before; never instead of `authorize`: nothing is
         recorded. False where anything goes wrong.
@@ -158,7 +158,7 @@ class Guard:
         if evaluation.proceeds or evaluation.verdict.name != "step-up":
             return evaluation.proceeds
         try:
-            return self._ledger.was_consumed(evaluation.binding)
+            return self._ledger.was_consumed(evaluation.binding, evaluation.alike)
         except LedgerError:
             return False
 

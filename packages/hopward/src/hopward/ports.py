@@ -78,8 +78,12 @@ class Ledger(Protocol):
         """The approval with this binding that was asked for last."""
         ...
 
-    def was_consumed(self, binding: str) -> bool:
-        """Whether an approval with this binding has ever been used up."""
+    def grants(self, alike: str) -> list[Approval]:
+        """Approved ones that hold for several such calls (`Approval.alike`), the oldest first."""
+        ...
+
+    def was_consumed(self, binding: str, alike: str = "") -> bool:
+        """Whether a call with this binding has ever used an approval: its own, or one for several such."""
         ...
 
     def stood(self, task_id: str, values: frozenset[str]) -> frozenset[str]:

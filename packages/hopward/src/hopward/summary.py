@@ -9,6 +9,7 @@ from typing import Any
 
 from hopward.approval import Approval, Taken
 from hopward.clock import iso
+from hopward.grant import terms
 from hopward.harmless import harmless
 from hopward.model import Tool, Value
 from hopward.settings import ApproverGroup
@@ -29,7 +30,9 @@ class Summary(Value, frozen=True):
     """Who wants what and why, what could be undone, and who may say yes: lines of text for people.
 
     `chain` has each agent, the first at the head, with what it does this for. `hidden` is set where
-    `arguments` are not all there. `until` is RFC 3339, UTC: the end of the question, or of the yes.
+    `arguments` are not all there. `holds` says what a grant is a yes to, or what a yes to a question could
+    be to (`hopward.grant`); empty for no more than exactly this call. `until` is RFC 3339, UTC: the end of
+    the question, or of the yes.
     """
 
     id: str
@@ -48,6 +51,7 @@ class Summary(Value, frozen=True):
     answers: tuple[str, ...]
     asked_at: str
     until: str
+    holds: str = ""
 
     def text(self) -> str:
         """All of it as lines of plain text."""
@@ -65,6 +69,7 @@ class Summary(Value, frozen=True):
             "Has taken in: ": self.taken,
             "To undo it: ": self.undo,
             "Asked by: ": self.asked_by,
+            "Holds for: ": self.holds,
         }
         yield from (name + line for name, line in told.items() if line)
         yield from (f"May approve: {line}" for line in self.may_approve)
@@ -73,9 +78,15 @@ class Summary(Value, frozen=True):
 
 
 def summary_of(
-    approval: Approval, groups: Mapping[str, ApproverGroup], *, shows_all: bool, void: str = ""
+    approval: Approval,
+    groups: Mapping[str, ApproverGroup],
+    *,
+    shows_all: bool,
+    void: str = "",
+    most_times: int = 1,
 ) -> Summary:
-    """The summary of an approval as it is now. `void` is why it does not count, if so."""
+    """The summary of an approval as it is now. `void` is why it does not count, if so, `most_times` for how
+    many calls a yes may hold."""
     tool, chain = approval.classification, approval.chain
     return Summary(
         id=approval.id,
@@ -97,7 +108,17 @@ def summary_of(
         answers=tuple(_answers(approval)),
         asked_at=iso(approval.requested_at),
         until=iso(approval.expires_at),
+        holds=_holds(approval, most_times),
     )
+
+
+def _holds(approval: Approval, most_times: int) -> str:
+    if approval.times > 1:
+        left = f", {approval.left} of them left" if approval.state == "approved" else ""
+        return f"up to {approval.times} such calls of this task{left}: {harmless(terms(approval))}"
+    if approval.state != "pending" or approval.answers or most_times == 1:
+        return ""
+    return f"this call, or up to {most_times} such calls of this task: {harmless(terms(approval))}"
 
 
 def _arguments(arguments: Mapping[str, Any], provenance: Mapping[str, str]) -> Iterator[Argument]:
@@ -127,4 +148,5 @@ def _who(approval: Approval, groups: Mapping[str, ApproverGroup]) -> Iterable[st
 def _answers(approval: Approval) -> Iterable[str]:
     for one in approval.answers:
         why = f", {harmless(one.why)}" if one.why else ""
-        yield f"{harmless(one.by)} {iso(one.at)}: {'yes' if one.yes else 'no'}{why}"
+        times = f" to {one.times} calls" if one.yes and one.times > 1 else ""
+        yield f"{harmless(one.by)} {iso(one.at)}: {'yes' if one.yes else 'no'}{times}{why}"

@@ -11,7 +11,7 @@ from functools import partial
 from hopward import Chain, Decision, HopwardError, Outcome, ToolCall
 from hopward_mcp.caller import Caller
 from hopward_mcp.carried import carried, require
-from hopward_mcp.endings import NOT_FORWARDED, Endings
+from hopward_mcp.endings import GONE, NOT_FORWARDED, Endings
 from hopward_mcp.gate import Gate
 from hopward_mcp.jsonrpc import (
     INTERNAL_ERROR,
@@ -30,7 +30,7 @@ from hopward_mcp.pending import Pending, Permit, Requests
 from hopward_mcp.questions import Questions
 from hopward_mcp.replies import no_credential, refusal, why_refused
 from hopward_mcp.results import with_progress, without_own_meta
-from hopward_mcp.route import LATER, Deliver, Forward, Later, Reply, Route
+from hopward_mcp.route import LATER, Deliver, Forward, Later, Reply, Route, to_nobody
 from hopward_mcp.step_ups import StepUps
 from hopward_mcp.subscribing import narrowed, subscribed, uri_of
 from hopward_mcp.tracing import NO_CONTEXT, with_context
@@ -93,10 +93,10 @@ class ClientSide:
             _onward_or_answered(deliver, answered, route)
 
     def leave(self, message: Message) -> None:
-        """Nobody waits any more for the answer to a request that waits for a person."""
+        """Nobody waits any more for the answer to a request that waits, or has waited, for a person."""
         key = self._requests.key(message.id)
-        if key is not None:
-            self._step_ups.give_up(key)
+        if key is not None and not self._step_ups.give_up(key):
+            self._endings.fail(key, GONE, to_nobody)
 
     def _turned_away(self, pending: Pending, fault: MessageError) -> Route:
         reply = self._gate.turn_away(fault, pending.chain)

@@ -28,7 +28,8 @@ _SCHEMA: Body = {
     },
     "required": ["approve"],
 }
-_DECLINED = "Declined in the MCP client."
+_SAID = "Said in the MCP client"
+"""Before every reason: nobody has proved who they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,7 @@ def read(mode: Mode, answer: object) -> Said:
     answer = cast("Body", answer)
     action = answer.get("action")
     if action == "decline":
-        return Said(yes=False, why=_DECLINED)
+        return Said(yes=False, why=f"{_SAID}.")
     if action != "accept":
         return NOTHING
     return Said(went=True) if mode == "url" else _filled_in(answer.get("content"))
@@ -106,7 +107,7 @@ def _filled_in(content: object) -> Said:
     fits = approve in ("yes", "no") and isinstance(why, str) and len(why) <= _LONGEST_WHY
     if not (fits and content.keys() <= {"approve", "why"}):
         return NOTHING
-    return Said(yes=approve == "yes", why=why.strip() or ("" if approve == "yes" else _DECLINED))
+    return Said(yes=approve == "yes", why=f"{_SAID}: {why.strip()}" if why.strip() else f"{_SAID}.")
 
 
 def _suffices(guard: Guard, decision: Decision) -> bool:

@@ -16,6 +16,7 @@ from typing import TypeAlias, cast
 
 from hopward import Decision, HopwardError
 from hopward_mcp.elicitation import KEY, METHOD, NOTHING, Elicitation, Said, elicitation, read
+from hopward_mcp.endings import NOT_FORWARDED
 from hopward_mcp.gate import Gate
 from hopward_mcp.jsonrpc import Body, Message, MessageId, dump
 from hopward_mcp.methods import is_modern
@@ -208,6 +209,8 @@ class StepUps:
         self._waits[key] = wait
         if pending.caller is not None:
             pending.caller.waits()
+        if pending.trace is not None:
+            pending.trace.waits(approval)
         self._gate.waiting.begin(wait)
         self._look(wait)
         return wait
@@ -229,7 +232,9 @@ class StepUps:
 
     def _dropped(self, key: int, deliver: Deliver) -> None:
         self._waits.pop(key, None)
-        self._requests.close(key)
+        pending = self._requests.close(key)
+        if pending is not None and pending.trace is not None:
+            pending.trace.ended(NOT_FORWARDED)
         deliver(None)
 
     def _again(self, asked: _Asked) -> None:

@@ -16,7 +16,10 @@ from hopward_mcp.pace import UNSEEN, Pace
 from hopward_mcp.request import STREAM_TYPE, GoneError, Request
 from hopward_mcp.route import Forward, Route, to_nobody
 from hopward_mcp.session import Session
-from hopward_mcp.sse import Event, written
+from hopward_mcp.sse import KEEP_ALIVE, Event, written
+
+PING = 15.0
+"""Seconds of silence on the stream of a call that waits for a person."""
 
 
 class _Answer:
@@ -61,6 +64,16 @@ class _Late:
     async def came(self) -> None:
         """Wait until there is the route, a message to tell, or something else to note."""
         await self._came
+        self._noted()
+
+    async def comes(self, seconds: float | None) -> bool:
+        """The same, at most so long; whether there is."""
+        came, _ = await asyncio.wait([self._came], timeout=seconds)
+        if came:
+            self._noted()
+        return bool(came)
+
+    def _noted(self) -> None:
         if not self.over:
             self._came = asyncio.get_running_loop().create_future()
 
@@ -104,12 +117,18 @@ class Visit:
                         await self.request.stream()
                         await self.request.write(written(Event(), answer.told.popleft()))
                     if not answer.over:
-                        await answer.came()
+                        await self._next(answer)
         except asyncio.CancelledError:
             self.session.client.leave(message)
             if departure.gone:
                 raise GoneError from None
             raise
+
+    async def _next(self, answer: _Late) -> None:
+        """Wait for what comes next; on the way to the caller nobody is to think that nothing will."""
+        while not await answer.comes(PING if answer.hears else None):
+            await self.request.stream()
+            await self.request.write(KEEP_ALIVE)
 
     async def from_server(self, raw: bytes, key: int | None) -> Route:
         """Where the server's message goes; `key` is the request whose answer it may be."""

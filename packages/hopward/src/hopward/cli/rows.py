@@ -101,6 +101,9 @@ def _told(row: Row) -> str:
             return f"{_text(row.record, 'outcome', 'status')}{after}{error and f': {error}'}"
         case "approval":
             by, why = _text(row.record, "by"), _text(row.record, "why")
+            times = inner(row.record, "approval", "times")
+            if _reason(row) in ("agreed", "approved") and is_instant(times) and times > 1:
+                by += f" to {times} calls"
             said = f"{_reason(row)} {_text(row.record, 'approval', 'id')}"
             return f"{said}{by and f' by {by}'}{why and f': {why}'}"
         case "refusal":

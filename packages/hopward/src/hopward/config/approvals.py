@@ -11,10 +11,18 @@ from hopward.pattern import folded
 LONGEST_APPROVAL = 24 * 60 * 60
 """Seconds; what was true when a person said yes is not true for ever."""
 
+MOST_TIMES = 100
+"""Calls that one yes may hold for; nobody looks that far ahead."""
+
+_LIMITS = {
+    "expires_in": LONGEST_APPROVAL,
+    "most_pending": 1_000,
+    "most_pending_of_subject": 1_000,
+    "most_per_hour": 10_000,
+}
+
 LONGEST_WAIT = 600
 """Seconds; a client gives up on a call at some time, and makes it again."""
-
-_LIMITS = {"expires_in": LONGEST_APPROVAL, "most_pending": 1_000, "most_per_hour": 10_000}
 
 
 def approval_problems(document: Table) -> Iterator[Problem]:
@@ -72,5 +80,8 @@ def _group(path: KeyPath, group: Table, agents: frozenset[str]) -> Iterator[Prob
     people = group.get("people", 1)
     if isinstance(people, int) and not isinstance(people, bool) and not 1 <= people <= max(1, len(members)):
         yield Problem((*path, "people"), f"must be 1 to {max(1, len(members))}, as many as are members")
+    times = group.get("most_times", 1)
+    if isinstance(times, int) and not isinstance(times, bool) and not 1 <= times <= MOST_TIMES:
+        yield Problem((*path, "most_times"), f"must be 1 to {MOST_TIMES}")
     if group.get("in_client") is True and group.get("subject_may_approve") is not True:
         yield Problem((*path, "in_client"), "needs subject_may_approve = true: it is the subject who answers")

@@ -189,6 +189,21 @@ def devices(database: Database) -> None:
     database.conn.execute("PRAGMA user_version = 11")
 
 
+@_steps()
+def grants(database: Database) -> None:
+    """Version 12: approvals that hold for several calls, and how many questions of one subject wait."""
+    table = database.table("approvals")
+    table.add_column("subject", str, not_null_default="")
+    table.add_column("alike", str, not_null_default="")
+    for statement in (
+        "UPDATE approvals SET subject = json_extract(body, '$.chain.subject')",
+        "CREATE INDEX approvals_alike ON approvals(alike) WHERE alike <> ''",
+        "CREATE INDEX approvals_waiting ON approvals(subject, expires_at) WHERE state = 'pending'",
+    ):
+        database.conn.execute(statement)
+    database.conn.execute("PRAGMA user_version = 12")
+
+
 _AFTER = {
     1: "standing",
     2: "hops",
@@ -200,6 +215,7 @@ _AFTER = {
     8: "allowances",
     9: "behaviour",
     10: "devices",
+    11: "grants",
 }
 """Schema version -> the step that would leave it."""
 

@@ -272,9 +272,13 @@ class SqliteLedger:
         """The approval with this binding that was asked for last."""
         return self._reader.read(lambda connection: approvals.latest(connection, binding))
 
-    def was_consumed(self, binding: str) -> bool:
-        """Whether an approval with this binding has ever been used up."""
-        return self._reader.read(lambda connection: approvals.was_consumed(connection, binding))
+    def grants(self, alike: str) -> list[Approval]:
+        """Approved ones that hold for several such calls (`Approval.alike`), the oldest first."""
+        return self._reader.read(lambda connection: approvals.grants(connection, alike))
+
+    def was_consumed(self, binding: str, alike: str = "") -> bool:
+        """Whether a call with this binding has ever used an approval: its own, or one for several such."""
+        return self._reader.read(lambda connection: approvals.was_consumed(connection, binding, alike))
 
     def put_device(self, device: Device, draft: Draft) -> None:
         """Store a new device and append its row; devices whose time is over by then are forgotten."""

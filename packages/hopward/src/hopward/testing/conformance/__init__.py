@@ -15,6 +15,7 @@ from hopward.testing.conformance.changes import ChangeConformance
 from hopward.testing.conformance.conditions import ConditionConformance
 from hopward.testing.conformance.containment import ContainmentConformance
 from hopward.testing.conformance.devices import DeviceConformance, OutboxConformance
+from hopward.testing.conformance.grants import GrantConformance
 from hopward.testing.conformance.hops import HopConformance
 from hopward.testing.conformance.labels import LabelConformance
 from hopward.testing.conformance.opening import CompleteLedger
@@ -36,6 +37,7 @@ class LedgerConformance(
     HopConformance,
     LabelConformance,
     ApprovalConformance,
+    GrantConformance,
     DeviceConformance,
     OutboxConformance,
     BehaviourConformance,
