@@ -77,6 +77,7 @@ def scenario(name: str, steps: tuple[Any, ...], stopped_by: str, **more: Any) ->
 
 PAGE = 'page = "https://authority.firm.example"\n'
 GROUP = "[approvals.groups.operators]\n"
+SEVERAL = (Instead(GROUP, f"{GROUP}most_times = 5\n"),)
 OWN = {"subject": "olga@firm.example", **ABOUT}
 
 APPROVALS = Group(
@@ -128,6 +129,34 @@ APPROVALS = Group(
             "the tool's pin",
             patched=bound_without("pin"),
             alone=True,
+        ),
+        scenario(
+            "makes more calls than a yes for several was given for",
+            (HELD, Approves(times=2), PAID, pay(70, ""), pay(60)),
+            "each permit takes one of the `times` away, in one transaction",
+            project=SEVERAL,
+            patched=replaced("hopward.ledger.approvals.consume", lambda connection, entry: None),
+        ),
+        scenario(
+            "has a yes for several calls, and pays to another account",
+            (HELD, Approves(times=3), PAID, pay(70, account="GB33BUKB20201555555555")),
+            "of such calls, what names something is as it was shown",
+            project=SEVERAL,
+            patched=replaced("hopward.lifting.alike_to", lambda question, needed: "alike"),
+        ),
+        scenario(
+            "has a yes for several calls, and pays more",
+            (HELD, Approves(times=3), PAID, pay(95)),
+            "of such calls, none spends more than the one that was shown",
+            project=SEVERAL,
+            patched=replaced("hopward.grant.covers", lambda found, facts, at: True),
+        ),
+        scenario(
+            "has a yes for several calls, and reads on before it makes them",
+            (HELD, Approves(times=3), PAID, Call("mail/inbox"), pay(70)),
+            "the task has taken in nothing that the person did not know of",
+            project=SEVERAL,
+            patched=replaced("hopward.grant.covers", lambda found, facts, at: True),
         ),
         scenario(
             "has the agent itself approve",
