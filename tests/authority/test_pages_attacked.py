@@ -128,6 +128,21 @@ def test_who_is_no_approver_any_more_has_no_device(desk: Desk) -> None:
         assert again.browser().get("/approvals", Cookie=lena.cookie).status_code == 403
 
 
+def test_a_person_ends_another_of_their_devices_and_nobody_elses(desk: Desk) -> None:
+    lena, lost, omar = desk.paired("lena"), desk.paired("lena", "the lost one"), desk.paired("omar")
+    shown = lena.get("/approvals").text
+    ids = {one.label: one.id for one in desk.guard.devices.find() if one.person == "lena"}
+    (his,) = [one.id for one in desk.guard.devices.find() if one.person == "omar"]
+    assert "the lost one" in shown
+    assert his not in shown
+    token = shown.partition('name="token" value="')[2][:64]
+    for device in (his, "dev_0000000000000000", ""):
+        assert lena.post("/unpair", {"token": token, "device": device}).status_code == 404
+    assert lena.post("/unpair", {"token": token, "device": ids["the lost one"]}).status_code == 303
+    codes = [one.get("/approvals").status_code for one in (lena, lost, omar)]
+    assert codes == [200, 403, 200]
+
+
 # Codes.
 
 

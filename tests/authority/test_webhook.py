@@ -16,10 +16,10 @@ import pytest
 
 from hopward import ConfigError, Guard
 from hopward.clock import SECOND
-from hopward.notices import LARGEST, LEASE, RETRIES
+from hopward.notices import LARGEST, LEASE, RETRIES, STALE
 from hopward.webhook import signed
 from hopward_authority import create_app
-from hopward_authority.deliveries import Deliveries
+from hopward_authority.deliveries import Deliveries, delivering
 
 from .approving import Desk, MakeDesk
 
@@ -124,9 +124,10 @@ def test_all_answers_have_a_message_of_their_own(hooked: Desk) -> None:
     approvals.reject(hooked.ask().id, by="lena", why="no")
     first = hooked.ask(note="other")
     new = approvals.approve(first.id, by="lena", arguments={**first.arguments, "amount": 50})
+    approvals.reject(new.id, by="omar", why="not yet")
     send(hooked, receiver)
     assert [one["type"].partition(".")[2] for one in receiver.told] == [
-        *("asked", "rejected", "asked", "edited", "approved"),
+        *("asked", "rejected", "asked", "edited", "approved", "taken_back"),
     ]
     assert receiver.told[3]["data"]["replaced_by"] == new.id == receiver.told[4]["data"]["approval"]
 
@@ -218,6 +219,47 @@ def test_what_fails_for_a_day_is_given_up_and_the_log_says_so(hooked: Desk) -> N
     assert "the answer was 500" in row["why"]
     assert sum(RETRIES) // (3600 * SECOND) == 24
     assert send(hooked, receiver) == 0, "that it was given up is not told itself"
+
+
+def test_what_nobody_has_tried_to_tell_for_a_day_is_left_out(hooked: Desk) -> None:
+    """A webhook that was off for months does not begin with what nobody waits for any more."""
+    receiver = Receiver()
+    hooked.ask()
+    hooked.clock.advance(STALE + 1)
+    hooked.ask(note="new")
+    assert send(hooked, receiver) == 1
+    assert "new" in receiver.told[0]["data"]["text"]
+    assert hooked.guard.ledger.outbox().waiting == ()
+
+
+def test_what_cannot_be_told_for_any_reason_is_told_later(
+    hooked: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A full disk, or a bug: the next look begins anew, and only the kind of failure is told."""
+    receiver = Receiver()
+
+    def fails() -> httpx2.Response:
+        raise ZeroDivisionError("with a secret in it")
+
+    async def run() -> None:
+        both = asyncio.Event()
+
+        def hears(request: httpx2.Request) -> httpx2.Response:
+            if receiver.requests:
+                both.set()
+            return receiver(request)
+
+        deliveries = Deliveries(hooked.guard, httpx2.MockTransport(hears), looks=0)
+        async with delivering(deliveries):
+            await both.wait()
+
+    receiver.answers.append(fails)
+    hooked.ask()
+    hooked.ask(note="other")
+    asyncio.run(run())
+    assert len(set(receiver.ids)) == 2
+    assert "ZeroDivisionError" in caplog.text
+    assert "secret" not in caplog.text
 
 
 def test_who_dies_between_sending_and_noting_it_sends_it_again_under_the_same_id(hooked: Desk) -> None:

@@ -5,6 +5,7 @@ the environment is used, nothing of the answer but its head is read, and each tr
 """
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager, suppress
 
@@ -15,6 +16,8 @@ from hopward import Guard
 LONGEST_TRY = 20.0
 """Seconds; Standard Webhooks recommends 15 to 30 (section "Request timeouts")."""
 
+_log = logging.getLogger("hopward.authority")
+
 LOOKS = 1.0
 """Seconds from one look at the outbox to the next."""
 
@@ -22,8 +25,11 @@ LOOKS = 1.0
 class Deliveries:
     """What is due, sent to where it is to go."""
 
-    def __init__(self, guard: Guard, transport: httpx2.AsyncBaseTransport | None = None) -> None:
-        """Raises `ConfigError` where the webhook's secret cannot be read."""
+    def __init__(
+        self, guard: Guard, transport: httpx2.AsyncBaseTransport | None = None, *, looks: float = LOOKS
+    ) -> None:
+        """Raises `ConfigError` where the webhook's secret cannot be read. `looks` is seconds."""
+        self._looks = looks
         self._notices = guard.notices()
         self._client = httpx2.AsyncClient(
             transport=transport, timeout=LONGEST_TRY, follow_redirects=False, trust_env=False
@@ -35,9 +41,9 @@ class Deliveries:
             while True:
                 try:
                     await self.send_due()
-                except Exception:  # noqa: BLE001 - named boundary: what could not be sent is sent later
-                    await asyncio.sleep(LOOKS)
-                await asyncio.sleep(LOOKS)
+                except Exception as error:  # noqa: BLE001 - named boundary: what could not be told is told later
+                    _log.warning("The webhook cannot be told at the moment: %s", type(error).__name__)
+                await asyncio.sleep(self._looks)
 
     async def send_due(self) -> int:
         """Send everything that is due now; how many have arrived. Raises `LedgerError`."""

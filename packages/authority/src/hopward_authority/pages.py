@@ -7,6 +7,7 @@ was sent by a page of ours. Somebody unknown is shown the same, whatever they as
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -33,6 +34,8 @@ _PROVENANCE = {
 _LOOKED_THROUGH, _RECENT = 200, 20
 _MOST_EDITABLE, _LONGEST_EDITABLE = 30, 10_000
 """Arguments, and characters of them all, that still fit into a form."""
+
+_OVER = ("approved", "rejected", "consumed", "expired", "void")
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -91,26 +94,22 @@ class ApprovalPages:
         return self._shown(respond)
 
     def _stranger(self) -> Response:
-        return self._pages.told(
-            403,
-            "This browser is not paired",
-            "People answer here whose browser has been paired. Ask whoever runs Hopward for a code: "
-            "hopward authority pair NAME. Then type it in below this address, at /pair.",
-        )
+        return self._pages.page("stranger.html", 403)
 
     async def _list(self, _: Request, person: Person) -> Response:
-        approvals = self._guard.approvals
-        found = [
-            one for one in approvals.find((), limit=_LOOKED_THROUGH) if approvals.concerns(one, person.name)
-        ]
-        waiting = [one for one in found if one.state == "pending"]
-        pending = [one for one in waiting if not approvals.why_not(one, person.name)]
+        approvals, name = self._guard.approvals, person.name
+        waiting = [one for one in approvals.find(limit=_LOOKED_THROUGH) if approvals.concerns(one, name)]
+        over = approvals.find(_OVER, limit=_LOOKED_THROUGH)
+        recent = [one for one in over if approvals.concerns(one, name)]
+        mine = [one for one in waiting if not approvals.why_not(one, name)]
         return self._of(
             person,
             "list.html",
-            pending=[approvals.summary(one) for one in pending],
-            others=[approvals.summary(one) for one in waiting if one not in pending],
-            recent=[approvals.summary(one) for one in found if one.state != "pending"][:_RECENT],
+            pending=[approvals.summary(one) for one in mine],
+            others=[approvals.summary(one) for one in waiting if one not in mine],
+            recent=[approvals.summary(one) for one in recent[:_RECENT]],
+            devices=[one for one in self._guard.devices.find() if one.person == name and one.paired_at],
+            moment=_moment,
         )
 
     async def _show(self, request: Request, person: Person) -> Response:
@@ -143,6 +142,9 @@ class ApprovalPages:
             one=summary,
             told=told,
             open=one.state == "pending",
+            standing=one.state == "approved",
+            most_times=approvals.most_times(one),
+            same=self._same(approval_id, person),
             why_not=why_not,
             may_say_no=not approvals.why_not(one, person.name, yes=False),
             editable=bool(one.server) and fits and not why_not and approvals.shows_all(one),
@@ -153,6 +155,18 @@ class ApprovalPages:
             provenance=_PROVENANCE,
         )
 
+    def _same(self, approval_id: str, person: Person) -> list[Any]:
+        """What asks the same and is this person's to answer as well, as summaries."""
+        approvals = self._guard.approvals
+        one = approvals.get(approval_id)
+        if one.state != "pending" or approvals.why_not(one, person.name):
+            return []
+        return [
+            approvals.summary(other)
+            for other in approvals.same(one)
+            if not approvals.why_not(other, person.name)
+        ]
+
     async def _answered(self, request: Request, person: Person) -> Response:
         approval_id, approvals = request.path_params["id"], self._guard.approvals
         answer = await read_answer(request)
@@ -160,18 +174,32 @@ class ApprovalPages:
         if forged is not None:
             return forged
         try:
+            if answer.same:
+                return self._answered_same(approval_id, person, answer)
             if answer.said == "no":
                 found = approvals.reject(approval_id, by=person.name, why=answer.why)
             else:
                 edits = answer.said == "edit"
                 changed = approvals.edited(approvals.get(approval_id), answer.arguments) if edits else None
-                found = approvals.approve(approval_id, by=person.name, why=answer.why, arguments=changed)
+                found = approvals.approve(
+                    approval_id, by=person.name, why=answer.why, arguments=changed, times=answer.times
+                )
         except NotFoundError:
             return self._told(person, 404, "There is no such approval")
         except StateError as error:
             told = f"{error.message} {error.advice}".strip()
             return self._approval(approval_id, person, 409, told, answer)
         return self._see(f"/approvals/{found.id}")
+
+    def _answered_same(self, approval_id: str, person: Person, answer: Answer) -> Response:
+        """An answer to an approval and to what asks the same, as far as the page has shown it."""
+        found = self._guard.approvals.answer_same(
+            approval_id, yes=answer.said == "yes", by=person.name, why=answer.why, among=answer.same
+        )
+        if not found.left:
+            return self._see("/approvals")
+        told = " ".join(f"Not answered: {one.id}. {why}" for one, why in found.left)
+        return self._approval(approval_id, person, told=told)
 
     async def _ask_for_code(self, request: Request) -> Response:
         return self._of(self._people.person(request), "pair.html", told="")
@@ -205,12 +233,18 @@ class ApprovalPages:
                 self._guard.devices.end(before.device, by=person, why="paired anew")
 
     async def _unpair(self, request: Request, person: Person) -> Response:
-        fields = await read_fields(request, frozenset({"token"}))
+        """End one of this person's devices, by default the one that they hold."""
+        fields = await read_fields(request, frozenset({"token", "device"}))
         forged = self._forged(request, person, fields.get("token", ""), "unpair")
         if forged is not None:
             return forged
+        device = fields.get("device", person.device)
+        if device not in {one.id for one in self._guard.devices.find() if one.person == person.name}:
+            return self._told(person, 404, "You have no such device")
         with suppress(NotFoundError):
-            self._guard.devices.end(person.device, by=person.name, why="ended on the device")
+            self._guard.devices.end(device, by=person.name, why="ended by the person")
+        if device != person.device:
+            return self._see("/approvals")
         response = self._pages.told(200, "This device answers for nobody any more")
         self._people.forget(response)
         return response
@@ -248,3 +282,8 @@ class ApprovalPages:
     def _see(self, path: str) -> Response:
         """Where to look next, as a path: an address would be of whatever host the request named."""
         return RedirectResponse(f"{self._base}{path}", 303, HEADERS)
+
+
+def _moment(instant: int) -> str:
+    """An instant of the guard, microseconds, for people."""
+    return datetime.fromtimestamp(instant // 1_000_000, UTC).strftime("%Y-%m-%d %H:%M UTC")

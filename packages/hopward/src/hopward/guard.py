@@ -79,15 +79,20 @@ class Guard:
         server, tool = getattr(call, "server", ""), getattr(call, "tool", "")
         return self._surely(Asked(call, chain), server, tool)[0]
 
-    def delegate(self, chain: Chain, to_agent: str, narrowed: Narrowing, key: str = "") -> Delegation:
+    def delegate(
+        self, chain: Chain, to_agent: str, narrowed: Narrowing, key: str = "", *, continues: str = ""
+    ) -> Delegation:
         """Decide one hop: whether the chain's acting agent may hand `narrowed` on to another agent.
 
         What lies beyond what it may hand on is cut off; the hop's row says what was left. On a permit the hop
         and its row are durable, and `chain` is the one the receiving agent acts with. `key` is the RFC 7638
         thumbprint of the receiver's key, which lets the chain leave this process (`hopward.link`).
+        `continues` is a hop whose work was broken off. Where it is still open, and what would be opened now,
+        the work goes on with it, decided anew: nothing is opened, set aside or taken of a path, and an
+        approval of the hand-over that was used up counts on. Otherwise another hop is opened.
         Never raises: what cannot be decided is denied.
         """
-        asked = Handing(chain, to_agent, narrowed, key)
+        asked = Handing(chain, to_agent, narrowed, key, continues)
         decision, hop = self._surely(asked, "", DELEGATE + to_agent)
         if not decision.permitted or hop is None:
             return Delegation(decision=decision)

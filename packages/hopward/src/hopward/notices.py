@@ -13,7 +13,7 @@ import msgspec
 from hopward import webhook
 from hopward.approval import Approval
 from hopward.canonical import compact
-from hopward.clock import SECOND, Clock, Instant
+from hopward.clock import SECOND, Clock, Instant, iso
 from hopward.model import plain
 from hopward.record import Draft, Outbox, Row, Waiting
 from hopward.settings import Settings
@@ -26,6 +26,9 @@ RETRIES: tuple[Instant, ...] = tuple(
     SECOND * wait for wait in (5, 15, 60, 120, 400, 1_200, 1_800, 3_600, 7_200, 14_400, 28_800, 28_800)
 )
 """How long after each failure it is tried again; a day in all. An approval is over sooner than that."""
+
+STALE = sum(RETRIES)
+"""What nobody has tried to tell for so long is not told any more: whoever asked is gone by then."""
 
 _LONGEST_WAIT = 3600 * SECOND
 """A receiver cannot ask for more patience than this."""
@@ -40,6 +43,7 @@ _EVENTS = {
     "approved": "approved",
     "rejected": "rejected",
     "edited": "edited",
+    "taken_back": "taken_back",
 }
 """What a row of kind `approval` tells, and what the message is called: `approval.asked`."""
 
@@ -92,7 +96,8 @@ class Notices:
             if taken is None:
                 return None
             row = self._ledger.row(taken.seq)
-            if row.record.get("event") in _EVENTS:
+            fresh = taken.attempts > 1 or row.at >= iso(now - STALE)
+            if fresh and row.record.get("event") in _EVENTS:
                 return self._notice(taken, row, now)
             self._ledger.end_waiting(taken)
 

@@ -36,7 +36,7 @@ IDLE = 7 * DAY
 _HOUR = 3600 * SECOND
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 """Base 32 without the letters that could be taken for others: twelve of them are 60 bits."""
-_MEANT = str.maketrans({"O": "0", "I": "1", "L": "1", "-": None, " ": None})
+_MEANT = str.maketrans({"O": "0", "I": "1", "L": "1", "-": None})
 _LENGTH, _PART = 12, 4
 _LONGEST_LABEL = 40
 
@@ -106,7 +106,7 @@ class Devices:
 
         Raises `StateError` for a code that is not one, has been used or is too old: which, is not told.
         """
-        typed = _digest("code", code.upper().translate(_MEANT))
+        typed = _digest("code", "".join(code.split()).upper().translate(_MEANT))
         offered, now = self._ledger.device(typed), self._clock.now()
         if (
             offered is None

@@ -56,6 +56,10 @@ class Ledger(Protocol):
         """Append drafts in one durable transaction; raises `LedgerError` when it cannot."""
         ...
 
+    def hop(self, hop_id: str) -> Hop:
+        """The hop as stored; raises `NotFoundError`."""
+        ...
+
     def fan_out_reached(self, hop: Hop) -> bool:
         """Whether the delegator of a hop that would be opened has as many open as it may have."""
         ...

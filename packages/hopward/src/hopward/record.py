@@ -287,12 +287,14 @@ class Waiting(msgspec.Struct, frozen=True):
 class Outbox(msgspec.Struct, frozen=True):
     """The rows that somebody outside is still to hear of.
 
-    `begun` is whether anybody has ever asked for one; `behind` is how many rows nobody has looked at since.
+    `begun` is whether anybody has ever asked for one; `behind` is how many rows nobody has looked at since,
+    and `oldest` the first of them, 0 for none.
     """
 
     begun: bool
     waiting: tuple[Waiting, ...]
     behind: int
+    oldest: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,14 @@ have said stands in the decision log, and the call, made again, finds it there.
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from itertools import takewhile
 from typing import Any, cast
 
 from langchain.tools.tool_node import ToolCallRequest
 from langchain_core.messages import AIMessage, ToolMessage
 from langchain_core.runnables.config import var_child_runnable_config
+from langgraph.errors import GraphInterrupt
 from langgraph.types import interrupt
 
 from hopward import HopwardError
@@ -100,8 +102,10 @@ def pass_answers(approved: bool) -> None:
     last: Any = pad.get_null_resume(False) if approved else None
     around = takewhile(lambda one: isinstance(one, Mapping) and "type" in one, given)
     ours = list(takewhile(answers, [*given, last][len(list(around)) :]))
-    for _ in ours:
-        interrupt(None)
+    # A middleware of an unknown kind may have taken some of them already.
+    with suppress(GraphInterrupt):
+        for _ in ours:
+            interrupt(None)
 
 
 def refusal(request: ToolCallRequest, told: str) -> ToolMessage:

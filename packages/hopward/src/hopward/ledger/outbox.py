@@ -64,8 +64,9 @@ def state(connection: sqlite3.Connection) -> Outbox:
     cursor = _cursor(connection)
     rows = connection.execute("SELECT seq, attempts, due_at, why FROM outbox ORDER BY seq")
     waiting = tuple(Waiting(*row) for row in rows)
-    behind = connection.execute(f"SELECT count(*) {_BEHIND}", (cursor or 0,)).fetchone()[0]
-    return Outbox(cursor is not None, waiting, behind)
+    select = f"SELECT count(*), coalesce(min(seq), 0) {_BEHIND}"
+    behind, oldest = connection.execute(select, (cursor or 0,)).fetchone()
+    return Outbox(cursor is not None, waiting, behind, oldest)
 
 
 def _cursor(connection: sqlite3.Connection) -> int | None:

@@ -92,8 +92,8 @@ class MemoryDevices:
     def outbox(self) -> Outbox:
         """As `SqliteLedger.outbox`."""
         waiting = tuple(self._outbox[seq] for seq in sorted(self._outbox))
-        begun = self._cursor is not None
-        return Outbox(begun, waiting, len(self._behind() if begun else self._approvals_after(0)))
+        behind = self._approvals_after(self._cursor or 0)
+        return Outbox(self._cursor is not None, waiting, len(behind), min(behind, default=0))
 
     def _behind(self) -> list[int]:
         return [] if self._cursor is None else self._approvals_after(self._cursor)

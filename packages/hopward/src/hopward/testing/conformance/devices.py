@@ -91,9 +91,11 @@ class OutboxConformance(LedgerOpening):
 
     def test_what_stood_before_anybody_asked_is_left_out(self, ledger: CompleteLedger) -> None:
         ledger.record([a_draft(kind="approval")])
-        assert (ledger.outbox().begun, ledger.outbox().behind) == (False, 1)
+        before = ledger.outbox()
+        assert (before.begun, before.behind, before.oldest) == (False, 1, 1)
         self._begun(ledger, rows=1)
-        assert (ledger.outbox().begun, ledger.outbox().behind) == (True, 1)
+        after = ledger.outbox()
+        assert (after.begun, after.behind, after.oldest) == (True, 1, 2)
         taken = ledger.take_waiting(NOON, _LATER)
         assert taken == Waiting(2, 1, _LATER, "")
 
