@@ -30,6 +30,7 @@ issuer = "{issuer}"
 {approvals}
 [approvals.groups.supervisors]
 members = ["lena", "omar", "ines", "local:carol"]
+{group}
 [approvals.groups.finance]
 members = ["sigrid"]
 [agents.assistant]
@@ -37,7 +38,7 @@ owner = "ines"
 purpose = "answers tickets"
 [[agents.assistant.ceiling]]
 tools = ["desk/*"]
-actions = ["pay"]
+actions = ["send"]
 sensitivity = "internal"
 destinations = ["payments"]
 [servers.desk]
@@ -45,7 +46,7 @@ command = ["desk-mcp"]
 resource = "urn:example:desk"
 credential = {{ by = "meta" }}
 [servers.desk.tools.refund]
-action = "pay"
+action = "send"
 sensitivity = "internal"
 integrity = "trusted"
 destination = "payments"
@@ -59,7 +60,7 @@ expires_in = 3600
 budget = {{ calls = 50, writes = 50 }}
 [[workflows.tickets.capabilities]]
 tools = ["desk/*"]
-actions = ["pay"]
+actions = ["send"]
 sensitivity = "internal"
 destinations = ["payments"]
 """
@@ -69,7 +70,7 @@ permit (principal, action, resource);
 @id("large-refund")
 @reason("A supervisor decides.")
 @step_up("supervisors")
-forbid (principal, action in Hopward::Action::"pay", resource)
+forbid (principal, action in Hopward::Action::"send", resource)
 when { context.arguments has amount && context.arguments.amount > 40 };
 """
 
@@ -164,8 +165,10 @@ def a_desk(
     page: str = PAGE,
     purpose: str = "answer one ticket",
     secret: str = "",
+    group: str = "",
 ) -> Desk:
-    """A new one. `approvals` is more of `[approvals]`, `secret` what the webhook's secret file holds."""
+    """A new one. `approvals` is more of `[approvals]`, `group` of its first group,
+    `secret` what the webhook's secret file holds."""
     config = folder / "hopward.toml"
     config.write_text(
         CONFIG.format(
@@ -173,6 +176,7 @@ def a_desk(
             page=f'page = "{page}"' if page else "",
             approvals=approvals,
             purpose=purpose,
+            group=group,
         )
     )
     if secret:

@@ -43,6 +43,7 @@ _EVENTS = {
     "approved": "approved",
     "rejected": "rejected",
     "edited": "edited",
+    "taken_back": "taken_back",
 }
 """What a row of kind `approval` tells, and what the message is called: `approval.asked`."""
 
