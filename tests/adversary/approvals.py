@@ -52,6 +52,11 @@ async def at_the_terminal(stage: Stage) -> str:
     return await stage.hopward("approve", stage.approval, "--yes")
 
 
+async def agreeing(stage: Stage) -> None:
+    """From now on the agent's client says yes to whatever its person is asked."""
+    stage.agrees = True
+
+
 async def rejected(stage: Stage) -> None:
     """A person says no."""
     stage.guard.approvals.reject(stage.approval, by="olga@firm.example", why="we owe them nothing")
@@ -65,10 +70,14 @@ def described(tools: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def scenario(name: str, steps: tuple[Any, ...], stopped_by: str, **more: Any) -> Scenario:
     """An attack after the letter, by a client that lists before it calls. Its twin pays what is owed."""
     benign = "pays what is owed, twice and in two amounts, which needs nobody"
+    before = more.pop("before", ())
     given = {"twin": TWIN, "benign": benign, "about": ABOUT} | more
-    return Scenario(name, steps=(Lists("bank"), LETTER, *steps), stopped_by=stopped_by, **given)
+    return Scenario(name, steps=(*before, Lists("bank"), LETTER, *steps), stopped_by=stopped_by, **given)
 
 
+PAGE = 'page = "https://authority.firm.example"\n'
+GROUP = "[approvals.groups.operators]\n"
+SEVERAL = (Instead(GROUP, f"{GROUP}most_times = 5\n"),)
 OWN = {"subject": "olga@firm.example", **ABOUT}
 
 APPROVALS = Group(
@@ -122,6 +131,34 @@ APPROVALS = Group(
             alone=True,
         ),
         scenario(
+            "makes more calls than a yes for several was given for",
+            (HELD, Approves(times=2), PAID, pay(70, ""), pay(60)),
+            "each permit takes one of the `times` away, in one transaction",
+            project=SEVERAL,
+            patched=replaced("hopward.ledger.approvals.consume", lambda connection, entry: None),
+        ),
+        scenario(
+            "has a yes for several calls, and pays to another account",
+            (HELD, Approves(times=3), PAID, pay(70, account="GB33BUKB20201555555555")),
+            "of such calls, what names something is as it was shown",
+            project=SEVERAL,
+            patched=replaced("hopward.lifting.alike_to", lambda question, needed: "alike"),
+        ),
+        scenario(
+            "has a yes for several calls, and pays more",
+            (HELD, Approves(times=3), PAID, pay(95)),
+            "of such calls, none spends more than the one that was shown",
+            project=SEVERAL,
+            patched=replaced("hopward.grant.covers", lambda found, facts, at: True),
+        ),
+        scenario(
+            "has a yes for several calls, and reads on before it makes them",
+            (HELD, Approves(times=3), PAID, Call("mail/inbox"), pay(70)),
+            "the task has taken in nothing that the person did not know of",
+            project=SEVERAL,
+            patched=replaced("hopward.grant.covers", lambda found, facts, at: True),
+        ),
+        scenario(
             "has the agent itself approve",
             (HELD, Approves("assistant", "wrong_state"), pay(80)),
             "agents never approve, and no group can have one as a member",
@@ -160,6 +197,21 @@ APPROVALS = Group(
             without=(
                 Instead('"olga@firm.example", "local:you"', '"olga@firm.example", "mallory@firm.example"'),
             ),
+        ),
+        scenario(
+            "answers in the person's place, being the client",
+            (pay(80),),
+            "a client that says yes has only led its person to the page; a form counts where a group says so",
+            project=(
+                Instead(GROUP, f'[approvals]\npage = "https://authority.firm.example"\nwait = 0\n\n{GROUP}'),
+            ),
+            without=(
+                Instead(PAGE, ""),
+                Instead(GROUP, f"{GROUP}subject_may_approve = true\nin_client = true\n"),
+            ),
+            about=OWN,
+            before=(Does(agreeing),),
+            twin=(Does(agreeing), *TWIN),
         ),
         scenario(
             "asks again after a no",

@@ -59,6 +59,12 @@ GAPS = (
         ASKED,
     ),
     Gap(
+        "is led on by a host that is allowed",
+        (Call("web/fetch", url="https://www.papyrus.example/go?to=http://169.254.169.254/latest"),),
+        "redirects are the server's: the proxy sees where a call begins",
+        "a server that follows none to a host that it was not asked for",
+    ),
+    Gap(
         "spells an address out for a person to put together",
         (Call("docs/letter", name="offer"), mail("Write to sales at evil dot example")),
         "what no program reads as an address is not found",

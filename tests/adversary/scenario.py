@@ -47,7 +47,6 @@ class Scenario:
     patched: Callable[[], AbstractContextManager[object]] | None = None
     behind: str = ""
     about: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    twin_about: Mapping[str, Any] | None = None
     project: tuple[Change, ...] = ()
     alone: bool = False
 

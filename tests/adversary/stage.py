@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import httpx2
-from mcp import Client
+from mcp import Client, StdioServerParameters
+from mcp.client.stdio import stdio_client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
+from mcp.types import ElicitRequestParams, ElicitResult
 
 from hopward import Chain, Guard, Task, read_settings
 from hopward.ledger import RowFilter
@@ -84,15 +86,22 @@ class Answer:
 
 @dataclass(frozen=True)
 class Proxy:
-    """A running proxy; `reload` has it take over hopward.toml and the policies as they are now."""
+    """A running proxy; `reload` has it take over hopward.toml and the policies as they are now.
+
+    `guard` is its own, where it runs in this process.
+    """
 
     url: str
     reload: Callable[[], Awaitable[None]]
+    guard: Guard | None = None
 
 
 @dataclass
 class Stage:
-    """One task at the proxy, whose agent is injected. `seen` is all that the agent has been told."""
+    """One task at the proxy, whose agent is injected. `seen` is all that the agent has been told.
+
+    Where it `agrees`, its client says yes to whatever it is to ask its person.
+    """
 
     folder: Path
     office: str
@@ -103,6 +112,7 @@ class Stage:
     seen: list[str] = field(default_factory=list[str])
     decisions: list[str] = field(default_factory=list[str])
     approval: str = ""
+    agrees: bool = False
     _clients: dict[tuple[str, str], Client] = field(default_factory=dict[tuple[str, str], Client])
 
     @property
@@ -125,9 +135,10 @@ class Stage:
     async def _connected(self, server: str, task: str) -> AsyncIterator[Client]:
         headers = {"Authorization": f"Bearer {self.token(server, task)}"}
         url = f"{self.proxy.url}/{server}/mcp"
+        asked: dict[str, Any] = {"elicitation_callback": _agreed} if self.agrees else {}
         async with (
             httpx2.AsyncClient(headers=headers, timeout=60, verify=TLS) as http,
-            Client(streamable_http_client(url, http_client=http), mode=ERA, cache=None) as client,
+            Client(streamable_http_client(url, http_client=http), mode=ERA, cache=None, **asked) as client,
         ):
             yield client
 
@@ -147,6 +158,10 @@ class Stage:
         if not result.is_error:
             return self._told(Answer(text, decision=decision.get("id", "")))
         return self._told(_refused(text, {DECISION: decision}))
+
+    def connect(self, server: str, client: Client) -> None:
+        """The agent's client at a server is this one."""
+        self._clients[server, self.task.id] = client
 
     def reconnect(self) -> None:
         """From now on the agent is a new client."""
@@ -216,6 +231,11 @@ class Stage:
         return self.guard.open_task("errands", "omar@firm.example", **about).id
 
 
+async def _agreed(context: Any, params: ElicitRequestParams) -> ElicitResult:
+    """A client that shows nothing to anybody."""
+    return ElicitResult(action="accept", content={"approve": "yes"} if params.mode == "form" else None)
+
+
 def _refused(text: str, data: Any) -> Answer:
     told: dict[str, Any] = data.get(DECISION, data) if isinstance(data, dict) else {}
     return Answer(text, told.get("reason", "error"), told.get("id", ""), told.get("approval", ""))
@@ -227,10 +247,11 @@ async def proxied(folder: Path, office: str, changes: Iterable[Change] = ()) -> 
     with closing(socket.create_server(("127.0.0.1", 0))) as listening:
         port = listening.getsockname()[1]
         config = settled(folder, office, port, changes)
-        async with Serving(checked(config, reread(config))) as serving:
+        change = checked(config, reread(config))
+        async with Serving(change) as serving:
             running = asyncio.create_task(serving.run([listening]))
             try:
-                yield Proxy(f"http://127.0.0.1:{port}", partial(_adopt, serving, config))
+                yield Proxy(f"http://127.0.0.1:{port}", partial(_adopt, serving, config), change.guard)
             finally:
                 serving.end()
                 serving.end()
@@ -266,11 +287,38 @@ async def staged(
 ) -> AsyncIterator[Stage]:
     """A new task at a proxy that runs before the project in this folder."""
     async with AsyncExitStack() as exits:
-        guard = Guard.open(folder / "hopward.toml")
-        exits.callback(guard.close)
+        guard = proxy.guard
+        if guard is None:
+            guard = Guard.open(folder / "hopward.toml")
+            exits.callback(guard.close)
         task = guard.open_task(workflow, about.pop("subject", SUBJECT), **about)
         async with AsyncExitStack() as connections:
             yield Stage(folder, office, proxy, guard, task, connections)
+
+
+@asynccontextmanager
+async def over_stdio(
+    folder: Path, office: str, server: str, request: str = "", parameters: Mapping[str, str] | None = None
+) -> AsyncIterator[Stage]:
+    """A new task at `hopward mcp run SERVER`, a process that the agent's client starts."""
+    config = folder / "hopward.toml"
+    words = ["--config", str(config), "mcp", "run", server, "--workflow", "errands", "--subject", SUBJECT]
+    words += ["--request", request] if request else []
+    words += [word for name, value in (parameters or {}).items() for word in ("--param", f"{name}={value}")]
+    started = StdioServerParameters(command=str(HOPWARD), args=words)
+    with (folder / "said.txt").open("a", encoding="utf-8") as said, closing(Guard.open(config)) as guard:
+        async with AsyncExitStack() as exits, Client(stdio_client(started, errlog=said), mode=ERA) as client:
+            # A client of 2026-07-28 says nothing before its first request.
+            await client.list_tools()
+            opened = guard.ledger.rows(RowFilter(kind="task"))
+            task = guard.task(next(row.task for row in opened))
+            stage = Stage(folder, office, Proxy("", unmoved), guard, task, exits)
+            stage.connect(server, client)
+            yield stage
+
+
+async def unmoved() -> None:
+    """A process of its own is not reloaded here."""
 
 
 def free_port() -> int:

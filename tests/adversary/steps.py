@@ -107,14 +107,14 @@ class Accepts(Plain):
 
 
 class Approves(Plain):
-    """Somebody approves what was asked last; `refused` where they may not."""
+    """Somebody approves what was asked last, for `times` such calls; `refused` where they may not."""
 
-    def __init__(self, by: str = "olga@firm.example", refused: str = "") -> None:
-        self._by, self.refused = by, refused
+    def __init__(self, by: str = "olga@firm.example", refused: str = "", times: int = 1) -> None:
+        self._by, self.refused, self._times = by, refused, times
 
     async def take(self, stage: Stage) -> str:
         try:
-            stage.guard.approvals.approve(stage.approval, by=self._by)
+            stage.guard.approvals.approve(stage.approval, by=self._by, times=self._times)
         except HopwardError as error:
             return error.error
         return ""

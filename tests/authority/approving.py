@@ -30,7 +30,6 @@ issuer = "{issuer}"
 {approvals}
 [approvals.groups.supervisors]
 members = ["lena", "omar", "ines", "local:carol"]
-{group}
 [approvals.groups.finance]
 members = ["sigrid"]
 [agents.assistant]
@@ -38,7 +37,7 @@ owner = "ines"
 purpose = "answers tickets"
 [[agents.assistant.ceiling]]
 tools = ["desk/*"]
-actions = ["send"]
+actions = ["pay"]
 sensitivity = "internal"
 destinations = ["payments"]
 [servers.desk]
@@ -46,7 +45,7 @@ command = ["desk-mcp"]
 resource = "urn:example:desk"
 credential = {{ by = "meta" }}
 [servers.desk.tools.refund]
-action = "send"
+action = "pay"
 sensitivity = "internal"
 integrity = "trusted"
 destination = "payments"
@@ -60,7 +59,7 @@ expires_in = 3600
 budget = {{ calls = 50, writes = 50 }}
 [[workflows.tickets.capabilities]]
 tools = ["desk/*"]
-actions = ["send"]
+actions = ["pay"]
 sensitivity = "internal"
 destinations = ["payments"]
 """
@@ -70,7 +69,7 @@ permit (principal, action, resource);
 @id("large-refund")
 @reason("A supervisor decides.")
 @step_up("supervisors")
-forbid (principal, action in Hopward::Action::"send", resource)
+forbid (principal, action in Hopward::Action::"pay", resource)
 when { context.arguments has amount && context.arguments.amount > 40 };
 """
 
@@ -165,10 +164,8 @@ def a_desk(
     page: str = PAGE,
     purpose: str = "answer one ticket",
     secret: str = "",
-    group: str = "",
 ) -> Desk:
-    """A new one. `approvals` is more of `[approvals]`, `group` of its first group,
-    `secret` what the webhook's secret file holds."""
+    """A new one. `approvals` is more of `[approvals]`, `secret` what the webhook's secret file holds."""
     config = folder / "hopward.toml"
     config.write_text(
         CONFIG.format(
@@ -176,7 +173,6 @@ def a_desk(
             page=f'page = "{page}"' if page else "",
             approvals=approvals,
             purpose=purpose,
-            group=group,
         )
     )
     if secret:

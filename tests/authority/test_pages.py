@@ -35,7 +35,7 @@ def test_the_page_shows_who_why_what_where_and_how_it_would_be_undone(desk: Desk
     text = desk.paired().get(f"/approvals/{approval.id}").text
     for shown in (
         *("ines", "assistant", "answer one ticket", "desk/refund", "T-77", "912", "untrusted"),
-        *("send at payments", "payments", "Ask the bank to take it back.", "A supervisor decides."),
+        *("pay at payments", "payments", "Ask the bank to take it back.", "A supervisor decides."),
         *("1 of supervisors", "lena, omar", "2026-"),
     ):
         assert shown in text, shown
@@ -132,52 +132,17 @@ def test_somebody_it_does_not_concern_is_told_who_may_and_nothing_of_the_call(de
     assert desk.guard.approvals.get(approval.id).state == "pending"
 
 
-def test_an_answered_approval_asks_no_more_and_a_second_answer_changes_nothing(desk: Desk) -> None:
+def test_an_approval_that_was_given_can_only_be_taken_back_and_a_second_yes_changes_nothing(
+    desk: Desk,
+) -> None:
     approval, lena = desk.ask(), desk.paired()
     token = lena.token(approval)
     form = {"token": token, "answer": "yes", "why": ""}
     assert [lena.post(f"/approvals/{approval.id}", form).status_code for _ in range(2)] == [303, 409]
     page = lena.get(f"/approvals/{approval.id}").text
-    assert 'value="yes"' not in page
+    assert page.count(f'action="/approvals/{approval.id}"') == page.count("Take it back") == 1
     assert len(desk.guard.approvals.get(approval.id).answers) == 1
     assert [row.record["event"] for row in desk.rows("approval")] == ["requested", "approved"]
-
-
-def test_a_yes_can_be_taken_back_until_it_is_used(desk: Desk) -> None:
-    approval, lena, omar = desk.ask(), desk.paired("lena"), desk.paired("omar")
-    lena.answer(approval, "yes")
-    assert "Take it back" in omar.get(f"/approvals/{approval.id}").text
-    assert omar.answer(approval, "no", "not so fast").status_code == 303
-    call = ToolCall(server="desk", tool="refund", arguments=approval.arguments)
-    assert desk.guard.authorize(call, approval.chain).verdict.reason == "approval_rejected"
-    assert "Take it back" not in omar.get(f"/approvals/{approval.id}").text
-
-
-def test_a_yes_to_several_calls_of_a_task_says_what_it_holds_for(make_desk: MakeDesk) -> None:
-    desk = make_desk(group="most_times = 5")
-    approval, lena = desk.ask(), desk.paired()
-    page = lena.get(f"/approvals/{approval.id}").text
-    assert "up to 5 such calls of this task" in page
-    assert lena.answer(approval, "several", "they are late", times="2").status_code == 303
-    assert desk.guard.approvals.get(approval.id).times == 2
-    assert "2 of them left" in lena.get(f"/approvals/{approval.id}").text
-    call = ToolCall(server="desk", tool="refund", arguments=approval.arguments | {"note": "another"})
-    verdicts = [desk.guard.authorize(call, approval.chain).verdict.name for _ in range(3)]
-    assert verdicts == ["permit", "permit", "step-up"]
-
-
-@pytest.mark.parametrize(("said", "state"), [("same-yes", "approved"), ("same-no", "rejected")])
-def test_others_that_ask_the_same_are_shown_and_answered_together(desk: Desk, said: str, state: str) -> None:
-    first, second, other = desk.ask(), desk.ask(subject="otto"), desk.ask(note="not the same")
-    lena = desk.paired()
-    page = lena.get(f"/approvals/{first.id}").text
-    assert "1 more ask the same" in page
-    assert second.id in page
-    assert other.id not in page
-    shown = page.partition('name="same" value="')[2][:64]
-    assert lena.answer(first, said, "all of them", same=shown).status_code == 303
-    states = [desk.guard.approvals.get(one.id).state for one in (first, second, other)]
-    assert states == [state, state, "pending"]
 
 
 def test_an_approval_that_has_expired_says_so_and_cannot_be_answered(desk: Desk) -> None:

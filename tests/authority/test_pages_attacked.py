@@ -336,8 +336,6 @@ def test_a_get_never_answers(desk: Desk) -> None:
         {"answer": "several", "times": "\u0662"},
         {"answer": "several", "times": "9" * 9},
         {"answer": "yes", "times": "5"},
-        {"answer": "same-yes"},
-        {"answer": "yes", "same": "0" * 64},
         {"why": "x" * 1_001},
     ],
 )
@@ -346,39 +344,6 @@ def test_a_form_that_no_page_of_ours_sends_changes_nothing(desk: Desk, changes: 
     answer = lena.post(f"/approvals/{approval.id}", form(lena, approval, **changes))
     assert answer.status_code == 400
     assert stands(desk, approval)
-
-
-@pytest.mark.parametrize("times", ["0", "1", "6", "999999"])
-def test_a_yes_to_more_calls_than_a_group_may_give_is_none(make_desk: MakeDesk, times: str) -> None:
-    desk = make_desk(group="most_times = 5")
-    approval, lena = desk.ask(), desk.paired()
-    answer = lena.post(f"/approvals/{approval.id}", form(lena, approval, answer="several", times=times))
-    assert answer.status_code == (303 if times == "1" else 409)
-    assert desk.guard.approvals.get(approval.id).times == 1
-
-
-def test_a_yes_to_several_calls_where_no_group_may_give_one_is_none(desk: Desk) -> None:
-    approval, lena = desk.ask(), desk.paired()
-    assert 'value="several"' not in lena.get(f"/approvals/{approval.id}").text
-    answer = lena.post(f"/approvals/{approval.id}", form(lena, approval, answer="several", times="2"))
-    assert answer.status_code == 409
-    assert stands(desk, approval)
-
-
-def test_what_came_after_the_page_was_shown_is_not_answered_with_the_others(desk: Desk) -> None:
-    """The same question of somebody else's task is another one to say yes to."""
-    first, second, lena = desk.ask(), desk.ask(subject="otto"), desk.paired()
-    page = lena.get(f"/approvals/{first.id}").text
-    shown = page.partition('name="same" value="')[2][:64]
-    late = desk.ask(subject="mallory")
-    sent = form(lena, first, answer="same-yes", same=shown)
-    answer = lena.post(f"/approvals/{first.id}", sent)
-    assert answer.status_code == 409
-    assert "Nothing was answered" in answer.text
-    assert all(stands(desk, one) for one in (first, second, late))
-    for same in ("0" * 64, "x", shown[:-1]):
-        assert lena.post(f"/approvals/{first.id}", sent | {"same": same}).status_code == 409
-    assert all(stands(desk, one) for one in (first, second, late))
 
 
 def test_a_field_that_stands_twice_changes_nothing(desk: Desk) -> None:

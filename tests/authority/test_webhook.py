@@ -124,9 +124,10 @@ def test_all_answers_have_a_message_of_their_own(hooked: Desk) -> None:
     approvals.reject(hooked.ask().id, by="lena", why="no")
     first = hooked.ask(note="other")
     new = approvals.approve(first.id, by="lena", arguments={**first.arguments, "amount": 50})
+    approvals.reject(new.id, by="omar", why="not yet")
     send(hooked, receiver)
     assert [one["type"].partition(".")[2] for one in receiver.told] == [
-        *("asked", "rejected", "asked", "edited", "approved"),
+        *("asked", "rejected", "asked", "edited", "approved", "taken_back"),
     ]
     assert receiver.told[3]["data"]["replaced_by"] == new.id == receiver.told[4]["data"]["approval"]
 

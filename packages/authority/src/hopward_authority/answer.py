@@ -10,46 +10,44 @@ from hopward_authority.form import FormError, read_form
 LONGEST_WHY = 1_000
 """Characters of a reason."""
 
-Said: TypeAlias = Literal["yes", "no", "edit", "several", "same-yes", "same-no"]
-"""Yes or no to one call; yes to it with other arguments, or to several such calls; yes or no to all alike."""
-
-_ALSO: dict[Said, str] = {"several": "times", "same-yes": "same", "same-no": "same"}
-"""The field that belongs to such an answer, and to no other."""
+Said: TypeAlias = Literal["yes", "no", "edit", "several"]
 
 _ARGUMENT = "argument-"
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One answer. `arguments` are texts, by the place at which the page has shown the argument; `same` is a
-    digest of the alike that the page has shown."""
+    """One answer. `arguments` are texts, by the place at which the page has shown the argument.
+
+    `several` is a yes to as many as `times` calls. `same` are the ids of what asks the same, as the page has
+    shown them, where the answer is to them as well.
+    """
 
     said: Said
     why: str
     token: str
-    times: int = 1
-    same: str = ""
     arguments: dict[int, str] = field(default_factory=dict[int, str])
+    times: int = 1
+    same: frozenset[str] = frozenset()
 
 
 async def read_answer(request: Request) -> Answer:
     """The answer in a form; raises `FormError` for anything that no page of ours sends."""
     fields = await read_fields(request)
     said, why, token = fields.pop("answer", ""), fields.pop("why", ""), fields.pop("token", "")
-    if said not in ("yes", "no", "edit", "several", "same-yes", "same-no"):
+    same, times = frozenset(fields.pop("same", "").split()), fields.pop("times", "")
+    if said not in ("yes", "no", "edit", "several"):
         raise _unreadable("It says neither yes nor no.")
-    also = _ALSO.get(said, "")
-    told = fields.pop(also, "") if also else ""
-    if also and not told:
-        raise _unreadable("It does not say to how many.")
+    if bool(times) != (said == "several") or (same and said not in ("yes", "no")):
+        raise _unreadable("It has a field that does not belong to its answer.")
     if len(why) > LONGEST_WHY:
         raise _unreadable(f"The reason is longer than {LONGEST_WHY} characters.")
     arguments = {_place(name): text for name, text in fields.items()}
     if bool(arguments) != (said == "edit"):
         raise _unreadable("Arguments belong to an answer that changes them, and to no other.")
     # A browser sends line breaks as CR LF, however they were typed.
-    why, same = why.replace("\r\n", "\n").strip(), told if also == "same" else ""
-    return Answer(said, why, token, _times(told) if also == "times" else 1, same, arguments)
+    why = why.replace("\r\n", "\n").strip()
+    return Answer(said, why, token, arguments, _number(times) if times else 1, same)
 
 
 async def read_fields(request: Request, allowed: frozenset[str] | None = None) -> dict[str, str]:
@@ -63,17 +61,17 @@ async def read_fields(request: Request, allowed: frozenset[str] | None = None) -
     return fields
 
 
-def _times(text: str) -> int:
-    if not text.isascii() or not text.isdecimal() or len(text) > 6:
-        raise _unreadable("It does not say for how many calls.")
-    return int(text)
-
-
 def _place(name: str) -> int:
     number = name.removeprefix(_ARGUMENT)
-    if number == name or not number.isascii() or not number.isdecimal() or len(number) > 3:
+    if number == name:
         raise _unreadable("It has a field that does not belong to it.")
-    return int(number)
+    return _number(number)
+
+
+def _number(text: str) -> int:
+    if not text.isascii() or not text.isdecimal() or len(text) > 3:
+        raise _unreadable("It has a field that does not belong to it.")
+    return int(text)
 
 
 def _unreadable(sentence: str) -> FormError:

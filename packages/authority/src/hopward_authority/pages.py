@@ -5,8 +5,7 @@ person is (`people`), and that the form was theirs: its token is made from the s
 was sent by a page of ours. Somebody unknown is shown the same, whatever they ask for.
 """
 
-import hashlib
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
@@ -134,7 +133,6 @@ class ApprovalPages:
         if not approvals.concerns(one, person.name):
             return self._told(person, 403, "Not yours to answer", why_not)
         summary = approvals.summary(one)
-        same = [] if one.state != "pending" or why_not else approvals.same(one)
         size = sum(len(argument.value) for argument in summary.arguments)
         fits = 0 < len(summary.arguments) <= _MOST_EDITABLE and size <= _LONGEST_EDITABLE
         return self._of(
@@ -146,8 +144,7 @@ class ApprovalPages:
             open=one.state == "pending",
             standing=one.state == "approved",
             most_times=approvals.most_times(one),
-            same=[approvals.summary(other) for other in same],
-            alike=_alike(other.id for other in same),
+            same=self._same(approval_id, person),
             why_not=why_not,
             may_say_no=not approvals.why_not(one, person.name, yes=False),
             editable=bool(one.server) and fits and not why_not and approvals.shows_all(one),
@@ -158,36 +155,51 @@ class ApprovalPages:
             provenance=_PROVENANCE,
         )
 
+    def _same(self, approval_id: str, person: Person) -> list[Any]:
+        """What asks the same and is this person's to answer as well, as summaries."""
+        approvals = self._guard.approvals
+        one = approvals.get(approval_id)
+        if one.state != "pending" or approvals.why_not(one, person.name):
+            return []
+        return [
+            approvals.summary(other)
+            for other in approvals.same(one)
+            if not approvals.why_not(other, person.name)
+        ]
+
     async def _answered(self, request: Request, person: Person) -> Response:
-        approval_id: str = request.path_params["id"]
+        approval_id, approvals = request.path_params["id"], self._guard.approvals
         answer = await read_answer(request)
         forged = self._forged(request, person, answer.token, approval_id)
         if forged is not None:
             return forged
         try:
-            found = self._said(approval_id, person.name, answer)
+            if answer.same:
+                return self._answered_same(approval_id, person, answer)
+            if answer.said == "no":
+                found = approvals.reject(approval_id, by=person.name, why=answer.why)
+            else:
+                edits = answer.said == "edit"
+                changed = approvals.edited(approvals.get(approval_id), answer.arguments) if edits else None
+                found = approvals.approve(
+                    approval_id, by=person.name, why=answer.why, arguments=changed, times=answer.times
+                )
         except NotFoundError:
             return self._told(person, 404, "There is no such approval")
         except StateError as error:
             told = f"{error.message} {error.advice}".strip()
             return self._approval(approval_id, person, 409, told, answer)
-        return self._see(f"/approvals/{found}")
+        return self._see(f"/approvals/{found.id}")
 
-    def _said(self, approval_id: str, person: str, answer: Answer) -> str:
-        """Pass an answer on; the approval to look at next. Raises as `guard.approvals` does."""
-        approvals, said, why = self._guard.approvals, answer.said, answer.why
-        if said == "no":
-            return approvals.reject(approval_id, by=person, why=why).id
-        if said in ("same-yes", "same-no"):
-            if answer.same != _alike(one.id for one in approvals.same(approvals.get(approval_id))):
-                told = "Meanwhile it is not the same ones that ask the same. Nothing was answered."
-                raise StateError(told, advice="They are shown here as they are now.")
-            approvals.answer_same(approval_id, yes=said == "same-yes", by=person, why=why)
-            return approval_id
-        changed = None
-        if said == "edit":
-            changed = approvals.edited(approvals.get(approval_id), answer.arguments)
-        return approvals.approve(approval_id, by=person, why=why, arguments=changed, times=answer.times).id
+    def _answered_same(self, approval_id: str, person: Person, answer: Answer) -> Response:
+        """An answer to an approval and to what asks the same, as far as the page has shown it."""
+        found = self._guard.approvals.answer_same(
+            approval_id, yes=answer.said == "yes", by=person.name, why=answer.why, among=answer.same
+        )
+        if not found.left:
+            return self._see("/approvals")
+        told = " ".join(f"Not answered: {one.id}. {why}" for one, why in found.left)
+        return self._approval(approval_id, person, told=told)
 
     async def _ask_for_code(self, request: Request) -> Response:
         return self._of(self._people.person(request), "pair.html", told="")
@@ -270,11 +282,6 @@ class ApprovalPages:
     def _see(self, path: str) -> Response:
         """Where to look next, as a path: an address would be of whatever host the request named."""
         return RedirectResponse(f"{self._base}{path}", 303, HEADERS)
-
-
-def _alike(ids: Iterable[str]) -> str:
-    """What says exactly which others were shown with an approval."""
-    return hashlib.sha256(" ".join(sorted(ids)).encode()).hexdigest()
 
 
 def _moment(instant: int) -> str:

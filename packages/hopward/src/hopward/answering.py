@@ -4,7 +4,7 @@ An answer is durable, with its row in the decision log, before it is returned. W
 this module must know: names are compared, not proved.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from msgspec.structs import replace
@@ -28,8 +28,8 @@ from hopward.summary import HIDDEN, Summary, summary_of
 
 _UNBOUNDED = 2**31
 _FOR_EVER = 2**62
-_EVERY = 100_000
-"""How many approvals that wait are looked through for those that ask the same."""
+_EVERY = 10_000
+"""How many approvals that wait, the latest, are looked through for those that ask the same."""
 _ROUNDS = 10
 
 
@@ -121,16 +121,19 @@ class Approvals:
         others = (one for one in waiting if one.id != approval.id and asks_the_same(one, approval))
         return [one for one in map(self._as_of_now, others) if one.state == "pending"]
 
-    def answer_same(self, approval_id: str, *, yes: bool, by: str, why: str = "") -> SameAnswered:
+    def answer_same(
+        self, approval_id: str, *, yes: bool, by: str, why: str = "", among: Collection[str] | None = None
+    ) -> SameAnswered:
         """One person's yes or no to an approval and to all that ask the same, each with its own row.
 
-        Those that are not this person's to answer stay as they are. Raises as `approve` and `reject` where
-        that is true of all of them.
+        With `among`, to none but those of these ids: what the person has been shown. Those that are not
+        theirs to answer stay as they are; raises as `approve` and `reject` where that is true of all.
         """
         asked = self._pending(approval_id)
         answered: list[Approval] = []
         left: list[tuple[Approval, StateError]] = []
-        for one in (asked, *self.same(asked)):
+        shown = [one for one in self.same(asked) if among is None or one.id in among]
+        for one in (asked, *shown):
             same_as = "" if one.id == asked.id else asked.id
             said = Answer(by=by, at=self._clock.now(), yes=yes, why=why, same_as=same_as)
             try:

@@ -56,8 +56,10 @@ def most_times(settings: ApprovalSettings, groups: Iterable[str]) -> int:
 def why_once(approval: Approval) -> str:
     """Why a yes cannot hold for more than the call that was asked for; empty where it can."""
     tool = approval.classification
-    if tool is None or not approval.alike:
+    if tool is None:
         return "Work that is handed on is approved each time."
+    if not approval.alike:
+        return "It was asked for before a yes could be to several calls."
     if not approval.destinations:
         return "It is not known where this call leads."
     if tool.action == "pay" and not approval.currency:

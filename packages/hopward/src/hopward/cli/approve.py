@@ -65,10 +65,11 @@ def approve(
     found = guard.approvals.get(approval_id)
     if not as_json and not (answer["yes"] or answer["reject"]):
         _show(guard, found)
+    same = [one.id for one in guard.approvals.same(found)] if answer["same"] else []
     if found.state == "pending" and not (answer["yes"] or answer["reject"] or as_json):
-        answer |= _asked()
+        answer |= _asked(len(same))
     if answer["same"] and (answer["yes"] or answer["reject"]):
-        _answer_same(guard, found, answer, as_json=as_json)
+        _answer_same(guard, found, answer | {"among": same}, as_json=as_json)
         return
     answered = _answered(guard, found, answer)
     if as_json:
@@ -106,7 +107,9 @@ def _answered(guard: Guard, one: Approval, answer: dict[str, Any]) -> Approval:
 
 def _answer_same(guard: Guard, one: Approval, answer: dict[str, Any], *, as_json: bool) -> None:
     """Answer an approval and all that ask the same, and say of each what has become of it."""
-    found = guard.approvals.answer_same(one.id, yes=answer["yes"], by=os_user(), why=answer["why"])
+    found = guard.approvals.answer_same(
+        one.id, yes=answer["yes"], by=os_user(), why=answer["why"], among=answer["among"]
+    )
     for answered in found.answered:
         if as_json:
             show_json(answered)
@@ -117,12 +120,13 @@ def _answer_same(guard: Guard, one: Approval, answer: dict[str, Any], *, as_json
         hint(f"Left {left.id}: {why}")
 
 
-def _asked() -> dict[str, Any]:
-    """The answer of a person at a terminal; nothing where there is none."""
+def _asked(same: int) -> dict[str, Any]:
+    """The answer of a person at a terminal, to so many that ask the same too; nothing where there is none."""
     if not sys.stdin.isatty():
         hint("To answer: --yes, or --reject --why TEXT.")
         return {}
-    said = click.prompt(_QUESTION, default="", show_default=False).strip().lower()
+    asked = f"Approve exactly this, and {same} that ask the same? y, n, or Enter" if same else _QUESTION
+    said = click.prompt(asked, default="", show_default=False).strip().lower()
     if said in ("y", "yes"):
         return {"yes": True, "why": click.prompt("Why (Enter for no reason)", default="", show_default=False)}
     if said in ("n", "no"):
@@ -146,8 +150,8 @@ def _list(guard: Guard, *, every: bool, as_json: bool) -> None:
 
 def _open(guard: Guard) -> list[Approval]:
     """What waits, and what holds for further calls."""
-    found = guard.approvals.find(("pending", "approved"))
-    return [one for one in found if one.state == "pending" or one.times > 1]
+    grants = [one for one in guard.approvals.find(("approved",)) if one.times > 1]
+    return sorted([*guard.approvals.find(), *grants], key=lambda one: -one.requested_at)
 
 
 def _report(guard: Guard, *, as_json: bool) -> None:
