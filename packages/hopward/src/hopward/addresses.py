@@ -29,8 +29,8 @@ _GROUPED = (
     r"|(?:\+|\b00)\p{Nd}?(?:[ ()./-]*\p{Nd}){6,}"
     r"|\b\p{Nd}{4}(?:[ .-]\p{Nd}{4}){3}\b"
 )
-"""An IBAN (ISO 13616), a telephone number (E.123, or with 00 for its plus), a card's number, in groups as people
-write them."""
+"""An IBAN (ISO 13616), a telephone number (E.123, or with 00 for its plus), the number of a card: as people
+write them, in groups."""
 
 
 def _compiled(pattern: str) -> Program:
