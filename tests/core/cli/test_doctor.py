@@ -215,3 +215,13 @@ def test_doctor_reads_everything_and_changes_nothing(sound: Shell) -> None:
     before = state()
     sound("doctor")
     assert state() == before
+
+
+def test_a_tool_that_pays_uncounted_is_noted_until_it_says_how_much(sound: Shell) -> None:
+    told = "desk/refund pays, and nothing says how much, so no budget of money bounds it."
+    assert levels(sound)[told] == "note"
+    path = sound.folder / "hopward.toml"
+    table = "[servers.desk.tools.refund]\n"
+    spends = 'spends = { amount = "amount", currency = "EUR" }\n'
+    path.write_text(path.read_text().replace(table, table + spends))
+    assert told not in levels(sound)

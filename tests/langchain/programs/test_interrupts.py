@@ -342,29 +342,3 @@ def test_a_change_that_is_refused_is_not_told_as_made(held: Held) -> None:
         result = run(resume)
     assert "was not executed" in said(result).content
     assert "It was made" not in said(result).content
-
-
-@LATER
-def test_a_run_whose_task_ends_with_it_does_not_wait(held: Held, later: bool) -> None:
-    agent: Any = create_agent(
-        scripted(calls(LARGE)),
-        held.tools(later=later),
-        middleware=[held.waits()],
-        checkpointer=InMemorySaver(),
-    )
-    graph = held.hopward.entry(agent)
-    config: Any = {"configurable": {"thread_id": "1", "langgraph_auth_user": User(SUBJECT)}}
-    result = asyncio.run(graph.ainvoke(USER, config)) if later else graph.invoke(USER, config)
-    assert asked(result) == []
-    assert said(result).content.endswith(
-        "Its task ends with this run, so it cannot wait here for the answer."
-    )
-
-
-class User:
-    """Whom a server has authenticated."""
-
-    is_authenticated = True
-
-    def __init__(self, identity: str) -> None:
-        self.identity = identity

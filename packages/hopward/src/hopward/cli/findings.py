@@ -223,6 +223,14 @@ def _servers(settings: Settings) -> Iterator[Finding]:
                 yield Finding("note", "servers", told)
 
 
+def _tools(settings: Settings) -> Iterator[Finding]:
+    """What a classification leaves out that would bound what its tool does."""
+    for tool in classified(settings.servers):
+        if tool.action == "pay" and tool.spends is None:
+            told = f"{tool.full_name} pays, and nothing says how much, so no budget of money bounds it."
+            yield Finding("note", "tools", told, "Add spends to its classification.")
+
+
 def _program(settings: Settings, name: str, server: ServerSettings) -> Iterator[Finding]:
     folder = settings.root / server.directory
     program = server.command[0]
@@ -295,6 +303,7 @@ _CHECKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
     _log,
     _policies,
     _servers,
+    _tools,
     _workflows,
     reachable,
     _strength,
