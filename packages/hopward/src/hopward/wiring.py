@@ -51,6 +51,7 @@ from hopward.model import (
 from hopward.notices import Notices
 from hopward.observation import refuse_too_long
 from hopward.opening import Wish, new_task
+from hopward.osuser import os_user
 from hopward.pairing import Devices
 from hopward.pinning import Pins
 from hopward.policies import LoggedPolicies, PolicyStore
@@ -78,6 +79,7 @@ class Guard(Registry, Containing, _Guard):
 
     action_told = staticmethod(action_told)
     devices_in = staticmethod(Devices.opened)
+    local_user = staticmethod(os_user)
     webhook_secret = staticmethod(make_secret)
     signs: bool
     settings: Settings
@@ -130,7 +132,7 @@ class Guard(Registry, Containing, _Guard):
             exchanger=issuer,
             agents=frozenset(settings.agents),
             redaction=Redaction(settings.log),
-            pins=Pins(ledger, settings.servers, tools, clock),
+            pins=Pins(ledger, settings.servers, tools, clock, settings.agents),
             approvals=settings.approvals,
             risk=settings.risk,
             quarantines=Containing.over(settings, ledger, clock),
