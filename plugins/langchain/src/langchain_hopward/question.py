@@ -9,6 +9,7 @@ The first two are its `HITLRequest`, so that what shows those shows these. An an
 """
 
 from collections.abc import Mapping
+from textwrap import indent
 from typing import Any, Final, cast
 
 import msgspec
@@ -26,12 +27,20 @@ def question(guard: Guard, approval: str) -> dict[str, Any]:
     """
     found = guard.approvals.get(approval)
     unanswered = msgspec.structs.replace(found, answers=())
-    where = [guard.approvals.summary(unanswered).text(), guard.approvals.address(found.id)]
-    told = "\n".join([*filter(None, where), f"hopward approve {found.id}"])
+    # An interface may show it as Markdown: indented, what agents have written is nothing but text.
+    told = indent(guard.approvals.summary(unanswered).text(), "    ")
+    elsewhere = filter(None, [f"`hopward approve {found.id}`", guard.approvals.address(found.id)])
+    told = f"{told}\n\nOr: {', '.join(elsewhere)}"
     editable = guard.approvals.shows_all(found) and not found.tool.startswith(DELEGATION)
     allowed = ["approve", "edit", "reject"] if editable else ["approve", "reject"]
     return {
-        "action_requests": [{"name": found.tool, "args": found.arguments, "description": told}],
+        "action_requests": [
+            {
+                "name": found.tool,
+                "args": found.arguments,
+                "description": f"{told}\n\nOr: {', '.join(elsewhere)}",
+            }
+        ],
         "review_configs": [{"action_name": found.tool, "allowed_decisions": allowed}],
         _OURS: {"approval": found.id},
     }
