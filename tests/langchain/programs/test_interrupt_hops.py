@@ -465,3 +465,18 @@ def test_an_agent_that_was_handed_the_conversation_waits_in_its_hop(
         assert [hop.state for hop in office.guard.ledger.hops(task.id)] == ["completed"]
     assert (asked(result), office.paid) == ([], [60])
     assert story(office) == WAITS + GOES_ON
+
+
+@LATER
+def test_whoever_resumes_a_run_can_do_without_the_call_of_a_sub_agent(
+    held_office: Office, later: bool
+) -> None:
+    office = held_office
+    run = boss(office, payer(office, LARGE, later=later), later=later)
+    with office.task() as task:
+        (shown,) = asked(run(USER))
+        office.guard.approvals.approve(approval(shown), by=CAROL)
+        result = run(Command(resume=reject("not now")))
+        assert [hop.state for hop in office.guard.ledger.hops(task.id)] == ["completed"]
+    assert "They say: not now" in str(result["messages"])
+    assert (office.paid, story(office)) == ([], [*WAITS, ("boss", "delegate:payer", "permit")])

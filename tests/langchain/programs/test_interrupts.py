@@ -108,8 +108,33 @@ def test_whoever_resumes_a_run_can_do_without_the_call(held: Held) -> None:
         (shown,) = asked(run(USER))
         result = run(Command(resume=reject("not now")))
         assert held.guard.approvals.get(approval(shown)).state == "pending"
-    assert "Whoever resumed the run does not want this call. They say: not now" in said(result).content
+    assert "whoever resumed the run does not want this call. They say: not now" in said(result).content
     assert held.paid == []
+
+
+@LATER
+@pytest.mark.parametrize("by_id", [True, False])
+def test_whoever_resumes_a_run_can_do_without_a_call_that_others_have_approved(
+    held: Held, by_id: bool, later: bool
+) -> None:
+    run = held.agent(LARGE, later=later)
+    with held.task():
+        (shown,) = asked(run(USER))
+        held.guard.approvals.approve(approval(shown), by=CAROL)
+        result = run(Command(resume={shown.id: reject()} if by_id else reject()))
+        assert held.guard.approvals.get(approval(shown)).state == "approved"
+    assert (held.paid, said(result).status) == ([], "error")
+    assert held.verdicts() == ["step-up"]
+
+
+def test_what_a_tool_asks_itself_in_the_same_form_is_answered_to_the_tool(held: Held) -> None:
+    got: list[Any] = []
+    ask = held.tool("ask", lambda: got.append(interrupt({"action_requests": []})) or "asked")
+    run = held.agent(("ask", {}), tools=held.hopward.protect([ask]))
+    with held.task():
+        run(USER)
+        run(Command(resume=reject("no")))
+    assert got == [reject("no")]
 
 
 @LATER

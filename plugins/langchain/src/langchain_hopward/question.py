@@ -34,23 +34,22 @@ def question(guard: Guard, approval: str) -> dict[str, Any]:
     editable = guard.approvals.shows_all(found) and not found.tool.startswith(DELEGATION)
     allowed = ["approve", "edit", "reject"] if editable else ["approve", "reject"]
     return {
-        "action_requests": [
-            {
-                "name": found.tool,
-                "args": found.arguments,
-                "description": f"{told}\n\nOr: {', '.join(elsewhere)}",
-            }
-        ],
+        "action_requests": [{"name": found.tool, "args": found.arguments, "description": told}],
         "review_configs": [{"action_name": found.tool, "allowed_decisions": allowed}],
         _OURS: {"approval": found.id},
     }
 
 
 def approval_of(value: object) -> str:
-    """The approval that the value of an interrupt asks about; empty where it is none of ours."""
+    """The approval that the value of an interrupt asks about, or an answer is recorded for; or empty."""
     ours: Any = cast("Mapping[Any, Any]", value).get(_OURS) if isinstance(value, Mapping) else None
     found: Any = cast("Mapping[Any, Any]", ours).get("approval") if isinstance(ours, Mapping) else None
     return found if isinstance(found, str) else ""
+
+
+def recorded(value: Mapping[str, Any], approval: str) -> dict[str, Any]:
+    """An answer that stands in the decision log, where the call finds it: here, it decides nothing."""
+    return {**value, _OURS: {"approval": approval}}
 
 
 def answers(value: object) -> list[Mapping[str, Any]]:
