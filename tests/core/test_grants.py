@@ -184,11 +184,43 @@ def test_a_grant_does_not_lift_what_another_policy_or_budget_refuses(
 
 def test_a_no_to_exactly_this_call_holds_whatever_was_granted(guard: Guard, chain: Chain) -> None:
     refused = guard.authorize(post("rude"), chain).approval
-    granted(guard, chain, post())
-    assert tried(guard, chain, post("rude")) == GRANTED
     guard.approvals.reject(refused, by="dave", why="rude")
+    granted(guard, chain, post())
     assert tried(guard, chain, post("rude")) == ("deny", "approval_rejected")
     assert tried(guard, chain, post("polite")) == GRANTED
+
+
+def test_what_waits_and_is_granted_is_asked_no_more(guard: Guard, chain: Chain) -> None:
+    waiting = {text: guard.authorize(post(text), chain).approval for text in ("a", "b", "c")}
+    others = [
+        guard.authorize(post("a", channel="random"), chain).approval,
+        guard.authorize(post("a"), task_of(guard)).approval,
+    ]
+    grant = granted(guard, chain, post(), times=3)
+    assert [guard.approvals.get(one).state for one in waiting.values()] == ["void", "void", "pending"]
+    assert [guard.approvals.get(one).state for one in others] == ["pending", "pending"]
+    covered = guard.approvals.get(waiting["a"])
+    assert (covered.replaced_by, guard.approvals.why_void(covered)) == (
+        grant,
+        f"A yes to several calls covers it: {grant}.",
+    )
+    assert {one.id for one in guard.approvals.find(("void",))} == {waiting["a"], waiting["b"]}
+    with pytest.raises(StateError, match="covers it"):
+        guard.approvals.approve(waiting["a"], by="dave")
+    assert [tried(guard, chain, post(text)) for text in ("a", "b", "c")] == [GRANTED] * 3
+    assert tried(guard, chain, post("a")) == ASKED
+    events = [row.record["event"] for row in guard.ledger.rows(RowFilter(kind="approval"))]
+    assert events.count("covered") == 2
+    assert guard.ledger.verify().ok
+
+
+def test_what_a_grant_does_not_cover_waits_on(guard: Guard, chain: Chain) -> None:
+    more, less = guard.authorize(pay(51), chain).approval, guard.authorize(pay(49), chain).approval
+    granted(guard, chain, pay(50), by=TWO)
+    assert [guard.approvals.get(one).state for one in (more, less)] == ["pending", "void"]
+    plain = guard.authorize(post("a"), chain).approval
+    granted(guard, chain, post(), times=1)
+    assert guard.approvals.get(plain).state == "pending"
 
 
 def test_of_a_batch_as_many_calls_are_permitted_as_are_left(guard: Guard, chain: Chain) -> None:
@@ -478,10 +510,9 @@ def test_so_many_questions_wait_on_behalf_of_one_subject(tmp_path: Path, clock: 
         assert tried(guard, chains[2], post()) == ("deny", "approvals_exhausted")
         assert tried(guard, handed(guard, chains[0]), post()) == ("deny", "approvals_exhausted")
         assert tried(guard, task_of(guard, "bob"), post()) == ASKED
-        guard.approvals.approve(asked[0], by="carol", times=5)
+        guard.approvals.approve(asked[0], by="carol")
         assert tried(guard, chains[2], post()) == ASKED
         assert tried(guard, chains[2], post("more")) == ("deny", "approvals_exhausted")
-        assert tried(guard, chains[0], post("granted")) == GRANTED
         guard.complete_task(chains[1].task)
         assert tried(guard, chains[2], post("more")) == ASKED
 

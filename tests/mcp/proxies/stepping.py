@@ -33,6 +33,10 @@ members = ["alice", "dora", "{os_user()}"]
 subject_may_approve = true
 in_client = true
 
+[approvals.groups.often]
+members = ["dora"]
+most_times = 5
+
 [approvals.groups.unasked]
 members = ["alice", "dora", "{os_user()}"]
 subject_may_approve = true

@@ -395,6 +395,24 @@ async def test_of_two_calls_that_are_the_same_one_passes(client: Client) -> None
     assert client.refusal(second)["verdict"] == "step-up"
 
 
+async def test_a_grant_that_covers_another_call_ends_the_waiting_of_that_one_too(tmp_path: Path) -> None:
+    held(tmp_path, "echo", "often")
+    echo = "[servers.desk.tools.echo]\n"
+    servers = stdio_server(tmp_path / "record").replace(echo, f'{echo}arguments = {{ note = "string" }}\n')
+    with opened(install(tmp_path, servers + GROUPS)) as guard:
+        client = Client(guard, modern=True, capabilities=URL)
+        for note in ("a", "b", "c"):
+            asked = client.call("echo", {"note": note})
+            client.retry(client.required(asked)[1], ACCEPT, tool="echo", arguments={"note": note})
+        first = next(one for one in guard.approvals.find() if one.arguments == {"note": "a"})
+        client.look()
+        assert client.forwarded == []
+        guard.approvals.approve(first.id, by="dora", times=2)
+        client.look()
+        assert [one["params"]["arguments"]["note"] for one in client.forwarded] == ["a", "b"]
+        assert len(client.gate.waiting) == 0
+
+
 async def test_a_call_that_is_given_up_while_it_waits_is_never_made(client: Client) -> None:
     _, state = client.required(client.call())
     again = client.retry(state, ACCEPT)

@@ -5,6 +5,7 @@ this module must know: names are compared, not proved.
 """
 
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from typing import Any
 
 from msgspec.structs import replace
@@ -16,7 +17,7 @@ from hopward.claims import is_agent
 from hopward.clock import SECOND, Clock, Instant
 from hopward.containment import why_tool_contained
 from hopward.drafts import Asked, approval_draft
-from hopward.errors import StateError
+from hopward.errors import HopwardError, StateError
 from hopward.evaluation import DELEGATE, Evaluator, Sources, call_digest
 from hopward.harmless import harmless
 from hopward.lifting import address
@@ -55,8 +56,8 @@ class Approvals:
 
         `limit` is how many are looked through.
         """
-        stored: set[ApprovalState] = {one for one in states if one not in ("expired", "void")}
-        if len(stored) < len(states):
+        stored: set[ApprovalState] = {one for one in states if one != "expired"}
+        if "void" in stored or len(stored) < len(states):
             stored |= {"pending", "approved"}
         found = map(self._as_of_now, self._ledger.approvals(tuple(sorted(stored)), task, limit))
         return [one for one in found if not states or one.state in states]
@@ -66,6 +67,8 @@ class Approvals:
 
         What is quarantined counts again once it is released.
         """
+        if approval.state == "void" and approval.replaced_by:
+            return f"A yes to several calls covers it: {approval.replaced_by}."
         if approval.policy_set != self._policies.current().policy_set:
             return "The policies have changed since it was asked for."
         chain = _lasting(approval.chain)
@@ -274,7 +277,20 @@ class Approvals:
         _refuse_again(approval, yes.by)
         after = self._with(approval, yes)
         self._ledger.answer(approval, after, approval_draft(_event(after), after, yes.at, yes))
+        self._end_needless(after)
         return after
+
+    def _end_needless(self, given: Approval) -> None:
+        """End what else waits and is covered by a grant, as far as it reaches; the call is made again."""
+        if given.state != "approved" or given.times == 1:
+            return
+        with suppress(HopwardError):
+            # Whatever of it fails waits on, as it would have without.
+            waiting = self._ledger.approvals(("pending",), given.chain.task, _EVERY)
+            covered = [one for one in reversed(waiting) if grant.makes_needless(given, one)]
+            for one in covered[: given.times - 1]:
+                after = replace(one, state="void", replaced_by=given.id)
+                self._ledger.answer(one, after, approval_draft("covered", after, self._clock.now()))
 
     def _rejected(self, approval: Approval, no: Answer) -> Approval:
         if not no.why.strip():
@@ -329,6 +345,7 @@ class Approvals:
         )
         if self._ledger.answer(approval, old, draft).refused:
             raise StateError(f"Approval {approval.id} was not changed: another one stands for such a call.")
+        self._end_needless(new)
         return new
 
     def _asked_anew(self, approval: Approval, arguments: dict[str, Any]) -> Approval:

@@ -13,7 +13,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from hopward import money
-from hopward.approval import Approval, Use
+from hopward.approval import Approval, Taken, Use
 from hopward.canonical import JSON
 from hopward.clock import Instant
 from hopward.destination import argument_of
@@ -84,28 +84,36 @@ def terms(approval: Approval) -> str:
 
 def covers(grant: Approval, facts: Facts, at: Instant) -> bool:
     """Whether a grant holds for a call of these facts that has its `alike`, as of now."""
-    known = grant.provenance
+    taken = Taken(facts.taken_sensitivity, facts.taken_integrity, facts.untrusted_servers)
     return (
         grant.state == "approved"
         and grant.left > 0
         and grant.expires_at > at
-        and facts.amount <= grant.amount
-        and facts.provenance.keys() == known.keys()
-        and not any(is_worse(now, known[name]) for name, now in facts.provenance.items())
         and not facts.carried_untrusted
-        and _is_known(facts, grant)
+        and _is_no_worse(grant, facts.amount, facts.provenance, taken)
     )
 
 
-def _is_known(facts: Facts, grant: Approval) -> bool:
-    """Whether the task has taken in no more than a person knew of."""
-    known, tool = grant.taken, grant.classification
-    if tool is None:
+def makes_needless(grant: Approval, question: Approval) -> bool:
+    """Whether what a question asks about is covered by a grant, so that nobody has to answer it."""
+    return (
+        question.id != grant.id
+        and question.alike == grant.alike != ""
+        and _is_no_worse(grant, question.amount, question.provenance, question.taken)
+    )
+
+
+def _is_no_worse(grant: Approval, amount: int, provenance: Mapping[str, str], taken: Taken) -> bool:
+    """Whether a call spends no more, and its arguments and its task are no worse, than what was shown."""
+    known, tool = grant.provenance, grant.classification
+    if tool is None or amount > grant.amount or provenance.keys() != known.keys():
         return False
+    if any(is_worse(now, known[name]) for name, now in provenance.items()):
+        return False
+    shown = grant.taken
     own = {tool.server} if tool.integrity == "untrusted" else set[str]()
-    most = tool.sensitivity if above(tool.sensitivity, known.sensitivity) else known.sensitivity
-    servers = own.union(known.untrusted)
-    return not above(facts.taken_sensitivity, most) and servers.issuperset(facts.untrusted_servers)
+    most = tool.sensitivity if above(tool.sensitivity, shown.sensitivity) else shown.sensitivity
+    return not above(taken.sensitivity, most) and own.union(shown.untrusted).issuperset(taken.untrusted)
 
 
 def used(approval: Approval, decision: str, at: Instant, binding: str) -> Approval:

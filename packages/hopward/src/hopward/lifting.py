@@ -71,7 +71,7 @@ class Lifting:
             return Lifted(_verdict(question.verdict, "deny", "approvers_unknown", sentence), "")
         binding, alike = bound_to(question, needed), alike_to(question, needed)
         found = self._ledger.latest_approval(binding)
-        if found is not None and (found.expires_at <= question.at or found.state == "consumed"):
+        if found is not None and (found.expires_at <= question.at or found.state in ("consumed", "void")):
             found = None
         if found is not None and found.state == "rejected":
             return Lifted(self._refused(question, found), binding, alike)

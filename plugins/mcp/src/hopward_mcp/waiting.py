@@ -55,8 +55,14 @@ class Waiting:
         return self._timer is not None
 
     def pends(self, approval: str) -> bool:
-        """Whether an approval still waits for an answer; raises `HopwardError` where it cannot be read."""
-        return self.guard.approvals.get(approval).state == "pending"
+        """Whether an approval still waits for an answer, and nothing has been said since that could cover its
+        call too; raises `HopwardError` where it cannot be read."""
+        approvals = self.guard.approvals
+        asked = approvals.get(approval)
+        if asked.state != "pending":
+            return False
+        alike = (one for one in approvals.find(("approved",), asked.chain.task) if one.alike == asked.alike)
+        return not any(one.times > 1 and one.answers[-1].at > asked.requested_at for one in alike)
 
     def may_ask(self, approval: str) -> bool:
         """Whether a person may be asked about an approval once more, which counts."""
