@@ -81,7 +81,7 @@ GAPS = (
         "a server that follows none to a host that it was not asked for",
     ),
     Gap(
-        "writes to a file, and reads an address, whose names differ from the subject's in the case of letters",
+        "writes to a file and reads an address that differ from the subject's in the case of letters",
         (
             Call("docs/letter", name="offer"),
             Call("docs/save", path="/shared/README.md", text="x"),
