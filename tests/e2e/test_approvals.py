@@ -38,7 +38,7 @@ def project(tmp_path: Path) -> Project:
 @pytest.fixture
 def wire(project: Project) -> Iterator[Wire]:
     """A session on behalf of wendy, who is not at this terminal."""
-    wire = Wire(project, options=["--subject", "wendy"])
+    wire = Wire(project, options=["--subject", "local:wendy"])
     wire.greet()
     yield wire
     wire.end()
@@ -148,7 +148,7 @@ async def test_the_page_that_the_client_opens_is_where_the_call_is_approved(
             await asyncio.to_thread(lena.approve, params.url)
             return ElicitResult(action="accept")
 
-        words = ["mcp", "run", "recorder", "--subject", "wendy"]
+        words = ["mcp", "run", "recorder", "--subject", "local:wendy"]
         started = StdioServerParameters(
             command=str(HOPWARD), args=words, env=environment(), cwd=project.folder
         )
@@ -173,7 +173,7 @@ async def test_a_client_that_is_led_to_the_page_waits_while_somebody_approves_at
         answering.append(asyncio.create_task(saying_yes))
         return ElicitResult(action="accept")
 
-    words = ["mcp", "run", "recorder", "--subject", "wendy"]
+    words = ["mcp", "run", "recorder", "--subject", "local:wendy"]
     started = StdioServerParameters(command=str(HOPWARD), args=words, env=environment(), cwd=project.folder)
     async with Client(stdio_client(started), mode=era, elicitation_callback=elicit) as client:
         called = await client.call_tool("change", {"note": "a", "times": 2})
