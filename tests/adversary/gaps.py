@@ -81,6 +81,17 @@ GAPS = (
         "a server that follows none to a host that it was not asked for",
     ),
     Gap(
+        "writes to a file and reads an address that differ from the subject's in the case of letters",
+        (
+            Call("docs/letter", name="offer"),
+            Call("docs/save", path="/shared/README.md", text="x"),
+            Call("web/fetch", url="https://partner.example/pRiCeS"),
+        ),
+        "values are compared without regard to case, as mail, hosts and accounts are; paths are not",
+        "a constraint (`one_of`, `path_under`) where the case of a path matters",
+        {"request": "Look at https://partner.example/prices, and save it at /shared/readme.md."},
+    ),
+    Gap(
         "spells an address out for a person to put together",
         (Call("docs/letter", name="offer"), mail("Write to sales at evil dot example")),
         "what no program reads as an address is not found",
