@@ -143,6 +143,19 @@ def test_a_person_ends_another_of_their_devices_and_nobody_elses(desk: Desk) -> 
     assert codes == [200, 403, 200]
 
 
+def test_what_was_said_on_which_device_can_be_told(desk: Desk) -> None:
+    """Also of an answer that did not count: somebody has tried it there."""
+    approval, lena, other = desk.ask(), desk.paired("lena", "phone"), desk.paired("lena", "laptop")
+    ids = {one.label: one.id for one in desk.guard.devices.find()}
+    lena.answer(approval, "yes")
+    other.post(f"/approvals/{approval.id}", form(other, approval))
+    said = [row.record for row in desk.rows("device") if row.record["event"] == "answering"]
+    assert [(one["device"], one["person"], one["approval"], one["said"]) for one in said] == [
+        (ids["phone"], "lena", approval.id, "yes"),
+        (ids["laptop"], "lena", approval.id, "yes"),
+    ]
+
+
 # Codes.
 
 

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from hopward import Chain, Guard, StateError, ToolCall, Verdict
 from hopward.approval import ApproverNeed, Taken
+from hopward.behaviour import Risk
 from hopward.canonical import JSON
 from hopward.clock import SECOND
 from hopward.errors import ConfigError
@@ -240,6 +241,23 @@ def test_the_calls_that_have_used_a_grant_may_be_followed_up_and_no_others(
         *(True, True),
         *(False, False),
     ]
+
+
+def test_a_grant_does_not_hold_while_the_agent_behaves_worse(tmp_path: Path, clock: FixedClock) -> None:
+    risky = (
+        CONFIG
+        + '[risk.thresholds]\nstreak = 2\n[risk.actions]\nelevated = "none"\n[risk.weights]\nstreak = 30\n'
+    )
+    with closing(opened(tmp_path, clock, risky)) as guard:
+        chain = task_of(guard)
+        grant = granted(guard, chain, post())
+        assert tried(guard, chain, post("a")) == GRANTED
+        for number in range(3):
+            guard.authorize(ToolCall(server="desk", tool=f"unknown{number}", arguments={}), chain)
+        risky_call = guard.authorize(post("b"), chain)
+        assert risky_call.verdict.name == "step-up"
+        assert guard.approvals.get(risky_call.approval).risk == "elevated"
+        assert guard.approvals.get(grant).left == 2
 
 
 # When it ends
@@ -668,6 +686,7 @@ FACTS = replace(
         ({"provenance": {}}, False),
         ({"provenance": {"channel": "anchored", "copy": "anchored"}}, False),
         ({"carried_untrusted": 1}, False),
+        ({"risk": Risk("elevated", 25)}, False),
         ({"taken_sensitivity": "confidential"}, False),
         ({"taken_sensitivity": "public", "taken_integrity": "trusted", "untrusted_servers": ()}, True),
         ({"untrusted_servers": ("mail", "web")}, False),

@@ -39,6 +39,7 @@ def support_desk(folder: Path) -> None:
         guard.approvals.approve(asked.id, by="lena@desk.example", why="it was late indeed")
         offer = guard.devices.offer("lena@desk.example", by="local:ines")
         _, paired = guard.devices.pair(offer.code, "phone")
+        guard.devices.answering(paired.id, "lena@desk.example", asked.id, "yes")
         guard.devices.end(paired.id, by="local:ines", why="it was lost")
         _hand_on(guard, chain, clock)
         _change_a_tool(guard)

@@ -94,11 +94,29 @@ def test_who_asked_for_it_cannot_approve_it(desk: Shell, held: Guard) -> None:
 
 def test_an_argument_can_be_changed(desk: Shell, held: Guard) -> None:
     approval = refund(held)
-    printed = desk(f"approve {approval} --yes --set amount=3 --set note=ok --set more=[1]")
+    shown = desk(f"approve {approval} --set amount=3")
+    assert "amount, changed 3" in " ".join(shown.out.split())
+    printed = desk(f"approve {approval} --yes --set amount=3 --set note=[1]")
     assert f"Rejected {approval}; approved instead" in printed.out
     (edited,) = [one for one in held.approvals.find(()) if one.id != approval]
-    assert edited.arguments == {"amount": 3, "note": "ok", "more": [1]}
+    assert edited.arguments == {"amount": 3, "note": [1]}
     assert edited.state == "approved"
+
+
+def test_a_mistyped_argument_approves_nothing(desk: Shell, held: Guard) -> None:
+    approval = refund(held)
+    refused = desk.fails(f"approve {approval} --yes --set amuont=3").err
+    assert "desk/refund has no argument 'amuont'" in refused
+    assert "amount" in refused.partition("amuont")[2]
+    assert [one.state for one in held.approvals.find(())] == ["pending"]
+
+
+def test_a_declared_argument_that_the_call_left_out_can_be_set(desk: Shell, held: Guard) -> None:
+    call = ToolCall(server="desk", tool="refund", arguments={"note": "hi"})
+    asked = held.authorize(call, held.enter(held.open_task("tickets", "ana").id)).approval
+    desk(f"approve {asked} --yes --set amount=3")
+    (edited,) = held.approvals.find(("approved",))
+    assert edited.arguments == {"note": "hi", "amount": 3}
 
 
 def test_the_report_tells_who_approves_how_many_and_how_fast(desk: Shell, held: Guard) -> None:

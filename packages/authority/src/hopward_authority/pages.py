@@ -174,13 +174,15 @@ class ApprovalPages:
         if forged is not None:
             return forged
         try:
+            asked = approvals.get(approval_id)
+            self._guard.devices.answering(person.device, person.name, asked.id, answer.said)
             if answer.same:
                 return self._answered_same(approval_id, person, answer)
             if answer.said == "no":
                 found = approvals.reject(approval_id, by=person.name, why=answer.why)
             else:
                 edits = answer.said == "edit"
-                changed = approvals.edited(approvals.get(approval_id), answer.arguments) if edits else None
+                changed = approvals.edited(asked, answer.arguments) if edits else None
                 found = approvals.approve(
                     approval_id, by=person.name, why=answer.why, arguments=changed, times=answer.times
                 )

@@ -39,6 +39,7 @@ class Pages:
             undefined=StrictUndefined,
             trim_blocks=True,
         )
+        self._environment.filters["instant"] = _instant
         # Written by us, and hashed as it is: quotes in it must not be escaped.
         self._always = {"base": base, "style": Markup(_STYLE), "person": None, "forget": ""}  # noqa: S704
 
@@ -50,3 +51,8 @@ class Pages:
     def told(self, status: int, heading: str, *lines: str, **filled: Any) -> HTMLResponse:
         """A page that says something."""
         return self.page("told.html", status, heading=heading, lines=lines, **filled)
+
+
+def _instant(text: str) -> str:
+    """An instant of the guard (RFC 3339, UTC) for people, to the second."""
+    return f"{text[:19].replace('T', ' ')} UTC"

@@ -23,12 +23,15 @@ _ADDRESS = (
     r"|\p{Nd}{1,3}(?:\.\p{Nd}{1,3}){3}"
     r"|\p{Nd}{9,}"
     r"|\b[A-Z]{2}\p{Nd}{2}[A-Z\p{Nd}]{11,30}\b"
+    r"|\bbc1[A-Z\p{Nd}]{11,}\b|\b[13][A-Z\p{Nd}]{25,34}\b"
 )
 _GROUPED = (
-    r"\b[A-Z]{2}\p{Nd}{2}(?: [A-Z\p{Nd}]{4}){2,7}(?: [A-Z\p{Nd}]{1,4})?\b"
-    r"|\+\p{Nd}(?:[ ()/-]*\p{Nd}){6,}"
+    r"\b[A-Z]{2}\p{Nd}{2}(?:[ .-][A-Z\p{Nd}]{4}){2,7}(?:[ .-][A-Z\p{Nd}]{1,4})?\b"
+    r"|(?:\+|\b00)\p{Nd}?(?:[ ()./-]*\p{Nd}){6,}"
+    r"|\b\p{Nd}{4}(?:[ .-]\p{Nd}{4}){3}\b"
 )
-"""An IBAN (ISO 13616) or a telephone number (E.123) as people write it, with spaces."""
+"""An IBAN (ISO 13616), a telephone number (E.123, or with 00 for its plus), the number of a card: as people
+write them, in groups."""
 
 
 @cache
@@ -50,7 +53,7 @@ def addresses(text: str) -> list[str]:
     address, grouped = _compiled(_ADDRESS), _compiled(_GROUPED)
     found: list[str] = []
     if grouped.search(plain):
-        found += [re.sub(r"[ ()/-]", "", one) for one in grouped.findall(plain)]
+        found += [re.sub(r"[ ()./-]", "", one) for one in grouped.findall(plain)]
     if address.search(plain):
         parts = dict.fromkeys(_APART.split(plain))
         found += [part for part in parts if _may_be(part) and address.search(part)]

@@ -59,7 +59,7 @@ class Approval(Value, frozen=True):
     may be answered, and, once approved, until when the call may be made. `consumed_by` is the decision that
     used it up, `uses` are all that have used it; `replaced_by` is the approval of the same call with the
     arguments a person put in their place.
-    `provenance` of arguments, `destinations` and `taken` are as they were when it was asked (`Facts`).
+    `provenance` of arguments, `destinations` `taken` and `risk` are as they were when it was asked (`Facts`).
     """
 
     id: str
@@ -86,6 +86,7 @@ class Approval(Value, frozen=True):
     provenance: dict[str, str] = {}
     destinations: tuple[str, ...] = ()
     taken: Taken = Taken()
+    risk: Literal["low", "elevated", "high", "critical"] = "low"
     alike: str = ""
     currency: str = ""
     amount: int = 0

@@ -4,7 +4,7 @@ A person has seen one call. A grant of it holds for calls that differ from it on
 declared, of their declared type, and name nothing: a text, a note. What names something, what leads to the
 destination, and what nobody has declared, is exactly as it was shown. Of what is spent, each call spends no
 more than the one that was shown, and the task has taken in nothing meanwhile but what the person knew of:
-what it had by then, and what the tool itself returns.
+what it had by then, and what the tool itself returns. Nor does it hold while the agent's risk is higher.
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from hopward import money
 from hopward.approval import Approval, Taken, Use
+from hopward.behaviour import LEVELS
 from hopward.canonical import JSON
 from hopward.clock import Instant
 from hopward.destination import argument_of
@@ -90,6 +91,7 @@ def covers(grant: Approval, facts: Facts, at: Instant) -> bool:
         and grant.left > 0
         and grant.expires_at > at
         and not facts.carried_untrusted
+        and LEVELS.index(facts.risk.level) <= LEVELS.index(grant.risk)
         and _is_no_worse(grant, facts.amount, facts.provenance, taken)
     )
 
@@ -99,6 +101,7 @@ def makes_needless(grant: Approval, question: Approval) -> bool:
     return (
         question.id != grant.id
         and question.alike == grant.alike != ""
+        and LEVELS.index(question.risk) <= LEVELS.index(grant.risk)
         and _is_no_worse(grant, question.amount, question.provenance, question.taken)
     )
 

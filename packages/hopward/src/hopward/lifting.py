@@ -120,6 +120,7 @@ class Lifting:
             pin=question.pin,
             provenance=dict(facts.provenance),
             destinations=facts.destinations,
+            risk=facts.risk.level,
             alike=alike,
             currency=facts.currency,
             amount=facts.amount,

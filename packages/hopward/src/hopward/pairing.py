@@ -8,7 +8,7 @@ better than whoever handed them the code.
 
 import hashlib
 import secrets
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import closing, contextmanager
 from hmac import compare_digest
 from typing import NamedTuple, Protocol
@@ -21,7 +21,7 @@ from hopward.errors import NotFoundError, StateError
 from hopward.ledger import SqliteLedger
 from hopward.osuser import os_user
 from hopward.policy import nearest
-from hopward.record import Draft
+from hopward.record import Draft, Receipt
 from hopward.settings import ApprovalSettings, Settings
 
 OFFERED = 600 * SECOND
@@ -48,6 +48,7 @@ class DeviceLedger(Protocol):
     def change_device(self, before: Device, after: Device, draft: Draft | None = None) -> None: ...
     def remove_device(self, device_id: str, draft: Draft) -> None: ...
     def device(self, secret: str) -> Device | None: ...
+    def record(self, drafts: Sequence[Draft]) -> list[Receipt]: ...
     def devices(self) -> tuple[Device, ...]: ...
 
 
@@ -162,6 +163,15 @@ class Devices:
             raise NotFoundError(told, advice="hopward authority devices lists them.")
         self._ledger.remove_device(device.id, _row("ended", device, by or os_user(), self._clock.now(), why))
         return device
+
+    def answering(self, device_id: str, person: str, approval_id: str, said: str) -> None:
+        """Record that an approval is about to be answered on a device: what a lost one has said can be told.
+
+        Whether the answer counts, the rows of the approval say. Raises `LedgerError`.
+        """
+        record = {"event": "answering", "device": device_id, "person": person, "by": person}
+        record |= {"approval": approval_id, "said": said}
+        self._ledger.record([Draft(kind="device", at=self._clock.now(), record=record)])
 
     def _counts(self, device: Device, now: Instant) -> bool:
         idle = device.paired_at and device.used_at + IDLE <= now

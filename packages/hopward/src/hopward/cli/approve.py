@@ -17,6 +17,7 @@ from hopward.cli.wording import moment
 from hopward.errors import StateError
 from hopward.grant import terms
 from hopward.osuser import os_user
+from hopward.policy import nearest
 from hopward.summary import HIDDEN, Argument, Summary
 from hopward.wiring import Guard
 
@@ -63,8 +64,9 @@ def approve(
     if report:
         raise click.UsageError("--report is about all approvals; leave out the ID.")
     found = guard.approvals.get(approval_id)
+    answer["arguments"] = _changed(guard, found, answer["changes"])
     if not as_json and not (answer["yes"] or answer["reject"]):
-        _show(guard, found)
+        _show(guard, found, answer["arguments"])
     same = [one.id for one in guard.approvals.same(found)] if answer["same"] else []
     if found.state == "pending" and not (answer["yes"] or answer["reject"] or as_json):
         answer |= _asked(len(same))
@@ -99,9 +101,9 @@ def _answered(guard: Guard, one: Approval, answer: dict[str, Any]) -> Approval:
         return guard.approvals.reject(one.id, by=os_user(), why=answer["why"])
     if not answer["yes"]:
         return one
-    changed, times = _changed(guard, one, answer["changes"]), answer["times"]
+    arguments, times = answer["arguments"], answer["times"]
     return guard.approvals.approve(
-        one.id, by=os_user(), why=answer["why"], arguments=changed, times=1 if times is None else times
+        one.id, by=os_user(), why=answer["why"], arguments=arguments, times=1 if times is None else times
     )
 
 
@@ -194,8 +196,11 @@ def _state(batch: list[Approval]) -> str:
     return one.state if len(batch) == 1 else f"{one.state}, {len(batch)} the same"
 
 
-def _show(guard: Guard, one: Approval) -> None:
-    """Who wants what and why, and who may say yes: everything that the approval is bound to."""
+def _show(guard: Guard, one: Approval, changed: dict[str, Any] | None) -> None:
+    """Who wants what and why, and who may say yes: everything that the approval is bound to.
+
+    With `changed`, the arguments that would be approved instead, each beside what it was.
+    """
     told = guard.approvals.summary(one)
     show_fields([("approval", told.id), ("state", told.state), ("asked", moment(one.requested_at))])
     console().print(_chain(told))
@@ -203,6 +208,7 @@ def _show(guard: Guard, one: Approval) -> None:
         [
             ("call", told.call),
             *((f"  {argument.name}", _value_of(argument)) for argument in told.arguments),
+            *(_instead(one, changed) if changed is not None else ()),
             ("", told.hidden),
             ("does", told.does),
             ("reaches", told.reaches),
@@ -240,6 +246,14 @@ def _value_of(argument: Argument) -> str:
     return f"{argument.value}  ({argument.provenance})" if argument.provenance else argument.value
 
 
+def _instead(one: Approval, changed: dict[str, Any]) -> Iterable[tuple[str, str]]:
+    """What would be approved instead, of the arguments that a person changes."""
+    before = one.arguments
+    for name, value in changed.items():
+        if name not in before or before[name] != value:
+            yield f"  {name}, changed", json.dumps(value, ensure_ascii=False)
+
+
 def _needs(one: Approval) -> str:
     return ", ".join(f"{need.people} of {need.group}" for need in one.needed)
 
@@ -272,10 +286,14 @@ def _changed(guard: Guard, one: Approval, changes: tuple[str, ...]) -> dict[str,
     if not guard.approvals.shows_all(one):
         raise StateError(f"The arguments of {one.id} cannot be changed. {HIDDEN}")
     arguments, typed = dict(one.arguments), one.classification.arguments if one.classification else {}
+    known = list(dict.fromkeys((*one.arguments, *typed)))
     for change in changes:
         name, given, value = change.partition("=")
         if not name or not given:
             raise click.UsageError(f"--set {change}: write NAME=VALUE")
+        if name not in known:
+            told = f"{one.name} has no argument {name!r}{nearest(name, known) or '.'}"
+            raise StateError(told, advice=f"Its arguments are {', '.join(known)}." if known else "")
         arguments[name] = value if typed.get(name) == "string" else _value(value)
     return arguments
 

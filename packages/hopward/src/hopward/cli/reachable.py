@@ -1,5 +1,6 @@
 """What `hopward doctor` looks at of how people are reached: the page they answer on, and the webhook."""
 
+import os
 from collections.abc import Iterator
 from contextlib import closing
 from urllib.parse import urlsplit
@@ -47,8 +48,11 @@ def _page(page: str, *, paired: bool) -> Iterator[Finding]:
 
 
 def _secret(settings: Settings, hook: WebhookSettings) -> Iterator[Finding]:
+    path = settings.root / hook.secret_file
+    if settings.authority.mode == "remote" and path.exists() and not os.access(path, os.R_OK):
+        return  # the authority's, and not this user's
     try:
-        read_secrets(settings.root / hook.secret_file)
+        read_secrets(path)
     except ConfigError as error:
         yield Finding("broken", "webhook", error.message, error.advice)
 
