@@ -145,6 +145,20 @@ def test_an_approval_that_was_given_can_only_be_taken_back_and_a_second_yes_chan
     assert [row.record["event"] for row in desk.rows("approval")] == ["requested", "approved"]
 
 
+def test_where_two_people_have_to_say_yes_the_first_waits_for_the_second(desk: Desk) -> None:
+    desk.config.write_text(desk.config.read_text().replace('"local:carol"]', '"local:carol"]\npeople = 2'))
+    with desk.reopened() as strict:
+        approval, lena, omar = strict.ask(), strict.paired("lena"), strict.paired("omar")
+        assert lena.answer(approval, "yes").status_code == 303
+        page = lena.get(f"/approvals/{approval.id}").text
+        assert "lena has said yes already; another person has to" in page
+        assert 'value="yes"' not in page
+        assert lena.answer(approval, "yes").status_code == 409
+        assert strict.guard.approvals.get(approval.id).state == "pending"
+        assert omar.answer(approval, "yes").status_code == 303
+        assert strict.guard.approvals.get(approval.id).state == "approved"
+
+
 def test_an_approval_that_has_expired_says_so_and_cannot_be_answered(desk: Desk) -> None:
     approval, lena = desk.ask(), desk.paired()
     token = lena.token(approval)

@@ -194,7 +194,7 @@ def test_looking_at_the_page_does_not_use_a_code_up(desk: Desk) -> None:
         assert browser.get("/pair", Purpose="prefetch").status_code == 200
     assert browser.http.head("/pair").status_code == 200
     assert browser.get(f"/pair/{code}").status_code == 403
-    assert browser.get(f"/pair?code={code}").status_code == 400
+    assert code not in browser.get(f"/pair?code={code}").text
     assert browser.pair(code).status_code == 303
 
 
@@ -325,7 +325,7 @@ def test_a_token_of_an_earlier_session_of_the_same_person_is_worth_nothing(desk:
 def test_a_get_never_answers(desk: Desk) -> None:
     approval, lena = desk.ask(), desk.paired()
     query = "&".join(f"{name}={value}" for name, value in form(lena, approval).items())
-    assert lena.get(f"/approvals/{approval.id}?{query}").status_code == 400
+    assert lena.get(f"/approvals/{approval.id}?{query}").status_code == 200
     assert lena.http.put(f"/approvals/{approval.id}", headers={"Origin": PAGE}).status_code == 405
     assert stands(desk, approval)
 

@@ -3,12 +3,13 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 from deepagents import create_deep_agent
 from langchain.agents import create_agent
-from langchain_core.tools import StructuredTool
+from langchain_core.messages import ToolMessage
+from langchain_core.tools import InjectedToolCallId, StructuredTool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.prebuilt import ToolNode
@@ -75,7 +76,7 @@ def boss(
         scripted() if saver else scripted(calls(("ask_payer", {"task": "60"}))),
         tools,
         middleware=[office.hopward.middleware(approvals="interrupt")],
-        checkpointer=saver or InMemorySaver(),
+        checkpointer=InMemorySaver() if saver is None else saver or None,
     )
     return Running(agent, later)
 
@@ -381,3 +382,101 @@ def test_without_the_middleware_a_sub_agent_reads_the_refusal(held_office: Offic
         assert office.open_hops(task.id) == 0
     assert asked(result) == []
     assert "hopward approve" in str(result["messages"])
+
+
+def test_without_a_checkpointer_a_sub_agent_reads_the_refusal_too(held_office: Office) -> None:
+    office = held_office
+    run = boss(office, payer(office, LARGE), saver=False)
+    with office.task() as task:
+        result = run(USER)
+        assert office.open_hops(task.id) == 0
+    assert asked(result) == []
+    assert "no checkpointer, so it cannot wait" in str(result["messages"])
+
+
+def test_of_several_hops_nobody_remembers_each_call_is_made_once_all_the_same(
+    open_office: Callable[[str], Office],
+) -> None:
+    """As in another process, side by side: they may swap hops, and then people are asked once more."""
+    first = hold_office(open_office(ASKED), install=False)
+    wanted = calls(*(("ask_payer", {"amount": amount}) for amount in (60, 70)))
+
+    def program(office: Office, resumes: bool, saver: Any) -> Any:
+        subs = {
+            amount: payer(office, *([] if resumes else [("pay", {"amount": amount})])) for amount in (60, 70)
+        }
+
+        def ask_payer(amount: int) -> str:
+            """Have it paid."""
+            return subs[amount].invoke(USER)["messages"][-2].content
+
+        agent: Any = create_agent(
+            scripted() if resumes else scripted(wanted),
+            office.hopward.protect([ask_payer]),
+            middleware=[office.hopward.middleware(approvals="interrupt")],
+            checkpointer=saver,
+        )
+        return Running(agent)
+
+    saver = InMemorySaver()
+    with first.task() as task:
+        shown = asked(program(first, False, saver)(USER))
+    second = Office(first.folder)
+    second.clock.advance(SECOND)  # type: ignore[attr-defined]
+    run = program(second, True, saver)
+    rounds = 0
+    with second.hopward.resume(task.id):
+        while shown:
+            rounds += 1
+            shown = asked(run(answered(second, shown, {one.id: APPROVE for one in shown})))
+        hops = second.guard.ledger.hops(task.id)
+    assert sorted(second.paid) == [60, 70]
+    assert rounds <= 2
+    assert [hop.state for hop in hops] == ["completed", "completed"]
+    second.close()
+
+
+@LATER
+def test_an_agent_that_was_handed_the_conversation_waits_in_its_hop(
+    open_office: Callable[[str], Office], later: bool
+) -> None:
+    """A handoff: decided at the call, taken up by the node, which waits there."""
+    office = hold_office(open_office(hop("payer", "payer", 'tool = "transfer_to_payer"\nnode = "payer"')))
+
+    def transfer_to_payer(tool_call_id: Annotated[str, InjectedToolCallId]) -> Command[Any]:
+        """Hand over."""
+        told = ToolMessage("handed over", tool_call_id=tool_call_id)
+        return Command(goto="payer", update={"messages": [told]}, graph=Command.PARENT)
+
+    tools = office.hopward.protect([StructuredTool.from_function(transfer_to_payer)])
+    waits = office.hopward.middleware(approvals="interrupt")
+    desk = create_agent(scripted(calls(("transfer_to_payer", {}))), tools, middleware=[waits])
+    steps = (
+        StateGraph(MessagesState)
+        .add_node("desk", desk, destinations=("payer",))
+        .add_node("payer", payer(office, LARGE, later=later))
+        .add_edge(START, "desk")
+    )
+    run = Running(steps.compile(checkpointer=InMemorySaver()), later)
+    with office.task() as task:
+        shown = asked(run(USER))
+        assert office.open_hops(task.id) == 1
+        result = run(answered(office, shown))
+        assert [hop.state for hop in office.guard.ledger.hops(task.id)] == ["completed"]
+    assert (asked(result), office.paid) == ([], [60])
+    assert story(office) == WAITS + GOES_ON
+
+
+@LATER
+def test_whoever_resumes_a_run_can_do_without_the_call_of_a_sub_agent(
+    held_office: Office, later: bool
+) -> None:
+    office = held_office
+    run = boss(office, payer(office, LARGE, later=later), later=later)
+    with office.task() as task:
+        (shown,) = asked(run(USER))
+        office.guard.approvals.approve(approval(shown), by=CAROL)
+        result = run(Command(resume=reject("not now")))
+        assert [hop.state for hop in office.guard.ledger.hops(task.id)] == ["completed"]
+    assert "They say: not now" in str(result["messages"])
+    assert (office.paid, story(office)) == ([], [*WAITS, ("boss", "delegate:payer", "permit")])

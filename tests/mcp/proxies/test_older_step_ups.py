@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from hopward import Guard
+from hopward_mcp.endings import lost
 
 from .installation import opened
 from .stepping import BOTH, FORM, PAGE, Caller, Client, stepping
@@ -212,6 +213,15 @@ async def test_a_call_that_is_given_up_takes_its_question_with_it(forms: Client)
     forms.replies(asked(forms), **YES)
     forms.look()
     assert (approval(forms.guard).state, forms.forwarded, forms.answer(call)) == ("pending", [], None)
+    assert len(forms.gate.waiting) == 0
+
+
+async def test_an_answer_to_the_question_of_a_call_that_has_failed_approves_nothing(forms: Client) -> None:
+    forms.call()
+    forms.session.endings.fail_all(lost("The server has ended."), forms.answered)
+    forms.replies(asked(forms), **YES)
+    assert approval(forms.guard).state == "pending"
+    forms.look()
     assert len(forms.gate.waiting) == 0
 
 

@@ -9,7 +9,7 @@ import pytest
 from hopward import Guard
 from hopward_mcp.carried import CHAIN_KEY, NOBODY
 from hopward_mcp.endings import lost
-from hopward_mcp.seal import LIMIT
+from hopward_mcp.seal import LIMIT, Round, Seal
 
 from .bridging import Bridge, asking
 from .carrying import TEAM, Program
@@ -278,7 +278,7 @@ async def test_a_state_that_was_tampered_with_is_taken_away_and_the_person_asked
 ) -> None:
     _, state = forms.required(forms.call())
     begin, _, _ = state.rpartition(".")
-    bad = (flipped(state, 30), flipped(state, -3), f"{begin}.", begin, f"{state}=", f"{begin}.\u00e9")
+    bad = (flipped(state, 40), flipped(state, -3), f"{begin}.", begin, f"{state}=", f"{begin}.\u00e9")
     forms.required(forms.retry(bad[which], YES))
     assert forms.forwarded == []
     assert approval(forms.guard).state == "pending"
@@ -311,11 +311,23 @@ async def test_an_answer_without_our_state_is_the_servers_and_approves_nothing(f
     assert forwarded["params"]["inputResponses"] == {KEY: YES}
 
 
-async def test_a_state_of_another_process_is_not_ours_and_approves_nothing(forms: Client) -> None:
+async def test_a_state_from_before_a_restart_counts_no_more_and_goes_to_no_server(forms: Client) -> None:
     _, state = forms.required(forms.call())
     other = Client(forms.guard, modern=True, capabilities=FORM)
     other.required(other.retry(state, YES, chain=forms.chain))
     assert (other.forwarded, approval(forms.guard).state) == ([], "pending")
+    forms.guard.approvals.approve(approval(forms.guard).id, by="dora")
+    other.retry(state, YES, chain=forms.chain)
+    (forwarded,) = other.forwarded
+    assert not {"inputResponses", "requestState"} & forwarded["params"].keys()
+
+
+async def test_a_state_of_another_installation_is_the_servers(forms: Client) -> None:
+    seal = Seal("https://another.example", "desk")
+    state = seal.sealed(Round(approval="a", decision="d", mode="form", call="c", until=9e9, before={}))
+    forms.call("echo", {}, requestState=state, inputResponses={KEY: YES})
+    assert forms.forwarded[0]["params"]["requestState"] == state
+    assert forms.forwarded[0]["params"]["inputResponses"] == {KEY: YES}
 
 
 async def test_what_a_call_has_brought_for_the_server_is_carried_only_within_bounds(forms: Client) -> None:

@@ -1,7 +1,7 @@
 """The authority as an ASGI application (Starlette)."""
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
@@ -11,13 +11,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from hopward import ConfigError, Guard, LedgerError
+from hopward import ConfigError, Guard
 from hopward_authority.deliveries import Deliveries, delivering
 from hopward_authority.form import Form, FormError, read_form
 from hopward_authority.hosts import HostCheck, own_site
 from hopward_authority.metadata import metadata, metadata_path
 from hopward_authority.oauth import Answer, OAuthServer
 from hopward_authority.pages import PATHS, ApprovalPages
+from hopward_authority.tally import Tally, counting
 
 _NO_STORE = {"Cache-Control": "no-store"}
 _CACHED = {"Cache-Control": "public, max-age=60"}
@@ -37,7 +38,8 @@ def create_app(guard: Guard) -> Starlette:
             advice="Guard.open(path, as_authority=True) opens it with the signing key.",
         )
     document = metadata(settings.issuer)
-    server = OAuthServer(guard)
+    tally = Tally(guard)
+    server = OAuthServer(guard, tally)
     path = urlsplit(settings.issuer).path.rstrip("/")
 
     async def show_metadata(_: Request) -> Response:
@@ -47,14 +49,13 @@ def create_app(guard: Guard) -> Starlette:
         return JSONResponse(guard.issuer.jwks(), headers=_CACHED)
 
     def note(at: str, sentence: str) -> None:
-        with suppress(LedgerError):
-            guard.refuse("", "invalid_request", f"The authority refused a request at {at}: {sentence}")
+        tally.note("invalid_request", f"The authority refused a request at {at}: {sentence}")
 
     sites = [own_site(settings.issuer, settings.listen)]
     pages: list[Route] = []
     if guard.settings.approvals.page:
         sites.insert(0, own_site(guard.settings.approvals.page, settings.listen, PATHS))
-        pages = ApprovalPages(guard, sites[0]).routes()
+        pages = ApprovalPages(guard, sites[0], tally).routes()
     app = Starlette(
         routes=[
             Route(metadata_path(settings.issuer), show_metadata, methods=["GET"]),
@@ -65,7 +66,7 @@ def create_app(guard: Guard) -> Starlette:
             *pages,
         ],
         middleware=[Middleware(HostCheck, tuple(sites), note)],
-        lifespan=_telling(guard),
+        lifespan=_meanwhile(guard, tally),
         exception_handlers={HTTPException: _not_served},
     )
     # A redirect would be addressed to whatever the request's Host said.
@@ -73,13 +74,14 @@ def create_app(guard: Guard) -> Starlette:
     return app
 
 
-def _telling(guard: Guard) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
-    """What goes on besides answering: the webhook is told, where there is one."""
+def _meanwhile(guard: Guard, tally: Tally) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
+    """What goes on besides answering: the webhook is told, where there is one, and refusals are counted."""
     deliveries = Deliveries(guard) if guard.settings.approvals.webhook else None
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncGenerator[None]:
         async with AsyncExitStack() as stack:
+            await stack.enter_async_context(counting(tally))
             if deliveries is not None:
                 await stack.enter_async_context(delivering(deliveries))
             yield

@@ -15,12 +15,14 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 class Site:
     """The names that something of ours is reached by, the origin of its pages, and the paths it has.
 
-    A path ending in `/` stands for everything below it.
+    A path ending in `/` stands for everything below it. Its `pages` are followed from links, to which chats
+    and mail programs add parameters; nothing reads those.
     """
 
     hosts: frozenset[str]
     origin: str
     paths: tuple[str, ...] = ()
+    pages: bool = False
 
     def has(self, path: str) -> bool:
         """Whether a path is one of its own."""
@@ -28,7 +30,7 @@ class Site:
 
 
 class HostCheck:
-    """Lets through requests for one of our own names, without a query, from no foreign web page (ASGI).
+    """Lets through requests for one of our own names, from no foreign web page, and no query (ASGI).
 
     A browser can be made to send requests to a local port (DNS rebinding); the name it believes to talk to
     gives it away. The first of `sites` that has the path says which names are ours; the last has all others.
@@ -47,7 +49,10 @@ class HostCheck:
             return
         if scope["type"] != "http":
             return
-        sentence = self._wrong(scope)
+        site = next((one for one in self._sites if one.has(scope["path"])), self._sites[-1])
+        if site.pages and scope["method"] in ("GET", "HEAD"):
+            scope = {**scope, "query_string": b""}
+        sentence = _wrong(site, scope)
         if sentence:
             self._refused(scope["path"], sentence)
             body = {"error": "invalid_request", "error_description": sentence}
@@ -58,17 +63,17 @@ class HostCheck:
             return
         await self._app(scope, receive, send)
 
-    def _wrong(self, scope: Scope) -> str:
-        site = next((one for one in self._sites if one.has(scope["path"])), self._sites[-1])
-        hosts = [value for name, value in scope["headers"] if name.lower() == b"host"]
-        if len(hosts) != 1 or hosts[0].decode("latin-1").lower() not in site.hosts:
-            return "This host is not served here."
-        origins = [value for name, value in scope["headers"] if name.lower() == b"origin"]
-        if any(value.decode("latin-1") != site.origin for value in origins):
-            return "Requests of other web pages are refused."
-        if scope["query_string"]:
-            return "Parameters belong in the body, not in the address."
-        return ""
+
+def _wrong(site: Site, scope: Scope) -> str:
+    hosts = [value for name, value in scope["headers"] if name.lower() == b"host"]
+    if len(hosts) != 1 or hosts[0].decode("latin-1").lower() not in site.hosts:
+        return "This host is not served here."
+    origins = [value for name, value in scope["headers"] if name.lower() == b"origin"]
+    if any(value.decode("latin-1") != site.origin for value in origins):
+        return "Requests of other web pages are refused."
+    if scope["query_string"]:
+        return "Parameters belong in the body, not in the address."
+    return ""
 
 
 def own_hosts(address: str, listen: str) -> frozenset[str]:
@@ -86,13 +91,15 @@ def own_hosts(address: str, listen: str) -> frozenset[str]:
 
 
 def own_site(address: str, listen: str, paths: tuple[str, ...] = ()) -> Site:
-    """The site that is reached at an address; its `paths` are below the address's own."""
+    """The site that is reached at an address; its `paths`, if it has pages, are below the address's own."""
     parts = urlsplit(address)
     below = parts.path.rstrip("/")
     # As a browser writes it (RFC 6454 section 6.2): in lower case, without the scheme's own port.
     host = parts.netloc.lower().removesuffix(f":{_DEFAULT_PORTS[parts.scheme]}")
     origin = f"{parts.scheme}://{host}"
-    return Site(own_hosts(address, listen), origin, tuple(f"{below}{path}" for path in paths))
+    return Site(
+        own_hosts(address, listen), origin, tuple(f"{below}{path}" for path in paths), pages=bool(paths)
+    )
 
 
 def is_loopback(host: str) -> bool:

@@ -21,6 +21,7 @@ from hopward_authority.form import FormError
 from hopward_authority.hosts import Site
 from hopward_authority.people import PairedPeople, Person
 from hopward_authority.rendering import HEADERS, Pages
+from hopward_authority.tally import Tally
 from hopward_authority.tries import WITHIN, Tries
 
 PATHS = ("/approvals", "/approvals/", "/pair", "/unpair")
@@ -43,20 +44,23 @@ Handler = Callable[[Request], Awaitable[Response]]
 class ApprovalPages:
     """The pages of one guard, below `[approvals] page`."""
 
-    def __init__(self, guard: Guard, site: Site, tries: Tries | None = None) -> None:
+    def __init__(self, guard: Guard, site: Site, tally: Tally) -> None:
         page = guard.settings.approvals.page
         self._guard = guard
         self._site = site
         self._base = urlsplit(page).path.rstrip("/")
         self._pages = Pages(self._base)
         self._people = PairedPeople(guard, page)
-        self._tries = tries or Tries()
+        self._tally = tally
+        self._tries = Tries()
 
     def routes(self) -> list[Route]:
         """Everything that is served."""
         base = self._base
         return [
             Route(f"{base}/approvals", self._known(self._list), methods=["GET"]),
+            Route(f"{base}/approvals/", self._known(self._without_slash), methods=["GET"]),
+            Route(f"{base}/approvals/{{id}}/", self._known(self._without_slash), methods=["GET"]),
             Route(f"{base}/approvals/{{id}}", self._known(self._show), methods=["GET"]),
             Route(f"{base}/approvals/{{id}}", self._known(self._answered), methods=["POST"]),
             Route(f"{base}/pair", self._shown(self._ask_for_code), methods=["GET"]),
@@ -111,6 +115,9 @@ class ApprovalPages:
             devices=[one for one in self._guard.devices.find() if one.person == name and one.paired_at],
             moment=_moment,
         )
+
+    async def _without_slash(self, request: Request, _: Person) -> Response:
+        return self._see("/".join(("/approvals", *request.path_params.values())))
 
     async def _show(self, request: Request, person: Person) -> Response:
         return self._approval(request.path_params["id"], person)
@@ -220,7 +227,7 @@ class ApprovalPages:
             secret, device = self._guard.devices.pair(fields.get("code", ""), fields.get("label", ""))
         except StateError as error:
             self._tries.wrong(address)
-            self._refused("no_code", "Somebody typed a code that no device can be paired with.")
+            self._tally.note("no_code", "Somebody typed a code that no device can be paired with.")
             return self._of(None, "pair.html", 403, told=f"{error.message} {error.advice}")
         self._replace(request, device.person)
         response = self._see("/approvals")
@@ -255,7 +262,7 @@ class ApprovalPages:
         """The refusal of a form that this person has not sent from a page of ours for this purpose."""
         if self._from_here(request) and person.made(token, purpose):
             return None
-        self._refused(
+        self._tally.note(
             "forged_form", f"A form in the name of {person.name} was not sent from a page of their own."
         )
         return self._told(
@@ -269,10 +276,6 @@ class ApprovalPages:
         """
         sites = request.headers.getlist("sec-fetch-site")
         return request.headers.getlist("origin") == [self._site.origin] and sites in ([], ["same-origin"])
-
-    def _refused(self, reason: str, sentence: str) -> None:
-        with suppress(LedgerError):
-            self._guard.refuse("", reason, sentence)
 
     def _of(self, person: Person | None, name: str, status: int = 200, **filled: Any) -> Response:
         known = {} if person is None else {"person": person, "forget": person.form_token("unpair")}

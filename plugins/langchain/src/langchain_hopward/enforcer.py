@@ -192,7 +192,6 @@ class Enforcer:
                     self.end(running, lambda duration: Outcome(status="unknown", duration=duration))
         self.handoffs.forget(task)
         self.runs.forget(task)
-        self.waiting.forget(task)
 
     def body(self, tool: str, arguments: Callable[[], dict[str, Any]]) -> "Body":
         """Around the body of a guarded tool, which leaves its result in `Running.result`."""

@@ -113,7 +113,8 @@ class Hopward:
         graph can resume it, and that approves nothing.
 
         Raises `StateError` where something is no answer, is not this person's to give, or was shown
-        otherwise than it stands in the decision log: the run stays interrupted. Needs `langgraph`.
+        otherwise than it stands in the decision log: the run stays interrupted. Several are recorded one
+        after the other, so that those before one that is not this person's to give stand. Needs `langgraph`.
         """
         module = importlib.import_module("langchain_hopward.answers")
         return module.answered(self.guard, interrupts, resume, module.Person(by, why))

@@ -57,7 +57,7 @@ class Gate:
         self.keys = itertools.count(1)
         self.ongoing = Ongoing()
         self.watch = Watch(guard)
-        self.seal = Seal(mark)
+        self.seal = Seal(guard.settings.authority.issuer, server, mark)
         self.waiting = Waiting(guard, lambda: self.now())
         self.adopt(guard, authority)
 

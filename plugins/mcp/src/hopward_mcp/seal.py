@@ -3,7 +3,8 @@
 In 2026-07-28 a server remembers nothing between the rounds of a call: what it needs to know in the next one
 comes back with it, through the hands of a client that may change it (basic/utilities/mrtr). So it is sealed
 (HMAC-SHA-256, a key of this process and server), says for which call of whom it is, and ends. It need not be
-used up: what it leads to is the approval, and that is. It begins with a name that no state of a server has.
+used up: what it leads to is the approval, and that is. It begins with the name of this installation and
+server, so that one from before a restart is known too, to count no more, and goes to no server.
 """
 
 import base64
@@ -39,10 +40,12 @@ class Round(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Seal:
-    """Makes and reads the states of one server's calls. `mark` says which process does."""
+    """Makes and reads the states of one server's calls, in the installation of an issuer. `mark` says which
+    process does."""
 
-    def __init__(self, mark: str = "") -> None:
-        self._begin = f"{STATE}{mark}{secrets.token_urlsafe(9)}."
+    def __init__(self, issuer: str, server: str, mark: str = "") -> None:
+        name = digest({"issuer": issuer, "server": server}).rpartition(":")[2]
+        self._begin = f"{STATE}{mark}{name[:16]}."
         self._key = secrets.token_bytes(32)
 
     def is_own(self, state: object) -> bool:
