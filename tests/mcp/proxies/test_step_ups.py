@@ -427,7 +427,8 @@ async def test_of_two_calls_that_are_the_same_one_passes(client: Client) -> None
 async def test_a_grant_that_covers_another_call_ends_the_waiting_of_that_one_too(tmp_path: Path) -> None:
     held(tmp_path, "echo", "often")
     echo = "[servers.desk.tools.echo]\n"
-    servers = stdio_server(tmp_path / "record").replace(echo, f'{echo}arguments = {{ note = "string" }}\n')
+    said = 'arguments = { note = "string", to = "string" }\nnames = ["to"]\n'
+    servers = stdio_server(tmp_path / "record").replace(echo, echo + said)
     with opened(install(tmp_path, servers + GROUPS)) as guard:
         client = Client(guard, modern=True, capabilities=URL)
         for note in ("a", "b", "c"):

@@ -30,7 +30,7 @@ from hopward.evaluation import Sources
 from hopward.exchange import endpoint
 from hopward.guard import Guard as _Guard
 from hopward.guard import planned
-from hopward.guess import action_told
+from hopward.guess import action_told, names_told
 from hopward.identity import Identifier
 from hopward.issuer import Issuer
 from hopward.keychain import open_keys
@@ -78,6 +78,7 @@ class Guard(Registry, Containing, _Guard):
     """
 
     action_told = staticmethod(action_told)
+    names_told = staticmethod(names_told)
     devices_in = staticmethod(Devices.opened)
     local_user = staticmethod(os_user)
     webhook_secret = staticmethod(make_secret)
