@@ -117,7 +117,7 @@ class StepUps:
         modern = is_modern(message)
         said = capabilities(message.params) if modern else self.capabilities
         try:
-            question = elicitation(self._gate.guard, decision, said, own=not pending.carried)
+            question = elicitation(self._gate.guard, decision, said, own=pending.from_subject)
         except HopwardError as error:
             _log.error("a person could not be asked: %s", error.message)
             return None
@@ -263,9 +263,10 @@ class StepUps:
     def _say(self, approval: str, pending: Pending, said: Said) -> None:
         """Give a person's word to the approvals, where it counts or does not.
 
-        Whose client it is that brings chains of others, nobody knows: what it says is nobody's word.
+        The client of an agent that was handed the work, or that brings chains of others, is not that of the
+        subject: what it says is nobody's word.
         """
-        if said == NOTHING or pending.carried:
+        if said == NOTHING or not pending.from_subject:
             return
         approvals, subject = self._gate.guard.approvals, pending.chain.subject
         try:

@@ -13,7 +13,7 @@ from hopward import capability
 from hopward.classification import classified
 from hopward.cli.finding import Finding
 from hopward.cli.moment import configured
-from hopward.cli.reachable import reachable
+from hopward.cli.reachable import approvers, reachable
 from hopward.cli.wording import contained_line
 from hopward.clock import SystemClock
 from hopward.config import read_settings
@@ -305,6 +305,7 @@ _CHECKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
     _servers,
     _tools,
     _workflows,
+    approvers,
     reachable,
     _strength,
 )

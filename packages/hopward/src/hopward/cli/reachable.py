@@ -1,4 +1,4 @@
-"""What `hopward doctor` looks at of how people are reached: the page they answer on, and the webhook."""
+"""What `hopward doctor` looks at of approving: who could, the page they answer on, and the webhook."""
 
 import os
 from collections.abc import Iterator
@@ -10,15 +10,45 @@ from hopward.clock import SECOND, Instant, SystemClock, iso
 from hopward.config.forms import is_loopback
 from hopward.errors import ConfigError, HopwardError
 from hopward.ledger import SqliteLedger
+from hopward.osuser import os_user
 from hopward.pairing import Devices
+from hopward.pattern import folded
 from hopward.record import Outbox, Waiting
-from hopward.settings import Settings, WebhookSettings
+from hopward.settings import ApproverGroup, Settings, WebhookSettings
 from hopward.webhook import read_secrets
 
 _SERVE = "hopward authority serve tells it, as long as it runs."
 
 _AT_ONCE = 60 * SECOND
 """What is due for longer than this, nobody sends."""
+
+
+def approvers(settings: Settings) -> Iterator[Finding]:
+    """Groups that could not approve what this user has done, and those whose yes is less than it seems."""
+    for name, group in settings.approvals.groups.items():
+        yield from _group(name, group)
+
+
+def _group(name: str, group: ApproverGroup) -> Iterator[Finding]:
+    subject = os_user()
+    others = [member for member in group.members if folded(member) != folded(subject)]
+    if group.subject_may_approve:
+        told = f"Members of {name} approve what is done in their own name: no second pair of eyes."
+        yield Finding(
+            "note", "approvals", told, "Name other people in members; take subject_may_approve away."
+        )
+    elif len(others) < min(group.people, len(group.members)):
+        told = (
+            f"Nobody can approve as {name} what is done for {subject}, for whom hopward mcp run opens tasks: "
+            f"it needs {group.people}, and nobody approves what is done in their own name."
+        )
+        advice = "Name other people in members; or subject_may_approve = true, which only confirms."
+        yield Finding("note", "approvals", told, advice)
+    if group.in_client:
+        told = f"Whoever controls the MCP client of a member of {name} can approve in their name."
+        yield Finding(
+            "note", "approvals", told, "Take in_client away; the page of [approvals] page asks them."
+        )
 
 
 def reachable(settings: Settings) -> Iterator[Finding]:
