@@ -63,8 +63,24 @@ credential = {{ by = "meta" }}
 [servers.desk.tools]
 page = {{ action = "read", sensitivity = "internal", integrity = "untrusted", destination = "desk" }}
 secret = {{ action = "read", sensitivity = "confidential", integrity = "trusted", destination = "desk" }}
-delete = {{ action = "delete", {LABELS}, destination = "desk", arguments = {{ id = "string" }} }}
 cash = {{ action = "pay", {LABELS}, destination = "till", arguments = {{ amount = "decimal" }} }}
+
+[servers.desk.tools.delete]
+action = "delete"
+sensitivity = "internal"
+integrity = "trusted"
+ceiling = "restricted"
+destination = "desk"
+arguments = {{ id = "string" }}
+names = ["id"]
+
+[servers.desk.tools.letter]
+action = "send"
+sensitivity = "internal"
+integrity = "trusted"
+ceiling = "restricted"
+destination = "post"
+arguments = {{ to = "string", text = "string" }}
 
 [servers.desk.tools.post]
 action = "send"

@@ -22,7 +22,10 @@ Start: TypeAlias = "Callable[[Chain, str], subprocess.Popen[str]]"
 
 
 EDITORS = 'members = ["carol", "alice", "ops"]'
-GRANTING = CONFIG.replace(EDITORS, f"{EDITORS}\nmost_times = 100")
+TEXT = 'arguments = { text = "string" }'
+GRANTING = CONFIG.replace(EDITORS, f"{EDITORS}\nmost_times = 100").replace(
+    TEXT, 'arguments = { text = "string", board = "string" }, names = ["board"]'
+)
 
 
 @pytest.fixture

@@ -28,6 +28,7 @@ from .approving import handed, task_of, told
 from .granting import ASKED, CONFIG, GRANTED, POLICY, granted, mail, opened, pay, permitted, post, read, tried
 
 TWO = ("carol", "dave")
+LETTER = ToolCall(server="desk", tool="letter", arguments={"to": "bob", "text": "hi"})
 
 
 @pytest.fixture
@@ -386,6 +387,7 @@ def test_who_may_not_approve_may_not_grant(guard: Guard, chain: Chain, by: str) 
         (post(), -1, "is none"),
         (ToolCall(server="desk", tool="cash", arguments={"amount": 5}), 2, "does not say how much"),
         (ToolCall(server="desk", tool="delete", arguments={"id": "n"}), 2, "of careful is to one call"),
+        (LETTER, 2, "nobody knows where text or to might lead it"),
     ],
     ids=str,
 )

@@ -38,7 +38,7 @@ def project(tmp_path: Path) -> Project:
 @pytest.fixture
 def wire(project: Project) -> Iterator[Wire]:
     """A session on behalf of wendy, who is not at this terminal."""
-    wire = Wire(project, before=["env", "LOGNAME=wendy"])
+    wire = Wire(project, options=["--subject", "local:wendy"])
     wire.greet()
     yield wire
     wire.end()
@@ -92,8 +92,7 @@ def test_a_changed_argument_is_told_and_then_passes(project: Project, wire: Wire
 
 
 def test_who_works_at_the_terminal_of_the_session_cannot_approve_it(project: Project) -> None:
-    name = os_user().removeprefix("local:")
-    wire = Wire(project, before=["env", f"LOGNAME={name}"])
+    wire = Wire(project, before=["env", "LOGNAME=wendy", "USER=wendy"])
     try:
         wire.greet()
         approval = refusal(wire.call("change", note="a"))["approval"]
@@ -149,8 +148,10 @@ async def test_the_page_that_the_client_opens_is_where_the_call_is_approved(
             await asyncio.to_thread(lena.approve, params.url)
             return ElicitResult(action="accept")
 
-        words = ["LOGNAME=wendy", str(HOPWARD), "mcp", "run", "recorder"]
-        started = StdioServerParameters(command="env", args=words, env=environment(), cwd=project.folder)
+        words = ["mcp", "run", "recorder", "--subject", "local:wendy"]
+        started = StdioServerParameters(
+            command=str(HOPWARD), args=words, env=environment(), cwd=project.folder
+        )
         async with Client(stdio_client(started), mode=era, elicitation_callback=elicit) as client:
             assert (await client.call_tool("change", {"note": "a"})).is_error is not True
     assert (len(shown), len(project.calls_received())) == (1, 1)
@@ -172,8 +173,8 @@ async def test_a_client_that_is_led_to_the_page_waits_while_somebody_approves_at
         answering.append(asyncio.create_task(saying_yes))
         return ElicitResult(action="accept")
 
-    words = ["LOGNAME=wendy", str(HOPWARD), "mcp", "run", "recorder"]
-    started = StdioServerParameters(command="env", args=words, env=environment(), cwd=project.folder)
+    words = ["mcp", "run", "recorder", "--subject", "local:wendy"]
+    started = StdioServerParameters(command=str(HOPWARD), args=words, env=environment(), cwd=project.folder)
     async with Client(stdio_client(started), mode=era, elicitation_callback=elicit) as client:
         called = await client.call_tool("change", {"note": "a", "times": 2})
         assert called.is_error is not True

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hopward.cli.person import local_user
+from hopward.osuser import os_user
 
 from .shell import Shell
 
@@ -249,7 +249,7 @@ def test_who_could_approve_and_how_much_that_is_worth_is_noted(
     sound: Shell, group: str, told: set[str]
 ) -> None:
     path = sound.folder / "hopward.toml"
-    members = group.replace("USER", local_user())
+    members = group.replace("USER", os_user())
     path.write_text(path.read_text().replace('members = ["local:carol"]', members))
     found = levels(sound)
     assert {one for one in (ALONE, CONFIRMS, BY_CLIENT) if any(one in line for line in found)} == told

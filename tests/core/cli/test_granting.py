@@ -22,7 +22,8 @@ sensitivity = "internal"
 integrity = "trusted"
 ceiling = "internal"
 destination = "desk"
-arguments = { text = "string" }
+arguments = { text = "string", board = "string" }
+names = ["board"]
 """
 REFUND = ToolCall(server="desk", tool="refund", arguments={"amount": 5})
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from hopward import Guard, ToolCall
-from hopward.cli.person import local_user
 from hopward.config import read_settings
+from hopward.osuser import os_user
 
 from .shell import Shell, executable
 
@@ -186,7 +186,7 @@ def test_whoever_is_alone_approves_in_what_init_has_written(shell: Shell) -> Non
     table = "".join(f'{key} = "{value}"\n' for key, value in remove.items())
     path.write_text(f"{text}\n[servers.files.tools.remove]\n{table}")
     with closing(Guard.open(path)) as guard:
-        chain = guard.enter(guard.open_task("files", local_user()).id)
+        chain = guard.enter(guard.open_task("files", os_user()).id)
         call = ToolCall(server="files", tool="remove", arguments={})
         decision = guard.authorize(call, chain)
         assert decision.verdict.name == "step-up", decision.verdict

@@ -369,6 +369,23 @@ async def test_a_client_that_brings_chains_of_others_answers_for_nobody(tmp_path
         assert len(client.forwarded) == 1
 
 
+@pytest.mark.parametrize("modern", [True, False])
+async def test_the_client_of_an_agent_that_was_handed_the_work_answers_for_nobody(
+    tmp_path: Path, *, modern: bool
+) -> None:
+    held(tmp_path, "echo")
+    policy = tmp_path / "policies" / "held.cedar"
+    hands_on = '@id("on") permit (principal, action == Hopward::Action::"delegate", resource);'
+    policy.write_text(policy.read_text() + hands_on)
+    servers = stdio_server(tmp_path / "record") + stdio_server(tmp_path / "record", "other")
+    with opened(install(tmp_path, servers + GROUPS + TEAM)) as guard:
+        program = Program(guard)
+        client = Client(guard, modern=modern, capabilities=FORM)
+        client.chain = program.handed(program.boss)
+        assert client.refusal(client.call("echo", {"x": 1}))["approval"] == approval(guard).id
+        assert approval(guard).state == "pending"
+
+
 async def test_a_yes_of_who_may_not_any_more_does_not_count(forms: Client, tmp_path: Path) -> None:
     _, state = forms.required(forms.call())
     config = tmp_path / "hopward.toml"
@@ -410,7 +427,8 @@ async def test_of_two_calls_that_are_the_same_one_passes(client: Client) -> None
 async def test_a_grant_that_covers_another_call_ends_the_waiting_of_that_one_too(tmp_path: Path) -> None:
     held(tmp_path, "echo", "often")
     echo = "[servers.desk.tools.echo]\n"
-    servers = stdio_server(tmp_path / "record").replace(echo, f'{echo}arguments = {{ note = "string" }}\n')
+    said = 'arguments = { note = "string", to = "string" }\nnames = ["to"]\n'
+    servers = stdio_server(tmp_path / "record").replace(echo, echo + said)
     with opened(install(tmp_path, servers + GROUPS)) as guard:
         client = Client(guard, modern=True, capabilities=URL)
         for note in ("a", "b", "c"):

@@ -22,7 +22,7 @@ from hopward.evaluation import DELEGATE, Evaluator, Sources, call_digest
 from hopward.harmless import harmless
 from hopward.lifting import address
 from hopward.model import Chain, ToolCall
-from hopward.pattern import folded
+from hopward.pattern import folded, one_person
 from hopward.record import Asking
 from hopward.strictjson import parse
 from hopward.summary import HIDDEN, Summary, summary_of
@@ -186,7 +186,7 @@ class Approvals:
             self._counted(approval.needed, approval.chain, by)
         except StateError as error:
             return error.message
-        if yes and any(folded(one.by) == folded(by) for one in approval.answers):
+        if yes and any(one_person(one.by, by) for one in approval.answers):
             return f"{by} has said yes already; another person has to."
         return ""
 
@@ -259,7 +259,7 @@ class Approvals:
                 f"{name}: {', '.join(group.members)}" for name, group in known.items() if group
             )
             raise StateError(f"{by} is not among those who may approve this.", advice=f"They are {groups}.")
-        own = folded(by) == folded(chain.subject)
+        own = one_person(by, chain.subject)
         may = [name for name in member if not own or self._settings.groups[name].subject_may_approve]
         if not may:
             told = f"This is done on behalf of {chain.subject}, so {by} may not approve it."
@@ -267,7 +267,7 @@ class Approvals:
         return tuple(may)
 
     def _is_subject(self, approval: Approval, by: str) -> bool:
-        return folded(by) == folded(approval.chain.subject) and not self._is_agent(by)
+        return one_person(by, approval.chain.subject) and not self._is_agent(by)
 
     def _is_agent(self, by: str) -> bool:
         return is_agent(by) or folded(by) in self._agents
@@ -374,7 +374,7 @@ class Approvals:
 
 
 def _refuse_again(approval: Approval, by: str) -> None:
-    if any(folded(one.by) == folded(by) for one in approval.answers):
+    if any(one_person(one.by, by) for one in approval.answers):
         raise StateError(f"{by} has approved {approval.id} already; another person has to.")
 
 

@@ -67,6 +67,10 @@ def why_once(approval: Approval) -> str:
         return (
             f"{approval.name} pays, and hopward.toml does not say how much (`spends`), so nothing bounds it."
         )
+    loose = free_arguments(tool) - ({tool.spends.amount} if tool.spends is not None else set())
+    if loose and not tool.names and not argument_of(tool.destination):
+        told = f"hopward.toml does not say what of {approval.name} names something (`names`)"
+        return f"{told}, so nobody knows where {' or '.join(sorted(loose))} might lead it."
     return ""
 
 

@@ -4,8 +4,8 @@ Names, arguments and purposes come from agents, so every text here is harmless t
 """
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
 
 from hopward.approval import Approval, Taken
 from hopward.clock import iso
@@ -15,15 +15,28 @@ from hopward.model import Tool, Value
 from hopward.settings import ApproverGroup
 
 HIDDEN = "Not all of the arguments can be shown: the decision log keeps digests of them ([log] arguments)."
+UNDECLARED = "not declared: policies do not see it"
 UNKNOWN = "Nothing is declared about how to take this back."
+
+_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
 
 
 class Argument(Value, frozen=True):
-    """One argument: its value as JSON, and where it comes from, if policies are told: `Provenance`."""
+    """One argument: its value as JSON, and where it comes from, if policies are told: `Provenance`.
+
+    A `name` that could be taken for something else is in quotes. One that is not `declared` is nothing that
+    policies see.
+    """
 
     name: str
     value: str
     provenance: str = ""
+    declared: bool = True
+
+    @property
+    def about(self) -> str:
+        """What is known of it, for people; empty for nothing."""
+        return self.provenance if self.declared else UNDECLARED
 
 
 class Summary(Value, frozen=True):
@@ -61,7 +74,7 @@ class Summary(Value, frozen=True):
         yield f"Approval {self.id} is {self.state}: {self.call}, on behalf of {self.subject}"
         yield from (f"  {agent}: {purpose}" for agent, purpose in self.chain)
         for one in self.arguments:
-            yield f"{one.name} = {one.value}{f' ({one.provenance})' if one.provenance else ''}"
+            yield f"{one.name} = {one.value}{f' ({one.about})' if one.about else ''}"
         told = {
             "": self.hidden,
             "Does: ": self.does,
@@ -97,7 +110,7 @@ def summary_of(
             (harmless(agent), harmless(purpose))
             for agent, purpose in zip(chain.actors, approval.purposes, strict=False)
         ),
-        arguments=tuple(_arguments(approval.arguments, approval.provenance)),
+        arguments=tuple(_arguments(approval)),
         hidden="" if shows_all else HIDDEN,
         does="" if tool is None else _does(tool),
         reaches=harmless(", ".join(approval.destinations)),
@@ -121,10 +134,13 @@ def _holds(approval: Approval, most_times: int) -> str:
     return f"this call, or up to {most_times} such calls of this task: {harmless(terms(approval))}"
 
 
-def _arguments(arguments: Mapping[str, Any], provenance: Mapping[str, str]) -> Iterator[Argument]:
-    for name, value in arguments.items():
+def _arguments(approval: Approval) -> Iterator[Argument]:
+    tool, provenance = approval.classification, approval.provenance
+    for name, value in approval.arguments.items():
         told = harmless(json.dumps(value, ensure_ascii=False))
-        yield Argument(harmless(name), told, provenance.get(name, ""))
+        shown = name if _PLAIN.fullmatch(name) else harmless(json.dumps(name, ensure_ascii=False))
+        declared = tool is None or name in tool.arguments
+        yield Argument(shown, told, provenance.get(name, ""), declared)
 
 
 def _does(tool: Tool) -> str:

@@ -30,7 +30,7 @@ from hopward.evaluation import Sources
 from hopward.exchange import endpoint
 from hopward.guard import Guard as _Guard
 from hopward.guard import planned
-from hopward.guess import action_told
+from hopward.guess import action_told, names_told
 from hopward.identity import Identifier
 from hopward.issuer import Issuer
 from hopward.keychain import open_keys
@@ -51,6 +51,7 @@ from hopward.model import (
 from hopward.notices import Notices
 from hopward.observation import refuse_too_long
 from hopward.opening import Wish, new_task
+from hopward.osuser import os_user
 from hopward.pairing import Devices
 from hopward.pinning import Pins
 from hopward.policies import LoggedPolicies, PolicyStore
@@ -77,7 +78,9 @@ class Guard(Registry, Containing, _Guard):
     """
 
     action_told = staticmethod(action_told)
+    names_told = staticmethod(names_told)
     devices_in = staticmethod(Devices.opened)
+    local_user = staticmethod(os_user)
     webhook_secret = staticmethod(make_secret)
     signs: bool
     settings: Settings
@@ -130,7 +133,7 @@ class Guard(Registry, Containing, _Guard):
             exchanger=issuer,
             agents=frozenset(settings.agents),
             redaction=Redaction(settings.log),
-            pins=Pins(ledger, settings.servers, tools, clock),
+            pins=Pins(ledger, settings.servers, tools, clock, settings.agents),
             approvals=settings.approvals,
             risk=settings.risk,
             quarantines=Containing.over(settings, ledger, clock),

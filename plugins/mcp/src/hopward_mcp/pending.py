@@ -55,6 +55,11 @@ class Pending:
     asked: bool = False
     waits: bool = False
 
+    @property
+    def from_subject(self) -> bool:
+        """Whether the client can be the subject's own: not where an agent has been handed the work."""
+        return not (self.carried or self.chain.hops)
+
 
 class Requests:
     """The client's requests under way, by our id and by the client's. `version` is the protocol's, once

@@ -10,9 +10,11 @@ import logging
 import secrets
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TypeAlias, cast
+
+import msgspec
 
 from hopward import Decision, HopwardError
 from hopward_mcp.elicitation import KEY, METHOD, NOTHING, Elicitation, Said, elicitation, read
@@ -39,8 +41,7 @@ Again: TypeAlias = Callable[[], None]
 """Has a call authorized again, or for the first time."""
 
 
-@dataclass(slots=True, eq=False)
-class _Asked:
+class _Asked(msgspec.Struct, eq=False):
     """A question to an older client. `id` is ours, `url_id` names its URL; `wait` is the call's."""
 
     id: MessageId
@@ -116,7 +117,7 @@ class StepUps:
         modern = is_modern(message)
         said = capabilities(message.params) if modern else self.capabilities
         try:
-            question = elicitation(self._gate.guard, decision, said, own=not pending.carried)
+            question = elicitation(self._gate.guard, decision, said, own=pending.from_subject)
         except HopwardError as error:
             _log.error("a person could not be asked: %s", error.message)
             return None
@@ -262,9 +263,10 @@ class StepUps:
     def _say(self, approval: str, pending: Pending, said: Said) -> None:
         """Give a person's word to the approvals, where it counts or does not.
 
-        Whose client it is that brings chains of others, nobody knows: what it says is nobody's word.
+        The client of an agent that was handed the work, or that brings chains of others, is not that of the
+        subject: what it says is nobody's word.
         """
-        if said == NOTHING or pending.carried:
+        if said == NOTHING or not pending.from_subject:
             return
         approvals, subject = self._gate.guard.approvals, pending.chain.subject
         try:

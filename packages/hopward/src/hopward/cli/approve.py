@@ -243,7 +243,7 @@ def _chain(told: Summary) -> Tree:
 
 
 def _value_of(argument: Argument) -> str:
-    return f"{argument.value}  ({argument.provenance})" if argument.provenance else argument.value
+    return f"{argument.value}  ({argument.about})" if argument.about else argument.value
 
 
 def _instead(one: Approval, changed: dict[str, Any]) -> Iterable[tuple[str, str]]:

@@ -6,11 +6,11 @@ from contextlib import closing
 from urllib.parse import urlsplit
 
 from hopward.cli.finding import Finding
-from hopward.cli.person import local_user
 from hopward.clock import SECOND, Instant, SystemClock, iso
 from hopward.config.forms import is_loopback
 from hopward.errors import ConfigError, HopwardError
 from hopward.ledger import SqliteLedger
+from hopward.osuser import os_user
 from hopward.pairing import Devices
 from hopward.pattern import folded
 from hopward.record import Outbox, Waiting
@@ -30,7 +30,7 @@ def approvers(settings: Settings) -> Iterator[Finding]:
 
 
 def _group(name: str, group: ApproverGroup) -> Iterator[Finding]:
-    subject = local_user()
+    subject = os_user()
     others = [member for member in group.members if folded(member) != folded(subject)]
     if group.subject_may_approve:
         told = f"Members of {name} approve what is done in their own name: no second pair of eyes."
