@@ -5,8 +5,9 @@ proves who they are, and what the client says of it decides nothing. A form of t
 group that has to approve takes the subject's word from their client, and theirs alone suffices.
 """
 
-from dataclasses import dataclass
 from typing import Any, cast
+
+import msgspec
 
 from hopward import Decision, Guard
 from hopward_mcp.jsonrpc import Body
@@ -32,8 +33,7 @@ _SAID = "Said in the MCP client"
 """Before every reason: nobody has proved who they are."""
 
 
-@dataclass(frozen=True, slots=True)
-class Elicitation:
+class Elicitation(msgspec.Struct, frozen=True):
     """One question to a person, about one approval. `url` is where it leads in url mode."""
 
     approval: str
@@ -50,8 +50,7 @@ class Elicitation:
         return {"mode": "url", "message": self.message, "url": self.url, **named}
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
+class Said(msgspec.Struct, frozen=True):
     """What a client's answer says: that its person has gone to the page (`went`), that they approve or
     refuse (`yes`), or nothing."""
 

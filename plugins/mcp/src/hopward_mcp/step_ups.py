@@ -10,9 +10,11 @@ import logging
 import secrets
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TypeAlias, cast
+
+import msgspec
 
 from hopward import Decision, HopwardError
 from hopward_mcp.elicitation import KEY, METHOD, NOTHING, Elicitation, Said, elicitation, read
@@ -39,8 +41,7 @@ Again: TypeAlias = Callable[[], None]
 """Has a call authorized again, or for the first time."""
 
 
-@dataclass(slots=True, eq=False)
-class _Asked:
+class _Asked(msgspec.Struct, eq=False):
     """A question to an older client. `id` is ours, `url_id` names its URL; `wait` is the call's."""
 
     id: MessageId

@@ -8,7 +8,8 @@ nobody looks.
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+
+import msgspec
 
 from hopward import Guard, HopwardError
 
@@ -22,8 +23,7 @@ _MOST_KNOWN = 4_096
 _log = logging.getLogger(__name__)
 
 
-@dataclass(slots=True, eq=False)
-class Wait:
+class Wait(msgspec.Struct, eq=False):
     """One call. `until` is event-loop time; `is_open` says whether anybody still waits for its answer, `over`
     goes on with it, `dropped` is called instead where nobody does."""
 
