@@ -22,6 +22,8 @@ from hopward.record import Row
 from hopward.testing.clock import FixedClock
 from hopward_authority import create_app
 
+from .approving import Desk, MakeDesk, a_desk
+
 ISSUER = "https://authority.example"
 DESK = "https://proxy.example/desk/mcp"
 FILES = "https://proxy.example/files/mcp"
@@ -264,3 +266,24 @@ def _started(config: Path, clock: FixedClock, keys: dict[str, SigningKey]) -> Au
 
 def _inline(key: SigningKey) -> str:
     return "{ " + ", ".join(f'{name} = "{value}"' for name, value in key.public_jwk().items()) + " }"
+
+
+@pytest.fixture
+def make_desk(tmp_path: Path) -> Iterator[MakeDesk]:
+    """Makes a desk whose refunds people approve, with pages for them."""
+    made: list[Desk] = []
+
+    def make(**changes: str) -> Desk:
+        folder = tmp_path / f"desk{len(made)}"
+        folder.mkdir()
+        made.append(a_desk(folder, **changes))
+        return made[-1]
+
+    yield make
+    for desk in made:
+        desk.guard.close()
+
+
+@pytest.fixture
+def desk(make_desk: MakeDesk) -> Desk:
+    return make_desk()

@@ -1,16 +1,21 @@
 """`hopward authority`: a real process, a real port, and a key rotated under it."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from queue import Queue
 from socket import create_server
+from threading import Thread
+from typing import Any
 
 import httpx2
 import pytest
 
-from hopward import ConfigError
+from hopward import ConfigError, Guard, ToolCall
 from hopward.assertion import client_assertion
 from hopward.keys import KeyRing
 from hopward.project import create
@@ -26,6 +31,28 @@ members = ["local:carol"]
 issuer = "http://127.0.0.1:{port}"
 listen = "127.0.0.1:{port}"
 """
+HELD = '@id("held") @step_up("operators") forbid (principal, action in Hopward::Action::"pay", resource);'
+DESK = """
+[agents.helper]
+owner = "ops"
+purpose = "tickets"
+ceiling = [{ tools = ["desk/*"], actions = ["pay"], sensitivity = "internal", destinations = ["desk"] }]
+[servers.desk]
+command = ["desk-mcp"]
+resource = "urn:example:desk"
+credential = { by = "meta" }
+[servers.desk.tools.refund]
+action = "pay"
+sensitivity = "internal"
+integrity = "trusted"
+destination = "desk"
+[workflows.tickets]
+agent = "helper"
+purpose = "answer a ticket"
+expires_in = 600
+budget = { calls = 9, writes = 9 }
+capabilities = [{ tools = ["desk/*"], actions = ["pay"], sensitivity = "internal", destinations = ["desk"] }]
+"""
 
 
 @pytest.fixture
@@ -36,6 +63,45 @@ def config(tmp_path: Path) -> Path:
     path.write_text(CONFIG.format(port=port))
     create(tmp_path)
     return path
+
+
+def an_asking_desk(config: Path, hook: str) -> Guard:
+    """A desk beside the authority, whose refunds people approve."""
+    text = config.read_text()
+    issuer = text.partition('issuer = "')[2].partition('"')[0]
+    approvals = (
+        f'[approvals]\npage = "{issuer}"\n[approvals.webhook]\nurl = "{hook}"\n'
+        'secret_file = "hook.secret"\n[approvals.groups.operators]\nmembers = ["lena"]\n'
+    )
+    group = '[approvals.groups.operators]\nmembers = ["local:carol"]\n'
+    config.write_text(text.replace(group, approvals) + DESK)
+    (config.parent / "policies" / "held.cedar").write_text(HELD)
+    subprocess.run(hopward(config, "authority", "secret"), capture_output=True, check=True)
+    return Guard.open(config)
+
+
+@contextmanager
+def receiving(received: Queue[dict[str, Any]]) -> Generator[str]:
+    """A webhook's receiver at a real port: its address. What it hears is put into `received`."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            received.put(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Says nothing."""
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}/"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 def hopward(config: Path, *words: str) -> list[str]:
@@ -79,6 +145,31 @@ def test_the_authority_is_served_and_its_key_rotated_while_it_runs(config: Path)
         assert (answer.status_code, answer.json()) == (200, {"active": False})
         assert "server" not in answer.headers
         assert httpx2.get(f"{address}/jwks", headers={"Host": "evil.example"}).status_code == 403
+
+
+def test_a_person_is_paired_answers_in_a_browser_and_the_webhook_is_told(config: Path) -> None:
+    """All of it for real: three processes, a receiver, and the agent's call that waits."""
+    received: Queue[dict[str, Any]] = Queue()
+    with receiving(received) as hook, closing(an_asking_desk(config, hook)) as guard:
+        task = guard.open_task("tickets", "ines")
+        call = ToolCall(server="desk", tool="refund", arguments={"amount": 45})
+        with serving(config) as address:
+            guard.ledger.take_waiting(0, 0)
+            decision = guard.authorize(call, guard.enter(task.id))
+            pair = hopward(config, "authority", "pair", "lena")
+            code = subprocess.run(pair, capture_output=True, text=True, check=True).stdout
+            origin = {"Origin": address}
+            with httpx2.Client(base_url=address, headers=origin) as browser:
+                assert browser.post("/pair", data={"code": code, "label": "phone"}).status_code == 303
+                path = f"/approvals/{decision.approval}"
+                assert decision.verdict.sentence.count(f"{address}{path}") == 1
+                token = browser.get(path).text.partition('name="token" value="')[2][:64]
+                form = {"token": token, "answer": "yes", "why": "late"}
+                assert browser.post(path, data=form).status_code == 303
+            told = [received.get(), received.get()]
+        assert [one["type"] for one in told] == ["approval.asked", "approval.approved"]
+        assert told[1]["data"]["by"] == "lena"
+        assert guard.authorize(call, guard.enter(task.id)).permitted
 
 
 def test_an_address_that_is_taken_is_told_as_such(config: Path) -> None:

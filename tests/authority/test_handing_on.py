@@ -12,6 +12,7 @@ from hopward.jwk import thumbprint
 from hopward.testing.clock import NOON
 from hopward_authority.form import Form
 from hopward_authority.oauth import OAuthServer
+from hopward_authority.tally import Tally
 
 from .conftest import (
     ACCESS_TOKEN,
@@ -387,6 +388,6 @@ def test_a_log_that_cannot_be_written_hands_nothing_on(authority: Authority) -> 
 
 
 def test_what_the_authority_cannot_do_now_is_not_the_clients_mistake(authority: Authority) -> None:
-    server = OAuthServer(authority.guard)
+    server = OAuthServer(authority.guard, Tally(authority.guard))
     for error, status in (("server_error", 503), ("temporarily_unavailable", 503), ("invalid_target", 400)):
         assert server.refused(Form("/token", []), error, "Because.").status == status

@@ -132,9 +132,10 @@ class Office:
 
     def __post_init__(self) -> None:
         self.ledger = MemoryLedger(self.clock)
+        self.policies = Policies(self.policy)
         sources = Sources(
             ledger=self.ledger,
-            policies=Policies(self.policy),
+            policies=self.policies,
             classifications=Classifications((READ, PAY)),
             exchanger=Exchange(),
             agents=frozenset(self.agents),

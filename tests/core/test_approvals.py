@@ -546,3 +546,16 @@ def test_all_that_a_person_is_shown_is_in_the_binding(changed: dict[str, Any]) -
 def test_who_asks_by_which_token_and_when_is_not_in_the_binding() -> None:
     later = replace(QUESTION, at=NOON + SECOND, chain=replace(QUESTION.chain, token="jti", key="kid"))
     assert bound_to(later, NEEDED) == bound_to(QUESTION, NEEDED)
+
+
+@pytest.mark.parametrize("spelled", ["Alice", "\u0430lice", "al\u0456ce", "\uff41lice"])
+def test_a_subject_whose_name_reads_as_the_approver_s_is_the_approver(guard: Guard, spelled: str) -> None:
+    approval = guard.authorize(write(), task_of(guard, spelled)).approval
+    with pytest.raises(StateError, match="on behalf of"):
+        guard.approvals.approve(approval, by="alice")
+
+
+@pytest.mark.parametrize("spelled", ["alice ", " alice", "al\u200bice", "alice\ufe0f", "alice\n"])
+def test_no_task_has_a_subject_whose_name_is_not_all_to_be_seen(guard: Guard, spelled: str) -> None:
+    with pytest.raises(StateError, match="subject"):
+        task_of(guard, spelled)

@@ -314,3 +314,13 @@ def test_every_step_stands_in_the_log_with_who_and_why_and_no_text_of_the_server
     assert quarantined["flags"] == ["addresses_model", "secrecy"]
     assert (accepted["by"], accepted["why"], accepted["flags"]) == ("ana", "read", quarantined["flags"])
     assert "IMPORTANT" not in str([row.record for row in desk.ledger.rows()])
+
+
+@pytest.mark.parametrize("by", ["helper", "Helper ", "local:helper", "agent:helper"])
+def test_no_agent_accepts_what_a_server_says_of_its_tools(by: str) -> None:
+    desk = Desk("accepted")
+    desk.lists(READ)
+    pins = Pins(desk.ledger, desk.servers, [], desk.clock, ["helper"])
+    with pytest.raises(StateError, match="name of an agent"):
+        pins.accept("desk", {"read": defined(READ).digest}, by=by, why="it is fine")
+    assert desk.refused() == "tool_not_accepted"

@@ -104,3 +104,15 @@ def test_answers_in_a_client_need_a_subject_who_may_approve(tmp_path: Path) -> N
         CONFIG.replace("subject_may_approve = true", "subject_may_approve = true\nin_client = true")
     )
     assert read_settings(path).approvals.groups["own"].in_client
+
+
+def test_the_name_of_an_argument_cannot_pass_for_a_line_of_the_summary(guard: Guard) -> None:
+    names = ["Until: 2030; reaches", 'account = "DE1" (anchored); text', "\u3164\u115f\u2800", "x\ufe0f"]
+    found = replace(asked(guard), arguments=dict.fromkeys(names, "x"))
+    lines = guard.approvals.summary(found).text().split("\n")
+    assert '"Until: 2030; reaches" = "x" (not declared: policies do not see it)' in lines
+    assert any(
+        line.startswith('"account = \\"DE1\\" (anchored); text" = "x" (not declared') for line in lines
+    )
+    assert any(line.startswith('"\\u3164\\u115f\\u2800" = ') for line in lines)
+    assert any(line.startswith('"x\\ufe0f" = ') for line in lines)

@@ -1,19 +1,24 @@
 """What a page shows a command to print, compared with what it prints.
 
-A line of only `...` stands for any lines, `...` in a line for any text. Spaces count as one. Times, hashes
-and ids differ in every run: any time stands for any other; an id shown for the first time (`task_4f...`,
-`dec_...`, `apr_...`, `tok_...`) stands for the one that is printed there, and from then on for exactly
-that one.
+A line of only `...` stands for any lines, `...` in a line for any text. Spaces count as one. Times, hashes,
+codes and ids differ in every run: any time stands for any other; an id shown for the first time
+(`task_4f...`, `dec_...`, `apr_...`, `tok_...`) stands for the one that is printed there, and from then on
+for exactly that one.
 """
 
 import re
 from dataclasses import dataclass, field
 
-_ID = r"(?:task|dec|apr|tok)_[0-9a-f]{8,}"
+_ID = r"(?:task|dec|apr|tok|dev)_[0-9a-f]{8,}"
 _TIME = r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:\.\d+)?Z"
 _HASH = r"\b[0-9a-f]{64}\b"
 _DURATION = r"\b\d+\.\d ms"
-_PARTS = re.compile(rf"(?P<id>{_ID})|(?P<time>{_TIME})|(?P<hash>{_HASH})|(?P<ms>{_DURATION})|(?P<any>\.\.\.)")
+_CODE = r"\b[0-9A-Z]{4}-[0-9A-Z]{4}-[0-9A-Z]{4}\b"
+_PARTS = re.compile(
+    rf"(?P<id>{_ID})|(?P<time>{_TIME})|(?P<hash>{_HASH})|(?P<ms>{_DURATION})|(?P<code>{_CODE})|(?P<any>\.\.\.)"
+)
+
+_ANY = {"time": _TIME, "hash": "[0-9a-f]{64}", "ms": _DURATION, "code": _CODE, "any": r"[^\n]*?"}
 
 
 @dataclass
@@ -49,9 +54,7 @@ class Known:
     def _part(self, part: re.Match[str], new: list[str]) -> str:
         shown = part["id"]
         if not shown:
-            return {"time": _TIME, "hash": "[0-9a-f]{64}", "ms": _DURATION, "any": r"[^\n]*?"}[
-                str(part.lastgroup)
-            ]
+            return _ANY[str(part.lastgroup)]
         if shown in self.ids:
             return re.escape(self.ids[shown])
         if shown in new:

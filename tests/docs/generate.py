@@ -1,5 +1,7 @@
 """Writes what the documentation takes from the code: `make docs`. A test fails while any of it is stale."""
 
+from tests.adversary import page as adversary_page
+
 from . import command_pages, coverage_page, escape_table, schemas, settings_tables
 from .markdown import DOCS
 
@@ -7,6 +9,7 @@ PAGES = {
     DOCS / "reference" / "configuration.md": settings_tables.refreshed,
     DOCS / "reference" / "cli.md": command_pages.refreshed,
     DOCS / "reference" / "mcp-coverage.md": coverage_page.refreshed,
+    DOCS / "security" / "adversary.md": adversary_page.refreshed,
     DOCS / "guides" / "langchain.md": escape_table.refreshed,
 }
 

@@ -62,7 +62,9 @@ class Reader:
         if "not run" in block.directives:
             return
         for name, text in _given(block).items():
-            (self._folder / name).write_text(self._here(text), "utf-8")
+            path = self._folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(self._here(text), "utf-8")
         if "first" in block.directives:
             self._step(block.directives["first"], "...", 0)
         _FOLLOWED[block.language](self, block)

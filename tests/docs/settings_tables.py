@@ -34,6 +34,7 @@ from hopward.settings import (
     ServerSettings,
     StepSettings,
     TelemetrySettings,
+    WebhookSettings,
     WorkflowSettings,
 )
 
@@ -60,6 +61,7 @@ STRUCTS: dict[str, type[msgspec.Struct]] = {
         TelemetrySettings,
         ApprovalSettings,
         ApproverGroup,
+        WebhookSettings,
         RiskSettings,
         RiskThresholds,
         RiskWindows,
@@ -92,6 +94,7 @@ _LINKS = {
     "TelemetrySettings": "[telemetry](#telemetry)",
     "ApprovalSettings": "[approvals](#approvals)",
     "ApproverGroup": "[groups](#groups-of-approvers)",
+    "WebhookSettings": "[webhook](#webhook)",
     "RiskSettings": "[risk](#risk)",
     "RiskThresholds": "[thresholds](#thresholds-of-risk)",
     "RiskWindows": "[windows](#windows-of-risk)",

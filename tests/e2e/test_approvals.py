@@ -1,14 +1,24 @@
 """A call that waits for a person: from the client's refusal over the terminal to the server, and once."""
 
+import asyncio
 import json
+import re
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
+import httpx2
 import pytest
+from mcp import Client, StdioServerParameters
+from mcp.client.stdio import stdio_client
+from mcp.types import ElicitRequestURLParams, ElicitResult
 
 from hopward.osuser import os_user
 
-from .project import Project, recorded
+from .project import HOPWARD, Project, environment, recorded
+from .running import Running
+from .served import free_port
 from .wire import Wire, refusal, told
 
 HELD = """
@@ -28,7 +38,7 @@ def project(tmp_path: Path) -> Project:
 @pytest.fixture
 def wire(project: Project) -> Iterator[Wire]:
     """A session on behalf of wendy, who is not at this terminal."""
-    wire = Wire(project, before=["env", "LOGNAME=wendy"])
+    wire = Wire(project, options=["--subject", "local:wendy"])
     wire.greet()
     yield wire
     wire.end()
@@ -82,8 +92,7 @@ def test_a_changed_argument_is_told_and_then_passes(project: Project, wire: Wire
 
 
 def test_who_works_at_the_terminal_of_the_session_cannot_approve_it(project: Project) -> None:
-    name = os_user().removeprefix("local:")
-    wire = Wire(project, before=["env", f"LOGNAME={name}"])
+    wire = Wire(project, before=["env", "LOGNAME=wendy", "USER=wendy"])
     try:
         wire.greet()
         approval = refusal(wire.call("change", note="a"))["approval"]
@@ -92,3 +101,87 @@ def test_who_works_at_the_terminal_of_the_session_cannot_approve_it(project: Pro
     finally:
         wire.end()
     assert project.calls_received() == []
+
+
+class Lena:
+    """Who approves, at her browser."""
+
+    def __init__(self, code: str, page: str) -> None:
+        self._http = httpx2.Client(base_url=page, headers={"Origin": page, "Sec-Fetch-Site": "same-origin"})
+        assert self._http.post("/pair", data={"code": code, "label": "phone"}).status_code == 303
+
+    def approve(self, url: str) -> None:
+        """Open an address, and say yes to what is there."""
+        shown = self._http.get(url).text
+        assert "local:wendy" in shown
+        token = re.search(r'name="token" value="([0-9a-f]{64})"', shown)
+        assert token is not None
+        answered = self._http.post(url, data={"token": token[1], "answer": "yes", "why": "it is Tuesday"})
+        assert answered.status_code in (200, 303), answered.text
+
+    def __enter__(self) -> "Lena":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.close()
+
+
+@pytest.mark.parametrize("era", ["legacy", "2026-07-28"])
+async def test_the_page_that_the_client_opens_is_where_the_call_is_approved(
+    project: Project, era: Any
+) -> None:
+    address = f"127.0.0.1:{free_port()}"
+    page = f"http://{address}"
+    project.change('issuer = "http://127.0.0.1:8700"', f'issuer = "{page}"\nlisten = "{address}"')
+    groups = f'[approvals]\npage = "{page}"\n\n[approvals.groups'
+    project.change("[approvals.groups", groups)
+    shown: list[str] = []
+    with ExitStack() as stack:
+        authority = Running([str(HOPWARD), "authority", "serve"], project.folder)
+        stack.callback(authority.end)
+        await asyncio.to_thread(authority.wait_for, "People answer at")
+        code = project.hopward("authority", "pair", os_user()).split()[0]
+        lena = stack.enter_context(Lena(code, page))
+
+        async def elicit(_ctx: Any, params: Any) -> ElicitResult:
+            shown.append(params.url)
+            await asyncio.to_thread(lena.approve, params.url)
+            return ElicitResult(action="accept")
+
+        words = ["mcp", "run", "recorder", "--subject", "local:wendy"]
+        started = StdioServerParameters(
+            command=str(HOPWARD), args=words, env=environment(), cwd=project.folder
+        )
+        async with Client(stdio_client(started), mode=era, elicitation_callback=elicit) as client:
+            assert (await client.call_tool("change", {"note": "a"})).is_error is not True
+    assert (len(shown), len(project.calls_received())) == (1, 1)
+
+
+@pytest.mark.parametrize("era", ["legacy", "2026-07-28"])
+async def test_a_client_that_is_led_to_the_page_waits_while_somebody_approves_at_the_terminal(
+    project: Project, era: Any
+) -> None:
+    project.change("[approvals.groups", '[approvals]\npage = "https://approve.example"\n\n[approvals.groups')
+    shown: list[ElicitRequestURLParams] = []
+    answering: list[asyncio.Task[str]] = []
+
+    async def elicit(_ctx: Any, params: Any) -> ElicitResult:
+        shown.append(params)
+        found = re.fullmatch(r"https://approve\.example/approvals/(apr_\w+)", params.url)
+        assert found is not None
+        saying_yes = asyncio.to_thread(project.hopward, "approve", found[1], "--yes")
+        answering.append(asyncio.create_task(saying_yes))
+        return ElicitResult(action="accept")
+
+    words = ["mcp", "run", "recorder", "--subject", "local:wendy"]
+    started = StdioServerParameters(command=str(HOPWARD), args=words, env=environment(), cwd=project.folder)
+    async with Client(stdio_client(started), mode=era, elicitation_callback=elicit) as client:
+        called = await client.call_tool("change", {"note": "a", "times": 2})
+        assert called.is_error is not True
+        await answering[0]
+    assert "on behalf of local:wendy" in shown[0].message
+    assert "A change is a person's decision." in shown[0].message
+    (received,) = project.calls_received()
+    permit = project.decision(received["decision"])["decision"]
+    assert (permit.reason, len(shown)) == ("approved", 1)
+    project.hopward("log", "verify")

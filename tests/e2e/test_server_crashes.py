@@ -27,11 +27,18 @@ LONGEST = 0.4
 """Seconds between two kills; a process of the server takes a fraction of it to start."""
 
 
+IN_VAIN = 2
+"""So many processes in a row are killed before one has served: a busy machine starts them slowly, and the
+proxy leaves a server alone that never comes to serve."""
+
+
 class Killer(threading.Thread):
     """Kills the server's process again and again, whatever it is just doing."""
 
     def __init__(self, proxy: int) -> None:
         super().__init__(daemon=True)
+        self.served = threading.Event()
+        self._in_vain = 0
         self._children = Path(f"/proc/{proxy}/task/{proxy}/children")
         self._moments = random.Random(SEED)
         self._leave = threading.Event()
@@ -39,13 +46,18 @@ class Killer(threading.Thread):
 
     def run(self) -> None:
         while self.killed < ROUNDS and not self._leave.wait(self._moments.uniform(0, LONGEST)):
+            if self._in_vain >= IN_VAIN:
+                self.served.wait()
             for child in self._children.read_text().split():
                 with suppress(ProcessLookupError):
                     os.kill(int(child), signal.SIGKILL)
                     self.killed += 1
+                    self._in_vain = 0 if self.served.is_set() else self._in_vain + 1
+                    self.served.clear()
 
     def stop(self) -> None:
         self._leave.set()
+        self.served.set()
         self.join()
 
 
@@ -64,6 +76,8 @@ class Load:
             if message.get("id") in self.asked:
                 self.answers.append(message)
             serves = "result" in message or message.get("method") == "notifications/tools/list_changed"
+            if serves:
+                killer.served.set()
             if killer.is_alive() and serves:
                 self._refill()
 

@@ -21,9 +21,15 @@ HELLO: Body = {
 class Wire(Running):
     """A guarded stdio session, line by line."""
 
-    def __init__(self, project: Project, server: str = "recorder", before: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        project: Project,
+        server: str = "recorder",
+        before: Sequence[str] = (),
+        options: Sequence[str] = (),
+    ) -> None:
         """`before` goes in front of the command: another command that runs it."""
-        super().__init__([*before, str(HOPWARD), "mcp", "run", server], project.folder, talks=True)
+        super().__init__([*before, str(HOPWARD), "mcp", "run", server, *options], project.folder, talks=True)
         self._buffer = b""
         self._ids = 0
         self._selector = selectors.DefaultSelector()

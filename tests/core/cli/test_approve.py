@@ -94,11 +94,29 @@ def test_who_asked_for_it_cannot_approve_it(desk: Shell, held: Guard) -> None:
 
 def test_an_argument_can_be_changed(desk: Shell, held: Guard) -> None:
     approval = refund(held)
-    printed = desk(f"approve {approval} --yes --set amount=3 --set note=ok --set more=[1]")
+    shown = desk(f"approve {approval} --set amount=3")
+    assert "amount, changed 3" in " ".join(shown.out.split())
+    printed = desk(f"approve {approval} --yes --set amount=3 --set note=[1]")
     assert f"Rejected {approval}; approved instead" in printed.out
     (edited,) = [one for one in held.approvals.find(()) if one.id != approval]
-    assert edited.arguments == {"amount": 3, "note": "ok", "more": [1]}
+    assert edited.arguments == {"amount": 3, "note": [1]}
     assert edited.state == "approved"
+
+
+def test_a_mistyped_argument_approves_nothing(desk: Shell, held: Guard) -> None:
+    approval = refund(held)
+    refused = desk.fails(f"approve {approval} --yes --set amuont=3").err
+    assert "desk/refund has no argument 'amuont'" in refused
+    assert "amount" in refused.partition("amuont")[2]
+    assert [one.state for one in held.approvals.find(())] == ["pending"]
+
+
+def test_a_declared_argument_that_the_call_left_out_can_be_set(desk: Shell, held: Guard) -> None:
+    call = ToolCall(server="desk", tool="refund", arguments={"note": "hi"})
+    asked = held.authorize(call, held.enter(held.open_task("tickets", "ana").id)).approval
+    desk(f"approve {asked} --yes --set amount=3")
+    (edited,) = held.approvals.find(("approved",))
+    assert edited.arguments == {"note": "hi", "amount": 3}
 
 
 def test_the_report_tells_who_approves_how_many_and_how_fast(desk: Shell, held: Guard) -> None:
@@ -107,9 +125,32 @@ def test_the_report_tells_who_approves_how_many_and_how_fast(desk: Shell, held: 
         held.approvals.approve(refund(held, f"ana{number}"), by="local:carol")
     desk(f"approve {refund(held)} --reject --why 'too much'")
     carol, own = desk("approve --report --json").json_lines
-    assert carol == {"person": "local:carol", "yes": 3, "no": 0, "median_seconds": 0, "at_a_glance": 3}
-    assert (own["person"], own["yes"], own["no"]) == (os_user(), 0, 1)
-    assert desk("approve --report").out.splitlines()[1].split() == ["local:carol", "3", "0", "0", "3"]
+    assert carol == {
+        "person": "local:carol",
+        "yes": 3,
+        "no": 0,
+        "percent_yes": 100,
+        "grants": 0,
+        "together": 0,
+        "median_seconds": 0,
+        "at_a_glance": 3,
+        "most_approved": "desk/refund",
+        "rubber_stamp": False,
+    }
+    assert (own["person"], own["yes"], own["no"], own["most_approved"]) == (os_user(), 0, 1, "")
+    line = desk("approve --report").out.splitlines()[1]
+    assert line.split() == ["local:carol", "3", "0", "100", "0", "0", "0", "3", "desk/refund"]
+
+
+def test_the_report_names_who_says_yes_to_everything_without_reading(desk: Shell, held: Guard) -> None:
+    for number in range(5):
+        held.approvals.approve(refund(held, f"ana{number}"), by="local:carol")
+    printed = desk("approve --report")
+    assert "local:carol says yes to everything" in printed.out
+    assert "Ask less often" in printed.err
+    assert desk("approve --report --json").json["rubber_stamp"] is True
+    held.approvals.reject(refund(held), by="local:carol", why="too much")
+    assert "says yes to everything" not in desk("approve --report").out
 
 
 @pytest.mark.parametrize(
@@ -119,6 +160,12 @@ def test_the_report_tells_who_approves_how_many_and_how_fast(desk: Shell, held: 
         ("apr_1 --reject --why x --set a=1", "goes with --yes"),
         ("--yes", "Name the approval"),
         ("apr_1 --report", "leave out the ID"),
+        ("apr_1 --yes --for-task", "--times N go together"),
+        ("apr_1 --yes --times 2", "--times N go together"),
+        ("apr_1 --for-task --times 2", "goes with --yes"),
+        ("apr_1 --yes --same --for-task --times 2", "leave out --set and --for-task"),
+        ("apr_1 --yes --same --set a=1", "leave out --set and --for-task"),
+        ("--same --yes", "Name the approval"),
         ("apr_1", "There is no approval apr_1"),
     ],
 )

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from hopward.osuser import os_user
+
 from .shell import Shell
 
 
@@ -215,3 +217,39 @@ def test_doctor_reads_everything_and_changes_nothing(sound: Shell) -> None:
     before = state()
     sound("doctor")
     assert state() == before
+
+
+def test_a_tool_that_pays_uncounted_is_noted_until_it_says_how_much(sound: Shell) -> None:
+    told = "desk/refund pays, and nothing says how much, so no budget of money bounds it."
+    assert levels(sound)[told] == "note"
+    path = sound.folder / "hopward.toml"
+    table = "[servers.desk.tools.refund]\n"
+    spends = 'spends = { amount = "amount", currency = "EUR" }\n'
+    path.write_text(path.read_text().replace(table, table + spends))
+    assert told not in levels(sound)
+
+
+ALONE = "Nobody can approve as operators what is done for"
+CONFIRMS = "Members of operators approve what is done in their own name"
+BY_CLIENT = "Whoever controls the MCP client of a member of operators can approve"
+
+
+@pytest.mark.parametrize(
+    ("group", "told"),
+    [
+        ('members = ["local:carol"]', set[str]()),
+        ('members = ["USER"]', {ALONE}),
+        ('members = ["USER", "local:carol"]', set[str]()),
+        ('members = ["USER", "local:carol"]\npeople = 2', {ALONE}),
+        ('members = ["USER"]\nsubject_may_approve = true', {CONFIRMS}),
+        ('members = ["USER"]\nsubject_may_approve = true\nin_client = true', {CONFIRMS, BY_CLIENT}),
+    ],
+)
+def test_who_could_approve_and_how_much_that_is_worth_is_noted(
+    sound: Shell, group: str, told: set[str]
+) -> None:
+    path = sound.folder / "hopward.toml"
+    members = group.replace("USER", os_user())
+    path.write_text(path.read_text().replace('members = ["local:carol"]', members))
+    found = levels(sound)
+    assert {one for one in (ALONE, CONFIRMS, BY_CLIENT) if any(one in line for line in found)} == told

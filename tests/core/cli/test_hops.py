@@ -77,6 +77,18 @@ def test_the_tree_of_a_task_has_a_branch_for_each_hop(desk: Shell, handed: Hande
     assert refused.decision.id in denied
 
 
+def test_the_tree_shows_where_work_that_was_broken_off_goes_on(desk: Shell, handed: Handed) -> None:
+    guard, chain = handed.guard, handed.chain
+    above = guard.enter(handed.task)
+    found = guard.delegate(above, "clerk", asked(), continues=chain.hops[-1])
+    guard.settle(found.decision, Outcome(status="ok", duration=1500))
+    lines = desk(f"log chain {handed.task}").out.splitlines()
+    (branch,) = (number for number, line in enumerate(lines) if "hop assistant -> clerk" in line)
+    assert f"goes on: permit delegate:clerk {found.decision.id}" in lines[branch + 1]
+    assert lines[branch + 1].startswith("    └── ")
+    assert "outcome ok after 1.5 ms" in lines[branch + 2]
+
+
 def test_a_tree_of_rows_that_somebody_changed_is_drawn_all_the_same(desk: Shell, handed: Handed) -> None:
     odd = replace(NOTE, kind="hop", record={"event": "opened", "hop": "gone"}, task=handed.task)
     chainless = replace(NOTE, kind="decision", record={"chain": 3}, task=handed.task, decision="dec_x")

@@ -1,11 +1,14 @@
 """`hopward init`"""
 
 import tomllib
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from hopward import Guard, ToolCall
 from hopward.config import read_settings
+from hopward.osuser import os_user
 
 from .shell import Shell, executable
 
@@ -168,3 +171,25 @@ def test_the_installed_command_does_the_same(tmp_path: Path) -> None:
     printed = executable(tmp_path, "init --agent assistant --server files -- server")
     assert printed.status == 0, printed.err
     assert executable(tmp_path, "policy check").status == 0
+
+
+def test_whoever_is_alone_approves_in_what_init_has_written(shell: Shell) -> None:
+    """The subject of `hopward mcp run` is whom `init` names as the one who approves."""
+    shell("init --agent assistant --server files -- /bin/sh")
+    path = shell.folder / "hopward.toml"
+    text = (
+        path.read_text()
+        .replace('actions = ["read"]', 'actions = ["delete"]')
+        .replace("writes = 0", "writes = 9")
+    )
+    remove = {"action": "delete", "sensitivity": "internal", "integrity": "trusted", "destination": "files"}
+    table = "".join(f'{key} = "{value}"\n' for key, value in remove.items())
+    path.write_text(f"{text}\n[servers.files.tools.remove]\n{table}")
+    with closing(Guard.open(path)) as guard:
+        chain = guard.enter(guard.open_task("files", os_user()).id)
+        call = ToolCall(server="files", tool="remove", arguments={})
+        decision = guard.authorize(call, chain)
+        assert decision.verdict.name == "step-up", decision.verdict
+        assert f"Approved {decision.approval}" in shell(f"approve {decision.approval} --yes").out
+        assert guard.authorize(call, chain).permitted
+    assert "Members of operators approve what is done in their own name" in shell("doctor").out

@@ -47,6 +47,7 @@ def held(installed: Path, tmp_path: Path) -> Iterator[Held]:
     hold(tmp_path)
     made = Held(tmp_path)
     made.clock.advance(SECOND)  # type: ignore[attr-defined]
+    made.guard.policies.current()
     yield made
     made.guard.close()
 

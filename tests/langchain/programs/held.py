@@ -11,6 +11,9 @@ from langchain_core.tools import BaseTool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command
 
+from hopward.clock import SECOND
+
+from .office import Office
 from .till import SUBJECT, Till, calls, scripted
 
 HELD = """
@@ -90,6 +93,17 @@ class Held(Till):
     def answer(self, shown: Sequence[Any], resume: Any, by: str = CAROL) -> Command[Any]:
         """What a run is resumed with once somebody has answered."""
         return self.hopward.answer(shown, resume, by=by)
+
+
+def hold_office(office: Office, *, install: bool = True) -> Office:
+    """Add the policy to an office."""
+    (office.folder / "policies" / "held.cedar").write_text(HELD, "utf-8")
+    office.clock.advance(SECOND)  # type: ignore[attr-defined]
+    # Otherwise the first of several calls side by side would load it, and the others not wait for that.
+    office.guard.policies.current()
+    if install:
+        office.hopward.install()
+    return office
 
 
 class FileSaver(InMemorySaver):

@@ -28,6 +28,7 @@ class Seen:
     attributes: dict[str, Any]
     failed: bool
     told: str
+    events: dict[str, dict[str, Any]]
 
     def is_parent(self, context: object) -> bool:
         """Whether a `traceparent` names this span, as one that is sampled (01; 03 says a random trace id)."""
@@ -94,6 +95,7 @@ def _seen(span: Span) -> Seen:
         _attributes(span.attributes),
         span.status.code == Status.StatusCode.STATUS_CODE_ERROR,
         span.status.message,
+        {event.name: _attributes(event.attributes) for event in span.events},
     )
 
 

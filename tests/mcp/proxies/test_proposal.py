@@ -79,6 +79,15 @@ def test_only_arguments_of_types_policy_can_see_are_proposed() -> None:
     }
 
 
+def test_texts_that_are_called_like_what_names_something_are_proposed_as_names() -> None:
+    names = ["to", "ccRecipients", "customer_id", "IBAN", "body", "subject", "url", "amount", "path"]
+    kinds = {"amount": "number", "ccRecipients": "array"}
+    properties = {name: {"type": kinds.get(name, "string"), "items": {"type": "string"}} for name in names}
+    found = propose_tool("desk", {"name": "x", "inputSchema": {"properties": properties}})
+    assert found.names == ("to", "ccRecipients", "customer_id", "IBAN", "url", "path")
+    assert found.entry()["names"] == list(found.names)
+
+
 def test_a_server_that_describes_nothing_sensible_still_gets_a_proposal() -> None:
     for described in ({}, {"name": 7}, {"name": "x", "inputSchema": [], "annotations": "no"}):
         assert propose_tool("desk", described).action == "execute"
@@ -111,6 +120,7 @@ def test_accepted_entries_are_read_back_as_classifications(tmp_path: Path) -> No
     write_entries(config, "desk", [propose_tool("desk", tool("pay_invoice"))])
     entry = read_settings(config).servers["desk"].tools["pay_invoice"]
     assert (entry.action, entry.arguments) == ("pay", {"id": "string", "n": "decimal"})
+    assert entry.names == ("id",)
 
 
 def test_a_tool_name_meant_for_the_terminal_or_the_file_stays_text(tmp_path: Path) -> None:

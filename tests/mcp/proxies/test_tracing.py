@@ -20,6 +20,7 @@ from .operating import operated
 from .piping import INITIALIZE, Client
 from .processes import process_server
 from .recording_http import RecordingServer
+from .stepping import FORM, GROUPS, PAGE, held
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 CALLER = "b7ad6b7169203331"
@@ -114,6 +115,30 @@ def test_a_call_is_described_as_the_conventions_say(session: Session, collector:
     assert onward.attributes == {**common, "jsonrpc.request.id": "2"}
     assert [call.failed, onward.failed] == [False, False]
     assert collector.resources[0]["service.name"] == "desk-proxy"
+
+
+@pytest.mark.parametrize("answer", ["cancel", "accept", "none"])
+def test_a_call_that_waits_for_a_person_is_one_span_that_says_since_when(
+    tmp_path: Path, collector: Collector, answer: str
+) -> None:
+    held(tmp_path, "refund")
+    groups = GROUPS.replace(f'page = "{PAGE}"\n', "")
+    client = Client(tmp_path, settings=stdio_server(tmp_path / "record") + groups + telemetry(collector))
+    client.ask({**INITIALIZE, "params": {**INITIALIZE["params"], "capabilities": FORM}})
+    asked = client.call("refund", {"amount": 5}, "mine")
+    if answer == "none":
+        client.send({"method": "notifications/cancelled", "params": {"requestId": "mine"}})
+    else:
+        client.ask({"id": asked["id"], "result": {"action": answer, "content": {"approve": "yes"}}})
+    client.end()
+    ((call, onward),) = collector.pairs()
+    with opened(client.config) as guard:
+        (approval,) = guard.approvals.find(())
+    assert call.events == {"hopward.waits": {"hopward.approval_id": approval.id}}
+    assert call.failed == (answer != "accept")
+    assert (onward is None) == call.failed
+    ended = {"accept": "permit", "cancel": "step-up", "none": None}[answer]
+    assert call.attributes.get("hopward.verdict") == ended
 
 
 def test_a_refused_call_is_a_span_with_its_reason_and_goes_nowhere(

@@ -7,6 +7,12 @@
     POST /revoke                                   revocation (RFC 7009)
     POST /introspect                               introspection (RFC 7662)
 
+With `[approvals] page`, below that address, for people and not for clients (`hopward_authority.pages`):
+
+    GET  /approvals, /approvals/ID                 what waits for somebody's yes, and one of it in full
+    POST /approvals/ID                             their answer
+    GET, POST /pair, POST /unpair                  the browser they answer in
+
 Paths follow the issuer's own path, if it has one. Clients authenticate with `private_key_jwt` and nothing
 else. What may be exchanged for what, is decided in the core (`hopward.exchange`); this package is the HTTP
 around it. Every token issued and every request refused leaves a row in the decision log.

@@ -1,7 +1,7 @@
 """The authority as an ASGI application (Starlette)."""
 
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
@@ -11,21 +11,25 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from hopward import ConfigError, Guard, LedgerError
+from hopward import ConfigError, Guard
+from hopward_authority.deliveries import Deliveries, delivering
 from hopward_authority.form import Form, FormError, read_form
-from hopward_authority.hosts import HostCheck, own_hosts
+from hopward_authority.hosts import HostCheck, own_site
 from hopward_authority.metadata import metadata, metadata_path
 from hopward_authority.oauth import Answer, OAuthServer
+from hopward_authority.pages import PATHS, ApprovalPages
+from hopward_authority.tally import Tally, counting
 
 _NO_STORE = {"Cache-Control": "no-store"}
 _CACHED = {"Cache-Control": "public, max-age=60"}
 
 
 def create_app(guard: Guard) -> Starlette:
-    """The authority of a guard's configuration.
+    """The authority of a guard's configuration, with the pages for people and the webhook, if there are any.
 
-    Raises `ConfigError` if the guard is without the signing key, or under an issuer that cannot be published,
-    and `TokenError` if two of its clients have the same key.
+    The webhook is told for as long as the application's lifespan lasts. Raises `ConfigError` if the guard is
+    without the signing key, under an issuer that cannot be published, or without the webhook's secret, and
+    `TokenError` if two of its clients have the same key.
     """
     settings = guard.settings.authority
     if not guard.signs:
@@ -34,9 +38,9 @@ def create_app(guard: Guard) -> Starlette:
             advice="Guard.open(path, as_authority=True) opens it with the signing key.",
         )
     document = metadata(settings.issuer)
-    server = OAuthServer(guard)
-    parts = urlsplit(settings.issuer)
-    path = parts.path.rstrip("/")
+    tally = Tally(guard)
+    server = OAuthServer(guard, tally)
+    path = urlsplit(settings.issuer).path.rstrip("/")
 
     async def show_metadata(_: Request) -> Response:
         return JSONResponse(document, headers=_CACHED)
@@ -45,10 +49,13 @@ def create_app(guard: Guard) -> Starlette:
         return JSONResponse(guard.issuer.jwks(), headers=_CACHED)
 
     def note(at: str, sentence: str) -> None:
-        with suppress(LedgerError):
-            guard.refuse("", "invalid_request", f"The authority refused a request at {at}: {sentence}")
+        tally.note("invalid_request", f"The authority refused a request at {at}: {sentence}")
 
-    hosts = own_hosts(settings.issuer, settings.listen)
+    sites = [own_site(settings.issuer, settings.listen)]
+    pages: list[Route] = []
+    if guard.settings.approvals.page:
+        sites.insert(0, own_site(guard.settings.approvals.page, settings.listen, PATHS))
+        pages = ApprovalPages(guard, sites[0], tally).routes()
     app = Starlette(
         routes=[
             Route(metadata_path(settings.issuer), show_metadata, methods=["GET"]),
@@ -56,13 +63,30 @@ def create_app(guard: Guard) -> Starlette:
             Route(f"{path}/token", _posted(server, "token"), methods=["POST"]),
             Route(f"{path}/revoke", _posted(server, "revocation"), methods=["POST"]),
             Route(f"{path}/introspect", _posted(server, "introspection"), methods=["POST"]),
+            *pages,
         ],
-        middleware=[Middleware(HostCheck, hosts, f"{parts.scheme}://{parts.netloc}", note)],
+        middleware=[Middleware(HostCheck, tuple(sites), note)],
+        lifespan=_meanwhile(guard, tally),
         exception_handlers={HTTPException: _not_served},
     )
     # A redirect would be addressed to whatever the request's Host said.
     app.router.redirect_slashes = False
     return app
+
+
+def _meanwhile(guard: Guard, tally: Tally) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
+    """What goes on besides answering: the webhook is told, where there is one, and refusals are counted."""
+    deliveries = Deliveries(guard) if guard.settings.approvals.webhook else None
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncGenerator[None]:
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(counting(tally))
+            if deliveries is not None:
+                await stack.enter_async_context(delivering(deliveries))
+            yield
+
+    return lifespan
 
 
 def _posted(server: OAuthServer, endpoint: str) -> Callable[[Request], Awaitable[Response]]:

@@ -1,4 +1,4 @@
-"""`hopward authority`: serve the authority over HTTP, and rotate its signing key."""
+"""`hopward authority`: serve the authority over HTTP, rotate its signing key, pair devices of approvers."""
 
 import socket
 
@@ -7,17 +7,28 @@ import uvicorn
 
 from hopward import ConfigError, Guard
 from hopward_authority.app import create_app
+from hopward_authority.devices import devices, pair, secret, unpair
 
 
 @click.group()
 def authority() -> None:
-    """Serve the OAuth authority, and rotate its signing key."""
+    """Serve the OAuth authority, rotate its signing key, and pair the devices of people who approve."""
+
+
+authority.add_command(pair)
+authority.add_command(devices)
+authority.add_command(unpair)
+authority.add_command(secret)
 
 
 @authority.command()
 @click.pass_context
 def serve(context: click.Context) -> None:
-    """Serve tokens, keys and metadata on [authority] listen."""
+    """Serve tokens, keys and metadata on [authority] listen.
+
+    With [approvals] page also the pages on which people answer; with [approvals.webhook], tell it of
+    questions and answers.
+    """
     guard = Guard.open(context.obj.config, as_authority=True)
     try:
         app, listen = create_app(guard), guard.settings.authority.listen
@@ -29,7 +40,9 @@ def serve(context: click.Context) -> None:
             access_log=False,
         )
         listener = _listener(*listening(listen))
-        sentence = f"Hopward authority {guard.issuer.issuer} listens on {listen}."
+        page = guard.settings.approvals.page
+        people = f" People answer at {page}/approvals." if page else ""
+        sentence = f"Hopward authority {guard.issuer.issuer} listens on {listen}.{people}"
         _Announced(config, sentence).run(sockets=[listener])
     finally:
         guard.close()

@@ -1,6 +1,7 @@
 """Whose name a request is for, and which page sent it: checked before anything else, on every route."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -10,19 +11,35 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
-class HostCheck:
-    """Lets through requests for one of our own names, without a query, from no foreign web page (ASGI).
+@dataclass(frozen=True, slots=True)
+class Site:
+    """The names that something of ours is reached by, the origin of its pages, and the paths it has.
 
-    A browser can be made to send requests to a local port (DNS rebinding); the name it believes to talk to
-    gives it away. `refused` is told of every other request.
+    A path ending in `/` stands for everything below it. Its `pages` are followed from links, to which chats
+    and mail programs add parameters; nothing reads those.
     """
 
-    def __init__(
-        self, app: ASGIApp, hosts: frozenset[str], origin: str, refused: Callable[[str, str], None]
-    ) -> None:
+    hosts: frozenset[str]
+    origin: str
+    paths: tuple[str, ...] = ()
+    pages: bool = False
+
+    def has(self, path: str) -> bool:
+        """Whether a path is one of its own."""
+        return any(path == one or (one.endswith("/") and path.startswith(one)) for one in self.paths)
+
+
+class HostCheck:
+    """Lets through requests for one of our own names, from no foreign web page, and no query (ASGI).
+
+    A browser can be made to send requests to a local port (DNS rebinding); the name it believes to talk to
+    gives it away. The first of `sites` that has the path says which names are ours; the last has all others.
+    `refused` is told of every other request.
+    """
+
+    def __init__(self, app: ASGIApp, sites: tuple[Site, ...], refused: Callable[[str, str], None]) -> None:
         self._app = app
-        self._hosts = hosts
-        self._origin = origin
+        self._sites = sites
         self._refused = refused
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -32,7 +49,10 @@ class HostCheck:
             return
         if scope["type"] != "http":
             return
-        sentence = self._wrong(scope)
+        site = next((one for one in self._sites if one.has(scope["path"])), self._sites[-1])
+        if site.pages and scope["method"] in ("GET", "HEAD"):
+            scope = {**scope, "query_string": b""}
+        sentence = _wrong(site, scope)
         if sentence:
             self._refused(scope["path"], sentence)
             body = {"error": "invalid_request", "error_description": sentence}
@@ -43,21 +63,22 @@ class HostCheck:
             return
         await self._app(scope, receive, send)
 
-    def _wrong(self, scope: Scope) -> str:
-        hosts = [value for name, value in scope["headers"] if name.lower() == b"host"]
-        if len(hosts) != 1 or hosts[0].decode("latin-1").lower() not in self._hosts:
-            return "This host is not served here."
-        origins = [value for name, value in scope["headers"] if name.lower() == b"origin"]
-        if any(value.decode("latin-1") != self._origin for value in origins):
-            return "Requests of other web pages are refused."
-        if scope["query_string"]:
-            return "Parameters belong in the body, not in the address."
-        return ""
+
+def _wrong(site: Site, scope: Scope) -> str:
+    hosts = [value for name, value in scope["headers"] if name.lower() == b"host"]
+    if len(hosts) != 1 or hosts[0].decode("latin-1").lower() not in site.hosts:
+        return "This host is not served here."
+    origins = [value for name, value in scope["headers"] if name.lower() == b"origin"]
+    if any(value.decode("latin-1") != site.origin for value in origins):
+        return "Requests of other web pages are refused."
+    if scope["query_string"]:
+        return "Parameters belong in the body, not in the address."
+    return ""
 
 
-def own_hosts(issuer: str, listen: str) -> frozenset[str]:
-    """The values of `Host` that mean this authority: its issuer's, and where it listens."""
-    parts = urlsplit(issuer)
+def own_hosts(address: str, listen: str) -> frozenset[str]:
+    """The values of `Host` that mean us: those of the address we are reached at, and where we listen."""
+    parts = urlsplit(address)
     hosts = {parts.netloc.lower()}
     if parts.port in (None, _DEFAULT_PORTS[parts.scheme]):
         name = parts.netloc.lower().removesuffix(f":{_DEFAULT_PORTS[parts.scheme]}")
@@ -67,6 +88,18 @@ def own_hosts(issuer: str, listen: str) -> frozenset[str]:
     if is_loopback(host):
         hosts |= {f"localhost:{port}", f"127.0.0.1:{port}", f"[::1]:{port}"}
     return frozenset(hosts)
+
+
+def own_site(address: str, listen: str, paths: tuple[str, ...] = ()) -> Site:
+    """The site that is reached at an address; its `paths`, if it has pages, are below the address's own."""
+    parts = urlsplit(address)
+    below = parts.path.rstrip("/")
+    # As a browser writes it (RFC 6454 section 6.2): in lower case, without the scheme's own port.
+    host = parts.netloc.lower().removesuffix(f":{_DEFAULT_PORTS[parts.scheme]}")
+    origin = f"{parts.scheme}://{host}"
+    return Site(
+        own_hosts(address, listen), origin, tuple(f"{below}{path}" for path in paths), pages=bool(paths)
+    )
 
 
 def is_loopback(host: str) -> bool:

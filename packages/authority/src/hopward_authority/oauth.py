@@ -30,6 +30,7 @@ from hopward import (
 )
 from hopward_authority.form import Form
 from hopward_authority.metadata import CLIENT_CREDENTIALS, TOKEN_EXCHANGE
+from hopward_authority.tally import Tally
 
 _METHODS = ["private_key_jwt"]
 _ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
@@ -83,10 +84,11 @@ class FormRequest(OAuth2Request):
 class OAuthServer(AuthorizationServer):
     """The authority's endpoints over a guard. One request at a time; nothing here awaits."""
 
-    def __init__(self, guard: Guard) -> None:
+    def __init__(self, guard: Guard, tally: Tally) -> None:
         """Raises `TokenError` if two clients could be taken for each other."""
         super().__init__()
         self.guard = guard
+        self._tally = tally
         self._clients = ClientAuthenticator(guard.issuer, guard.ledger.seen_once)
         self.register_client_auth_method(_METHODS[0], self._authenticated)
         self.register_grant(AgentGrant)
@@ -149,10 +151,12 @@ class OAuthServer(AuthorizationServer):
 
     def _record(self, form: Form, error: str, sentence: str) -> None:
         who = f"client {form.client}" if form.client else "a client not authenticated"
+        told = f"The authority refused {who} at {form.endpoint}: {_spoken(sentence)}"
+        if not form.client:
+            self._tally.note(error, told)
+            return
         with suppress(LedgerError):
-            self.guard.refuse(
-                "", error, f"The authority refused {who} at {form.endpoint}: {_spoken(sentence)}"
-            )
+            self.guard.refuse("", error, told)
 
 
 class _Grant(BaseGrant, TokenEndpointMixin):

@@ -6,6 +6,7 @@ Nothing finds an address that is spelled so that only a person can put it togeth
 
 import re
 import unicodedata
+from functools import cache
 
 from hopward.expression import Options, Program, compile_expression
 
@@ -22,21 +23,23 @@ _ADDRESS = (
     r"|\p{Nd}{1,3}(?:\.\p{Nd}{1,3}){3}"
     r"|\p{Nd}{9,}"
     r"|\b[A-Z]{2}\p{Nd}{2}[A-Z\p{Nd}]{11,30}\b"
+    r"|\bbc1[A-Z\p{Nd}]{11,}\b|\b[13][A-Z\p{Nd}]{25,34}\b"
 )
 _GROUPED = (
-    r"\b[A-Z]{2}\p{Nd}{2}(?: [A-Z\p{Nd}]{4}){2,7}(?: [A-Z\p{Nd}]{1,4})?\b"
-    r"|\+\p{Nd}(?:[ ()/-]*\p{Nd}){6,}"
+    r"\b[A-Z]{2}\p{Nd}{2}(?:[ .-][A-Z\p{Nd}]{4}){2,7}(?:[ .-][A-Z\p{Nd}]{1,4})?\b"
+    r"|(?:\+|\b00)\p{Nd}?(?:[ ()./-]*\p{Nd}){6,}"
+    r"|\b\p{Nd}{4}(?:[ .-]\p{Nd}{4}){3}\b"
 )
-"""An IBAN (ISO 13616) or a telephone number (E.123) as people write it, with spaces."""
+"""An IBAN (ISO 13616), a telephone number (E.123, or with 00 for its plus), the number of a card: as people
+write them, in groups."""
 
 
+@cache
 def _compiled(pattern: str) -> Program:
+    """Compiled when it is first needed: most programs that start here never look into a text."""
     options = Options()
     options.case_sensitive = False
     return compile_expression(pattern, options)
-
-
-_address, _grouped = _compiled(_ADDRESS), _compiled(_GROUPED)
 
 
 _TELLING = frozenset(".@:")
@@ -47,12 +50,13 @@ _SHORTEST_NUMBER = 9
 def addresses(text: str) -> list[str]:
     """Each address in a text, with all it is written together with; an IBAN in groups is one, joined."""
     plain = text if text.isascii() else _plain(text)
+    address, grouped = _compiled(_ADDRESS), _compiled(_GROUPED)
     found: list[str] = []
-    if _grouped.search(plain):
-        found += [re.sub(r"[ ()/-]", "", grouped) for grouped in _grouped.findall(plain)]
-    if _address.search(plain):
+    if grouped.search(plain):
+        found += [re.sub(r"[ ()./-]", "", one) for one in grouped.findall(plain)]
+    if address.search(plain):
         parts = dict.fromkeys(_APART.split(plain))
-        found += [part for part in parts if _may_be(part) and _address.search(part)]
+        found += [part for part in parts if _may_be(part) and address.search(part)]
     return list(dict.fromkeys(found))
 
 

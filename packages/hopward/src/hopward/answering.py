@@ -4,26 +4,34 @@ An answer is durable, with its row in the decision log, before it is returned. W
 this module must know: names are compared, not proved.
 """
 
+from collections.abc import Collection, Mapping
+from contextlib import suppress
 from typing import Any
 
 from msgspec.structs import replace
 
-from hopward import revocation
+from hopward import grant, revocation
 from hopward.approval import Answer, Approval, ApprovalState, ApproverNeed
+from hopward.batch import SameAnswered, asks_the_same
 from hopward.claims import is_agent
 from hopward.clock import SECOND, Clock, Instant
 from hopward.containment import why_tool_contained
 from hopward.drafts import Asked, approval_draft
-from hopward.errors import StateError
+from hopward.errors import HopwardError, StateError
 from hopward.evaluation import DELEGATE, Evaluator, Sources, call_digest
+from hopward.harmless import harmless
 from hopward.lifting import address
 from hopward.model import Chain, ToolCall
-from hopward.pattern import folded
+from hopward.pattern import folded, one_person
 from hopward.record import Asking
-from hopward.summary import Summary, summary_of
+from hopward.strictjson import parse
+from hopward.summary import HIDDEN, Summary, summary_of
 
 _UNBOUNDED = 2**31
 _FOR_EVER = 2**62
+_EVERY = 10_000
+"""How many approvals that wait, the latest, are looked through for those that ask the same."""
+_ROUNDS = 10
 
 
 class Approvals:
@@ -48,8 +56,8 @@ class Approvals:
 
         `limit` is how many are looked through.
         """
-        stored: set[ApprovalState] = {one for one in states if one not in ("expired", "void")}
-        if len(stored) < len(states):
+        stored: set[ApprovalState] = {one for one in states if one != "expired"}
+        if "void" in stored or len(stored) < len(states):
             stored |= {"pending", "approved"}
         found = map(self._as_of_now, self._ledger.approvals(tuple(sorted(stored)), task, limit))
         return [one for one in found if not states or one.state in states]
@@ -59,6 +67,8 @@ class Approvals:
 
         What is quarantined counts again once it is released.
         """
+        if approval.state == "void" and approval.replaced_by:
+            return f"A yes to several calls covers it: {approval.replaced_by}."
         if approval.policy_set != self._policies.current().policy_set:
             return "The policies have changed since it was asked for."
         chain = _lasting(approval.chain)
@@ -68,50 +78,143 @@ class Approvals:
         return "" if fallen is None else fallen[1]
 
     def approve(
-        self, approval_id: str, *, by: str, why: str = "", arguments: dict[str, Any] | None = None
+        self,
+        approval_id: str,
+        *,
+        by: str,
+        why: str = "",
+        arguments: dict[str, Any] | None = None,
+        times: int = 1,
     ) -> Approval:
         """One person's yes: the approval as it is then, approved once enough people have said so.
 
         With `arguments`, those of the call instead of what it had, the yes is for the call with these: what
-        was asked for is rejected, and the approval of the other call is returned. Raises `NotFoundError`,
-        and `StateError` where it is not pending, or not this person's to give.
+        was asked for is rejected, and the approval of the other call is returned. With `times`, it is for as
+        many such calls of the task (`hopward.grant`); where several people have to say yes, for the least
+        that any of them has said. Raises `NotFoundError`, and `StateError` where it is not pending, or not
+        this person's to give.
         """
         approval = self._pending(approval_id)
-        groups, now = self._counted(approval.needed, approval.chain, by), self._clock.now()
-        if any(folded(one.by) == folded(by) for one in approval.answers):
-            raise StateError(f"{by} has approved {approval.id} already; another person has to.")
+        yes = Answer(by=by, at=self._clock.now(), yes=True, why=why, times=times)
         if arguments is not None and arguments != approval.arguments:
-            return self._edited(approval, by, why, arguments)
-        yes = Answer(by=by, at=now, yes=True, why=why, groups=groups)
-        after = self._with(approval, yes)
-        event = "approved" if after.state == "approved" else "agreed"
-        self._ledger.answer(approval, after, approval_draft(event, after, now, yes))
-        return after
+            return self._edited(approval, yes, arguments)
+        return self._agreed(approval, yes)
 
     def reject(self, approval_id: str, *, by: str, why: str) -> Approval:
         """One person's no, which is final: until it expires, the same call is refused without asking again.
 
-        Besides those who may approve, the subject may say no. Raises as `approve`, and without a reason.
+        A yes can be taken back so, as long as it has not been used up. Besides those who may approve, the
+        subject may say no. Raises as `approve`, and without a reason.
         """
-        approval = self._pending(approval_id)
-        if not why.strip():
-            raise StateError("A rejection needs a reason: the agent is told, and it stands in the log.")
-        chain = approval.chain
-        if folded(by) != folded(chain.subject) or self._is_agent(by):
-            self._counted(approval.needed, chain, by)
         no = Answer(by=by, at=self._clock.now(), yes=False, why=why)
-        after = replace(approval, state="rejected", answers=(*approval.answers, no))
-        self._ledger.answer(approval, after, approval_draft("rejected", after, no.at, no))
-        return after
+        for left in reversed(range(_ROUNDS)):
+            approval = self._standing(approval_id, "pending", "approved")
+            try:
+                return self._rejected(approval, no)
+            except StateError:
+                # A grant may be used in the very moment in which it is taken back.
+                if not left or self._ledger.approval(approval_id) == approval:
+                    raise
+        raise AssertionError("unreachable")
+
+    def same(self, approval: Approval) -> list[Approval]:
+        """What else waits and asks the same (`hopward.batch`), in whichever task and of whichever agent, the
+        latest first."""
+        waiting = self._ledger.approvals(("pending",), "", _EVERY)
+        others = (one for one in waiting if one.id != approval.id and asks_the_same(one, approval))
+        return [one for one in map(self._as_of_now, others) if one.state == "pending"]
+
+    def answer_same(
+        self, approval_id: str, *, yes: bool, by: str, why: str = "", among: Collection[str] | None = None
+    ) -> SameAnswered:
+        """One person's yes or no to an approval and to all that ask the same, each with its own row.
+
+        With `among`, to none but those of these ids: what the person has been shown. Those that are not
+        theirs to answer stay as they are; raises as `approve` and `reject` where that is true of all.
+        """
+        asked = self._pending(approval_id)
+        answered: list[Approval] = []
+        left: list[tuple[Approval, StateError]] = []
+        shown = [one for one in self.same(asked) if among is None or one.id in among]
+        for one in (asked, *shown):
+            same_as = "" if one.id == asked.id else asked.id
+            said = Answer(by=by, at=self._clock.now(), yes=yes, why=why, same_as=same_as)
+            try:
+                answered.append((self._agreed if yes else self._rejected)(one, said))
+            except StateError as error:
+                left.append((one, error))
+        if not answered:
+            raise left[0][1]
+        return SameAnswered(tuple(answered), tuple((one, error.message) for one, error in left))
+
+    def most_times(self, approval: Approval) -> int:
+        """For how many such calls one yes may hold; 1 where it cannot be a grant."""
+        return 1 if self.why_once(approval) else self._most(approval)
+
+    def why_once(self, approval: Approval) -> str:
+        """Why a yes can be to nothing but the call that was asked for; empty where it can be a grant."""
+        if not self.shows_all(approval):
+            return "The decision log does not keep all of its arguments, so nobody knows what it is."
+        told = grant.why_once(approval)
+        if told or self._most(approval) > 1:
+            return told
+        least = [one.group for one in approval.needed if grant.most_times(self._settings, [one.group]) == 1]
+        return (
+            f"A yes of {' and '.join(least)} is to one call: [approvals.groups] most_times in hopward.toml."
+        )
 
     def summary(self, approval: Approval) -> Summary:
         """What a person is shown who is asked: who wants what and why, and who may say yes."""
         void = self.why_void(approval) if approval.state == "void" else ""
-        return summary_of(approval, self._settings.groups, shows_all=self.shows_all(approval), void=void)
+        return summary_of(
+            approval,
+            self._settings.groups,
+            shows_all=self.shows_all(approval),
+            void=void,
+            most_times=self.most_times(approval),
+        )
 
     def address(self, approval_id: str) -> str:
         """Where people answer it in a browser (`[approvals] page`); empty where no page is configured."""
         return address(self._settings, approval_id)
+
+    def why_not(self, approval: Approval, by: str, *, yes: bool = True) -> str:
+        """Why this person may not say yes, or no, to an approval that is pending; empty if they may."""
+        if not yes and self._is_subject(approval, by):
+            return ""
+        try:
+            self._counted(approval.needed, approval.chain, by)
+        except StateError as error:
+            return error.message
+        if yes and any(one_person(one.by, by) for one in approval.answers):
+            return f"{by} has said yes already; another person has to."
+        return ""
+
+    def concerns(self, approval: Approval, person: str) -> bool:
+        """Whether this person is to see an approval: they may answer it, have done so, or it is theirs."""
+        if folded(person) in {folded(approval.chain.subject), *(folded(one.by) for one in approval.answers)}:
+            return True
+        known = (self._settings.groups.get(one.group) for one in approval.needed)
+        return any(group is not None and person in group.members for group in known)
+
+    def edited(self, approval: Approval, texts: Mapping[int, str]) -> dict[str, Any]:
+        """The arguments with what a person has written over them, by their place in the summary.
+
+        A text that is as the summary shows it changes nothing; any other is the value as JSON, or as it is
+        where a text is declared. Raises `StateError` where it is neither, or the place is not there.
+        """
+        if not self.shows_all(approval):
+            raise StateError(f"The arguments of {approval.id} cannot be changed. {HIDDEN}")
+        arguments, shown = dict(approval.arguments), self.summary(approval).arguments
+        declared = approval.classification.arguments if approval.classification else {}
+        names = list(arguments)
+        for place, text in texts.items():
+            if not 0 <= place < len(names):
+                raise StateError("There is no such argument any more.", advice="Look at it again.")
+            name, written = names[place], text.strip()
+            if written != shown[place].value:
+                arguments[name] = _value(name, written, declared.get(name, ""))
+        return arguments
 
     def shows_all(self, approval: Approval) -> bool:
         """Whether its arguments are all there, not left out of the decision log by configuration."""
@@ -127,12 +230,18 @@ class Approvals:
             return replace(stored, state="expired")
         return replace(stored, state="void") if self.why_void(stored) else stored
 
+    def _most(self, approval: Approval) -> int:
+        return grant.most_times(self._settings, (one.group for one in approval.needed))
+
     def _pending(self, approval_id: str) -> Approval:
+        return self._standing(approval_id, "pending")
+
+    def _standing(self, approval_id: str, *states: ApprovalState) -> Approval:
         stored = self._ledger.approval(approval_id)
         found = self._as_of_now(stored)
         if found.state == "void":
             raise StateError(f"Approval {found.id} is void. {self.why_void(stored)}")
-        if found.state != "pending":
+        if found.state not in states:
             advice = "The agent can make the call again, which asks anew." if found.state == "expired" else ""
             raise StateError(f"Approval {found.id} is {found.state}.", advice=advice)
         return stored
@@ -150,45 +259,93 @@ class Approvals:
                 f"{name}: {', '.join(group.members)}" for name, group in known.items() if group
             )
             raise StateError(f"{by} is not among those who may approve this.", advice=f"They are {groups}.")
-        own = folded(by) == folded(chain.subject)
+        own = one_person(by, chain.subject)
         may = [name for name in member if not own or self._settings.groups[name].subject_may_approve]
         if not may:
             told = f"This is done on behalf of {chain.subject}, so {by} may not approve it."
             raise StateError(told, advice="Nobody approves what is done in their own name.")
         return tuple(may)
 
+    def _is_subject(self, approval: Approval, by: str) -> bool:
+        return one_person(by, approval.chain.subject) and not self._is_agent(by)
+
     def _is_agent(self, by: str) -> bool:
         return is_agent(by) or folded(by) in self._agents
 
+    def _agreed(self, approval: Approval, yes: Answer) -> Approval:
+        yes = self._checked(approval, yes)
+        _refuse_again(approval, yes.by)
+        after = self._with(approval, yes)
+        self._ledger.answer(approval, after, approval_draft(_event(after), after, yes.at, yes))
+        self._end_needless(after)
+        return after
+
+    def _end_needless(self, given: Approval) -> None:
+        """End what else waits and is covered by a grant, as far as it reaches; the call is made again."""
+        if given.state != "approved" or given.times == 1:
+            return
+        with suppress(HopwardError):
+            # Whatever of it fails waits on, as it would have without.
+            waiting = self._ledger.approvals(("pending",), given.chain.task, _EVERY)
+            covered = [one for one in reversed(waiting) if grant.makes_needless(given, one)]
+            for one in covered[: given.times - 1]:
+                after = replace(one, state="void", replaced_by=given.id)
+                self._ledger.answer(one, after, approval_draft("covered", after, self._clock.now()))
+
+    def _rejected(self, approval: Approval, no: Answer) -> Approval:
+        if not no.why.strip():
+            raise StateError("A rejection needs a reason: the agent is told, and it stands in the log.")
+        if not self._is_subject(approval, no.by):
+            self._counted(approval.needed, approval.chain, no.by)
+        after = replace(approval, state="rejected", answers=(*approval.answers, no))
+        event = "taken_back" if approval.state == "approved" else "rejected"
+        self._ledger.answer(approval, after, approval_draft(event, after, no.at, no))
+        return after
+
+    def _checked(self, approval: Approval, yes: Answer) -> Answer:
+        """A yes with the groups it counts for; raises `StateError` where there is none, or it is too wide."""
+        groups = self._counted(approval.needed, approval.chain, yes.by)
+        if yes.times < 1:
+            raise StateError(f"A yes to {yes.times} calls is none.")
+        why = self.why_once(approval) if yes.times > 1 else ""
+        if why:
+            raise StateError(f"{approval.id} can only be approved once. {why}")
+        if yes.times > 1 and yes.times > self._most(approval):
+            raise StateError(f"A yes may hold for {self._most(approval)} calls at most (most_times).")
+        return replace(yes, groups=groups)
+
     def _with(self, approval: Approval, yes: Answer) -> Approval:
         answers = (*approval.answers, yes)
-        said = [group for answer in answers if answer.yes for group in answer.groups]
+        given = [answer for answer in answers if answer.yes]
+        agreed = replace(approval, answers=answers, times=min(answer.times for answer in given))
+        said = [group for answer in given for group in answer.groups]
         if any(said.count(one.group) < one.people for one in approval.needed):
-            return replace(approval, answers=answers)
-        return replace(approval, state="approved", answers=answers, expires_at=self._until(yes.at))
+            return agreed
+        return replace(agreed, state="approved", expires_at=self._until(yes.at))
 
     def _until(self, now: Instant) -> Instant:
         return now + self._settings.expires_in * SECOND
 
-    def _edited(self, approval: Approval, by: str, why: str, arguments: dict[str, Any]) -> Approval:
+    def _edited(self, approval: Approval, yes: Answer, arguments: dict[str, Any]) -> Approval:
+        self._counted(approval.needed, approval.chain, yes.by)
+        _refuse_again(approval, yes.by)
         new = self._asked_anew(approval, arguments)
-        now = self._clock.now()
-        groups = self._counted(new.needed, new.chain, by)
-        yes = Answer(by=by, at=now, yes=True, why=why, groups=groups)
+        now, yes = yes.at, self._checked(new, yes)
         new = self._with(replace(new, expires_at=self._until(now)), yes)
-        no = replace(yes, yes=False)
+        no = replace(yes, yes=False, times=1)
         answers = (*approval.answers, no)
         old = replace(
             approval, state="rejected", answers=answers, replaced_by=new.id, expires_at=new.expires_at
         )
-        event = "approved" if new.state == "approved" else "agreed"
+        asks = Asking(new, most_pending=_UNBOUNDED, most=_UNBOUNDED, since=now, most_of_subject=_UNBOUNDED)
         draft = replace(
             approval_draft("edited", old, now, no),
-            asks=Asking(new, most_pending=_UNBOUNDED, most=_UNBOUNDED, since=now),
-            follow=(approval_draft(event, new, now, yes),),
+            asks=asks,
+            follow=(approval_draft(_event(new), new, now, yes),),
         )
         if self._ledger.answer(approval, old, draft).refused:
             raise StateError(f"Approval {approval.id} was not changed: another one stands for such a call.")
+        self._end_needless(new)
         return new
 
     def _asked_anew(self, approval: Approval, arguments: dict[str, Any]) -> Approval:
@@ -214,6 +371,27 @@ class Approvals:
             )
             raise StateError(told, advice='`[log] arguments = "full"` keeps them.')
         return new
+
+
+def _refuse_again(approval: Approval, by: str) -> None:
+    if any(one_person(one.by, by) for one in approval.answers):
+        raise StateError(f"{by} has approved {approval.id} already; another person has to.")
+
+
+def _event(approval: Approval) -> str:
+    return "approved" if approval.state == "approved" else "agreed"
+
+
+def _value(name: str, text: str, declared: str) -> Any:
+    """A value as JSON, strictly read; the text as it is, where one is declared and this is none in JSON."""
+    try:
+        value = parse(text.encode())
+    except ValueError as error:
+        if declared == "string":
+            return text
+        told = f"What stands for {harmless(name)} is no JSON."
+        raise StateError(told, advice="Text stands in quotation marks.") from error
+    return text if declared == "string" and not isinstance(value, str) else value
 
 
 def _lasting(chain: Chain) -> Chain:

@@ -24,12 +24,16 @@ from hopward.record import Refusal, Standing
 
 @dataclass(frozen=True, slots=True)
 class Handing:
-    """The wish of a chain's acting agent to hand work to agent `to`; `key` is the thumbprint of its key."""
+    """The wish of a chain's acting agent to hand work to agent `to`; `key` is the thumbprint of its key.
+
+    `continues` is the hop that the work was handed over, if it is one that was broken off.
+    """
 
     chain: Chain
     to: str
     asked: Narrowing
     key: str = ""
+    continues: str = ""
 
 
 def together(chain: Chain, to: str) -> Chain:
@@ -95,6 +99,15 @@ def narrowed(handing: Handing, task: Task, standing: Standing, now: Instant) -> 
         expires_at=expires_at,
         state="open",
     )
+
+
+def goes_on(found: Hop, wanted: Hop) -> bool:
+    """Whether a hop that is there is open, and what would be opened now, apart from when it began and ends.
+
+    Its holder's key may be another process's: there it is still held, for whatever leaves the process.
+    """
+    same = {"id": found.id, "key": found.key, "opened_at": found.opened_at, "expires_at": found.expires_at}
+    return found == msgspec.structs.replace(wanted, **same) and found.expires_at > wanted.opened_at
 
 
 def _available(chain: Chain, link: Task | Hop, delegator: Agent) -> tuple[Capability, ...]:

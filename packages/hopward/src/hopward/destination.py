@@ -19,6 +19,7 @@ from typing import Final
 
 from hopward.canonical import JSON
 from hopward.constraint.location import DEFAULT_PORTS, Host, read_host, read_url, write_host
+from hopward.harmless import is_unseen
 from hopward.model import Tool
 from hopward.places import HOST, PRIVATE
 
@@ -29,8 +30,8 @@ _MOST: Final = 256
 """Characters of a value that a destination is made of."""
 _MANY: Final = 64
 """Destinations of one call."""
-_MAIL = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@(?P<host>[^@]+)")
-_HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
+_MAIL = re.compile(r"[A-Za-z0-9.!$%&'*+=^_`{|}~-]{1,64}@(?P<host>[^@]+)")
+"""A mail address whose local part (RFC 5322 section 3.2.3) ends no host in a URL: no `/`, `?` and `#`."""
 _LOCAL = frozenset({"localhost", "local", "internal", "intranet", "lan", "home", "corp", "localdomain"})
 """Last labels of names that the public DNS does not lead to."""
 
@@ -123,6 +124,6 @@ def _is_public(name: str) -> bool:
 
 
 def _is_hidden(value: str) -> bool:
-    return (not value.isascii() and any(unicodedata.category(one) in _HIDDEN for one in value)) or (
-        value.isascii() and not value.isprintable()
-    )
+    if value.isascii():
+        return not value.isprintable()
+    return any(map(is_unseen, value))

@@ -27,11 +27,12 @@ class Evaluation(msgspec.Struct, frozen=True):
     """A verdict before it is logged, with all that its row will say and stand on.
 
     `about` is what was asked for, as its row tells it. `share` is what a permit takes out of which budgets,
-    `epoch` the standing and `moved` the labels it holds for, `hop` what a permitted delegation opens,
-    `labels` what a permitted call raises, `takes` the step of the task's path that a permit takes. `binding`
-    is what an approval of it is bound to, `consumes` the one a permit uses up, `asks` the one a step-up asks
-    for. `observed` says that the call goes on although it would have been refused. `watching` is what
-    detectors see, None where the chain counts for nothing. `plain` says that `about` `is_plain`.
+    `epoch` the standing and `moved` the labels it holds for, `hop` what a permitted delegation opens, or goes
+    on with where it is `continued`, `labels` what a permitted call raises, `takes` the step of the path that
+    a permit takes. `binding` is what an approval of it is bound to, `alike` what one for several such calls
+    is, `consumes` the one a permit uses, `asks` the one a step-up asks for. `observed` says that the call
+    goes on although it would have been refused. `watching` is what detectors see, None where the chain
+    counts for nothing. `plain` says that `about` `is_plain`.
     """
 
     asked: Asked | Handing
@@ -47,9 +48,11 @@ class Evaluation(msgspec.Struct, frozen=True):
     share: Reservation | None = None
     credential: Credential | None = None
     hop: Hop | None = None
+    continued: bool = False
     moved: int = 0
     labels: tuple[Label, ...] = ()
     binding: str = ""
+    alike: str = ""
     consumes: str = ""
     asks: Asking | None = None
     watching: Watching | None = None
@@ -120,10 +123,11 @@ def decision_draft(decision_id: str, evaluation: Evaluation) -> Draft:
         tool=evaluation.tool,
         decision=decision_id,
         epoch=evaluation.epoch if proceeds else None,
-        hops=chain.hops if proceeds else (),
+        hops=_standing_on(evaluation) if proceeds else (),
         reserve=evaluation.share if permit else None,
-        opens=evaluation.hop if permit else None,
+        opens=evaluation.hop if permit and not evaluation.continued else None,
         consumes=evaluation.consumes if permit else "",
+        binding=evaluation.binding if permit and evaluation.consumes else "",
         asks=asks,
         follow=follow if asks is None else (approval_draft("requested", asks.approval, evaluation.at),),
         moved=evaluation.moved if proceeds else None,
@@ -134,15 +138,23 @@ def decision_draft(decision_id: str, evaluation: Evaluation) -> Draft:
     )
 
 
+def _standing_on(evaluation: Evaluation) -> tuple[str, ...]:
+    """The hops that must be open as the row is written."""
+    hop = evaluation.hop if evaluation.continued else None
+    return evaluation.chain.hops if hop is None else (*evaluation.chain.hops, hop.id)
+
+
 def _watch(evaluation: Evaluation) -> Watch | None:
     if evaluation.watching is None:
         return None
     permitted = evaluation.permits or (None if evaluation.verdict.reason in REACTIONS else False)
-    expires_at = evaluation.hop.expires_at if evaluation.hop else 0
+    expires_at = evaluation.hop.expires_at if evaluation.hop and not evaluation.continued else 0
     return evaluation.watching.watch(permitted=permitted, expires_at=expires_at)
 
 
 def _following(decision_id: str, evaluation: Evaluation) -> tuple[Draft, ...]:
+    if evaluation.continued:
+        return ()
     if evaluation.hop is not None:
         return (hop_draft("opened", evaluation.hop, evaluation.at, decision_id),)
     credential, asked = evaluation.credential, evaluation.asked

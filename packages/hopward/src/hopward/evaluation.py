@@ -4,6 +4,7 @@ Whatever goes wrong on the way is a deny: this module is one of the named bounda
 exception.
 """
 
+import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,7 +21,7 @@ from hopward.clock import SECOND, Clock, Instant
 from hopward.containment import why_tool_contained
 from hopward.delegation import Handing
 from hopward.drafts import Asked, Evaluation
-from hopward.errors import ChainError, HopwardError
+from hopward.errors import ChainError, HopwardError, NotFoundError
 from hopward.lifting import Lifted, Lifting, Question
 from hopward.model import Chain, Decision, Hop, Step, Task, ToolCall, Verdict, plain
 from hopward.observation import Observation
@@ -234,7 +235,7 @@ class Evaluator:
         if verdict.name == "step-up":
             asked_of = (chain, call.server, call.tool, digested, about["call"]["arguments"], verdict, facts)
             groups = _groups(steps.groups(step, engine.approvers(verdict.policies)), beside)
-            lifted = self._lifted(Question(*asked_of, groups, at, tool, pin=pin.digest), share)
+            lifted = self._lifted(Question(*asked_of, groups, at, tool, pin.digest, call.arguments), share)
             verdict, found = lifted.verdict, found | _of_approval(lifted)
         if verdict.name != "permit":
             return evaluated(verdict, **found)
@@ -269,26 +270,45 @@ class Evaluator:
         hop = delegation.unfit(asked, task, standing) or delegation.narrowed(asked, task, standing, at)
         if not isinstance(hop, Hop):
             return replace(base, verdict=deny(*hop))
-        step = steps.located(task, steps.Move(chain.actor, delegate=asked.to), standing.taken)
+        there = self._continued(asked, hop, at)
+        move = steps.Move(chain.actor, delegate=asked.to)
+        step = steps.located(task, move, standing.taken, afterwards=there is not None)
         if isinstance(step, tuple):
             return replace(base, verdict=deny(*step))
         facts = _on_path(facts, step)
-        base = replace(base, facts=facts, takes=_taken(step))
+        base = replace(base, facts=facts, takes=None if there else _taken(step))
         refusal = behaviour.refusal(watching.risk, self._rules, at)
         if refusal is not None:
             return replace(base, verdict=deny(*refusal))
         delegator, receiver = standing.agents[chain.actor], standing.agents[asked.to]
         engine, share = self._engine, budget.share_of_hop(hop, task, standing)
+        if there is not None:
+            hop, share = there, Reservation((), calls=0, writes=0)
+            base = _continuing(base, asked, there)
         verdict = steps.held(step, engine.evaluate_hop(hop, delegator, receiver, facts))
         verdict, beside = self._on_risk(verdict, watching.risk)
         if verdict.name == "step-up":
             asked_of = (chain, "", base.tool, base.digest, base.about["delegation"], verdict, facts)
             groups = _groups(steps.groups(step, engine.approvers(verdict.policies)), beside)
             lifted = self._lifted(Question(*asked_of, groups, at), share)
+            if there is not None and lifted.asks and self._ledger.was_consumed(lifted.binding, lifted.alike):
+                lifted = Lifted(_approved(verdict), lifted.binding)
             verdict, base = lifted.verdict, replace(base, **_of_approval(lifted))
         if verdict.name != "permit":
             return replace(base, verdict=verdict)
         return replace(base, verdict=verdict, share=share, hop=hop)
+
+    def _continued(self, asked: Handing, wanted: Hop, at: Instant) -> Hop | None:
+        """The hop that the work goes on with, if it is there, stands, and is what would be opened now."""
+        if not asked.continues:
+            return None
+        try:
+            found = self._ledger.hop(asked.continues)
+        except NotFoundError:
+            return None
+        chain = delegation.extended(asked.chain, found)
+        fallen = revocation.why_fallen(self._ledger.standing(chain), chain, at)
+        return found if fallen is None and delegation.goes_on(found, wanted) else None
 
     def _lifted(self, question: Question, share: Reservation) -> Lifted:
         """What approvals make of a step-up. Nobody is asked about what no budget has room for."""
@@ -365,7 +385,8 @@ def _groups(groups: tuple[str, ...], beside: tuple[str, ...]) -> tuple[str, ...]
 
 
 def _of_approval(lifted: Lifted) -> dict[str, Any]:
-    return {"binding": lifted.binding, "consumes": lifted.consumes, "asks": lifted.asks}
+    names = ("binding", "alike", "consumes", "asks")
+    return {name: getattr(lifted, name) for name in names}
 
 
 def _on_path(facts: Facts, step: Step | None) -> Facts:
@@ -381,6 +402,18 @@ def _handing_base(asked: Handing, at: Instant) -> Evaluation:
     digested = digest(wish)
     about = {"delegation": {**wish, "digest": digested}}
     return Evaluation(asked, "", DELEGATE + asked.to, digested, about, _UNDECIDED, at)
+
+
+def _continuing(base: Evaluation, asked: Handing, hop: Hop) -> Evaluation:
+    """The same, as it was asked when the hop was opened; its row names the hop."""
+    before = _handing_base(dataclasses.replace(asked, key=hop.key), base.at)
+    about = {"delegation": {**before.about["delegation"], "continues": hop.id}}
+    return replace(base, digest=before.digest, about=about, continued=True)
+
+
+def _approved(verdict: Verdict) -> Verdict:
+    sentence = "Permitted: it goes on with a hop that people have approved."
+    return replace(verdict, name="permit", reason="approved", sentence=sentence)
 
 
 def _unregistered(names: list[str]) -> tuple[str, str]:

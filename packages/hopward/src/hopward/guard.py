@@ -79,15 +79,20 @@ class Guard:
         server, tool = getattr(call, "server", ""), getattr(call, "tool", "")
         return self._surely(Asked(call, chain), server, tool)[0]
 
-    def delegate(self, chain: Chain, to_agent: str, narrowed: Narrowing, key: str = "") -> Delegation:
+    def delegate(
+        self, chain: Chain, to_agent: str, narrowed: Narrowing, key: str = "", *, continues: str = ""
+    ) -> Delegation:
         """Decide one hop: whether the chain's acting agent may hand `narrowed` on to another agent.
 
         What lies beyond what it may hand on is cut off; the hop's row says what was left. On a permit the hop
         and its row are durable, and `chain` is the one the receiving agent acts with. `key` is the RFC 7638
         thumbprint of the receiver's key, which lets the chain leave this process (`hopward.link`).
+        `continues` is a hop whose work was broken off. Where it is still open, and what would be opened now,
+        the work goes on with it, decided anew: nothing is opened, set aside or taken of a path, and an
+        approval of the hand-over that was used up counts on. Otherwise another hop is opened.
         Never raises: what cannot be decided is denied.
         """
-        asked = Handing(chain, to_agent, narrowed, key)
+        asked = Handing(chain, to_agent, narrowed, key, continues)
         decision, hop = self._surely(asked, "", DELEGATE + to_agent)
         if not decision.permitted or hop is None:
             return Delegation(decision=decision)
@@ -148,8 +153,8 @@ class Guard:
             return frozenset()
 
     def would_permit(self, call: ToolCall, chain: Chain) -> bool:
-        """Whether `authorize` would permit this call as things stand, its budget apart, or an approval of
-        exactly this call has been used up. Its step of the task's path may have been taken.
+        """Whether `authorize` would permit this call as things stand, its budget apart, or exactly this
+        call has used an approval. Its step of the task's path may have been taken.
 
         For what has come of a call that was permitted before; never instead of `authorize`: nothing is
         recorded. False where anything goes wrong.
@@ -158,7 +163,7 @@ class Guard:
         if evaluation.proceeds or evaluation.verdict.name != "step-up":
             return evaluation.proceeds
         try:
-            return self._ledger.was_consumed(evaluation.binding)
+            return self._ledger.was_consumed(evaluation.binding, evaluation.alike)
         except LedgerError:
             return False
 

@@ -1,7 +1,9 @@
 """What an approval is bound to, and what becomes of a step-up: permitted by one, refused by a no, or asked.
 
 An approval holds for exactly what a person was shown: whatever of it changes, the binding changes with it,
-and no approval is found. It is used up in the transaction of the permit (`hopward.record.Draft.consumes`).
+and no approval is found. One that a person has given for several calls (`hopward.grant`) is found by what
+they have in common, `alike`, where there is no answer to exactly this call. It is used in the
+transaction of the permit (`hopward.record.Draft.consumes`).
 """
 
 import secrets
@@ -10,8 +12,9 @@ from typing import Any
 
 import msgspec
 
+from hopward import grant
 from hopward.approval import Approval, ApproverNeed, Taken
-from hopward.canonical import compact, digest
+from hopward.canonical import JSON, compact, digest
 from hopward.clock import SECOND, Instant
 from hopward.model import Chain, Tool, Verdict, plain
 from hopward.ports import Ledger
@@ -25,7 +28,8 @@ class Question(msgspec.Struct, frozen=True):
     """What a person would be asked about: a call or delegation that policies hold back.
 
     `digest` is that of the call, `arguments` what of it the log keeps. `groups` are those whose approval is
-    needed. `pin` says what the tool was when it was accepted; empty where nothing is pinned.
+    needed. `pin` says what the tool was when it was accepted; empty where nothing is pinned. `given` are
+    all arguments of a call as they are.
     """
 
     chain: Chain
@@ -39,13 +43,15 @@ class Question(msgspec.Struct, frozen=True):
     at: Instant
     classification: Tool | None = None
     pin: str = ""
+    given: Mapping[str, JSON] = {}
 
 
 class Lifted(msgspec.Struct, frozen=True):
-    """What became of a step-up. A permit uses up `consumes`; a step-up asks `asks`, or waits."""
+    """What became of a step-up. A permit uses `consumes`; a step-up asks `asks`, or waits."""
 
     verdict: Verdict
     binding: str
+    alike: str = ""
     consumes: str = ""
     asks: Asking | None = None
 
@@ -63,17 +69,26 @@ class Lifting:
         if needed is None:
             sentence = "Nobody is configured who could approve this."
             return Lifted(_verdict(question.verdict, "deny", "approvers_unknown", sentence), "")
-        binding = bound_to(question, needed)
+        binding, alike = bound_to(question, needed), alike_to(question, needed)
         found = self._ledger.latest_approval(binding)
-        if found is None or found.expires_at <= question.at or found.state == "consumed":
-            return self._asked(question, needed, binding)
-        if found.state == "approved":
-            sentence = f"Permitted: {_people(found)} approved exactly this call ({found.id})."
-            verdict = _verdict(question.verdict, "permit", "approved", sentence, found.id)
-            return Lifted(verdict, binding, consumes=found.id)
-        if found.state == "rejected":
-            return Lifted(self._refused(question, found), binding)
-        return Lifted(self._waiting(question.verdict, found.id), binding)
+        if found is not None and (found.expires_at <= question.at or found.state in ("consumed", "void")):
+            found = None
+        if found is not None and found.state == "rejected":
+            return Lifted(self._refused(question, found), binding, alike)
+        yes = found if found is not None and found.state == "approved" else self._granted(question, alike)
+        if yes is not None:
+            return Lifted(_permitted(question.verdict, yes), binding, alike, consumes=yes.id)
+        if found is None:
+            return self._asked(question, needed, (binding, alike))
+        return Lifted(self._waiting(question.verdict, found.id), binding, alike)
+
+    def _granted(self, question: Question, alike: str) -> Approval | None:
+        """The first grant that holds for a call."""
+        most = grant.most_times(self._settings, question.groups)
+        if most == 1 or not alike:
+            return None
+        held = (one for one in self._ledger.grants(alike) if one.times <= most)
+        return next((one for one in held if grant.covers(one, question.facts, question.at)), None)
 
     def _needed(self, groups: tuple[str, ...]) -> tuple[ApproverNeed, ...] | None:
         known: Mapping[str, Any] = self._settings.groups
@@ -81,8 +96,9 @@ class Lifting:
             return None
         return tuple(ApproverNeed(group=name, people=self._settings.groups[name].people) for name in groups)
 
-    def _asked(self, question: Question, needed: tuple[ApproverNeed, ...], binding: str) -> Lifted:
+    def _asked(self, question: Question, needed: tuple[ApproverNeed, ...], bound: tuple[str, str]) -> Lifted:
         facts, at = question.facts, question.at
+        binding, alike = bound
         approval = Approval(
             id="apr_" + secrets.token_hex(12),
             state="pending",
@@ -104,11 +120,17 @@ class Lifting:
             pin=question.pin,
             provenance=dict(facts.provenance),
             destinations=facts.destinations,
+            risk=facts.risk.level,
+            alike=alike,
+            currency=facts.currency,
+            amount=facts.amount,
             taken=Taken(facts.taken_sensitivity, facts.taken_integrity, facts.untrusted_servers),
         )
         limits = self._settings
-        asks = Asking(approval, limits.most_pending, limits.most_per_hour, at - _HOUR)
-        return Lifted(self._waiting(question.verdict, approval.id), binding, asks=asks)
+        asks = Asking(
+            approval, limits.most_pending, limits.most_per_hour, at - _HOUR, limits.most_pending_of_subject
+        )
+        return Lifted(self._waiting(question.verdict, approval.id), binding, alike, asks=asks)
 
     def _waiting(self, verdict: Verdict, approval: str) -> Verdict:
         sentence = f"{verdict.sentence} {_advice(approval, address(self._settings, approval))}"
@@ -129,24 +151,42 @@ class Lifting:
 
 def bound_to(question: Question, needed: tuple[ApproverNeed, ...]) -> str:
     """The digest of all that an approval holds for."""
+    return digest({**_shared(question, needed), "call": question.digest})
+
+
+def alike_to(question: Question, needed: tuple[ApproverNeed, ...]) -> str:
+    """The digest of all that the calls have in common that a grant holds for; empty for a delegation."""
+    facts, tool = question.facts, question.classification
+    if tool is None:
+        return ""
+    where = {"destinations": sorted(facts.destinations), "currency": facts.currency}
+    return digest({**_shared(question, needed), **where, "arguments": grant.fixed(tool, question.given)})
+
+
+def _shared(question: Question, needed: tuple[ApproverNeed, ...]) -> dict[str, Any]:
     chain, verdict = question.chain, question.verdict
-    return digest(
-        {
-            "task": chain.task,
-            "subject": chain.subject,
-            "actors": list(chain.actors),
-            "hops": list(chain.hops),
-            "server": question.server,
-            "tool": question.tool,
-            "call": question.digest,
-            "classification": plain(question.classification),
-            "pin": question.pin,
-            "policy_set": verdict.policy_set,
-            "policies": sorted(verdict.policies),
-            "needed": plain(needed),
-            "step": question.facts.step,
-        }
-    )
+    return {
+        "task": chain.task,
+        "subject": chain.subject,
+        "actors": list(chain.actors),
+        "hops": list(chain.hops),
+        "server": question.server,
+        "tool": question.tool,
+        "classification": plain(question.classification),
+        "pin": question.pin,
+        "policy_set": verdict.policy_set,
+        "policies": sorted(verdict.policies),
+        "needed": plain(needed),
+        "step": question.facts.step,
+    }
+
+
+def _permitted(verdict: Verdict, yes: Approval) -> Verdict:
+    if yes.times == 1:
+        sentence = f"Permitted: {_people(yes)} approved exactly this call ({yes.id})."
+        return _verdict(verdict, "permit", "approved", sentence, yes.id)
+    sentence = f"Permitted: {_people(yes)} approved up to {yes.times} such calls of this task ({yes.id})."
+    return _verdict(verdict, "permit", "granted", sentence, yes.id)
 
 
 def unasked(verdict: Verdict) -> Verdict:

@@ -14,6 +14,7 @@ from hopward.claims import is_agent
 from hopward.clock import SECOND, Instant
 from hopward.constraint import Constraint, Equals, Scalar
 from hopward.errors import StateError
+from hopward.harmless import harmless, is_unseen
 from hopward.model import ParameterType, Step, Task
 from hopward.settings import StepSettings, WorkflowSettings
 
@@ -173,5 +174,8 @@ def _require_subject(subject: Any) -> None:
             "A task needs a subject: the person or system it is done for.",
             advice="It is a text, such as an account's name or address.",
         )
+    if subject != subject.strip() or any(map(is_unseen, subject)):
+        told = f'The subject "{harmless(subject)}" begins or ends with a space, or holds what nobody can see.'
+        raise StateError(told, advice="Write the name as it is read.")
     if is_agent(subject):
         raise StateError(f"The subject of a task is never an agent, as {subject!r} would be.")

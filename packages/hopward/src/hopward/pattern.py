@@ -8,6 +8,7 @@ matches nothing; `check` says so. Matching compares code points: case counts, an
 import unicodedata
 from collections.abc import Iterable
 
+from hopward.harmless import is_unseen
 from hopward.order import maximal, meets
 
 
@@ -57,3 +58,21 @@ def meet(a: Iterable[str], b: Iterable[str]) -> tuple[str, ...]:
 def folded(name: str) -> str:
     """The name with compatibility forms and case taken away: two names that fold alike could be confused."""
     return unicodedata.normalize("NFKC", name).casefold()
+
+
+_LOOKS = str.maketrans(
+    "\u0430\u0435\u043e\u0440\u0441\u0443\u0445\u0456\u0458\u0455\u043a\u043c\u0442\u0432\u043d"
+    "\u03b1\u03bf\u03c1\u03bd\u03b9\u03ba\u03c4\u03c5\u03c7\u0131",
+    "aeopcyxijskmtbhaopviktuxi",
+)
+"""Small letters of Cyrillic and Greek, and a dotless one, that are read as Latin ones."""
+
+
+def one_person(name: str, other: str) -> bool:
+    """Whether two names of people could be taken for one, and are therefore."""
+    return _read(name) == _read(other)
+
+
+def _read(name: str) -> str:
+    """A name as it is read: without what nobody sees, and with each letter as the one it looks like."""
+    return folded("".join(one for one in name if not is_unseen(one))).translate(_LOOKS).strip()

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, TypeAlias, cast
 
+from hopward.claims import is_agent
 from hopward.clock import Clock, Instant
-from hopward.errors import NotFoundError
+from hopward.errors import NotFoundError, StateError
 from hopward.flags import flags
 from hopward.model import Tool
+from hopward.pattern import folded
 from hopward.pins import Changes, Page, Pin, Sighting, Status, changed_meanwhile, defined, refusal
 from hopward.ports import Ledger
 from hopward.record import Draft, Refusal
@@ -41,9 +43,15 @@ class Pins:
     """
 
     def __init__(
-        self, ledger: Ledger, servers: Mapping[str, ServerSettings], tools: Iterable[Tool], clock: Clock
+        self,
+        ledger: Ledger,
+        servers: Mapping[str, ServerSettings],
+        tools: Iterable[Tool],
+        clock: Clock,
+        agents: Iterable[str] = (),
     ) -> None:
         self._ledger = ledger
+        self._agents = frozenset(map(folded, agents))
         self._modes = {name: one.pins for name, one in servers.items() if not one.in_process}
         self._classified = frozenset((tool.server, tool.name) for tool in tools)
         self._clock = clock
@@ -85,8 +93,11 @@ class Pins:
         """Accept the definitions that a person was shown: digests, by the names of tools.
 
         Raises `NotFoundError` for a tool that nothing was ever seen of, `StateError` where one has changed
-        since it was shown; then none is accepted.
+        since it was shown, or `by` is an agent's name; then none is accepted.
         """
+        if is_agent(by) or folded(by.strip()).removeprefix("local:") in self._agents:
+            told = f"{by!r} is the name of an agent; only a person accepts what a server says of its tools."
+            raise StateError(told, advice="Name the person who has looked: --by NAME.")
         now, known, pins = self._clock.now(), self.candidates(server), list[Pin]()
         for tool, digest in shown.items():
             if tool not in known:

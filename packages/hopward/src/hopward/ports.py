@@ -56,6 +56,10 @@ class Ledger(Protocol):
         """Append drafts in one durable transaction; raises `LedgerError` when it cannot."""
         ...
 
+    def hop(self, hop_id: str) -> Hop:
+        """The hop as stored; raises `NotFoundError`."""
+        ...
+
     def fan_out_reached(self, hop: Hop) -> bool:
         """Whether the delegator of a hop that would be opened has as many open as it may have."""
         ...
@@ -78,8 +82,12 @@ class Ledger(Protocol):
         """The approval with this binding that was asked for last."""
         ...
 
-    def was_consumed(self, binding: str) -> bool:
-        """Whether an approval with this binding has ever been used up."""
+    def grants(self, alike: str) -> list[Approval]:
+        """Approved ones that hold for several such calls (`Approval.alike`), the oldest first."""
+        ...
+
+    def was_consumed(self, binding: str, alike: str = "") -> bool:
+        """Whether a call with this binding has ever used an approval: its own, or one for several such."""
         ...
 
     def stood(self, task_id: str, values: frozenset[str]) -> frozenset[str]:

@@ -107,6 +107,11 @@ def remembered(task: str, value: str) -> str:
     return _digest(task, " ".join(words(value)))
 
 
+def is_worse(origin: str, known: str) -> bool:
+    """Whether one provenance is worse than another; one that is none is worse than all."""
+    return origin not in _WORSE or known not in _WORSE or _WORSE.index(origin) > _WORSE.index(known)
+
+
 def words(text: str) -> list[str]:
     """The words of a text, in the form in which they are compared."""
     plain = unicodedata.normalize("NFKC", text).casefold()

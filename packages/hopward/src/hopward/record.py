@@ -41,6 +41,7 @@ RowKind: TypeAlias = Literal[
     "policy",
     "key",
     "refusal",
+    "device",
 ]
 """What a row of the decision log tells. `refusal` is a caller or message turned away before any decision."""
 
@@ -190,13 +191,15 @@ class Lack(msgspec.Struct, frozen=True):
 class Asking(msgspec.Struct, frozen=True):
     """A pending approval that comes to be with the row of its step-up.
 
-    At most `most_pending` of a task and agent wait at a time, and `most` are asked for since `since`.
+    At most `most_pending` of a task and agent wait at a time, and `most_of_subject` in all open tasks of a
+    subject; at most `most` of a task, whichever of its agents asks, are asked for since `since`.
     """
 
     approval: Approval
     most_pending: int
     most: int
     since: Instant
+    most_of_subject: int
 
 
 class Draft(msgspec.Struct, frozen=True):
@@ -207,9 +210,10 @@ class Draft(msgspec.Struct, frozen=True):
     when the step it `takes` may not be taken any more; with `reserve` set, it is refused as `budget_calls`,
     `budget_writes` or `budget_other` when a budget cannot take it. `opens` is a hop that comes to be with
     this row; the row is refused as `fan_out` where its delegator has as many open as it may have.
-    `consumes` is an approval that is used up with this row, which is refused as `unapproved` where it is no
-    longer approved at `at`. `asks` is one that comes to be with this row, which is refused as `asked` where
-    one with the same binding stands, as `approvals` where there are too many. `follow` rows are written
+    `consumes` is an approval that is used with this row, which is refused as `unapproved` where it is no
+    longer approved at `at`, or used up; `binding` is what it remembers of the call that
+    uses it. `asks` is one that comes to be with this row, which is refused as `asked` where one with the
+    same binding stands, as `approvals` where there are too many. `follow` rows are written
     right after this one, in the same transaction, only if this one was written. With `moved` set, the row
     is refused as `stale` when a label of its task has risen since. `labels` are raised to at least what
     they say. `values` are remembered as having stood in a trusted result of the task. `settles` says what
@@ -233,6 +237,7 @@ class Draft(msgspec.Struct, frozen=True):
     reserve: Reservation | None = None
     opens: Hop | None = None
     consumes: str = ""
+    binding: str = ""
     asks: Asking | None = None
     follow: tuple["Draft", ...] = ()
     moved: int | None = None
@@ -268,6 +273,28 @@ class Receipt(msgspec.Struct, frozen=True):
     hash: str
     refused: Refused = ""
     lack: Lack | None = None
+
+
+class Waiting(msgspec.Struct, frozen=True):
+    """A row that somebody outside is still to hear of: how often it was tried, when again, why it failed."""
+
+    seq: int
+    attempts: int
+    due_at: Instant
+    why: str
+
+
+class Outbox(msgspec.Struct, frozen=True):
+    """The rows that somebody outside is still to hear of.
+
+    `begun` is whether anybody has ever asked for one; `behind` is how many rows nobody has looked at since,
+    and `oldest` the first of them, 0 for none.
+    """
+
+    begun: bool
+    waiting: tuple[Waiting, ...]
+    behind: int
+    oldest: int
 
 
 @dataclass(frozen=True, slots=True)

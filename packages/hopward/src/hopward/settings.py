@@ -76,19 +76,32 @@ class ApproverGroup(Value, frozen=True):
 
     So many `people` of the `members` must say yes. Nobody approves what is done in their own name, unless
     `subject_may_approve`: then it is a confirmation, and no second pair of eyes. With `in_client`, what the
-    subject's MCP client says they have answered counts as their answer.
+    subject's MCP client says they have answered counts as their answer. A yes holds for `most_times` calls of
+    one task at most, where the person says so (`hopward.grant`).
     """
 
     members: tuple[str, ...]
     people: int = 1
     subject_may_approve: bool = False
     in_client: bool = False
+    most_times: int = 1
+
+
+class WebhookSettings(Value, frozen=True):
+    """`[approvals.webhook]`: where `hopward authority serve` tells of questions and answers.
+
+    `secret_file` holds the secret that signs what is sent, `whsec_` and base64, one a line.
+    """
+
+    url: str
+    secret_file: str
 
 
 class ApprovalSettings(Value, frozen=True):
     """`[approvals]`: who may approve, and for how long a question stands, and a yes after that: seconds.
 
-    Of one agent of one task, `most_pending` questions wait at a time, and `most_per_hour` are asked. `page`
+    Of one agent of one task, `most_pending` questions wait at a time, and of all open tasks of one subject
+    `most_pending_of_subject`. Of one task, whichever of its agents asks, `most_per_hour` are asked. `page`
     is where people reach the pages of `hopward authority serve`, `wait` for how many seconds a call waits at
     most while a person answers whom its client leads there.
     """
@@ -97,8 +110,10 @@ class ApprovalSettings(Value, frozen=True):
     page: str = ""
     wait: int = 120
     most_pending: int = 8
+    most_pending_of_subject: int = 40
     most_per_hour: int = 60
     groups: dict[str, ApproverGroup] = {}
+    webhook: WebhookSettings | None = None
 
 
 class RiskThresholds(Value, frozen=True):

@@ -4,32 +4,48 @@ Names, arguments and purposes come from agents, so every text here is harmless t
 """
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
 
 from hopward.approval import Approval, Taken
 from hopward.clock import iso
+from hopward.grant import terms
 from hopward.harmless import harmless
 from hopward.model import Tool, Value
 from hopward.settings import ApproverGroup
 
 HIDDEN = "Not all of the arguments can be shown: the decision log keeps digests of them ([log] arguments)."
+UNDECLARED = "not declared: policies do not see it"
 UNKNOWN = "Nothing is declared about how to take this back."
+
+_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
 
 
 class Argument(Value, frozen=True):
-    """One argument: its value as JSON, and where it comes from, if policies are told: `Provenance`."""
+    """One argument: its value as JSON, and where it comes from, if policies are told: `Provenance`.
+
+    A `name` that could be taken for something else is in quotes. One that is not `declared` is nothing that
+    policies see.
+    """
 
     name: str
     value: str
     provenance: str = ""
+    declared: bool = True
+
+    @property
+    def about(self) -> str:
+        """What is known of it, for people; empty for nothing."""
+        return self.provenance if self.declared else UNDECLARED
 
 
 class Summary(Value, frozen=True):
     """Who wants what and why, what could be undone, and who may say yes: lines of text for people.
 
     `chain` has each agent, the first at the head, with what it does this for. `hidden` is set where
-    `arguments` are not all there. `until` is RFC 3339, UTC: the end of the question, or of the yes.
+    `arguments` are not all there. `holds` says what a grant is a yes to, or what a yes to a question could
+    be to (`hopward.grant`); empty for no more than exactly this call. `until` is RFC 3339, UTC: the end of
+    the question, or of the yes.
     """
 
     id: str
@@ -48,6 +64,7 @@ class Summary(Value, frozen=True):
     answers: tuple[str, ...]
     asked_at: str
     until: str
+    holds: str = ""
 
     def text(self) -> str:
         """All of it as lines of plain text."""
@@ -57,7 +74,7 @@ class Summary(Value, frozen=True):
         yield f"Approval {self.id} is {self.state}: {self.call}, on behalf of {self.subject}"
         yield from (f"  {agent}: {purpose}" for agent, purpose in self.chain)
         for one in self.arguments:
-            yield f"{one.name} = {one.value}{f' ({one.provenance})' if one.provenance else ''}"
+            yield f"{one.name} = {one.value}{f' ({one.about})' if one.about else ''}"
         told = {
             "": self.hidden,
             "Does: ": self.does,
@@ -65,6 +82,7 @@ class Summary(Value, frozen=True):
             "Has taken in: ": self.taken,
             "To undo it: ": self.undo,
             "Asked by: ": self.asked_by,
+            "Holds for: ": self.holds,
         }
         yield from (name + line for name, line in told.items() if line)
         yield from (f"May approve: {line}" for line in self.may_approve)
@@ -73,9 +91,15 @@ class Summary(Value, frozen=True):
 
 
 def summary_of(
-    approval: Approval, groups: Mapping[str, ApproverGroup], *, shows_all: bool, void: str = ""
+    approval: Approval,
+    groups: Mapping[str, ApproverGroup],
+    *,
+    shows_all: bool,
+    void: str = "",
+    most_times: int = 1,
 ) -> Summary:
-    """The summary of an approval as it is now. `void` is why it does not count, if so."""
+    """The summary of an approval as it is now. `void` is why it does not count, if so, `most_times` for how
+    many calls a yes may hold."""
     tool, chain = approval.classification, approval.chain
     return Summary(
         id=approval.id,
@@ -86,7 +110,7 @@ def summary_of(
             (harmless(agent), harmless(purpose))
             for agent, purpose in zip(chain.actors, approval.purposes, strict=False)
         ),
-        arguments=tuple(_arguments(approval.arguments, approval.provenance)),
+        arguments=tuple(_arguments(approval)),
         hidden="" if shows_all else HIDDEN,
         does="" if tool is None else _does(tool),
         reaches=harmless(", ".join(approval.destinations)),
@@ -97,13 +121,26 @@ def summary_of(
         answers=tuple(_answers(approval)),
         asked_at=iso(approval.requested_at),
         until=iso(approval.expires_at),
+        holds=_holds(approval, most_times),
     )
 
 
-def _arguments(arguments: Mapping[str, Any], provenance: Mapping[str, str]) -> Iterator[Argument]:
-    for name, value in arguments.items():
+def _holds(approval: Approval, most_times: int) -> str:
+    if approval.times > 1:
+        left = f", {approval.left} of them left" if approval.state == "approved" else ""
+        return f"up to {approval.times} such calls of this task{left}: {harmless(terms(approval))}"
+    if approval.state != "pending" or approval.answers or most_times == 1:
+        return ""
+    return f"this call, or up to {most_times} such calls of this task: {harmless(terms(approval))}"
+
+
+def _arguments(approval: Approval) -> Iterator[Argument]:
+    tool, provenance = approval.classification, approval.provenance
+    for name, value in approval.arguments.items():
         told = harmless(json.dumps(value, ensure_ascii=False))
-        yield Argument(harmless(name), told, provenance.get(name, ""))
+        shown = name if _PLAIN.fullmatch(name) else harmless(json.dumps(name, ensure_ascii=False))
+        declared = tool is None or name in tool.arguments
+        yield Argument(shown, told, provenance.get(name, ""), declared)
 
 
 def _does(tool: Tool) -> str:
@@ -127,4 +164,5 @@ def _who(approval: Approval, groups: Mapping[str, ApproverGroup]) -> Iterable[st
 def _answers(approval: Approval) -> Iterable[str]:
     for one in approval.answers:
         why = f", {harmless(one.why)}" if one.why else ""
-        yield f"{harmless(one.by)} {iso(one.at)}: {'yes' if one.yes else 'no'}{why}"
+        times = f" to {one.times} calls" if one.yes and one.times > 1 else ""
+        yield f"{harmless(one.by)} {iso(one.at)}: {'yes' if one.yes else 'no'}{times}{why}"

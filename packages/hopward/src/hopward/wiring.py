@@ -30,7 +30,7 @@ from hopward.evaluation import Sources
 from hopward.exchange import endpoint
 from hopward.guard import Guard as _Guard
 from hopward.guard import planned
-from hopward.guess import action_told
+from hopward.guess import action_told, names_told
 from hopward.identity import Identifier
 from hopward.issuer import Issuer
 from hopward.keychain import open_keys
@@ -48,8 +48,11 @@ from hopward.model import (
     ToolCall,
     plain,
 )
+from hopward.notices import Notices
 from hopward.observation import refuse_too_long
 from hopward.opening import Wish, new_task
+from hopward.osuser import os_user
+from hopward.pairing import Devices
 from hopward.pinning import Pins
 from hopward.policies import LoggedPolicies, PolicyStore
 from hopward.record import Draft
@@ -57,6 +60,7 @@ from hopward.redaction import Redaction
 from hopward.registry import Registry, way_back
 from hopward.remote import RemoteAuthority, TokenRequest
 from hopward.settings import Settings, WorkflowSettings
+from hopward.webhook import make_secret
 
 
 def _policy_set_logged(ledger: SqliteLedger) -> str:
@@ -70,10 +74,14 @@ class Guard(Registry, Containing, _Guard):
 
     `Guard.open("hopward.toml")` is the way in. `settings`, `tools`, `ledger`, `issuer` and `policies` are
     the parts it was built from; `signs` says whether the signing key is in this process. `approvals` is where
-    people answer what a step-up asks.
+    people answer what a step-up asks, `devices` knows the browsers in which they do.
     """
 
     action_told = staticmethod(action_told)
+    names_told = staticmethod(names_told)
+    devices_in = staticmethod(Devices.opened)
+    local_user = staticmethod(os_user)
+    webhook_secret = staticmethod(make_secret)
     signs: bool
     settings: Settings
     tools: tuple[Tool, ...]
@@ -81,6 +89,7 @@ class Guard(Registry, Containing, _Guard):
     issuer: Issuer
     policies: PolicyStore
     approvals: Approvals
+    devices: Devices
 
     @classmethod
     def open(cls, path: str | Path, *, clock: Clock | None = None, as_authority: bool = False) -> "Guard":
@@ -124,7 +133,7 @@ class Guard(Registry, Containing, _Guard):
             exchanger=issuer,
             agents=frozenset(settings.agents),
             redaction=Redaction(settings.log),
-            pins=Pins(ledger, settings.servers, tools, clock),
+            pins=Pins(ledger, settings.servers, tools, clock, settings.agents),
             approvals=settings.approvals,
             risk=settings.risk,
             quarantines=Containing.over(settings, ledger, clock),
@@ -141,6 +150,7 @@ class Guard(Registry, Containing, _Guard):
         guard._current = logged.current
         guard._redaction = sources.redaction
         guard.approvals = Approvals(sources, clock)
+        guard.devices = Devices(ledger, settings.approvals, clock)
         return guard
 
     def begin(self) -> None:
@@ -159,6 +169,10 @@ class Guard(Registry, Containing, _Guard):
     _remote: RemoteAuthority
     _carrier: Carrier
     _redaction: Redaction
+
+    def notices(self) -> Notices:
+        """What a webhook is to be told of approvals; raises `ConfigError` where none can be signed for."""
+        return Notices(self.settings, self.ledger, self.approvals, self._clock)
 
     def holder(self, agent: str) -> str:
         """The `key` to `delegate` with, for chains that may be carried to the proxy by this process."""

@@ -7,7 +7,7 @@ from typing import Any, cast
 from langgraph.types import Command
 
 from hopward import Guard, NotFoundError, StateError
-from langchain_hopward.question import answers, approval_of, question
+from langchain_hopward.question import answers, approval_of, question, recorded
 
 _SHOW = "Resume the run without an answer: it is interrupted again, with what is asked now."
 
@@ -41,6 +41,7 @@ def answered(guard: Guard, interrupts: Iterable[Any], resume: Any, person: Perso
     for one in listed:
         if one.id in given and approval_of(one.value):
             answer = _read(guard, one.value, given[one.id])
+            given[one.id] = recorded(given[one.id], answer.approval)
             if found.setdefault(answer.approval, answer) != answer:
                 raise StateError(f"Approval {answer.approval} is answered twice, and not alike.")
     for answer in found.values():

@@ -44,9 +44,11 @@ class Carriage:
         """
         entry = self._enforcer.entry.get()
         metadata = entry.metadata if entry is not None else None
+        attempt = self._enforcer.attempt.get()
         carried = Load(self._proxy, self._proxy.chain(tool), tool, metadata)
         # The credential of a tool around this one is not this one's.
         before, token = credential.running.set(None), load.set(carried)
+        within = self._enforcer.attempt.set(None)
         try:
             result = Result()
             yield result
@@ -60,6 +62,9 @@ class Carriage:
             with suppress(ValueError):
                 load.reset(token)
                 credential.running.reset(before)
+                self._enforcer.attempt.reset(within)
+            if attempt is not None:
+                attempt.denial = carried.refused
         if carried.refused is not None:
             raise carried.refused
         if not carried.sent:

@@ -21,6 +21,7 @@ from langchain_hopward.place import Place, PlaceVariable, place_of, run_around
 from langchain_hopward.remainder import UnfinishedResult
 from langchain_hopward.runs import Runs
 from langchain_hopward.stream import announce
+from langchain_hopward.suspended import Suspended, where
 from langchain_hopward.waiting import Waiting
 
 _NO_TASK = "It was called outside any task, so on nobody's behalf."
@@ -33,7 +34,8 @@ class Running:
 
     `chain` is what the work is done with: of a call that hands it on, the other agent's. `above` are the runs
     that such a call lies in, its own first: one of them is of the graph whose node takes the work up.
-    `by_node` says that a node has handed the work on itself, by being entered. `call` is what was decided on.
+    `by_node` says that a node has handed the work on itself, by being entered, `where` in which graph it was.
+    `call` is what was decided on.
     """
 
     decision: Decision
@@ -43,6 +45,7 @@ class Running:
     chain: Chain
     above: tuple[UUID, ...] = ()
     by_node: bool = False
+    where: str = ""
     call: ToolCall | None = None
     result: Any = field(default=None, repr=False)
 
@@ -101,6 +104,7 @@ class Enforcer:
         self.entry: ContextVar[Entry | None] = ContextVar("hopward_entry", default=None)
         self.attempt: ContextVar[Attempt | None] = ContextVar("hopward_attempt", default=None)
         self.waiting = Waiting(guard)
+        self.suspended = Suspended(guard)
         self.brief: set[str] = set()
         settings = guard.settings.servers[server]
         self.edges = Edges(settings.hops)
@@ -130,33 +134,38 @@ class Enforcer:
             attempt.permitted(running.decision)
         return running
 
-    def enter_node(self, edge: Edge, place: Place, graph: UUID | None) -> Running:
+    def enter_node(self, edge: Edge, place: Place, graph: UUID | None, spot: str) -> Running:
         """Take up a hand-over as a node in a graph's run: one that a call has decided, else one decided now.
 
-        Raises `AuthorizationDenied` alone.
+        `spot` tells runs of the node apart, as `where` does. Raises `AuthorizationDenied` alone.
         """
         what = f"node:{edge.node}"
         with self._refusing(what):
             if not place.entered:
                 raise self.refuse(what, "context_lost", LOST)
             taken = self.handoffs.take(graph, place.chain, edge.node) if graph is not None else None
-            return taken or self._delegated(edge, place.chain, what, by_node=True)
+            running = taken or self._delegated(edge, place.chain, what, node=spot)
+            running.where = spot
+            return running
 
     def under_way(self, running: Running) -> bool:
         """Whether a call has not been settled yet, or the work that it has handed on is being done."""
         return running.decision.id in self._running or self.handoffs.is_active(running.chain)
 
-    def end(self, running: Running, ended: Callable[[int], Outcome]) -> None:
-        """Record what became of a call, unless that is done. Raises `LedgerError` when it cannot be."""
+    def end(self, running: Running, ended: Callable[[int], Outcome], *, waits: bool = False) -> None:
+        """Record what became of a call, unless that is done. Raises `LedgerError` when it cannot be.
+
+        The hop of one that `waits` stays open.
+        """
         running.credential.end()
         if self._running.pop(running.decision.id, None) is None:
             if running.comes_later:
                 # The call has long been settled; now the node that did its work is over.
-                self.handoffs.leave(running.chain)
+                self._leave(running, waits=waits)
             return
         came = ended(running.duration)
         if running.edge is not None:
-            self._handed_over(running, running.edge, came)
+            self._handed_over(running, running.edge, came, waits=waits)
         self.guard.settle(running.decision, came)
 
     def finish(self, running: Running, result: Any) -> None:
@@ -170,8 +179,10 @@ class Enforcer:
         """Record that a call has ended with an exception, which goes on: there is no result to withhold."""
         if isinstance(error, UnfinishedResult):
             error.decided(running.decision.id)
+        waits = outcome.is_resumable(error) and running.edge is not None
+        waits = waits and self.waiting.below(running.chain)
         with suppress(HopwardError):
-            self.end(running, lambda duration: outcome.broken_off(error, duration))
+            self.end(running, lambda duration: outcome.broken_off(error, duration), waits=waits)
 
     def abandon(self, task: str) -> None:
         """The task is over: whatever of it is still under way has an unknown end."""
@@ -181,7 +192,6 @@ class Enforcer:
                     self.end(running, lambda duration: Outcome(status="unknown", duration=duration))
         self.handoffs.forget(task)
         self.runs.forget(task)
-        self.waiting.forget(task)
 
     def body(self, tool: str, arguments: Callable[[], dict[str, Any]]) -> "Body":
         """Around the body of a guarded tool, which leaves its result in `Running.result`."""
@@ -245,7 +255,8 @@ class Enforcer:
         try:
             yield
         except AuthorizationDenied as denial:
-            announce(denial.tool, "deny", denial.reason, denial.decision)
+            verdict = "step-up" if denial.waits else "deny"
+            announce(denial.tool, verdict, denial.reason, denial.decision)
             raise
         except Exception:  # noqa: BLE001 - what cannot be decided is refused
             # Not from the error: what went wrong inside must not reach a model or a trace.
@@ -273,11 +284,13 @@ class Enforcer:
         edge = self.edges.of_call(tool, arguments)
         if edge is None:
             raise self.refuse(tool, "hop_unconfigured", _NOBODY)
-        return self._delegated(edge, chain, tool, by_node=False)
+        return self._delegated(edge, chain, tool)
 
-    def _delegated(self, edge: Edge, chain: Chain, what: str, *, by_node: bool) -> Running:
-        holder = self.guard.holder(edge.agent)
-        delegation = self.guard.delegate(chain, edge.agent, edge.narrowing, holder)
+    def _delegated(self, edge: Edge, chain: Chain, what: str, node: str | None = None) -> Running:
+        """Hand work on by a call, or by entering the graph node that is at the spot `node`."""
+        holder, place = self.guard.holder(edge.agent), where() if node is None else node
+        before = self.suspended.take(chain, edge.agent, place)
+        delegation = self.guard.delegate(chain, edge.agent, edge.narrowing, holder, continues=before)
         decision, verdict = delegation.decision, delegation.decision.verdict
         if delegation.chain is None:
             raise refused(self._name(what), verdict.reason, verdict.sentence, decision.id, verdict.approval)
@@ -285,7 +298,10 @@ class Enforcer:
         # Handing on is no call at a server, so there is no credential for it.
         nothing = CallCredential(lambda: self.guard.mint(decision, ToolCall(server=self.server, tool=what)))
         running = Running(decision, nothing, time.perf_counter_ns(), edge, delegation.chain)
-        running.above, running.by_node = self.runs.above(run_around()), by_node
+        running.above, running.by_node = self.runs.above(run_around()), node is not None
+        running.where = place
+        self.suspended.opened(delegation.chain)
+        self.handoffs.resume(delegation.chain)
         return self._started(running)
 
     def _started(self, running: Running) -> Running:
@@ -299,12 +315,20 @@ class Enforcer:
             return None
         return self.place.set(Place(running.chain, place.below))
 
-    def _handed_over(self, running: Running, edge: Edge, came: Outcome) -> None:
+    def _handed_over(self, running: Running, edge: Edge, came: Outcome, *, waits: bool) -> None:
         """The call that handed work on is over; unless the work itself comes after it, so is the hop."""
         if running.comes_later and running.above and came.status == "ok":
             self.handoffs.promise(running.above, edge.node, running)
         else:
+            self._leave(running, waits=waits)
+
+    def _leave(self, running: Running, *, waits: bool) -> None:
+        """The work is done, or waits for people who may still answer."""
+        if not waits:
             self.handoffs.leave(running.chain)
+            return
+        self.handoffs.suspend(running.chain)
+        self.suspended.keep(running.chain, running.where)
 
     def _name(self, tool: str) -> str:
         return f"{self.server}/{tool}"

@@ -137,7 +137,7 @@ class HopwardHandler(BaseCallbackHandler):
             self._grow(run_id, parent_run_id)
             nodes = _nodes_of(kwargs)
             if nodes:
-                self._enter_node(nodes, run_id, parent_run_id)
+                self._enter_node(nodes, run_id, parent_run_id, kwargs)
 
     def on_chain_end(self, outputs: Any, *, run_id: UUID, **kwargs: Any) -> None:
         """A run is over; if it was a node that took a hand-over up, so is its hop."""
@@ -303,14 +303,18 @@ class HopwardHandler(BaseCallbackHandler):
             raise enforcer.refuse("run", "context_lost", LOST)
         return above
 
-    def _enter_node(self, nodes: frozenset[str], run_id: UUID, graph: UUID | None) -> None:
+    def _enter_node(
+        self, nodes: frozenset[str], run_id: UUID, graph: UUID | None, event: dict[str, Any]
+    ) -> None:
         edges, place = self._enforcer.edges.of_nodes(nodes), self._enforcer.place.get()
         if edges and len(nodes) > 1:
             raise self._enforcer.refuse(f"node:{edges[0].node}", "context_lost", LOST)
         edge = edges[0] if edges else None
         if edge is None or place is None or place.chain.actor == edge.agent:
             return
-        running = self._enforcer.enter_node(edge, place, graph)
+        metadata: dict[str, Any] = event.get("metadata") or {}
+        spot = str(metadata.get("langgraph_checkpoint_ns"))
+        running = self._enforcer.enter_node(edge, place, graph, spot)
         handover = self._hand_over(run_id, running)
         self._keep(run_id, _Opened(running, credential.running.get(), place, handover))
         credential.running.set(None)

@@ -41,6 +41,7 @@ class Handoffs(Generic[P]):
         self._waiting: list[_Waiting[P]] = []
         self._active: list[Chain] = []
         self._left: list[Chain] = []
+        self._suspended: list[Chain] = []
 
     def promise(self, above: tuple[UUID, ...], node: str, work: P) -> None:
         """A call has decided that its work goes on in that node, of a graph in whose run it lies."""
@@ -62,6 +63,19 @@ class Handoffs(Generic[P]):
         """Whether the work of a chain has been taken up and is under way."""
         with self._lock:
             return chain in self._active
+
+    def suspend(self, chain: Chain) -> None:
+        """The work of a chain is interrupted: its hop stays open, and so do those that it goes on from."""
+        with self._lock:
+            if chain in self._active:
+                self._active.remove(chain)
+            self._suspended.append(chain)
+
+    def resume(self, chain: Chain) -> None:
+        """The work of a chain goes on, if it was interrupted."""
+        with self._lock:
+            if chain in self._suspended:
+                self._suspended.remove(chain)
 
     def leave(self, chain: Chain) -> None:
         """The work of a chain is done; its hop ends as soon as nothing goes on from it."""
@@ -93,13 +107,16 @@ class Handoffs(Generic[P]):
             self._waiting = [one for one in self._waiting if one.work.chain.task != task]
             self._active = [chain for chain in self._active if chain.task != task]
             self._left = [chain for chain in self._left if chain.task != task]
+            self._suspended = [chain for chain in self._suspended if chain.task != task]
 
     def _over(self) -> list[Chain]:
         waiting = [one.work.chain for one in self._waiting]
         over: list[Chain] = []
         for chain in sorted(self._left, key=lambda one: len(one.hops), reverse=True):
             held = [one for one in self._left if one is not chain and one not in over]
-            if not any(_goes_on(other, chain) for other in (*waiting, *self._active, *held)):
+            if not any(
+                _goes_on(other, chain) for other in (*waiting, *self._active, *self._suspended, *held)
+            ):
                 over.append(chain)
         self._left = [chain for chain in self._left if chain not in over]
         return over

@@ -98,10 +98,9 @@ class Hopward:
         on; with `"interrupt"`, the run waits, and is resumed with what `answer` returns. Needs `langchain`.
         Raises `ValueError` for anything else.
         """
-        if approvals not in ("refuse", "interrupt"):
-            raise ValueError(f'approvals is "refuse" or "interrupt", and not {approvals!r}')
+        waits = _waits(approvals)
         module = importlib.import_module("langchain_hopward.middleware")
-        return module.HopwardMiddleware(self._enforcer, self._server_of, interrupts=approvals == "interrupt")
+        return module.HopwardMiddleware(self._enforcer, self._server_of, interrupts=waits)
 
     def answer(self, interrupts: Iterable[Any], resume: Any, *, by: str, why: str = "") -> Any:
         """Record what `by` says to the calls that `interrupts` have shown them; the `Command` to resume with.
@@ -114,7 +113,8 @@ class Hopward:
         graph can resume it, and that approves nothing.
 
         Raises `StateError` where something is no answer, is not this person's to give, or was shown
-        otherwise than it stands in the decision log: the run stays interrupted. Needs `langgraph`.
+        otherwise than it stands in the decision log: the run stays interrupted. Several are recorded one
+        after the other, so that those before one that is not this person's to give stand. Needs `langgraph`.
         """
         module = importlib.import_module("langchain_hopward.answers")
         return module.answered(self.guard, interrupts, resume, module.Person(by, why))
@@ -153,12 +153,18 @@ class Hopward:
             )
         return TaskScope(self._enforcer, wanted, subject, parameters, request)
 
-    def entry(self, graph: G, *, workflow: str = "") -> G:
+    def entry(
+        self, graph: G, *, workflow: str = "", approvals: Literal["refuse", "interrupt"] = "refuse"
+    ) -> G:
         """A copy of a compiled graph, each run of which is a task of its own: for LangGraph's server, Studio.
 
         The subject is whom the server has authenticated (`langgraph_auth_user`); a run of nobody is refused.
-        Inside a task, it runs in that one. Raises as `task` does, and `TypeError` for no compiled graph.
+        Inside a task, it runs in that one. With `approvals="interrupt"`, for a graph whose agents have such a
+        `middleware`, the task of a run that waits stays open, and whoever the server has authenticated for
+        its resumption answers, as in `answer`. Raises as `task` does, `ValueError` as `middleware`, and
+        `TypeError` for no compiled graph.
         """
+        waits = _waits(approvals)
         wanted = self._workflow(workflow)
         if wanted not in self.guard.settings.workflows:
             raise ConfigError(
@@ -168,7 +174,10 @@ class Hopward:
         def scope(subject: str) -> TaskScope:
             return TaskScope(self._enforcer, wanted, subject)
 
-        return served(graph, self._enforcer, scope)
+        def answer(interrupts: Any, resume: Any, by: str) -> Any:
+            return self.answer(interrupts, resume, by=by)
+
+        return served(graph, self._enforcer, scope, answer if waits else None)
 
     def connections(self, *servers: str) -> dict[str, dict[str, Any]]:
         """How an MCP client of this program reaches these servers: through the guarded proxy.
@@ -216,6 +225,12 @@ class Hopward:
     def close(self) -> None:
         """Close the decision log. Whatever is still guarded is refused from then on."""
         self.guard.close()
+
+
+def _waits(approvals: str) -> bool:
+    if approvals not in ("refuse", "interrupt"):
+        raise ValueError(f'approvals is "refuse" or "interrupt", and not {approvals!r}')
+    return approvals == "interrupt"
 
 
 def _installed() -> list[object]:

@@ -86,7 +86,8 @@ class Load:
         told = self.proxy.decision(self.chain, asked, before)
         if told is not None:
             sentence = f"{told.sentence} The call was not executed. Decision {told.id}."
-            raise self._refused(asked, told, sentence) from None
+            self.refused = self._refused(asked, told, sentence)
+            raise self.refused from None
         text = error_text(error)
         if not text or not self.proxy.wrote(text, before):
             raise self.proxy.withhold(asked.tool, _UNDECIDED) from None
@@ -99,7 +100,10 @@ class Load:
 
     def _refused(self, asked: Asked, told: Told, message: str) -> AuthorizationDenied:
         self._tell(asked, told)
-        return AuthorizationDenied(message, tool=self._name(asked), reason=told.reason, decision=told.id)
+        approval = self.proxy.approval(told)
+        return AuthorizationDenied(
+            message, tool=self._name(asked), reason=told.reason, decision=told.id, approval=approval
+        )
 
     def _tell(self, asked: Asked, told: Told) -> None:
         mark(self.metadata, told.id)

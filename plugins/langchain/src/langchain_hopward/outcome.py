@@ -12,11 +12,12 @@ from langchain_hopward.form import UnreadableError, as_json
 from langchain_hopward.remainder import UnfinishedResult
 
 try:
-    from langgraph.errors import GraphBubbleUp
+    from langgraph.errors import GraphBubbleUp, GraphInterrupt
 
     _interrupted: tuple[type[BaseException], ...] = (GraphBubbleUp,)
+    _waiting: tuple[type[BaseException], ...] = (GraphInterrupt,)
 except ImportError:  # without LangGraph, nothing bubbles up
-    _interrupted = ()
+    _interrupted = _waiting = ()
 
 _written = json.JSONEncoder(ensure_ascii=False).encode
 
@@ -38,6 +39,11 @@ def finished(result: Any, duration: int, values: Callable[[Any], tuple[str, ...]
         written, size = digest(text), 0
     status = "tool_error" if failed else "ok"
     return Outcome(status=status, result_digest=written, duration=duration, size=size, values=kept)
+
+
+def is_resumable(error: BaseException) -> bool:
+    """Whether a run was interrupted to be resumed."""
+    return isinstance(error, _waiting)
 
 
 def broken_off(error: BaseException, duration: int) -> Outcome:

@@ -6,18 +6,20 @@ have said stands in the decision log, and the call, made again, finds it there.
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from itertools import takewhile
 from typing import Any, cast
 
 from langchain.tools.tool_node import ToolCallRequest
 from langchain_core.messages import AIMessage, ToolMessage
 from langchain_core.runnables.config import var_child_runnable_config
+from langgraph.errors import GraphInterrupt
 from langgraph.types import interrupt
 
 from hopward import HopwardError
 from langchain_hopward.denial import EDITED, AuthorizationDenied
 from langchain_hopward.enforcer import Enforcer
-from langchain_hopward.question import answers, question
+from langchain_hopward.question import answers, approval_of, question
 
 _UNKEPT = "Its graph has no checkpointer, so it cannot wait here for the answer."
 _SHARED = (
@@ -32,6 +34,25 @@ class Pause:
 
     def __init__(self, enforcer: Enforcer) -> None:
         self._enforcer = enforcer
+
+    def declined(self, request: ToolCallRequest) -> ToolMessage | None:
+        """What the model reads where whoever has resumed the run does not want this call; or None.
+
+        Whatever others have said to it elsewhere. A no that is recorded, the guard finds.
+        """
+        no = next((one for value in _given(null=True) for one in answers(value) if _is_no(one, value)), None)
+        return None if no is None or not self._asks_here() else _declined(request, no)
+
+    def _asks_here(self) -> bool:
+        """Whether a call of this chain waits, or may be made: otherwise what is answered is none of ours."""
+        place = self._enforcer.place.get()
+        if place is None:
+            return False
+        try:
+            found = self._enforcer.guard.approvals.find(("pending", "approved"), place.chain.task)
+        except HopwardError:
+            return False
+        return any(one.chain.hops == place.chain.hops for one in found)
 
     def after(
         self, request: ToolCallRequest, denial: AuthorizationDenied, edited: bool
@@ -70,11 +91,10 @@ class Pause:
         enforcer.waiting.add(denial.approval, chain)
         while True:
             # It returns as often as this run has been resumed, and then interrupts it.
-            for answer in answers(interrupt(asked)):
-                if answer["type"] == "reject":
-                    because = f" They say: {answer['message']}" if answer.get("message") else ""
-                    told = f"Whoever resumed the run does not want this call.{because}"
-                    return refusal(request, f"{denial.tool} was not executed: {told}")
+            value = interrupt(asked)
+            no = next((one for one in answers(value) if _is_no(one, value)), None)
+            if no is not None:
+                return _declined(request, no)
 
     def _why_not(self, request: ToolCallRequest) -> str:
         """Why a run cannot be interrupted for this call; empty where it can."""
@@ -88,20 +108,36 @@ class Pause:
 
 
 def pass_answers(approved: bool) -> None:
-    """Take what this run has been resumed with for us: the body of the tool would take it for its own.
+    """Take what this run has been resumed with for us: the body of the tool would take it for its own."""
+    # A middleware of an unknown kind may have taken some of them already.
+    with suppress(GraphInterrupt):
+        for _ in _given(null=approved):
+            interrupt(None)
 
-    `interrupt()` hands out all answers that a run of a node has had, in their order. Before ours stand those
-    to a middleware around this one, of the other form that human-in-the-loop answers have.
+
+def _given(*, null: bool) -> list[Any]:
+    """What this run of a node has been resumed with for us, so far; with `null`, by no id as well.
+
+    `interrupt()` hands out all answers in their order. Before ours stand those to a middleware around this
+    one, of the other form that human-in-the-loop answers have.
     """
     pad: Any = _configurable().get("__pregel_scratchpad")
     if pad is None:
-        return
+        return []
     given: list[Any] = list(pad.resume)
-    last: Any = pad.get_null_resume(False) if approved else None
-    around = takewhile(lambda one: isinstance(one, Mapping) and "type" in one, given)
-    ours = list(takewhile(answers, [*given, last][len(list(around)) :]))
-    for _ in ours:
-        interrupt(None)
+    around = list(takewhile(lambda one: isinstance(one, Mapping) and "type" in one, given))
+    last: Any = pad.get_null_resume(False) if null else None
+    return list(takewhile(answers, [*given, last][len(around) :]))
+
+
+def _is_no(answer: Mapping[str, Any], value: Any) -> bool:
+    return answer["type"] == "reject" and not approval_of(value)
+
+
+def _declined(request: ToolCallRequest, no: Mapping[str, Any]) -> ToolMessage:
+    because = f" They say: {no['message']}" if no.get("message") else ""
+    told = f"{request.tool_call['name']} was not executed: whoever resumed the run does not want this call."
+    return refusal(request, f"{told}{because}")
 
 
 def refusal(request: ToolCallRequest, told: str) -> ToolMessage:

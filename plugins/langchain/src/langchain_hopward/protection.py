@@ -3,6 +3,7 @@
 import functools
 import inspect
 import types
+import typing
 import uuid
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -97,8 +98,7 @@ class Protection:
         base = type(original)
         members: dict[str, Any] = {"__module__": base.__module__, "__qualname__": base.__qualname__}
         run, arun = _method(base, "_run"), _method(base, "_arun")
-        if run not in _PLAIN_RUN:
-            members["_run"] = self._method(original, run)
+        members["_run"] = _RESOLVED.get(run) or self._method(original, run)
         if arun not in _PLAIN_ARUN:
             members["_arun"] = self._method(original, arun, awaited=True)
         members |= self._entrances(base)
@@ -205,3 +205,20 @@ def _is_langchains(kind: type, name: str) -> bool:
 def _method(kind: type, name: str) -> Callable[..., Any]:
     found: Callable[..., Any] = getattr(kind, name)
     return found
+
+
+def _resolved(function: types.FunctionType) -> Callable[..., Any]:
+    """The same function, with its annotations resolved: LangChain asks for them at each call."""
+    code, names = function.__code__, function.__globals__
+    made = types.FunctionType(code, names, function.__name__, function.__defaults__, function.__closure__)
+    functools.update_wrapper(made, function)
+    delattr(made, "__wrapped__")
+    made.__kwdefaults__ = function.__kwdefaults__
+    made.__annotations__ = typing.get_type_hints(function, include_extras=True)
+    setattr(made, "__signature__", inspect.signature(function))  # noqa: B010 - functions declare no such attribute
+    return made
+
+
+_resolutions = {run: _resolved(run) for run in _PLAIN_RUN if isinstance(run, types.FunctionType)}
+_RESOLVED = {**_resolutions, **{made: made for made in _resolutions.values()}}
+"""LangChain's own `_run` of tools that are given a function: what does the work is that function."""

@@ -82,6 +82,13 @@ class Proxy:
         observed = row.record.get("observed") is True
         return Told(found, row.verdict, row.reason, row.record["verdict"]["sentence"], observed)
 
+    def approval(self, told: Told) -> str:
+        """The approval that a refusal is about, as the log has it; empty where it is about none."""
+        try:
+            return self._enforcer.guard.ledger.row(told.id).record["verdict"]["approval"] if told.id else ""
+        except (HopwardError, KeyError):
+            return ""
+
     def counts(self, decision: str) -> bool:
         """Whether a decision has counted for no other call; from now on it counts for this one."""
         with self._counting:

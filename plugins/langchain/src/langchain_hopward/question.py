@@ -9,6 +9,7 @@ The first two are its `HITLRequest`, so that what shows those shows these. An an
 """
 
 from collections.abc import Mapping
+from textwrap import indent
 from typing import Any, Final, cast
 
 import msgspec
@@ -26,8 +27,10 @@ def question(guard: Guard, approval: str) -> dict[str, Any]:
     """
     found = guard.approvals.get(approval)
     unanswered = msgspec.structs.replace(found, answers=())
-    where = [guard.approvals.summary(unanswered).text(), guard.approvals.address(found.id)]
-    told = "\n".join([*filter(None, where), f"hopward approve {found.id}"])
+    # An interface may show it as Markdown: indented, what agents have written is nothing but text.
+    told = indent(guard.approvals.summary(unanswered).text(), "    ")
+    elsewhere = filter(None, [f"`hopward approve {found.id}`", guard.approvals.address(found.id)])
+    told = f"{told}\n\nOr: {', '.join(elsewhere)}"
     editable = guard.approvals.shows_all(found) and not found.tool.startswith(DELEGATION)
     allowed = ["approve", "edit", "reject"] if editable else ["approve", "reject"]
     return {
@@ -38,10 +41,15 @@ def question(guard: Guard, approval: str) -> dict[str, Any]:
 
 
 def approval_of(value: object) -> str:
-    """The approval that the value of an interrupt asks about; empty where it is none of ours."""
+    """The approval that the value of an interrupt asks about, or an answer is recorded for; or empty."""
     ours: Any = cast("Mapping[Any, Any]", value).get(_OURS) if isinstance(value, Mapping) else None
     found: Any = cast("Mapping[Any, Any]", ours).get("approval") if isinstance(ours, Mapping) else None
     return found if isinstance(found, str) else ""
+
+
+def recorded(value: Mapping[str, Any], approval: str) -> dict[str, Any]:
+    """An answer that stands in the decision log, where the call finds it: here, it decides nothing."""
+    return {**value, _OURS: {"approval": approval}}
 
 
 def answers(value: object) -> list[Mapping[str, Any]]:

@@ -70,6 +70,8 @@ class TaskScope:
             # Revoked or expired meanwhile, it has ended already.
             with suppress(StateError):
                 self._enforcer.guard.complete_task(self._task.id)
+            self._enforcer.suspended.forget(self._task.id)
+            self._enforcer.waiting.forget(self._task.id)
         self._enforcer.abandon(self._task.id)
 
     def __enter__(self) -> Task:

@@ -36,8 +36,8 @@ class Trial:
         self._attempt: Attempt | None = None
         self._token: Token[Attempt | None] | None = None
         self.request = request
-        self.result: Result | None = None
-        self.goes_on = True
+        self.result: Result | None = pause.declined(request) if pause is not None else None
+        self.goes_on = self.result is None
 
     @property
     def told(self) -> Result:

@@ -16,7 +16,6 @@ from hopward_mcp.definitions import Waiting, readable, waiting
 from hopward_mcp.difference import show_difference
 from hopward_mcp.display import harmless, harmless_lines
 from hopward_mcp.inspection import asked, listing_of
-from hopward_mcp.opening import local_user
 
 _LOOKED = "looked at on a terminal"
 
@@ -54,7 +53,7 @@ def accept(
         accepted = _accepted(found, every=every, as_json=as_json)
         if accepted:
             shown = {one.tool: one.digest for one in accepted}
-            guard.pins.accept(server, shown, by=given["by"] or local_user(), why=why or _LOOKED)
+            guard.pins.accept(server, shown, by=given["by"] or Guard.local_user(), why=why or _LOOKED)
     _tell(server, found, accepted, as_json=as_json)
 
 

@@ -97,5 +97,7 @@ def _show(proposals: Sequence[Proposal]) -> None:
 
 
 def _cells(one: Proposal) -> tuple[str, ...]:
-    arguments = ", ".join(f"{name}: {kind}" for name, kind in one.arguments.items())
+    arguments = ", ".join(
+        f"{name}: {kind}{' (in names)' if name in one.names else ''}" for name, kind in one.arguments.items()
+    )
     return (one.name, one.action, one.sensitivity, one.integrity, one.destination, arguments, one.why)

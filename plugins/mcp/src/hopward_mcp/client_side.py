@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from hopward import Chain, Decision, HopwardError, Outcome, ToolCall
+from hopward_mcp.caller import Caller
 from hopward_mcp.carried import carried, require
-from hopward_mcp.endings import NOT_FORWARDED, Endings
+from hopward_mcp.endings import GONE, NOT_FORWARDED, Endings
 from hopward_mcp.gate import Gate
 from hopward_mcp.jsonrpc import (
     INTERNAL_ERROR,
@@ -24,11 +25,13 @@ from hopward_mcp.jsonrpc import (
 )
 from hopward_mcp.mcp_tasks import added_call
 from hopward_mcp.methods import OLDER_ONLY, TASK_NOTIFICATIONS, Treatment, is_modern, references, target
+from hopward_mcp.older_shapes import announced
 from hopward_mcp.pending import Pending, Permit, Requests
 from hopward_mcp.questions import Questions
 from hopward_mcp.replies import no_credential, refusal, why_refused
 from hopward_mcp.results import with_progress, without_own_meta
-from hopward_mcp.route import LATER, Deliver, Forward, Later, Reply, Route
+from hopward_mcp.route import LATER, Deliver, Forward, Later, Reply, Route, to_nobody
+from hopward_mcp.step_ups import StepUps
 from hopward_mcp.subscribing import narrowed, subscribed, uri_of
 from hopward_mcp.tracing import NO_CONTEXT, with_context
 
@@ -47,14 +50,23 @@ class ClientSide:
         self._requests = requests
         self._questions = questions
         self._endings = endings
+        self._step_ups = StepUps(gate, requests)
         self.shared = shared
 
-    def judge(self, message: Message, chain: Chain, deliver: Deliver, subject_token: str = "") -> None:
+    def judge(
+        self,
+        message: Message,
+        chain: Chain,
+        deliver: Deliver,
+        subject_token: str = "",
+        caller: Caller | None = None,
+    ) -> None:
         """Judge one message; `deliver` gets where it goes, a `Reply` only if it is owed an answer.
 
-        `subject_token` is the access token that presented the chain, if one did.
+        `subject_token` is the access token that presented the chain, if one did; `caller` can be told
+        something before the answer.
         """
-        pending = Pending(message, chain, self._gate.now(), subject_token)
+        pending = Pending(message, chain, self._gate.now(), subject_token, caller=caller)
         self._questions.behalf.caller = chain
         try:
             route = self._route(message, pending, deliver)
@@ -80,6 +92,12 @@ class ClientSide:
         if not isinstance(route, Later):
             _onward_or_answered(deliver, answered, route)
 
+    def leave(self, message: Message) -> None:
+        """Nobody waits any more for the answer to a request that waits, or has waited, for a person."""
+        key = self._requests.key(message.id)
+        if key is not None and not self._step_ups.give_up(key):
+            self._endings.fail(key, GONE, to_nobody)
+
     def _turned_away(self, pending: Pending, fault: MessageError) -> Route:
         reply = self._gate.turn_away(fault, pending.chain)
         if pending.trace is not None:
@@ -95,14 +113,14 @@ class ClientSide:
             pending.chain = carried(gate.guard, gate.server, message, own)
             if pending.chain is not own:
                 # The session's token says nothing of the agents that a carried chain names.
-                pending.subject_token = ""
+                pending.subject_token, pending.carried = "", True
                 if message.method == "ping" and is_modern(message):
                     # How a program asks whether this is the proxy: that its chain is accepted is in the log.
                     told = error(message.id, METHOD_NOT_FOUND, "Protocol version 2026-07-28 has no ping.")
                     return Reply(told, METHOD_NOT_FOUND)
             return self._request(message, pending, deliver)
         if message.kind == "response":
-            return self._questions.answer(message, deliver)
+            return None if self._step_ups.heard(message) else self._questions.answer(message, deliver)
         if message.method not in self._gate.client_notifications:
             raise MessageError(METHOD_NOT_FOUND, "unknown_notification", "This notification is not allowed.")
         if message.method == "notifications/cancelled":
@@ -114,6 +132,8 @@ class ClientSide:
     def _request(self, message: Message, pending: Pending, deliver: Deliver) -> Route | Later:
         gate, chain = self._gate, pending.chain
         treatment = gate.treatment(message.method)
+        if message.method == "initialize":
+            self._step_ups.capabilities = announced(message.params)
         if treatment is None or (message.method in OLDER_ONLY and is_modern(message)):
             raise MessageError(METHOD_NOT_FOUND, "unknown_method", "This method is not allowed.", message.id)
         if treatment in ("authorize", "visible", "subscribe", "mcp_task"):
@@ -126,7 +146,8 @@ class ClientSide:
             calls = subscribed(gate.server, message)
         elif treatment == "mcp_task":
             pending.mcp_task = gate.mcp_tasks.asked(message, chain)
-        call = self._call(message, pending, treatment)
+        last = self._step_ups.taken_up(pending)
+        call = self._call(pending.message, pending, treatment)
         key = next(gate.keys)
         self._requests.open(key, pending)
         if calls:
@@ -136,8 +157,16 @@ class ClientSide:
         if call is None:
             return self._forward(key, pending)
         pending.call = call
-        gate.turn.authorize(call, chain, partial(self._decided, key, pending, call, deliver))
+        again = partial(self._authorize, key, pending, call, deliver)
+        if last is None:
+            again()
+        else:
+            self._step_ups.go_on(key, last, again, deliver)
         return LATER
+
+    def _authorize(self, key: int, pending: Pending, call: ToolCall, deliver: Deliver) -> None:
+        then = partial(self._decided, key, pending, call, deliver)
+        self._gate.turn.authorize(call, pending.chain, then)
 
     def _check_visible(self, message: Message, chain: Chain) -> None:
         names = references(message)
@@ -216,11 +245,18 @@ class ClientSide:
     def _decided_route(
         self, key: int, pending: Pending, call: ToolCall, deliver: Deliver, decision: Decision | None
     ) -> Route | Later:
+        asked: Route | Later = None
+        if decision is not None and decision.approval and not (decision.permitted or pending.cancelled):
+            again = partial(self._authorize, key, pending, call, deliver)
+            asked = self._step_ups.ask(key, decision, again, deliver)
+            if isinstance(asked, Later):
+                return asked
         if pending.trace is not None:
             pending.trace.decided(decision)
         if decision is None or not decision.permitted:
             self._requests.close(key)
-            return None if pending.cancelled else Reply(refusal(pending.message, decision), decision=decision)
+            refused = asked or Reply(refusal(pending.message, decision), decision=decision)
+            return None if pending.cancelled else refused
         pending.decision = decision
         if pending.cancelled:
             return self._given_up(key, pending)
@@ -272,6 +308,8 @@ class ClientSide:
         if pending is None or pending.cancelled:
             return None
         pending.cancelled = True
+        if key is not None and self._step_ups.give_up(key):
+            return None
         if not pending.forwarded:
             return None
         ended = Outcome(status="cancelled", duration=self._endings.duration(pending))

@@ -175,7 +175,7 @@ class Endings:
         """
         limit = self._gate.call_timeout
         for key, pending in self._requests.items():
-            if pending.message.method in ENDLESS and not pending.cancelled:
+            if pending.waits or (pending.message.method in ENDLESS and not pending.cancelled):
                 continue
             if pending.started + limit > self._gate.now():
                 return pending.started + limit

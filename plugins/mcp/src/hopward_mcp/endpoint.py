@@ -68,9 +68,10 @@ class Endpoint:
         self._end.adopt()
 
     def retire(self) -> None:
-        """Judge nothing any more; what is under way goes on, but for streams."""
+        """Judge nothing any more; what is under way goes on, but for streams and what waits for a person."""
         self._retired = True
         self.gate.ongoing.end_streams()
+        self.gate.waiting.end()
 
     async def close(self) -> None:
         """End every session, and the way to the server."""

@@ -20,8 +20,10 @@ from hopward_mcp.methods import (
 )
 from hopward_mcp.ongoing import Ongoing
 from hopward_mcp.route import Reply
+from hopward_mcp.seal import Seal
 from hopward_mcp.tracing import Tracing
 from hopward_mcp.turn import Turn
+from hopward_mcp.waiting import Waiting
 from hopward_mcp.watch import Watch
 
 _log = logging.getLogger(__name__)
@@ -55,12 +57,14 @@ class Gate:
         self.keys = itertools.count(1)
         self.ongoing = Ongoing()
         self.watch = Watch(guard)
+        self.seal = Seal(guard.settings.authority.issuer, server, mark)
+        self.waiting = Waiting(guard, lambda: self.now())
         self.adopt(guard, authority)
 
     def adopt(self, guard: Guard, authority: Authority | None) -> None:
         """Decide by this guard from now on, within its limits."""
         limits, settings = guard.settings.proxy, guard.settings.servers[self.server]
-        self.guard = self.watch.guard = guard
+        self.guard = self.watch.guard = self.waiting.guard = guard
         self.authority = authority
         self.mcp_tasks = McpTasks(guard, self.server, self.turn)
         self.max_bytes = limits.max_message_bytes

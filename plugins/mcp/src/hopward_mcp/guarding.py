@@ -17,9 +17,8 @@ import tomlkit
 from msgspec.structs import replace
 from tomlkit.items import AoT
 
-from hopward import ConfigError, Settings, read_settings
+from hopward import ConfigError, Guard, Settings, read_settings
 from hopward_mcp.client_config import Entry
-from hopward_mcp.opening import local_user
 
 _TABLES = Template("""
 [servers.$name]
@@ -105,7 +104,7 @@ def with_servers(settings: Settings, text: str, new: Sequence[Guarded], agent: s
         text = tomlkit.dumps(document)  # pyright: ignore[reportUnknownMemberType] - dumps is typed loosely
     else:
         ceiling = "".join(f"    {_toml(_reading(one.server))},\n" for one in new)
-        text += _AGENT.substitute(name=agent, owner=_toml(local_user()), ceiling=ceiling)
+        text += _AGENT.substitute(name=agent, owner=_toml(Guard.local_user()), ceiling=ceiling)
     return text + "".join(_tables(settings, one, agent) for one in new)
 
 

@@ -100,6 +100,8 @@ SUBSCRIPTION_KEY = "io.modelcontextprotocol/subscriptionId"
 RELATED_KEY = "io.modelcontextprotocol/related-task"
 OWN_PREFIX = "dev.hopward/"
 """`_meta` keys of ours; what the other side sends under it is removed."""
+STATE = "hopward."
+"""How every `requestState` of ours begins, before the mark of the process that made it."""
 
 
 @dataclass(frozen=True, slots=True)

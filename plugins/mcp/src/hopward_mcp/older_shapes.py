@@ -124,6 +124,12 @@ def capabilities(params: Body) -> Body:
     return cast("Body", said) if isinstance(said, dict) else {}
 
 
+def announced(opening: Body) -> Body:
+    """What the client of an `initialize` says it can do."""
+    said = opening.get("capabilities")
+    return cast("Body", said) if isinstance(said, dict) else {}
+
+
 def able(said: Body, method: str, params: Body) -> bool:
     """Whether a client of these capabilities takes this request of a server."""
     name = next(key for key, asked in _ABILITIES.items() if asked == method)

@@ -1,7 +1,6 @@
 """The task of a session: opened from a workflow when it begins, completed when it ends."""
 
 import asyncio
-import getpass
 import logging
 import signal
 from collections.abc import Callable, Mapping
@@ -58,7 +57,7 @@ def opening_of(asked: Mapping[str, Any]) -> Opening:
     request, prompt = asked["request"], asked["prompt"]
     if request and prompt:
         raise click.UsageError("--from-prompt is the request; leave out --request.")
-    subject = asked["subject"] or local_user()
+    subject = asked["subject"] or Guard.local_user()
     return Opening(asked["workflow"], subject, parameters, request or prompt, bool(prompt))
 
 
@@ -85,14 +84,6 @@ def end_on_signal() -> None:
         return
     for number in _SIGNALS:
         asyncio.get_running_loop().add_signal_handler(number, lambda: task.cancelling() or task.cancel())
-
-
-def local_user() -> str:
-    """Who is at the keyboard, as far as the operating system knows: a label, not a proof."""
-    try:
-        return f"local:{getpass.getuser()}"
-    except (OSError, KeyError):
-        return "local:unknown"
 
 
 def _workflow(guard: Guard, server: str, wanted: str) -> str:

@@ -14,6 +14,7 @@ from typing import Any, BinaryIO, cast
 import aiohttp
 
 from hopward import Chain, HopwardError
+from hopward_mcp.caller import Piped
 from hopward_mcp.client_end import ClientEnd
 from hopward_mcp.endings import (
     FALLEN,
@@ -72,6 +73,7 @@ class Outbound:
             on_data=self._data, on_end=self._client_ended, on_lost=self.stop, on_full=self._client_full
         )
         self._footing = Footing(gate, chain, self._judge, self._write)
+        self._caller = Piped(self._write)
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
         self._calls: dict[int, asyncio.Task[None]] = {}
@@ -147,12 +149,14 @@ class Outbound:
 
     def _judge(self, message: Message) -> None:
         key = self._session.requests.key(message.params.get("requestId"))
-        self._session.client.judge(message, self._chain, partial(self._outward, key))
+        deliver = partial(self._outward, key)
+        self._session.client.judge(message, self._chain, deliver, caller=self._caller)
 
     def _client_ended(self) -> None:
         for line in self._lines.end():
             self._line(line)
         self._footing.leave()
+        self._gate.waiting.end()
         # Behind the turn in which the last messages are decided.
         self._loop.call_soon(self._ended.set)
 

@@ -13,10 +13,8 @@ from dataclasses import dataclass, field
 from hopward import Chain, digest
 from hopward_mcp.http_sessions import Principal
 from hopward_mcp.jsonrpc import Body, Message, MessageId
+from hopward_mcp.methods import STATE
 from hopward_mcp.older_shapes import identity
-
-STATE = "hopward."
-"""How every `requestState` of ours begins, before the mark of the process at which the call waits."""
 
 LIMIT = 600.0
 """Seconds a call may wait for the next round: people answer, not programs."""

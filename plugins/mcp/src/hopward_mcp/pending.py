@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hopward import Chain, Decision, ToolCall
+from hopward_mcp.caller import Caller
 from hopward_mcp.jsonrpc import INVALID_REQUEST, REFUSED, Message, MessageError, MessageId
 from hopward_mcp.mcp_task_store import McpTask
 from hopward_mcp.tracing import Trace
@@ -31,7 +32,9 @@ class Pending:
     `subject_token` the access token it came with, if any, `token` the credential it was forwarded with.
     `answered` gets the answer in the client's place; `trace` is told how a call goes. `call` is what was
     authorized, `mcp_task` the MCP task that it is about. `permits` are those of a `subscriptions/listen` by
-    URI, until their outcomes are recorded, `refused` is what the client is told of the others."""
+    URI, until their outcomes are recorded, `refused` is what the client is told of the others. `carried` is
+    whether the chain came with the request, and is not the session's. A person is asked once on a request
+    (`asked`), through `caller`; meanwhile it `waits`."""
 
     message: Message
     chain: Chain
@@ -47,6 +50,15 @@ class Pending:
     trace: Trace | None = None
     permits: dict[str, Permit] = field(default_factory=dict[str, Permit])
     refused: dict[str, Any] = field(default_factory=dict[str, Any])
+    caller: Caller | None = None
+    carried: bool = False
+    asked: bool = False
+    waits: bool = False
+
+    @property
+    def from_subject(self) -> bool:
+        """Whether the client can be the subject's own: not where an agent has been handed the work."""
+        return not (self.carried or self.chain.hops)
 
 
 class Requests:
@@ -77,6 +89,12 @@ class Requests:
         if pending is not None and pending.message.id is not None:
             self._keys.pop(pending.message.id, None)
         return pending
+
+    def renew(self, key: int, now: float) -> None:
+        """Have a request begin anew: it has waited for something other than the server."""
+        pending = self._pending.pop(key, None)
+        if pending is not None:
+            pending.started, self._pending[key] = now, pending
 
     def get(self, key: object) -> Pending | None:
         """The request under our id, if it is under way."""

@@ -34,6 +34,7 @@ class Proposal:
     destination: str
     arguments: Mapping[str, str]
     why: str
+    names: tuple[str, ...] = ()
 
     def entry(self) -> dict[str, Any]:
         """The entry as `hopward.toml` holds it."""
@@ -43,7 +44,8 @@ class Proposal:
             "integrity": self.integrity,
             "destination": self.destination,
         }
-        return {**entry, **({"arguments": dict(self.arguments)} if self.arguments else {})}
+        told = {"arguments": dict(self.arguments), "names": list(self.names)}
+        return entry | {key: value for key, value in told.items() if value}
 
 
 def propose_tool(server: str, tool: Mapping[str, Any]) -> Proposal:
@@ -55,6 +57,7 @@ def propose_tool(server: str, tool: Mapping[str, Any]) -> Proposal:
         action, why = _raised(action, "delete", why, "destructiveHint")
     elif hints.get("readOnlyHint") is False:
         action, why = _raised(action, "write", why, "readOnlyHint is false")
+    arguments = _arguments(_object(tool.get("inputSchema")))
     return Proposal(
         kind="tools",
         name=name,
@@ -62,8 +65,9 @@ def propose_tool(server: str, tool: Mapping[str, Any]) -> Proposal:
         sensitivity="internal",
         integrity="untrusted",
         destination=server,
-        arguments=_arguments(_object(tool.get("inputSchema"))),
+        arguments=arguments,
         why=why,
+        names=Guard.names_told(arguments),
     )
 
 

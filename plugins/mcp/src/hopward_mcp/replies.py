@@ -54,6 +54,18 @@ def turned_down(message: Message, decision: Decision | None) -> Reply:
     return Reply(told, code, decision)
 
 
+def input_required(message: Message, decision: Decision, asked: Body, state: str) -> bytes:
+    """The answer to a step-up whose client can reach a person (2026-07-28, basic/utilities/mrtr)."""
+    _, data = _told(decision)
+    content: Body = {
+        "resultType": "input_required",
+        "inputRequests": asked,
+        "requestState": state,
+        "_meta": {DECISION_KEY: data},
+    }
+    return result(message.id, content)
+
+
 def step_up(message: Message, decision: Decision) -> bytes:
     """The same for a call that a token of more scope would reach: the client, not the model, can act."""
     return _as_error(message, *_told(decision))

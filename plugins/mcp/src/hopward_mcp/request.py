@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any, TypeAlias
 
 from hopward_mcp.jsonrpc import too_large
+from hopward_mcp.sse import Event, written
 
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -59,7 +60,10 @@ class Request:
             await asyncio.sleep(0)
 
     async def answer(self, status: int, body: bytes = b"", headers: Mapping[str, str] | None = None) -> None:
-        """The whole answer; JSON if it has a body."""
+        """The whole answer; JSON if it has a body. Once an event stream has begun, its last event."""
+        if self.started and not self.ended:
+            await self.write(written(Event(), body) if body else b"", last=True)
+            return
         self.ended = True
         whole = {"content-length": str(len(body)), **(headers or {})}
         if body:

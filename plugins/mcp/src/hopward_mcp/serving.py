@@ -134,6 +134,7 @@ class Serving:
             one.close()
         for endpoint in self.endpoints:
             endpoint.gate.ongoing.end_streams()
+            endpoint.gate.waiting.end()
         await self._unless_stopped(self.settings.proxy.drain_seconds)
         for endpoint in (*self.endpoints, *self._left):
             endpoint.gate.ongoing.end_all()

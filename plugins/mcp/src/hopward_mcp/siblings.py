@@ -18,7 +18,7 @@ import aiohttp
 from hopward_mcp.departure import PATIENCE, Departure
 from hopward_mcp.headers import SESSION
 from hopward_mcp.jsonrpc import REFUSED, MessageId, error
-from hopward_mcp.parked import STATE
+from hopward_mcp.methods import STATE
 from hopward_mcp.request import STREAM_TYPE, Request
 
 _MARKED = re.compile(r"([0-9]{1,2})\..+", re.DOTALL)

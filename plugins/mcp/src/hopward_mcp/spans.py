@@ -148,6 +148,10 @@ class CallTrace:
         if not decision.permitted:
             self._fail(verdict.reason, {}, verdict.sentence)
 
+    def waits(self, approval: str) -> None:
+        """Note since when a person is waited for."""
+        self._span.add_event("hopward.waits", {"hopward.approval_id": approval})
+
     def forwarded(self, key: int) -> Mapping[str, str]:
         """Begin the span of the way to the server; its context, for the server."""
         attributes = {**self._asked, **self._server, "jsonrpc.request.id": str(key)}

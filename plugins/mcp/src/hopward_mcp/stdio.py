@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from hopward import Chain
+from hopward_mcp.caller import Piped
 from hopward_mcp.carried import NOBODY
 from hopward_mcp.child import Command
 from hopward_mcp.client_end import ClientEnd
@@ -61,6 +62,7 @@ class Pump:
         self._older: OlderServer | None = None
         self._met = False
         self._footing = Footing(gate, chain, self._judge, self.tell)
+        self._caller = Piped(self.tell)
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._ended = asyncio.Event()
@@ -135,7 +137,7 @@ class Pump:
         if message.kind == "request" and not self._server.up:
             self.send(self._gate.turn_away(self._server.refusal(message.id), self._chain))
         else:
-            self._session.client.judge(message, self._chain, self.send)
+            self._session.client.judge(message, self._chain, self.send, caller=self._caller)
 
     def send(self, route: Route) -> None:
         """Send on what the client has said, or answer it."""
@@ -192,6 +194,7 @@ class Pump:
         for line in self._from_client.end():
             self._client_line(line)
         self._footing.leave()
+        self._gate.waiting.end()
         # Behind the turn in which the last messages are decided.
         self._loop.call_soon(self._ended.set)
 

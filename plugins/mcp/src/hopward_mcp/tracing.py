@@ -24,6 +24,10 @@ class Trace(Protocol):
         """The decision, None if there could be none; the end unless it is a permit."""
         ...
 
+    def waits(self, approval: str) -> None:
+        """A person is waited for, who is asked for this approval."""
+        ...
+
     def forwarded(self, key: int) -> Mapping[str, str]:
         """It goes to the server, as the request `key`; what tells the server so, named as in `CONTEXT`."""
         ...

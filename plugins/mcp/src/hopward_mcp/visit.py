@@ -1,20 +1,25 @@
 """One caller's HTTP request on its way through an endpoint."""
 
 import asyncio
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
 from hopward import Chain
+from hopward_mcp.departure import PATIENCE, Departure
 from hopward_mcp.endings import Failure, timed_out
 from hopward_mcp.http_sessions import HttpSession
 from hopward_mcp.introduction import Introduce, introduction
 from hopward_mcp.jsonrpc import Message
 from hopward_mcp.pace import UNSEEN, Pace
-from hopward_mcp.request import Request
+from hopward_mcp.request import STREAM_TYPE, GoneError, Request
 from hopward_mcp.route import Forward, Route, to_nobody
 from hopward_mcp.session import Session
-from hopward_mcp.sse import Event, written
+from hopward_mcp.sse import KEEP_ALIVE, Event, written
+
+PING = 15.0
+"""Seconds of silence on the stream of a call that waits for a person."""
 
 
 class _Answer:
@@ -29,6 +34,52 @@ class _Answer:
 
     async def route(self) -> Route:
         return self._future.result() if self._future.done() else await self._future
+
+
+class _Late:
+    """The route of a caller's message, which may come late: after a person was waited for, and asked.
+
+    `hears` is whether the caller takes an event stream.
+    """
+
+    def __init__(self, *, hears: bool) -> None:
+        self.hears = hears
+        self.over = False
+        self.route: Route = None
+        self.told: deque[bytes] = deque()
+        self._came: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def deliver(self, route: Route) -> None:
+        if not self.over:
+            self.route, self.over = route, True
+            self._wake()
+
+    def waits(self) -> None:
+        self._wake()
+
+    def tell(self, body: bytes, /) -> None:
+        self.told.append(body)
+        self._wake()
+
+    async def came(self) -> None:
+        """Wait until there is the route, a message to tell, or something else to note."""
+        await self._came
+        self._noted()
+
+    async def comes(self, seconds: float | None) -> bool:
+        """The same, at most so long; whether there is."""
+        came, _ = await asyncio.wait([self._came], timeout=seconds)
+        if came:
+            self._noted()
+        return bool(came)
+
+    def _noted(self) -> None:
+        if not self.over:
+            self._came = asyncio.get_running_loop().create_future()
+
+    def _wake(self) -> None:
+        if not self._came.done():
+            self._came.set_result(None)
 
 
 @dataclass(slots=True)
@@ -47,11 +98,37 @@ class Visit:
     pace: Pace = field(default_factory=Pace)
 
     async def from_client(self, message: Message) -> Route:
-        """Where the caller's message goes."""
-        answer = _Answer()
+        """Where the caller's message goes; raises `GoneError` if the caller goes while a person is waited
+        for."""
+        answer = _Late(hears=STREAM_TYPE in self.request.headers.get("accept", ""))
         with self.session.gate.around(self.request.headers):
-            self.session.client.judge(message, self.chain, answer.deliver, self.token)
-        return await answer.route()
+            self.session.client.judge(message, self.chain, answer.deliver, self.token, answer)
+        await answer.came()
+        if not answer.over:
+            await self._waited(answer, message)
+        return answer.route
+
+    async def _waited(self, answer: _Late, message: Message) -> None:
+        departure = Departure(self.request, PATIENCE)
+        try:
+            with departure:
+                while not answer.over or answer.told:
+                    while answer.told:
+                        await self.request.stream()
+                        await self.request.write(written(Event(), answer.told.popleft()))
+                    if not answer.over:
+                        await self._next(answer)
+        except asyncio.CancelledError:
+            self.session.client.leave(message)
+            if departure.gone:
+                raise GoneError from None
+            raise
+
+    async def _next(self, answer: _Late) -> None:
+        """Wait for what comes next; on the way to the caller nobody is to think that nothing will."""
+        while not await answer.comes(PING if answer.hears else None):
+            await self.request.stream()
+            await self.request.write(KEEP_ALIVE)
 
     async def from_server(self, raw: bytes, key: int | None) -> Route:
         """Where the server's message goes; `key` is the request whose answer it may be."""

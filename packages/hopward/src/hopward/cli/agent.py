@@ -9,11 +9,11 @@ import msgspec
 
 from hopward.cli.guarded import pass_guard
 from hopward.cli.output import hint, show_fields, show_json, show_table, tell
-from hopward.cli.person import local_user
 from hopward.cli.session import Session
 from hopward.cli.wording import capability_lines, contained_line, last_revoked, moment
 from hopward.clock import Instant
 from hopward.model import ACTIONS, SENSITIVITIES, Agent
+from hopward.osuser import os_user
 from hopward.project import NewAgent, add_agent
 from hopward.wiring import Guard
 
@@ -103,7 +103,7 @@ def show(guard: Guard, name: str, as_json: bool) -> None:
 @pass_guard
 def suspend(guard: Guard, name: str, why: str, by: str | None) -> None:
     """Stop an agent until it is resumed: every call is refused, and it gets no task."""
-    guard.set_agent_state(name, "suspended", by=by if by is not None else local_user(), why=why)
+    guard.set_agent_state(name, "suspended", by=by if by is not None else os_user(), why=why)
     tell(f"Suspended agent {name}: its next call is refused, and no task is opened for it.")
     hint(f"hopward agent resume {name} lets it go on, in tasks that are still open too.")
 
@@ -113,7 +113,7 @@ def suspend(guard: Guard, name: str, why: str, by: str | None) -> None:
 @pass_guard
 def resume(guard: Guard, name: str, why: str, by: str | None) -> None:
     """Let a suspended agent go on."""
-    guard.set_agent_state(name, "active", by=by if by is not None else local_user(), why=why)
+    guard.set_agent_state(name, "active", by=by if by is not None else os_user(), why=why)
     tell(f"Resumed agent {name}: it may go on in tasks that are still open, and be given new ones.")
 
 
@@ -122,7 +122,7 @@ def resume(guard: Guard, name: str, why: str, by: str | None) -> None:
 @pass_guard
 def retire(guard: Guard, name: str, why: str, by: str | None) -> None:
     """Stop an agent for good: as suspended, and it can never be resumed."""
-    guard.set_agent_state(name, "retired", by=by if by is not None else local_user(), why=why)
+    guard.set_agent_state(name, "retired", by=by if by is not None else os_user(), why=why)
     tell(f"Retired agent {name} for good: its next call is refused, and no task is opened for it.")
 
 

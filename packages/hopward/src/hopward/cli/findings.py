@@ -7,13 +7,13 @@ import stat
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias
 
 from hopward import capability
 from hopward.classification import classified
+from hopward.cli.finding import Finding
 from hopward.cli.moment import configured
+from hopward.cli.reachable import approvers, reachable
 from hopward.cli.wording import contained_line
 from hopward.clock import SystemClock
 from hopward.config import read_settings
@@ -28,25 +28,12 @@ from hopward.project import schema_is_current
 from hopward.published import PublishedKeys
 from hopward.settings import ServerSettings, Settings
 
-Level: TypeAlias = Literal["ok", "note", "broken"]
-"""`broken` stops Hopward or undoes a guarantee; `note` is good enough for development, or not finished."""
-
 _CHANGING, _OTHERS, _ALL_OTHERS = 0o022, 0o007, 0o077
 _TAKEN_AWAY = {_CHANGING: "go-w", _OTHERS: "o-rwx", _ALL_OTHERS: "go-rwx"}
 """Access that a file must not give, and what `chmod` calls its absence."""
 
 _VERIFIED_ROWS = 200_000
 """A longer decision log is left to `hopward log verify`, which takes its time and shows it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at: how it is, and what to do about it."""
-
-    level: Level
-    about: str
-    sentence: str
-    advice: str = ""
 
 
 def findings(config: Path) -> Iterator[Finding]:
@@ -236,6 +223,14 @@ def _servers(settings: Settings) -> Iterator[Finding]:
                 yield Finding("note", "servers", told)
 
 
+def _tools(settings: Settings) -> Iterator[Finding]:
+    """What a classification leaves out that would bound what its tool does."""
+    for tool in classified(settings.servers):
+        if tool.action == "pay" and tool.spends is None:
+            told = f"{tool.full_name} pays, and nothing says how much, so no budget of money bounds it."
+            yield Finding("note", "tools", told, "Add spends to its classification.")
+
+
 def _program(settings: Settings, name: str, server: ServerSettings) -> Iterator[Finding]:
     folder = settings.root / server.directory
     program = server.command[0]
@@ -308,6 +303,9 @@ _CHECKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
     _log,
     _policies,
     _servers,
+    _tools,
     _workflows,
+    approvers,
+    reachable,
     _strength,
 )

@@ -7,8 +7,8 @@ import click
 from hopward.cedar import schema_text
 from hopward.classification import classified
 from hopward.cli.output import hint, tell
-from hopward.cli.person import local_user
 from hopward.config import FILE_NAME, read_settings
+from hopward.osuser import os_user
 from hopward.project import SCHEMA_FILE, Made, NewAgent, NewServer, create, schema_is_current, write_schema
 
 
@@ -38,7 +38,7 @@ def init(
         if bool(command) == bool(url):
             raise click.UsageError("Say how to reach the server: either --url URL, or -- COMMAND...")
         new_server = NewServer(server, command, url)
-        new_agent = _reader(agent, owner if owner is not None else local_user(), server)
+        new_agent = _reader(agent, owner if owner is not None else os_user(), server)
     elif server is not None or agent is not None or url or command:
         raise click.UsageError("A server needs --agent NAME, --server NAME, and -- COMMAND... or --url URL.")
     done = create(folder, new_server, new_agent)

@@ -4,11 +4,11 @@ import click
 
 from hopward.cli.guarded import pass_containing
 from hopward.cli.output import hint, show_json, show_table, tell
-from hopward.cli.person import local_user
 from hopward.cli.wording import contained_line, moment
 from hopward.containing import Containing
 from hopward.errors import StateError
 from hopward.model import QuarantineKind
+from hopward.osuser import os_user
 from hopward.policy import nearest
 
 _KIND = click.Choice(["agent", "task", "tool", "server", "subject"])
@@ -46,7 +46,7 @@ def quarantine(
     if name is None or why is None:
         raise click.UsageError("hopward quarantine KIND ID --why TEXT needs all of it.")
     already = containing.containment(kind, name)
-    one = containing.quarantine(kind, name, by=local_user() if by is None else by, why=why)
+    one = containing.quarantine(kind, name, by=os_user() if by is None else by, why=why)
     if as_json:
         show_json(one)
     elif already == one:
@@ -66,7 +66,7 @@ def quarantine(
 @pass_containing
 def release(containing: Containing, kind: QuarantineKind, name: str, why: str, by: str | None) -> None:
     """Let something go on that is quarantined: its calls are decided again as ever."""
-    one = containing.release(kind, name, by=local_user() if by is None else by, why=why)
+    one = containing.release(kind, name, by=os_user() if by is None else by, why=why)
     if one is None:
         others = [other.id for other in containing.contained() if other.kind == kind]
         told = f"The {kind} {name!r} is not quarantined{nearest(name, others) or '.'}"

@@ -4,9 +4,9 @@ import click
 
 from hopward.cli.guarded import pass_guard
 from hopward.cli.output import hint, tell
-from hopward.cli.person import local_user
 from hopward.ledger import RowFilter
 from hopward.model import RevocationKind
+from hopward.osuser import os_user
 from hopward.policy import nearest
 from hopward.wiring import Guard
 
@@ -35,7 +35,7 @@ def revoke(guard: Guard, kind: RevocationKind, name: str, why: str, by: str | No
 
     Options come before an ID that begins with a hyphen: hopward revoke key --why TEXT -- -ID
     """
-    guard.revoke(kind, name, by=by if by is not None else local_user(), why=why)
+    guard.revoke(kind, name, by=by if by is not None else os_user(), why=why)
     tell(f"Revoked {kind} {name}: {_MEANING[kind]}.")
     _warn_of_unknown(guard, kind, name)
     if kind == "hop":

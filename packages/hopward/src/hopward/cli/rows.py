@@ -59,9 +59,11 @@ def verdict(row: Row) -> str:
 
 
 def _call(row: Row) -> str:
-    """The call a row is about, or at least the server; what was revoked or contained; a hop's two agents."""
+    """The call a row is about, or its server; what was revoked, contained or paired; a hop's two agents."""
     if row.kind in ("revocation", "containment"):
         return f"{_text(row.record, 'kind')} {_text(row.record, 'id')}"
+    if row.kind == "device":
+        return f"{_text(row.record, 'device')} of {_text(row.record, 'person')}"
     if row.kind == "hop":
         return f"{_text(row.record, 'hop', 'delegator')} -> {_text(row.record, 'hop', 'agent')}"
     return "/".join(part for part in (row.server, row.tool) if part)
@@ -101,6 +103,9 @@ def _told(row: Row) -> str:
             return f"{_text(row.record, 'outcome', 'status')}{after}{error and f': {error}'}"
         case "approval":
             by, why = _text(row.record, "by"), _text(row.record, "why")
+            times = inner(row.record, "approval", "times")
+            if _reason(row) in ("agreed", "approved") and is_instant(times) and times > 1:
+                by += f" to {times} calls"
             said = f"{_reason(row)} {_text(row.record, 'approval', 'id')}"
             return f"{said}{by and f' by {by}'}{why and f': {why}'}"
         case "refusal":

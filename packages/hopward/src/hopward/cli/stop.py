@@ -4,11 +4,11 @@ import click
 
 from hopward.cli.guarded import pass_containing
 from hopward.cli.output import hint, show_json, tell
-from hopward.cli.person import local_user
 from hopward.cli.wording import contained_line
 from hopward.containing import Containing
 from hopward.containment import EVERYTHING
 from hopward.errors import StateError
+from hopward.osuser import os_user
 
 
 @click.command()
@@ -35,7 +35,7 @@ def stop(
     if why is None:
         raise click.UsageError("Say why: --why TEXT stands in the decision log.")
     if everything:
-        _stop(containing, local_user() if by is None else by, why)
+        _stop(containing, os_user() if by is None else by, why)
     elif by is None:
         raise click.UsageError("Lifting the stop needs a named person: --by NAME.")
     else:

@@ -10,7 +10,6 @@ import msgspec
 from hopward.cli.explanation import halves
 from hopward.cli.guarded import pass_authority, pass_guard
 from hopward.cli.output import hint, show_fields, show_json, show_table, tell
-from hopward.cli.person import local_user
 from hopward.cli.proposing import STANDARD_INPUT, agreed, at_terminal, listed, request_text
 from hopward.cli.wording import (
     allowance_lines,
@@ -26,6 +25,7 @@ from hopward.errors import NotFoundError
 from hopward.exchange import endpoint
 from hopward.issuer import Issued
 from hopward.model import Flow, Label, Task, TaskState
+from hopward.osuser import os_user
 from hopward.wire import ACCESS_TOKEN_TYPE, ExchangeForm
 from hopward.wiring import Guard
 
@@ -58,7 +58,7 @@ def open_task(guard: Guard, workflow: str, subject: str | None, as_json: bool, *
     from standard input), proposes the tools that its words ask for, and asks you to agree to them.
     """
     parameters = dict(halves(word, "is no parameter") for word in asked["words"])
-    subject = subject if subject is not None else local_user()
+    subject = subject if subject is not None else os_user()
     request, tools = _agreed(guard, workflow, asked)
     opened = guard.open_task(workflow, subject, parameters=parameters, request=request, tools=tools)
     if as_json:

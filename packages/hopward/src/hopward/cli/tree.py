@@ -34,11 +34,14 @@ class Branches:
         if row.kind == "hop":
             self._hop(row)
         elif row.kind == "decision":
-            if row.verdict == "permit" and inner(row.record, "delegation") is not None:
+            before = str(inner(row.record, "delegation", "continues"))
+            if row.verdict != "permit" or inner(row.record, "delegation") is None:
+                self._decisions[row.decision] = self._place(row).add(call_text(row))
+            elif before in self._branches:
+                self._decisions[row.decision] = self._branches[before].add(Text("goes on: ") + call_text(row))
+            else:
                 # Its branch comes with the row of the hop, right after this one.
                 self._decisions[row.decision] = self._place(row)
-            else:
-                self._decisions[row.decision] = self._place(row).add(call_text(row))
         else:
             self._decisions.get(row.decision, self._place(row)).add(consequence(row))
 

@@ -11,10 +11,18 @@ from hopward.pattern import folded
 LONGEST_APPROVAL = 24 * 60 * 60
 """Seconds; what was true when a person said yes is not true for ever."""
 
+MOST_TIMES = 100
+"""Calls that one yes may hold for; nobody looks that far ahead."""
+
+_LIMITS = {
+    "expires_in": LONGEST_APPROVAL,
+    "most_pending": 1_000,
+    "most_pending_of_subject": 1_000,
+    "most_per_hour": 10_000,
+}
+
 LONGEST_WAIT = 600
 """Seconds; a client gives up on a call at some time, and makes it again."""
-
-_LIMITS = {"expires_in": LONGEST_APPROVAL, "most_pending": 1_000, "most_per_hour": 10_000}
 
 
 def approval_problems(document: Table) -> Iterator[Problem]:
@@ -30,6 +38,7 @@ def approval_problems(document: Table) -> Iterator[Problem]:
     wrong_page = forms.wrong_base(page) if page else ""
     if wrong_page:
         yield Problem(("approvals", "page"), wrong_page)
+    yield from _webhook(table(section.get("webhook")))
     agents = frozenset(map(folded, table(document.get("agents"))))
     seen: dict[str, str] = {}
     for name, group in table(section.get("groups")).items():
@@ -41,6 +50,17 @@ def approval_problems(document: Table) -> Iterator[Problem]:
         if first != name:
             yield Problem(path, f'cannot be told apart from "{first}"; rename one of them')
         yield from _group(path, table(group), agents)
+
+
+def _webhook(hook: Table) -> Iterator[Problem]:
+    path: KeyPath = ("approvals", "webhook")
+    if "url" in hook:
+        wrong = forms.wrong_endpoint(text(hook["url"]))
+        if wrong:
+            yield Problem((*path, "url"), wrong)
+    file = hook.get("secret_file")
+    if file == "" or forms.has_control(text(file)):
+        yield Problem((*path, "secret_file"), "must name a file")
 
 
 def _group(path: KeyPath, group: Table, agents: frozenset[str]) -> Iterator[Problem]:
@@ -60,5 +80,8 @@ def _group(path: KeyPath, group: Table, agents: frozenset[str]) -> Iterator[Prob
     people = group.get("people", 1)
     if isinstance(people, int) and not isinstance(people, bool) and not 1 <= people <= max(1, len(members)):
         yield Problem((*path, "people"), f"must be 1 to {max(1, len(members))}, as many as are members")
+    times = group.get("most_times", 1)
+    if isinstance(times, int) and not isinstance(times, bool) and not 1 <= times <= MOST_TIMES:
+        yield Problem((*path, "most_times"), f"must be 1 to {MOST_TIMES}")
     if group.get("in_client") is True and group.get("subject_may_approve") is not True:
         yield Problem((*path, "in_client"), "needs subject_may_approve = true: it is the subject who answers")

@@ -38,25 +38,15 @@ def used(connection: sqlite3.Connection, account: str, counted: Usage) -> Usage:
 def spent(connection: sqlite3.Connection, accounts: Sequence[str], places: Iterable[str]) -> Spent:
     """What several accounts have used of everything, and which of these places each has reached."""
     sought = tuple(places)
-    counted = {
-        (account, of): (amount, most)
-        for account in accounts
-        for of, amount, most in connection.execute(_OF, (account,))
-    }
-    return Spent(counted, {account: _reached(connection, account, sought) for account in accounts})
+    reached = {account: _reached(connection, account, sought) for account in accounts}
+    return Spent(_counted(connection, accounts), reached)
 
 
 def lacking(connection: sqlite3.Connection, share: Reservation) -> tuple[Lack | None, Spent]:
     """What there is no room for now, and what that was found out from."""
-    counted: dict[tuple[str, str], tuple[int, int]] = {}
-    asked = [(take.account, take.of) for take in share.takes]
-    asked += [(account, budget.PLACES) for account in share.reaching]
-    for key in asked:
-        row = connection.execute(_ONE, key).fetchone()
-        if row is not None:
-            counted[key] = (row[0], row[1])
+    accounts = dict.fromkeys((*(one.account for one in share.takes), *share.reaching))
     reached = {account: _reached(connection, account, share.places) for account in share.reaching}
-    found = Spent(counted, reached)
+    found = Spent(_counted(connection, accounts), reached)
     return budget.lacking(share, found), found
 
 
@@ -64,6 +54,8 @@ def take(connection: sqlite3.Connection, share: Reservation, found: Spent) -> No
     """Take a share that there is room for, which `lacking` has found out in this transaction."""
     connection.executemany(_ADD, [(one.amount, one.account, one.of) for one in share.takes])
     for account, places in budget.new_places(share, found):
+        if not places:
+            continue
         connection.executemany(_REACH, [(account, place) for place in places])
         connection.execute(_ADD, (len(places), account, budget.PLACES))
 
@@ -86,6 +78,16 @@ def give_back_rest(connection: sqlite3.Connection, hop: Hop, payers: Iterable[st
         row = connection.execute(_ONE, (hop.id, currency)).fetchone()
         left = 0 if row is None else row[1] - row[0]
         connection.executemany(_ADD, [(-left, account, currency) for account in payers])
+
+
+def _counted(
+    connection: sqlite3.Connection, accounts: Iterable[str]
+) -> dict[tuple[str, str], tuple[int, int]]:
+    return {
+        (account, of): (amount, most)
+        for account in accounts
+        for of, amount, most in connection.execute(_OF, (account,))
+    }
 
 
 def _reached(connection: sqlite3.Connection, account: str, places: Sequence[str]) -> frozenset[str]:

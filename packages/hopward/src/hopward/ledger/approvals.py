@@ -10,27 +10,37 @@ import msgspec
 
 from hopward.approval import Approval, ApprovalState
 from hopward.errors import NotFoundError, StateError
+from hopward.grant import used
 from hopward.ledger import tables
-from hopward.ledger.chain import Entry
+from hopward.ledger.chain import DECISION, Entry
 from hopward.record import Asking, Refused
 
 _approvals = msgspec.json.Decoder(Approval)
 
-_PUT = """INSERT INTO approvals (id, binding, task, agent, state, requested_at, expires_at, body)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?)"""
-_CHANGE = "UPDATE approvals SET state = ?, expires_at = ?, body = ? WHERE id = ?"
+_PUT = """INSERT INTO approvals
+    (id, binding, task, agent, subject, alike, state, requested_at, expires_at, body)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+_CHANGE = "UPDATE approvals SET state = ?, expires_at = ?, alike = ?, body = ? WHERE id = ?"
 _STANDING = """SELECT 1 FROM approvals
     WHERE binding = ? AND state IN ('pending', 'approved', 'rejected') AND expires_at > ?"""
 _PENDING = """SELECT count(*) FROM approvals
     WHERE task = ? AND agent = ? AND state = 'pending' AND expires_at > ?"""
-_ASKED = "SELECT count(*) FROM approvals WHERE task = ? AND agent = ? AND requested_at > ?"
+_OF_SUBJECT = """SELECT count(*) FROM approvals
+    WHERE subject = ? AND state = 'pending' AND expires_at > ?
+    AND task IN (SELECT id FROM tasks WHERE state = 'open')"""
+_ASKED = "SELECT count(*) FROM approvals WHERE task = ? AND requested_at > ?"
+_GRANTS = """SELECT body FROM approvals WHERE alike = ? AND alike <> '' AND state = 'approved'
+    ORDER BY number"""
+_CONSUMED = "SELECT 1 FROM approvals WHERE binding = ? AND state = 'consumed' AND alike = ''"
+_USED = "SELECT body FROM approvals WHERE alike = ? AND alike <> ''"
 
 
 def put(connection: sqlite3.Connection, approval: Approval) -> None:
     """Store a new approval."""
     chain = approval.chain
     times = (approval.requested_at, approval.expires_at)
-    told = (approval.id, approval.binding, chain.task, chain.actor, approval.state, *times)
+    whose = (chain.task, chain.actor, chain.subject)
+    told = (approval.id, approval.binding, *whose, _alike(approval), approval.state, *times)
     connection.execute(_PUT, (*told, tables.body(approval)))
 
 
@@ -42,16 +52,15 @@ def answer(connection: sqlite3.Connection, before: Approval, after: Approval) ->
 
 
 def consumable(connection: sqlite3.Connection, entry: Entry) -> bool:
-    """Whether the approval that an entry uses up is approved, and has not expired when the entry was made."""
+    """Whether the approval that an entry uses is approved, and has not expired when the entry was made."""
     approval = find(connection, entry.consumes)
     return approval is not None and approval.state == "approved" and approval.expires_at > entry.at
 
 
 def consume(connection: sqlite3.Connection, entry: Entry) -> None:
-    """Use up a `consumable` approval: it is never approved again."""
+    """Use a `consumable` approval: once it has been as often as it holds for, it is never approved again."""
     approval = get(connection, entry.consumes)
-    decision = entry.columns[8]
-    _change(connection, msgspec.structs.replace(approval, state="consumed", consumed_by=decision))
+    _change(connection, used(approval, entry.columns[DECISION], entry.at, entry.binding))
 
 
 def why_unasked(connection: sqlite3.Connection, asking: Asking) -> Refused:
@@ -60,9 +69,15 @@ def why_unasked(connection: sqlite3.Connection, asking: Asking) -> Refused:
     now = approval.requested_at
     if connection.execute(_STANDING, (approval.binding, now)).fetchone() is not None:
         return "asked"
-    pending: int = connection.execute(_PENDING, (chain.task, chain.actor, now)).fetchone()[0]
-    asked: int = connection.execute(_ASKED, (chain.task, chain.actor, asking.since)).fetchone()[0]
-    return "approvals" if pending >= asking.most_pending or asked >= asking.most else ""
+    counted = (
+        (asking.most_pending, _PENDING, (chain.task, chain.actor, now)),
+        (asking.most_of_subject, _OF_SUBJECT, (chain.subject, now)),
+        (asking.most, _ASKED, (chain.task, asking.since)),
+    )
+    for most, query, values in counted:
+        if connection.execute(query, values).fetchone()[0] >= most:
+            return "approvals"
+    return ""
 
 
 def find(connection: sqlite3.Connection, approval_id: str) -> Approval | None:
@@ -86,10 +101,17 @@ def latest(connection: sqlite3.Connection, binding: str) -> Approval | None:
     return None if row is None else tables.decoded(_approvals, row[0])
 
 
-def was_consumed(connection: sqlite3.Connection, binding: str) -> bool:
-    """Whether an approval with this binding has ever been used up."""
-    query = "SELECT 1 FROM approvals WHERE binding = ? AND state = 'consumed'"
-    return connection.execute(query, (binding,)).fetchone() is not None
+def grants(connection: sqlite3.Connection, alike: str) -> list[Approval]:
+    """Approved ones that hold for several such calls, the oldest first."""
+    return [tables.decoded(_approvals, row[0]) for row in connection.execute(_GRANTS, (alike,))]
+
+
+def was_consumed(connection: sqlite3.Connection, binding: str, alike: str) -> bool:
+    """Whether a call with this binding has ever used an approval: its own, or one for several such."""
+    if connection.execute(_CONSUMED, (binding,)).fetchone() is not None:
+        return True
+    found = (tables.decoded(_approvals, row[0]) for row in connection.execute(_USED, (alike,)))
+    return any(use.binding == binding for one in found for use in one.uses)
 
 
 def list_approvals(
@@ -105,5 +127,10 @@ def list_approvals(
 
 
 def _change(connection: sqlite3.Connection, after: Approval) -> None:
-    values = (after.state, after.expires_at, tables.body(after), after.id)
+    values = (after.state, after.expires_at, _alike(after), tables.body(after), after.id)
     connection.execute(_CHANGE, values)
+
+
+def _alike(approval: Approval) -> str:
+    """Only what holds for several calls is found by what they have in common."""
+    return approval.alike if approval.times > 1 else ""

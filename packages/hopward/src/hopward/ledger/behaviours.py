@@ -8,8 +8,8 @@ from typing import Any
 
 from hopward.behaviour import States, Watch, changed
 
-_STATES = """SELECT (SELECT state FROM behaviour WHERE agent = ?),
-    (SELECT behaviour FROM usage WHERE account = ?)"""
+_STATES = """SELECT behaviour.state, usage.behaviour, coalesce(usage.moved, 0) FROM (SELECT 1)
+    LEFT JOIN behaviour ON behaviour.agent = ? LEFT JOIN usage ON usage.account = ?"""
 _OF_AGENT = """INSERT INTO behaviour (agent, state) VALUES (?, ?)
     ON CONFLICT (agent) DO UPDATE SET state = excluded.state"""
 _OF_TASK = "UPDATE usage SET behaviour = ? WHERE account = ?"
@@ -17,7 +17,13 @@ _OF_TASK = "UPDATE usage SET behaviour = ? WHERE account = ?"
 
 def states_of(connection: sqlite3.Connection, agent: str, task_id: str) -> States:
     """What is remembered of an agent and of a task; empty for one that was never seen."""
-    return told(*connection.execute(_STATES, (agent, task_id)).fetchone())
+    return seen(connection, agent, task_id)[0]
+
+
+def seen(connection: sqlite3.Connection, agent: str, task_id: str) -> tuple[States, int]:
+    """As `states_of`, and how often a label of the task has risen that is decided on."""
+    of_agent, of_task, moved = connection.execute(_STATES, (agent, task_id)).fetchone()
+    return told(of_agent, of_task), moved
 
 
 def told(agent: Any, task: Any) -> States:

@@ -26,6 +26,7 @@ GENESIS = "0" * 64
 Columns: TypeAlias = tuple[str, str, str, str, str, str, str, str, str, str]
 """kind, at, task, agent, server, tool, verdict, reason, decision, record (compact JSON text)."""
 
+KIND = 0
 TASK = 2
 DECISION = 8
 """Where `Columns` hold the task, and the id of the decision."""
@@ -45,6 +46,7 @@ class Entry(msgspec.Struct, frozen=True):
     values: tuple[str, ...] = ()
     at: Instant = 0
     consumes: str = ""
+    binding: str = ""
     asks: Asking | None = None
     watch: Watch | None = None
     takes: Taking | None = None
@@ -78,7 +80,7 @@ def entry(draft: Draft) -> Entry:
         raise _invalid(draft, "it reserves less than nothing")
     follow = tuple([columns for child in draft.follow for columns in _following(child)])
     data = (draft.moved, draft.labels, draft.values)
-    asked = (draft.at, draft.consumes, draft.asks, draft.watch, draft.takes, draft.settles)
+    asked = (draft.at, draft.consumes, draft.binding, draft.asks, draft.watch, draft.takes, draft.settles)
     return Entry(_columns(draft), draft.epoch, reserve, follow, draft.hops, draft.opens, *data, *asked)
 
 

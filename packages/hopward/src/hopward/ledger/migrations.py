@@ -175,6 +175,35 @@ def behaviour(database: Database) -> None:
     database.conn.execute("PRAGMA user_version = 10")
 
 
+@_steps()
+def devices(database: Database) -> None:
+    """Version 11: browsers in which people answer; which rows somebody outside is still to hear of."""
+    for statement in (
+        """CREATE TABLE devices (id TEXT NOT NULL PRIMARY KEY, secret TEXT NOT NULL UNIQUE,
+           expires_at INTEGER NOT NULL, body TEXT NOT NULL) WITHOUT ROWID""",
+        """CREATE TABLE outbox (seq INTEGER NOT NULL PRIMARY KEY, attempts INTEGER NOT NULL,
+           due_at INTEGER NOT NULL, why TEXT NOT NULL)""",
+        "CREATE TABLE cursors (name TEXT NOT NULL PRIMARY KEY, seq INTEGER NOT NULL) WITHOUT ROWID",
+    ):
+        database.conn.execute(statement)
+    database.conn.execute("PRAGMA user_version = 11")
+
+
+@_steps()
+def grants(database: Database) -> None:
+    """Version 12: approvals that hold for several calls, and how many questions of one subject wait."""
+    table = database.table("approvals")
+    table.add_column("subject", str, not_null_default="")
+    table.add_column("alike", str, not_null_default="")
+    for statement in (
+        "UPDATE approvals SET subject = json_extract(body, '$.chain.subject')",
+        "CREATE INDEX approvals_alike ON approvals(alike) WHERE alike <> ''",
+        "CREATE INDEX approvals_waiting ON approvals(subject, expires_at) WHERE state = 'pending'",
+    ):
+        database.conn.execute(statement)
+    database.conn.execute("PRAGMA user_version = 12")
+
+
 _AFTER = {
     1: "standing",
     2: "hops",
@@ -185,6 +214,8 @@ _AFTER = {
     7: "steps",
     8: "allowances",
     9: "behaviour",
+    10: "devices",
+    11: "grants",
 }
 """Schema version -> the step that would leave it."""
 

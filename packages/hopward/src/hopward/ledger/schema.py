@@ -16,13 +16,15 @@
 | pins, sightings | definitions of tools that count; those that wait for somebody to accept them |
 | looks | how far each server's first listing has been seen |
 | steps | how often each step of a task's path has been taken |
+| devices | browsers in which people answer |
+| outbox, cursors | rows that a webhook is still to tell of; up to which row that is known |
 | used | digests of values that may be presented once, until they expire |
 """
 
 APPLICATION = 0x486F7077
 """`PRAGMA application_id` of a decision log: "Hopw"."""
 
-VERSION = 10
+VERSION = 12
 """`PRAGMA user_version` this code reads and writes; `hopward.ledger.migrations` leads there."""
 
 FREQUENT = "('decision', 'credential', 'outcome')"

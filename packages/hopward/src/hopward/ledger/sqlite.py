@@ -8,6 +8,7 @@ from pathlib import Path
 from hopward.approval import Approval, ApprovalState
 from hopward.behaviour import States
 from hopward.clock import Clock, Instant
+from hopward.device import Device
 from hopward.errors import LedgerError, NotFoundError
 from hopward.ledger import (
     allowances,
@@ -15,8 +16,10 @@ from hopward.ledger import (
     behaviours,
     containments,
     definitions,
+    devices,
     flows,
     hops,
+    outbox,
     paths,
     tables,
 )
@@ -41,7 +44,7 @@ from hopward.model import (
     Usage,
 )
 from hopward.pins import Changes, Page, Pin, Sighting, Status, judged
-from hopward.record import Draft, Receipt, Row, Spent, Standing
+from hopward.record import Draft, Outbox, Receipt, Row, Spent, Standing, Waiting
 
 _BUSY_TIMEOUT = 5.0
 _FAR = 2**63
@@ -269,9 +272,65 @@ class SqliteLedger:
         """The approval with this binding that was asked for last."""
         return self._reader.read(lambda connection: approvals.latest(connection, binding))
 
-    def was_consumed(self, binding: str) -> bool:
-        """Whether an approval with this binding has ever been used up."""
-        return self._reader.read(lambda connection: approvals.was_consumed(connection, binding))
+    def grants(self, alike: str) -> list[Approval]:
+        """Approved ones that hold for several such calls (`Approval.alike`), the oldest first."""
+        return self._reader.read(lambda connection: approvals.grants(connection, alike))
+
+    def was_consumed(self, binding: str, alike: str = "") -> bool:
+        """Whether a call with this binding has ever used an approval: its own, or one for several such."""
+        return self._reader.read(lambda connection: approvals.was_consumed(connection, binding, alike))
+
+    def put_device(self, device: Device, draft: Draft) -> None:
+        """Store a new device and append its row; devices whose time is over by then are forgotten."""
+        self._beside(draft, lambda connection: devices.put(connection, device))
+
+    def change_device(self, before: Device, after: Device, draft: Draft | None = None) -> None:
+        """Change a device from what it was when it was read, with the row that tells of it, if one does.
+
+        Raises `NotFoundError`, and `StateError` if it has changed since.
+        """
+        self._beside(draft, lambda connection: devices.change(connection, before, after))
+
+    def remove_device(self, device_id: str, draft: Draft) -> None:
+        """Forget a device and append the row that tells of it; raises `NotFoundError`."""
+        self._beside(draft, lambda connection: devices.remove(connection, device_id))
+
+    def device(self, secret: str) -> Device | None:
+        """The device whose secret has this digest."""
+        return self._reader.read(lambda connection: devices.with_secret(connection, secret))
+
+    def devices(self) -> tuple[Device, ...]:
+        """Every device, the oldest first."""
+        return self._reader.read(devices.every)
+
+    def take_waiting(self, at: Instant, until: Instant) -> Waiting | None:
+        """A row that is due to be told outside, which nobody else gets before `until`."""
+        if not self._reader.read(lambda connection: outbox.has_due(connection, at)):
+            return None
+        return self._writer.run(lambda connection, _: outbox.take(connection, at, until))
+
+    def end_waiting(self, taken: Waiting, draft: Draft | None = None) -> None:
+        """Nobody waits for this row any more; `draft` is the row that says why, if it was not told."""
+        self._beside(draft, lambda connection: outbox.end(connection, taken))
+
+    def put_off_waiting(self, taken: Waiting, due_at: Instant, why: str) -> None:
+        """It could not be told, and is due again then, unless somebody else has taken it meanwhile."""
+        self._beside(None, lambda connection: outbox.put_off(connection, taken, due_at, why))
+
+    def outbox(self) -> Outbox:
+        """What waits to be told outside."""
+        return self._reader.read(outbox.state)
+
+    def _beside(self, draft: Draft | None, apply: Callable[[sqlite3.Connection], None]) -> None:
+        """Change what stands beside the log and leaves standing as it is, with its row, both or neither."""
+        row = None if draft is None else entry(draft)
+
+        def work(connection: sqlite3.Connection, tail: Tail) -> None:
+            apply(connection)
+            if row is not None:
+                tail.append(row)
+
+        self._writer.run(work)
 
     def contain(self, containment: Containment, draft: Draft) -> Receipt:
         """Store a quarantine, or the stop of everything, and append its row. The next `standing` of any

@@ -40,12 +40,12 @@ class Tail:
 
     def append(self, entry: Entry) -> Receipt:
         """Write an entry and what comes with it, unless what it stands on is over or a budget is used up."""
-        watch, states = entry.watch, UNSEEN
+        watch, states, moved = entry.watch, UNSEEN, None
         if watch is not None:
-            states = behaviours.states_of(self._connection, watch.agent, watch.task)
+            states, moved = behaviours.seen(self._connection, watch.agent, watch.task)
         # Before anything is reserved: what is refused takes nothing.
         stale = watch is not None and is_stale(watch, states)
-        refused, lack = ("stale", None) if stale else self._refusal(entry)
+        refused, lack = ("stale", None) if stale else self._refusal(entry, moved)
         if refused:
             return Receipt(0, "", refused, lack)
         if entry.opens is not None:
@@ -91,8 +91,8 @@ class Tail:
         if entry.values:
             flows.remember(self._connection, task, entry.values)
 
-    def _refusal(self, entry: Entry) -> tuple[Refused, Lack | None]:
-        gone = self._gone(entry)
+    def _refusal(self, entry: Entry, moved: int | None) -> tuple[Refused, Lack | None]:
+        gone = self._gone(entry, moved)
         if gone or entry.reserve is None:
             return gone, None
         return self._reserve(entry.reserve)
@@ -109,14 +109,18 @@ class Tail:
             allowances.take(self._connection, share, found)
         return "", None
 
-    def _gone(self, entry: Entry) -> Refused:
+    def _gone(self, entry: Entry, moved: int | None) -> Refused:
+        """`moved` is how often a label of the task of `entry.watch` has risen, if it has one."""
         if entry.epoch is not None and entry.epoch != self._epoch:
             return "stale"
-        if entry.moved is not None and entry.moved != flows.moved(self._connection, entry.columns[TASK]):
+        task = entry.columns[TASK]
+        if entry.watch is None or entry.watch.task != task:
+            moved = None if entry.moved is None else flows.moved(self._connection, task)
+        if entry.moved is not None and entry.moved != moved:
             return "stale"
         if entry.hops and not hops.all_open(self._connection, entry.hops):
             return "stale"
-        if entry.takes and not paths.takeable(self._connection, entry.columns[TASK], entry.takes):
+        if entry.takes and not paths.takeable(self._connection, task, entry.takes):
             return "stale"
         if entry.opens is not None and hops.fan_out_reached(self._connection, entry.opens):
             return "fan_out"

@@ -8,7 +8,7 @@ from hopward.classification import Classifications
 from hopward.config import forms
 from hopward.constraint import Constraint
 from hopward.destination import destinations
-from hopward.guess import action_told
+from hopward.guess import action_told, names_told
 from hopward.model import ArgumentType, Budget, Capability, Tool
 from hopward.suggestion.limits import limit
 from hopward.suggestion.seen import Seen
@@ -166,6 +166,7 @@ def _proposal(server: str, name: str, calls: Sequence[Seen]) -> Proposed:
         destination=server,
         ceiling="internal",
         arguments=types,
+        names=names_told(types),
     )
     return Proposed(tool, why, Basis(tuple(calls)))
 

@@ -10,6 +10,7 @@ from hopward.behaviour import States, changed, is_stale
 from hopward.clock import Clock, Instant, iso
 from hopward.containment import concerns
 from hopward.errors import NotFoundError, StateError
+from hopward.grant import used
 from hopward.labels import joined
 from hopward.ledger import RowFilter, Verification
 from hopward.ledger.chain import DECISION, GENESIS, TASK, Columns, Entry, entry, row_hash
@@ -32,10 +33,11 @@ from hopward.model import (
 )
 from hopward.record import Asking, Draft, Receipt, Refused, Row, Spent, Standing, StandingHop
 from hopward.testing.accounts import Accounts
+from hopward.testing.devices import MemoryDevices
 from hopward.testing.pins import MemoryPins
 
 
-class MemoryLedger(MemoryPins):
+class MemoryLedger(MemoryPins, MemoryDevices):
     """The ledger protocol over dictionaries. Threads may share it; nothing is durable."""
 
     def __init__(self, clock: Clock) -> None:
@@ -201,10 +203,17 @@ class MemoryLedger(MemoryPins):
         found = (one for one in reversed(self._approvals.values()) if one.binding == binding)
         return next(found, None)
 
-    def was_consumed(self, binding: str) -> bool:
+    def grants(self, alike: str) -> list[Approval]:
+        """As `SqliteLedger.grants`."""
+        held = [one for one in self._approvals.values() if one.times > 1 and one.state == "approved"]
+        return [one for one in held if one.alike == alike != ""]
+
+    def was_consumed(self, binding: str, alike: str = "") -> bool:
         """As `SqliteLedger.was_consumed`."""
-        held = self._approvals.values()
-        return any((one.binding, one.state) == (binding, "consumed") for one in held)
+        single = [one for one in self._approvals.values() if one.times == 1 and one.state == "consumed"]
+        wider = [one for one in self._approvals.values() if one.times > 1 and one.alike == alike != ""]
+        uses = [use for one in wider for use in one.uses]
+        return any(one.binding == binding for one in (*single, *uses))
 
     def contain(self, containment: Containment, draft: Draft) -> Receipt:
         """As `SqliteLedger.contain`."""
@@ -335,8 +344,8 @@ class MemoryLedger(MemoryPins):
         if one.opens is not None:
             self._hops[one.opens.id] = one.opens
         if one.consumes:
-            used = {"state": "consumed", "consumed_by": one.columns[DECISION]}
-            self._approvals[one.consumes] = msgspec.structs.replace(self._approvals[one.consumes], **used)
+            approval = self._approvals[one.consumes]
+            self._approvals[one.consumes] = used(approval, one.columns[DECISION], one.at, one.binding)
         if one.asks is not None:
             self._approvals[one.asks.approval.id] = one.asks.approval
         receipt = self._insert(one.columns)
@@ -397,12 +406,18 @@ class MemoryLedger(MemoryPins):
         now, states = new.requested_at, ("pending", "approved", "rejected")
         if any(one.binding == new.binding and one.state in states and one.expires_at > now for one in held):
             return "asked"
-        theirs = [
-            one for one in held if (one.chain.task, one.chain.actor) == (new.chain.task, new.chain.actor)
-        ]
-        pending = sum(one.state == "pending" and one.expires_at > now for one in theirs)
-        asked = sum(one.requested_at > asking.since for one in theirs)
-        return "approvals" if pending >= asking.most_pending or asked >= asking.most else ""
+        waiting = [one.chain for one in held if one.state == "pending" and one.expires_at > now]
+        asker, subject = (new.chain.task, new.chain.actor), new.chain.subject
+        asked = [one for one in held if one.chain.task == new.chain.task and one.requested_at > asking.since]
+        counts = (
+            (asking.most_pending, sum((one.task, one.actor) == asker for one in waiting)),
+            (asking.most_of_subject, sum(one.subject == subject for one in waiting if self._is_open(one))),
+            (asking.most, len(asked)),
+        )
+        return "approvals" if any(count >= most for most, count in counts) else ""
+
+    def _is_open(self, chain: Chain) -> bool:
+        return chain.task in self._tasks and self._tasks[chain.task].state == "open"
 
     def _payers(self, hop: Hop) -> list[str]:
         accounts: list[str] = []

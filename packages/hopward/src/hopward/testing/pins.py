@@ -27,6 +27,7 @@ class MemoryPins:
     _append: Callable[[Entry], Receipt]
 
     def __init__(self) -> None:
+        super().__init__()
         self._pins: dict[tuple[str, str], Pin] = {}
         self._sightings: dict[tuple[str, str], Sighting] = {}
         self.looks: dict[str, Look] = {}

@@ -126,7 +126,12 @@ def an_approval(approval_id: str = "apr_1", **changes: Any) -> Approval:
 
 def an_asking(approval: Approval, **changes: Any) -> Asking:
     """That approval asked for, where ten may wait at a time, and ten be asked for within an hour."""
-    fields: dict[str, Any] = {"most_pending": 10, "most": 10, "since": approval.requested_at - 3600 * SECOND}
+    fields: dict[str, Any] = {
+        "most_pending": 10,
+        "most": 10,
+        "since": approval.requested_at - 3600 * SECOND,
+        "most_of_subject": 10,
+    }
     return Asking(approval, **(fields | changes))
 
 

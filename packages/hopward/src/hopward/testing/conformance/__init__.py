@@ -14,6 +14,8 @@ from hopward.testing.conformance.budgets import BudgetConformance
 from hopward.testing.conformance.changes import ChangeConformance
 from hopward.testing.conformance.conditions import ConditionConformance
 from hopward.testing.conformance.containment import ContainmentConformance
+from hopward.testing.conformance.devices import DeviceConformance, OutboxConformance
+from hopward.testing.conformance.grants import GrantConformance
 from hopward.testing.conformance.hops import HopConformance
 from hopward.testing.conformance.labels import LabelConformance
 from hopward.testing.conformance.opening import CompleteLedger
@@ -35,6 +37,9 @@ class LedgerConformance(
     HopConformance,
     LabelConformance,
     ApprovalConformance,
+    GrantConformance,
+    DeviceConformance,
+    OutboxConformance,
     BehaviourConformance,
     PathConformance,
     PinConformance,

@@ -81,6 +81,31 @@ class ApprovalConformance(LedgerOpening):
         ledger.answer(stored, replace(stored, state="rejected"), ANSWERED)
         assert more("g", requested_at=ASKED.expires_at) == ""
 
+    def test_so_many_may_wait_for_one_subject_in_all_its_open_tasks(self, ledger: CompleteLedger) -> None:
+        def more(task: str, **changes: object) -> str:
+            approval = an_approval(task, binding=task, chain=a_chain(task=task, **changes))
+            return ledger.record([a_draft(asks=an_asking(approval, most_of_subject=2))])[0].refused
+
+        for number in range(5):
+            ledger.put_task(a_task(f"task_{number}"), NOTE)
+        assert [more(f"task_{number}") for number in range(3)] == ["", "", "approvals"]
+        assert more("task_3", subject="bob") == ""
+        ledger.set_task_state("task_0", "completed", NOTE)
+        assert more("task_4") == ""
+
+    def test_so_many_are_asked_for_in_one_task_whichever_of_its_agents_asks(
+        self, ledger: CompleteLedger
+    ) -> None:
+        def more(agent: str, task: str = "task_1") -> str:
+            chain = a_chain(actors=("helper", agent), task=task)
+            name = agent + task
+            return ledger.record(
+                [a_draft(asks=an_asking(an_approval(name, binding=name, chain=chain), most=2))]
+            )[0].refused
+
+        assert [more(agent) for agent in ("a", "b", "c")] == ["", "", "approvals"]
+        assert more("a", "task_2") == ""
+
     def test_so_many_are_asked_for_in_a_while_answered_or_not(self, ledger: CompleteLedger) -> None:
         for number, approval in enumerate((ASKED, an_approval("b", binding="b"))):
             receipt = ledger.record([a_draft(asks=an_asking(approval, most=1))])[0]

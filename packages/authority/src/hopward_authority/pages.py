@@ -1,0 +1,294 @@
+"""The pages on which people answer: what waits, one approval in full, and pairing the browser they do it in.
+
+Who may answer, and what an answer changes, the core decides (`guard.approvals`); the pages know who the
+person is (`people`), and that the form was theirs: its token is made from the secret of their session, and it
+was sent by a page of ours. Somebody unknown is shown the same, whatever they ask for.
+"""
+
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from hopward import Guard, HopwardError, LedgerError, NotFoundError, StateError
+from hopward_authority.answer import Answer, read_answer, read_fields
+from hopward_authority.form import FormError
+from hopward_authority.hosts import Site
+from hopward_authority.people import PairedPeople, Person
+from hopward_authority.rendering import HEADERS, Pages
+from hopward_authority.tally import Tally
+from hopward_authority.tries import WITHIN, Tries
+
+PATHS = ("/approvals", "/approvals/", "/pair", "/unpair")
+"""Where the pages are, below `[approvals] page`."""
+
+_PROVENANCE = {
+    "anchored": "named in the request",
+    "trusted": "from a trusted result",
+    "untrusted": "untrusted: nobody vouches for where it comes from",
+}
+_LOOKED_THROUGH, _RECENT = 200, 20
+_MOST_EDITABLE, _LONGEST_EDITABLE = 30, 10_000
+"""Arguments, and characters of them all, that still fit into a form."""
+
+_OVER = ("approved", "rejected", "consumed", "expired", "void")
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+class ApprovalPages:
+    """The pages of one guard, below `[approvals] page`."""
+
+    def __init__(self, guard: Guard, site: Site, tally: Tally) -> None:
+        page = guard.settings.approvals.page
+        self._guard = guard
+        self._site = site
+        self._base = urlsplit(page).path.rstrip("/")
+        self._pages = Pages(self._base)
+        self._people = PairedPeople(guard, page)
+        self._tally = tally
+        self._tries = Tries()
+
+    def routes(self) -> list[Route]:
+        """Everything that is served."""
+        base = self._base
+        return [
+            Route(f"{base}/approvals", self._known(self._list), methods=["GET"]),
+            Route(f"{base}/approvals/", self._known(self._without_slash), methods=["GET"]),
+            Route(f"{base}/approvals/{{id}}/", self._known(self._without_slash), methods=["GET"]),
+            Route(f"{base}/approvals/{{id}}", self._known(self._show), methods=["GET"]),
+            Route(f"{base}/approvals/{{id}}", self._known(self._answered), methods=["POST"]),
+            Route(f"{base}/pair", self._shown(self._ask_for_code), methods=["GET"]),
+            Route(f"{base}/pair", self._shown(self._pair), methods=["POST"]),
+            Route(f"{base}/unpair", self._known(self._unpair), methods=["POST"]),
+        ]
+
+    def _shown(self, handler: Handler) -> Handler:
+        """The handler; whatever cannot be read or done is told on a page."""
+
+        async def respond(request: Request) -> Response:
+            try:
+                return await handler(request)
+            except FormError as error:
+                return self._pages.told(error.status, "This form cannot be read", error.sentence)
+            except HopwardError as error:
+                told = (
+                    "Hopward cannot answer at the moment."
+                    if isinstance(error, LedgerError)
+                    else error.message
+                )
+                return self._pages.told(503, "Not now", told)
+
+        return respond
+
+    def _known(self, handler: Callable[[Request, Person], Awaitable[Response]]) -> Handler:
+        """The handler for somebody who is known; everybody else is shown how to become so."""
+
+        async def respond(request: Request) -> Response:
+            person = self._people.person(request)
+            if person is None:
+                return self._stranger()
+            return await handler(request, person)
+
+        return self._shown(respond)
+
+    def _stranger(self) -> Response:
+        return self._pages.page("stranger.html", 403)
+
+    async def _list(self, _: Request, person: Person) -> Response:
+        approvals, name = self._guard.approvals, person.name
+        waiting = [one for one in approvals.find(limit=_LOOKED_THROUGH) if approvals.concerns(one, name)]
+        over = approvals.find(_OVER, limit=_LOOKED_THROUGH)
+        recent = [one for one in over if approvals.concerns(one, name)]
+        mine = [one for one in waiting if not approvals.why_not(one, name)]
+        return self._of(
+            person,
+            "list.html",
+            pending=[approvals.summary(one) for one in mine],
+            others=[approvals.summary(one) for one in waiting if one not in mine],
+            recent=[approvals.summary(one) for one in recent[:_RECENT]],
+            devices=[one for one in self._guard.devices.find() if one.person == name and one.paired_at],
+            moment=_moment,
+        )
+
+    async def _without_slash(self, request: Request, _: Person) -> Response:
+        return self._see("/".join(("/approvals", *request.path_params.values())))
+
+    async def _show(self, request: Request, person: Person) -> Response:
+        return self._approval(request.path_params["id"], person)
+
+    def _approval(
+        self,
+        approval_id: str,
+        person: Person,
+        status: int = 200,
+        told: str = "",
+        answer: Answer | None = None,
+    ) -> Response:
+        """One approval in full. `told` is what became of an `answer` that did not count."""
+        approvals = self._guard.approvals
+        try:
+            one = approvals.get(approval_id)
+        except NotFoundError:
+            return self._told(person, 404, "There is no such approval")
+        why_not = approvals.why_not(one, person.name)
+        if not approvals.concerns(one, person.name):
+            return self._told(person, 403, "Not yours to answer", why_not)
+        summary = approvals.summary(one)
+        size = sum(len(argument.value) for argument in summary.arguments)
+        fits = 0 < len(summary.arguments) <= _MOST_EDITABLE and size <= _LONGEST_EDITABLE
+        return self._of(
+            person,
+            "approval.html",
+            status,
+            one=summary,
+            told=told,
+            open=one.state == "pending",
+            standing=one.state == "approved",
+            most_times=approvals.most_times(one),
+            same=self._same(approval_id, person),
+            why_not=why_not,
+            may_say_no=not approvals.why_not(one, person.name, yes=False),
+            editable=bool(one.server) and fits and not why_not and approvals.shows_all(one),
+            edited=answer.arguments if answer else {},
+            why=answer.why if answer else "",
+            replaced_by=one.replaced_by,
+            token=person.form_token(one.id),
+            provenance=_PROVENANCE,
+        )
+
+    def _same(self, approval_id: str, person: Person) -> list[Any]:
+        """What asks the same and is this person's to answer as well, as summaries."""
+        approvals = self._guard.approvals
+        one = approvals.get(approval_id)
+        if one.state != "pending" or approvals.why_not(one, person.name):
+            return []
+        return [
+            approvals.summary(other)
+            for other in approvals.same(one)
+            if not approvals.why_not(other, person.name)
+        ]
+
+    async def _answered(self, request: Request, person: Person) -> Response:
+        approval_id, approvals = request.path_params["id"], self._guard.approvals
+        answer = await read_answer(request)
+        forged = self._forged(request, person, answer.token, approval_id)
+        if forged is not None:
+            return forged
+        try:
+            asked = approvals.get(approval_id)
+            self._guard.devices.answering(person.device, person.name, asked.id, answer.said)
+            if answer.same:
+                return self._answered_same(approval_id, person, answer)
+            if answer.said == "no":
+                found = approvals.reject(approval_id, by=person.name, why=answer.why)
+            else:
+                edits = answer.said == "edit"
+                changed = approvals.edited(asked, answer.arguments) if edits else None
+                found = approvals.approve(
+                    approval_id, by=person.name, why=answer.why, arguments=changed, times=answer.times
+                )
+        except NotFoundError:
+            return self._told(person, 404, "There is no such approval")
+        except StateError as error:
+            told = f"{error.message} {error.advice}".strip()
+            return self._approval(approval_id, person, 409, told, answer)
+        return self._see(f"/approvals/{found.id}")
+
+    def _answered_same(self, approval_id: str, person: Person, answer: Answer) -> Response:
+        """An answer to an approval and to what asks the same, as far as the page has shown it."""
+        found = self._guard.approvals.answer_same(
+            approval_id, yes=answer.said == "yes", by=person.name, why=answer.why, among=answer.same
+        )
+        if not found.left:
+            return self._see("/approvals")
+        told = " ".join(f"Not answered: {one.id}. {why}" for one, why in found.left)
+        return self._approval(approval_id, person, told=told)
+
+    async def _ask_for_code(self, request: Request) -> Response:
+        return self._of(self._people.person(request), "pair.html", told="")
+
+    async def _pair(self, request: Request) -> Response:
+        """Nobody is known yet, so that only where the form comes from can be checked."""
+        address = request.client.host if request.client else ""
+        fields = await read_fields(request, frozenset({"code", "label"}))
+        if not self._from_here(request):
+            return self._pages.told(403, "Refused", "This form was not sent by a page of Hopward.")
+        if self._tries.exhausted(address):
+            page = self._pages.told(429, "Too many wrong codes", "Wait ten minutes, and ask for a new code.")
+            page.headers["Retry-After"] = str(int(WITHIN))
+            return page
+        try:
+            secret, device = self._guard.devices.pair(fields.get("code", ""), fields.get("label", ""))
+        except StateError as error:
+            self._tries.wrong(address)
+            self._tally.note("no_code", "Somebody typed a code that no device can be paired with.")
+            return self._of(None, "pair.html", 403, told=f"{error.message} {error.advice}")
+        self._replace(request, device.person)
+        response = self._see("/approvals")
+        self._people.remember(response, secret)
+        return response
+
+    def _replace(self, request: Request, person: str) -> None:
+        """What this browser was paired for before would be lost sight of, but would go on counting."""
+        before = self._people.person(request)
+        if before is not None:
+            with suppress(NotFoundError):
+                self._guard.devices.end(before.device, by=person, why="paired anew")
+
+    async def _unpair(self, request: Request, person: Person) -> Response:
+        """End one of this person's devices, by default the one that they hold."""
+        fields = await read_fields(request, frozenset({"token", "device"}))
+        forged = self._forged(request, person, fields.get("token", ""), "unpair")
+        if forged is not None:
+            return forged
+        device = fields.get("device", person.device)
+        if device not in {one.id for one in self._guard.devices.find() if one.person == person.name}:
+            return self._told(person, 404, "You have no such device")
+        with suppress(NotFoundError):
+            self._guard.devices.end(device, by=person.name, why="ended by the person")
+        if device != person.device:
+            return self._see("/approvals")
+        response = self._pages.told(200, "This device answers for nobody any more")
+        self._people.forget(response)
+        return response
+
+    def _forged(self, request: Request, person: Person, token: str, purpose: str) -> Response | None:
+        """The refusal of a form that this person has not sent from a page of ours for this purpose."""
+        if self._from_here(request) and person.made(token, purpose):
+            return None
+        self._tally.note(
+            "forged_form", f"A form in the name of {person.name} was not sent from a page of their own."
+        )
+        return self._told(
+            person, 403, "Refused", "This form was not sent from the page it belongs to. Open it again."
+        )
+
+    def _from_here(self, request: Request) -> bool:
+        """Whether a page of ours has sent a form: every browser says which origin posts.
+
+        `HostCheck` has refused a foreign origin already; what says nothing is refused here.
+        """
+        sites = request.headers.getlist("sec-fetch-site")
+        return request.headers.getlist("origin") == [self._site.origin] and sites in ([], ["same-origin"])
+
+    def _of(self, person: Person | None, name: str, status: int = 200, **filled: Any) -> Response:
+        known = {} if person is None else {"person": person, "forget": person.form_token("unpair")}
+        return self._pages.page(name, status, **known, **filled)
+
+    def _told(self, person: Person, status: int, heading: str, *lines: str) -> Response:
+        return self._of(person, "told.html", status, heading=heading, lines=lines)
+
+    def _see(self, path: str) -> Response:
+        """Where to look next, as a path: an address would be of whatever host the request named."""
+        return RedirectResponse(f"{self._base}{path}", 303, HEADERS)
+
+
+def _moment(instant: int) -> str:
+    """An instant of the guard, microseconds, for people."""
+    return datetime.fromtimestamp(instant // 1_000_000, UTC).strftime("%Y-%m-%d %H:%M UTC")
