@@ -304,6 +304,64 @@ def test_a_message_has_a_bound_and_says_that_it_was_shortened(hooked: Desk) -> N
     assert receiver.told[0]["data"]["summary"]["call"] == "desk/refund"
 
 
+@pytest.mark.parametrize("note", ["n" * 30_000, "\U0001f600" * 30_000], ids=["letters", "wide"])
+def test_one_long_argument_pushes_nothing_else_out_of_the_text(hooked: Desk, note: str) -> None:
+    receiver = Receiver()
+    approval = hooked.ask(a=note, aa=note)
+    send(hooked, receiver)
+    data = receiver.told[0]["data"]
+    assert len(receiver.requests[0].content) <= LARGEST
+    assert "30002 characters in all" in data["text"]
+    for line in ("amount = 45", "Reaches: payments", "Asked by: ", "Until: "):
+        assert f"\n{line}" in data["text"]
+    assert data["text"].endswith(f"\nAnswer it at https://approve.example/approvals/{approval.id}")
+
+
+def test_however_many_arguments_there_are_the_text_says_how_many_it_leaves_out(hooked: Desk) -> None:
+    receiver = Receiver()
+    hooked.ask(**{f"x{number}": "\U0001f600" * 500 for number in range(100)})
+    send(hooked, receiver)
+    assert len(receiver.requests[0].content) <= LARGEST
+    assert "\n83 more arguments are not shown here.\n" in receiver.told[0]["data"]["text"]
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        (
+            "[Approve](https://evil.example) <!channel>",
+            r"[Approve]\x28https\x3a\x2f\x2fevil.example) \x3c!channel\x3e",
+        ),
+        (
+            "@everyone see me@here, mail ines@desk.example",
+            r"\x40everyone see me\x40here, mail ines@desk.example",
+        ),
+        ("||hidden|| `code` **b** _i_ a_b ~~s~~", None),
+    ],
+)
+def test_nothing_that_an_agent_writes_is_markup_in_a_chat(
+    hooked: Desk, written: str, shown: str | None
+) -> None:
+    receiver = Receiver()
+    hooked.ask(note=written)
+    send(hooked, receiver)
+    data = receiver.told[0]["data"]
+    (line,) = (line for line in data["text"].split("\n") if line.startswith("note = "))
+    assert not set("<>`*~|") & set(line)
+    assert "a_b" in line or shown is not None
+    assert shown is None or line == f'note = "{shown}"'
+    assert {one["name"]: one["value"] for one in data["summary"]["arguments"]}["note"] == f'"{written}"'
+
+
+def test_the_text_of_what_was_answered_says_where_to_see_it(hooked: Desk) -> None:
+    receiver, approval = Receiver(), hooked.ask()
+    hooked.guard.approvals.approve(approval.id, by="lena")
+    send(hooked, receiver)
+    assert receiver.told[-1]["data"]["text"].endswith(
+        f"\nSee it at https://approve.example/approvals/{approval.id}"
+    )
+
+
 def test_two_secrets_sign_so_that_one_can_take_over_from_the_other(hooked: Desk) -> None:
     other = "whsec_" + base64.b64encode(bytes(range(1, 25))).decode()
     file = hooked.config.parent / "hook.secret"

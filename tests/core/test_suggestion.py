@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,13 @@ from msgspec.structs import replace
 from hopward import Guard, ToolCall
 from hopward.constraint import Equals, Length, OneOf, PathUnder, Range, UrlHost
 from hopward.ledger import RowFilter
-from hopward.model import Chain
+from hopward.model import Budget, Chain
 from hopward.policies import read_folder
 from hopward.suggestion import Installed, Suggestion, Wish, refusal, suggest
 from hopward.suggestion.limits import limit
 from hopward.testing.clock import NOON, FixedClock
 
-from .observing import OBSERVED, POLICIES, call, config_text, project
+from .observing import OBSERVED, POLICIES, TOOL, call, config_text, project
 
 READING = '@id("lists") permit (principal, action, resource == Hopward::Tool::"desk/list_tickets");'
 
@@ -359,3 +360,61 @@ def test_an_argument_nothing_can_be_said_about_is_named(guard: Guard, config: Pa
     found = suggested(guard, config)
     assert "nothing bounds filter, nor other arguments" in found.diff
     assert under(found, asked) == ""
+
+
+PAYING = (
+    TOOL.format(server="mail", name="pay", action="send")
+    .replace("arguments = {", 'spends = { amount = "amount", currency = "{currency|EUR}" }\narguments = {')
+    .replace('ticket = "string"', 'amount = "decimal", currency = "string"')
+)
+
+
+def spent_in(tmp_path: Path, budget: str, *amounts: tuple[float, str]) -> tuple[Budget, str]:
+    """The budget that is suggested after one task has spent these, and the text of the suggestion."""
+    text = config_text(mail=OBSERVED)
+    rest = text[text.index("depth = 1\n") : text.index("[[workflows")]
+    text = text.replace(rest, "").replace("budget = { calls = 3, writes = 0 }\n", f"{rest}{budget}\n")
+    config = project(tmp_path, text + PAYING)
+    with closing(Guard.open(config, clock=FixedClock(NOON))) as guard:
+        chain = opened(guard)
+        for amount, currency in amounts:
+            asked = ToolCall(server="mail", tool="pay", arguments={"amount": amount, "currency": currency})
+            assert guard.authorize(asked, chain).observed
+        found = suggested(guard, config)
+    return found.after.settings.workflows["tickets"].budget, found.after.text
+
+
+def test_money_is_what_one_task_has_spent_and_as_much_more_as_is_stated(tmp_path: Path) -> None:
+    written = 'budget = { calls = 3, money = { EUR = "5000" }, writes = 0 }'
+    found, text = spent_in(tmp_path, written, (900, "EUR"), (0.01, "EUR"))
+    assert found.money == {"EUR": "1125.02"}
+    assert "writes 2, 900.01 EUR, and 25 % more" in text
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        'budget = { calls = 3, writes = 0, money = { EUR = "5000", JPY = "7" } }',
+        'budget = { calls = 3, writes = 0, money.EUR = "5000", money.JPY = "7" }',
+        "budget = { calls = 3, writes = 0, money = {} }",
+        "budget = { calls = 3, writes = 0 }",
+        'budget.calls = 3\nbudget.writes = 0\nbudget.money.JPY = "7"',
+        "budget.calls = 3\nbudget.writes = 0",
+        '[workflows.tickets.budget]\ncalls = 3\nwrites = 0\n[workflows.tickets.budget.money]\nJPY = "7"',
+        "[workflows.tickets.budget]\ncalls = 3\nwrites = 0 # none",
+        "[workflows.tickets.budget]\ncalls = 3\nwrites = 0\n[workflows.tickets.budget.money] # none",
+    ],
+)
+def test_money_is_suggested_in_whatever_form_the_budget_is_written(tmp_path: Path, written: str) -> None:
+    found, _ = spent_in(tmp_path, written, (900, "EUR"), (3, "USD"))
+    assert {one: amount for one, amount in found.money.items() if float(amount)} == {
+        "EUR": "1125.00",
+        "USD": "3.75",
+    }
+    assert (found.calls, found.writes) == (3, 3)
+
+
+def test_bytes_and_destinations_that_a_budget_bounds_are_narrowed_too(tmp_path: Path) -> None:
+    written = "budget = { calls = 3, writes = 0, bytes_out = 9000, destinations = 80 }"
+    found, _ = spent_in(tmp_path, written, (1, "EUR"))
+    assert (found.bytes_out, found.destinations) == (37, 2)

@@ -211,3 +211,43 @@ def test_a_workflow_without_steps_is_checked_for_the_same(desk: Desk) -> None:
     found = desk.given(config).findings()
     assert ("error", "bank/pay", "unapproved_effect") in found
     assert {kind for _, _, kind in found} == {"unapproved_effect"}
+
+
+LOOKING = """
+[servers.web.tools.look]
+action = "read"
+sensitivity = "public"
+integrity = "trusted"
+destination = "web:{url}"
+arguments = { url = "string" }
+"""
+LOOKED = '[workflows.claims.steps.look]\ntool = "web/look"\nafter = ["fetch"]\n'
+ASKING = (
+    '@id("ask") @step_up("finance") forbid (principal, action, resource)'
+    ' when { context.taken_integrity == "untrusted" && context.names_untrusted > 0 };'
+)
+
+
+@pytest.mark.parametrize(
+    ("look", "looked", "policies", "found"),
+    [
+        (LOOKING, LOOKED, "", [("error", "look")]),
+        (LOOKING + 'names = ["url"]\n', LOOKED, "", [("error", "look")]),
+        (LOOKING.replace("web:{url}", "web") + 'names = ["url"]\n', LOOKED, "", [("error", "look")]),
+        # Undeclared, no policy sees that somebody untrusted has named the address.
+        (LOOKING, LOOKED, ASKING, [("error", "look")]),
+        (LOOKING + 'names = ["url"]\n', LOOKED, ASKING, []),
+        (LOOKING, LOOKED + 'arguments = { url = "{claim}" }\n', "", []),
+        (LOOKING.replace("web:{url}", "web"), LOOKED, "", []),
+        (LOOKING.replace("web:{url}", "internal:{url}"), LOOKED, "", []),
+        (LOOKING, LOOKED.replace('after = ["fetch"]', 'unless = ["fetch"]'), "", []),
+    ],
+)
+def test_a_read_that_can_carry_data_to_a_place_nobody_has_named_is_found(
+    desk: Desk, look: str, looked: str, policies: str, found: list[tuple[str, str]]
+) -> None:
+    fetch = FETCHING.removeprefix(UNTRUSTED)
+    config = BOTH.replace(STEPS, "") + UNTRUSTED + look + fetch + looked
+    printed = desk.given(config, PERMIT_ALL + policies).shell.run("workflow check --json").json
+    leaks = [one for one in printed["findings"] if one["kind"] == "unapproved_effect"]
+    assert [(one["severity"], one["step"]) for one in leaks] == found

@@ -101,7 +101,7 @@ class Lifting:
         """
         found = self._ledger.latest_approval(binding)
         while found is not None and found.state == "approved" and found.expires_at > at:
-            anew = digest([binding, found.id])
+            anew = digest({"binding": binding, "beside": found.id})
             after = self._ledger.latest_approval(anew)
             if after is None and not self._counting.why_lost(found):
                 break

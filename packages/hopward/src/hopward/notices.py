@@ -5,6 +5,7 @@ row is told at least once, under an id that stays the same; whoever sends it nee
 it went. If it says nothing, because it has ended, the row is given out again.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, cast
 
@@ -34,9 +35,20 @@ _LONGEST_WAIT = 3600 * SECOND
 """A receiver cannot ask for more patience than this."""
 
 LARGEST = 20_000
-"""Bytes of a message; the specification recommends no more. Long arguments are shortened for it."""
+"""Bytes of a message; the specification recommends no more. Long values are shortened for it."""
 
-_SHORT, _FEW = 200, 20
+_FEW = 20
+"""Members of a list that a shortened message has."""
+
+_SHORTER = (400, 200, 100, 50, 32)
+"""Characters of a value: the first with which the message is small enough; no id or time is longer."""
+
+_MARKUP = re.compile(
+    r"[<>`*~|]|(?<=\])\(|://|(?<!\w)_|_(?!\w)|(?<![\w.])@|@(?=everyone\b|here\b|channel\b|all\b)",
+    re.IGNORECASE,
+)
+"""What chats read as links, mentions, formats, or as text to hide; bare addresses become links there."""
+
 _EVENTS = {
     "requested": "asked",
     "agreed": "agreed",
@@ -133,15 +145,31 @@ class Notices:
 
     def _data(self, row: Row, approval: Approval, summary: Summary) -> dict[str, Any]:
         said = {name: row.record[name] for name in ("by", "why") if name in row.record}
+        address = self._summaries.address(approval.id)
         return {
             "approval": approval.id,
             "state": approval.state,
-            "address": self._summaries.address(approval.id),
+            "address": address,
             **said,
             **({"replaced_by": approval.replaced_by} if approval.replaced_by else {}),
             "summary": plain(summary),
-            "text": summary.text(),
+            "text": _text(summary, address),
         }
+
+
+def _text(told: Summary, address: str, left: int = 0) -> str:
+    """A summary for a chat: none of its text, which comes from agents, is markup, and its page comes last.
+
+    `left` is how many arguments it leaves out.
+    """
+    lines = told.text().split("\n") + ([f"{left} more arguments are not shown here."] if left > 0 else [])
+    page = f"{'Answer' if told.state == 'pending' else 'See'} it at {address}"
+    return "\n".join([*map(_plain, lines), *([page] if address else [])])
+
+
+def _plain(line: str) -> str:
+    """A line with what a chat could read as markup written as escapes, as in `hopward.harmless`."""
+    return _MARKUP.sub(lambda found: "".join(f"\\x{ord(one):02x}" for one in found[0]), line)
 
 
 def _draft(row: Row, at: Instant, record: dict[str, Any]) -> Draft:
@@ -158,21 +186,27 @@ def _draft(row: Row, at: Instant, record: dict[str, Any]) -> Draft:
 
 
 def _body(row: Row, data: dict[str, Any]) -> bytes:
-    message = {"type": f"approval.{_EVENTS[row.record['event']]}", "timestamp": row.at, "data": data}
-    whole = compact(message)
-    if len(whole) <= LARGEST:
-        return whole
-    summary = {name: _shortened(value) for name, value in data["summary"].items()}
-    short = {**data, "summary": summary, "text": data["text"][: LARGEST // 8], "shortened": True}
-    return compact({**message, "data": short})
+    def body(data: dict[str, Any]) -> bytes:
+        event = f"approval.{_EVENTS[row.record['event']]}"
+        return compact({"type": event, "timestamp": row.at, "data": data})
+
+    whole = body(data)
+    for longest in _SHORTER:
+        if len(whole) <= LARGEST:
+            break
+        short = _shortened(data["summary"], longest)
+        left = len(data["summary"]["arguments"]) - _FEW
+        text = _text(msgspec.convert(short, Summary), data["address"], left)
+        whole = body({**data, "summary": short, "text": text, "shortened": True})
+    return whole
 
 
-def _shortened(value: Any) -> Any:
+def _shortened(value: Any, longest: int) -> Any:
     """A value with every long text in it cut, and every long list."""
     if isinstance(value, str):
-        return value if len(value) <= _SHORT else f"{value[:_SHORT]}..."
+        return value if len(value) <= longest else f"{value[:longest]}... ({len(value)} characters in all)"
     if isinstance(value, list | tuple):
-        return [_shortened(one) for one in cast("Sequence[Any]", value)[:_FEW]]
+        return [_shortened(one, longest) for one in cast("Sequence[Any]", value)[:_FEW]]
     if isinstance(value, dict):
-        return {name: _shortened(one) for name, one in cast("dict[str, Any]", value).items()}
+        return {name: _shortened(one, longest) for name, one in cast("dict[str, Any]", value).items()}
     return value

@@ -175,7 +175,7 @@ def _require_subject(subject: Any) -> None:
             advice="It is a text, such as an account's name or address.",
         )
     if subject != subject.strip() or any(map(is_unseen, subject)):
-        told = f"The subject {harmless(subject)!r} begins or ends with a space, or holds what nobody can see."
+        told = f'The subject "{harmless(subject)}" begins or ends with a space, or holds what nobody can see.'
         raise StateError(told, advice="Write the name as it is read.")
     if is_agent(subject):
         raise StateError(f"The subject of a task is never an agent, as {subject!r} would be.")

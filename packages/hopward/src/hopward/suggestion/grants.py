@@ -1,15 +1,19 @@
 """What learned calls need: capabilities, budgets, and what their tools are where nobody has said so."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from hopward import money
+from hopward.canonical import compact
 from hopward.classification import Classifications
 from hopward.config import forms
 from hopward.constraint import Constraint
 from hopward.destination import destinations
 from hopward.guess import action_told, names_told
 from hopward.model import ArgumentType, Budget, Capability, Tool
+from hopward.spending import Amount, amount_of
 from hopward.suggestion.limits import limit
 from hopward.suggestion.seen import Seen
 
@@ -118,19 +122,62 @@ def _grant(workflow: str, agent: str, tool: Tool, calls: Sequence[Seen]) -> Gran
 
 
 def _spent(workflow: str, calls: Sequence[Seen], known: Classifications) -> Spent:
-    used: dict[str, list[int]] = {}
+    used: dict[str, list[Seen]] = {}
+    for one in calls:
+        used.setdefault(one.chain.task, []).append(one)
+    most = _most([used_by(task, known) for task in used.values()])
+    return Spent(workflow, most, _with_headroom(most), Basis(tuple(calls)))
+
+
+def used_by(calls: Iterable[Seen], known: Classifications) -> Budget:
+    """What the calls of one task have used up. What they spend where nobody can tell is not counted."""
+    count = writes = size = 0
+    units, places = Counter[str](), set[str]()
     for one in calls:
         tool = known.find(one.call.server, one.call.tool)
-        counted = used.setdefault(one.chain.task, [0, 0])
-        counted[0] += 1
-        counted[1] += tool is None or tool.action != "read"
-    most = Budget(calls=max(one[0] for one in used.values()), writes=max(one[1] for one in used.values()))
-    budget = Budget(calls=_with_headroom(most.calls), writes=_with_headroom(most.writes))
-    return Spent(workflow, most, budget, Basis(tuple(calls)))
+        count, writes = count + 1, writes + (tool is None or tool.action != "read")
+        size += len(compact(one.call.arguments))
+        amount = None if tool is None else amount_of(tool, one.call.arguments)
+        if isinstance(amount, Amount):
+            units[amount.currency] += amount.units
+        places |= set() if tool is None else set(destinations(tool, one.call.arguments))
+    spent = {currency: money.write(min(one, money.MOST), currency) for currency, one in units.items()}
+    return Budget(calls=count, writes=writes, money=spent, bytes_out=size, destinations=len(places))
 
 
-def _with_headroom(most: int) -> int:
+def _most(used: Sequence[Budget]) -> Budget:
+    """The least budget that has room for each of these."""
+    currencies = sorted({currency for one in used for currency in one.money})
+    most = {name: max(money.of(one.money, name) for one in used) for name in currencies}
+    return Budget(
+        calls=max(one.calls for one in used),
+        writes=max(one.writes for one in used),
+        money={currency: money.write(units, currency) for currency, units in most.items()},
+        bytes_out=max(one.bytes_out for one in used),
+        destinations=max(one.destinations for one in used),
+    )
+
+
+def _with_headroom(most: Budget) -> Budget:
+    return Budget(
+        calls=_more(most.calls),
+        writes=_more(most.writes),
+        money={one: money.write(_more_money(most, one), one) for one in most.money},
+        bytes_out=_more(most.bytes_out),
+        destinations=_more(most.destinations),
+    )
+
+
+def _more(most: int) -> int:
     return -(-most * (100 + HEADROOM) // 100)
+
+
+def _more_money(most: Budget, currency: str) -> money.Units:
+    """In whole units of the smallest that the currency has, as all amounts are."""
+    smallest = 10 ** (money.UNIT_DIGITS - money.digits(currency))
+    return min(
+        -(-_more(money.of(most.money, currency)) // smallest) * smallest, money.MOST // smallest * smallest
+    )
 
 
 def _values(calls: Iterable[Seen]) -> dict[str, list[Any]]:

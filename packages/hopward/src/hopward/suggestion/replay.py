@@ -7,6 +7,7 @@ import msgspec
 
 from hopward import capability
 from hopward.bounds import led
+from hopward.budget import exceeded
 from hopward.cedar import CedarEngine
 from hopward.classification import Classifications, entry_of, lookalike
 from hopward.destination import destinations
@@ -14,6 +15,7 @@ from hopward.labels import above
 from hopward.model import Capability, Provenance, Tool
 from hopward.record import Facts, Refusal
 from hopward.settings import Settings
+from hopward.suggestion.grants import used_by
 from hopward.suggestion.seen import Seen
 
 
@@ -58,15 +60,12 @@ def refusal(seen: Seen, terms: Terms) -> Refusal | None:
 
 def within_budget(seen: Sequence[Seen], terms: Terms) -> bool:
     """Whether every task's calls fit into the budget of its workflow."""
-    used: dict[str, tuple[str, int, int]] = {}
+    tasks: dict[tuple[str, str], list[Seen]] = {}
     for one in seen:
-        tool = terms.known.find(one.call.server, one.call.tool)
-        workflow, calls, writes = used.get(one.chain.task, (one.workflow, 0, 0))
-        used[one.chain.task] = (workflow, calls + 1, writes + (tool is None or tool.action != "read"))
+        tasks.setdefault((one.chain.task, one.workflow), []).append(one)
     budgets = {name: entry.budget for name, entry in terms.settings.workflows.items()}
-    return all(
-        calls <= budgets[workflow].calls and writes <= budgets[workflow].writes
-        for workflow, calls, writes in used.values()
+    return not any(
+        exceeded(used_by(calls, terms.known), budgets[workflow]) for (_, workflow), calls in tasks.items()
     )
 
 

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
+from hopward import money
 from hopward.classification import entry_of
 from hopward.config.lines import span_map
 from hopward.errors import ConfigError
@@ -82,20 +83,67 @@ class Editing:
         self._edits.append((end, end, f"{written}\n"))
 
     def budget(self, spent: Spent) -> None:
-        """Put a budget in the place of a workflow's."""
-        most = f"calls {spent.most.calls}, writes {spent.most.writes}"
-        comment = f"# the most that one task used, {most}, and {HEADROOM} % more; {spent.basis.told}\n"
-        for name, value in (("calls", spent.budget.calls), ("writes", spent.budget.writes)):
-            place = ("workflows", spent.workflow, "budget", name)
-            if place not in self._spans:
-                raise _unwritable(".".join(place))
-            start, _ = self._spans[place]
-            # A number goes to the next sign, and so takes the spaces before it along.
-            end = start + len(self._piece(place).rstrip())
-            self._edits.append((start, end, f"{name} = {value}"))
-        outer = self._spans.get(("workflows", spent.workflow, "budget"), (0, 0))[0]
+        """Put a budget in the place of a workflow's; of bytes and destinations, where it bounds them."""
+        place, most, new = ("workflows", spent.workflow, "budget"), spent.most, spent.budget
+        for name, value in (("calls", new.calls), ("writes", new.writes)):
+            if (*place, name) not in self._spans:
+                raise _unwritable(".".join((*place, name)))
+            self._number((*place, name), value)
+        for name, value in (("bytes_out", new.bytes_out), ("destinations", new.destinations)):
+            if (*place, name) in self._spans:
+                self._number((*place, name), value)
+        self._money(place, new.money)
+        spends = "".join(f", {amount} {currency}" for currency, amount in most.money.items())
+        told = f"calls {most.calls}, writes {most.writes}{spends}"
+        comment = f"# the most that one task used, {told}, and {HEADROOM} % more; {spent.basis.told}\n"
+        outer = self._spans.get(place, (0, 0))[0]
         begun = self._text.rfind("\n", 0, outer) + 1
         self._edits.append((begun, begun, comment))
+
+    def _money(self, place: tuple[str, ...], amounts: Mapping[str, str]) -> None:
+        """Amounts in the place of those of a budget: of a currency that nobody spent, there is none left."""
+        table = (*place, "money")
+        there = [path for path in self._spans if path[:-1] == table]
+        for path in there:
+            currency = str(path[-1])
+            self._number(path, amounts.get(currency, money.write(0, currency)))
+        new = {one: amount for one, amount in amounts.items() if (*table, one) not in self._spans}
+        if not new:
+            return
+        last, added = self._added(place, there, new)
+        # In an inline table, which the budget mostly is, commas part; in one with a header, lines.
+        within = (path for path in (table, place) if path in self._spans)
+        inline = any(not self._piece(path).startswith("[") for path in within)
+        end = self._spans[last][0] + len(self._piece(last).rstrip())
+        self._edits.append((end, end, "".join(f"{', ' if inline else chr(10)}{one}" for one in added)))
+
+    def _added(
+        self, place: tuple[str, ...], there: Sequence[tuple[str | int, ...]], new: Mapping[str, str]
+    ) -> tuple[tuple[str | int, ...], list[str]]:
+        """What is written behind what, for these amounts to stand beside those that are there."""
+        table, writes = (*place, "money"), (*place, "writes")
+        if there:
+            last = max(there, key=lambda path: self._spans[path][1])
+            before = self._name(last).rpartition(str(last[-1]))[0]
+            return last, [f"{before}{one} = {_toml(new[one])}" for one in new]
+        if table in self._spans and self._piece(table).startswith("["):
+            return table, [f"{one} = {_toml(new[one])}" for one in new]
+        if table in self._spans:  # money = {}
+            start, end = self._spans[table]
+            self._edits.append((start, end, f"{self._name(table)} = {_toml(new)}"))
+            return table, []
+        return writes, [f"{self._name(writes).removesuffix('writes')}money = {_toml(new)}"]
+
+    def _number(self, path: tuple[str | int, ...], value: int | str) -> None:
+        """Put a number or an amount in the place of one; its key stays as it is written."""
+        start, _ = self._spans[path]
+        # A number goes to the next sign, and so takes the spaces before it along.
+        end = start + len(self._piece(path).rstrip())
+        self._edits.append((start, end, f"{self._name(path)} = {_toml(value)}"))
+
+    def _name(self, path: tuple[str | int, ...]) -> str:
+        """The key of a number or an amount as it is written, with the tables before it."""
+        return self._piece(path).rpartition("=")[0].rstrip()
 
     def classification(self, proposed: Proposed) -> None:
         """Say at the end of the file what a tool might be."""

@@ -1,4 +1,7 @@
-"""Untrusted content before an effect on the outside that nobody approves, as policies really decide it."""
+"""Untrusted content before an effect on the outside that nobody approves, as policies really decide it.
+
+A read is an effect where an argument says where it goes: what is asked for can carry data there.
+"""
 
 from collections.abc import Iterator
 from typing import Any
@@ -36,7 +39,7 @@ def unapproved_effects(checked: Checked) -> Iterator[Finding]:
             continue
         before = [(one, tool) for one, tool in sources if _may_precede(checked, one, step)]
         for tool in checked.tools_of(step):
-            if tool.action in _EFFECTS and _is_outside(tool.destination):
+            if _has_effect(step, tool) and _is_outside(tool.destination):
                 yield from _judged(checked, step, tool, before)
 
 
@@ -68,6 +71,14 @@ def _may_precede(checked: Checked, source: Step, effect: Step) -> bool:
     return source.name not in effect.unless and source.name in reachable(
         checked.steps, frozenset({effect.name})
     )
+
+
+def _has_effect(step: Step, tool: Tool) -> bool:
+    """Whether a call of the step may do something, or, reading, ask at a place that is bound to nothing."""
+    if tool.action in _EFFECTS:
+        return True
+    leading = {argument_of(tool.destination), *tool.names} - {""}
+    return not leading <= set(step.bound)
 
 
 def _is_outside(destination: str) -> bool:
