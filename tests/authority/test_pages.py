@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import re
+from typing import Any
 
 import pytest
 
@@ -28,6 +29,30 @@ def test_a_paired_person_sees_what_waits_and_approves_exactly_that_once(desk: De
         "permit",
         "step-up",
     ]
+
+
+def test_who_pairs_a_browser_for_an_approval_comes_to_that_approval(desk: Desk) -> None:
+    approval, browser = desk.ask(), desk.browser()
+    stranger = browser.get(f"/approvals/{approval.id}?from=chat")
+    assert (stranger.status_code, 'href="/pair"' in stranger.text) == (403, True)
+    page = browser.get("/pair", Referer=f"{PAGE}/approvals/{approval.id}?from=chat")
+    assert f'name="back" value="{approval.id}"' in page.text
+    wrong = browser.post("/pair", {"code": "7K3M-Q9TX-4HDV", "label": "", "back": approval.id})
+    assert (wrong.status_code, f'name="back" value="{approval.id}"' in wrong.text) == (403, True)
+    code = desk.guard.devices.offer("lena", by="local:root").code
+    paired = browser.post("/pair", {"code": code, "label": "", "back": approval.id})
+    assert (paired.status_code, paired.headers["location"]) == (303, f"/approvals/{approval.id}")
+    assert browser.get(paired.headers["location"]).status_code == 200
+
+
+def test_the_list_shows_the_first_arguments_of_each_call_on_a_short_line(desk: Desk) -> None:
+    extra: dict[str, Any] = {f"x{number}": number for number in range(9)}
+    desk.ask(note="n" * 500, **extra)
+    listed = desk.paired().get("/approvals").text
+    for part in ("amount = 45", "n" * 50, "; and 8 more"):
+        assert part in listed
+    assert "n" * 61 not in listed
+    assert ".000000Z" not in listed
 
 
 def test_the_page_shows_who_why_what_where_and_how_it_would_be_undone(desk: Desk) -> None:

@@ -5,6 +5,7 @@ person is (`people`), and that the form was theirs: its token is made from the s
 was sent by a page of ours. Somebody unknown is shown the same, whatever they ask for.
 """
 
+import re
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -35,6 +36,8 @@ _PROVENANCE = {
 _LOOKED_THROUGH, _RECENT = 200, 20
 _MOST_EDITABLE, _LONGEST_EDITABLE = 30, 10_000
 """Arguments, and characters of them all, that still fit into a form."""
+
+_ID = re.compile(r"apr_[0-9a-f]{24}")
 
 _OVER = ("approved", "rejected", "consumed", "expired", "void")
 
@@ -211,12 +214,26 @@ class ApprovalPages:
         return self._approval(approval_id, person, told=told)
 
     async def _ask_for_code(self, request: Request) -> Response:
-        return self._of(self._people.person(request), "pair.html", told="")
+        back = self._came_for(request.headers.get("referer", ""))
+        return self._of(self._people.person(request), "pair.html", told="", back=back)
+
+    def _came_for(self, referer: str) -> str:
+        """The id of the approval whose page has led somebody unknown here; empty for all else.
+
+        Only an id is kept, so that nobody is sent elsewhere. Our own pages tell each other where one comes
+        from (`Referrer-Policy`), and a browser that does not leads to the list.
+        """
+        here = f"{self._site.origin}{self._base}/approvals/"
+        rest = referer.partition("?")[0].removeprefix(here)
+        return rest if referer.startswith(here) and _ID.fullmatch(rest) else ""
 
     async def _pair(self, request: Request) -> Response:
         """Nobody is known yet, so that only where the form comes from can be checked."""
         address = request.client.host if request.client else ""
-        fields = await read_fields(request, frozenset({"code", "label"}))
+        fields = await read_fields(request, frozenset({"code", "label", "back"}))
+        back = fields.get("back", "")
+        if back and not _ID.fullmatch(back):
+            raise FormError(400, "invalid_request", "It has a field that does not belong to it.")
         if not self._from_here(request):
             return self._pages.told(403, "Refused", "This form was not sent by a page of Hopward.")
         if self._tries.exhausted(address):
@@ -228,9 +245,10 @@ class ApprovalPages:
         except StateError as error:
             self._tries.wrong(address)
             self._tally.note("no_code", "Somebody typed a code that no device can be paired with.")
-            return self._of(None, "pair.html", 403, told=f"{error.message} {error.advice}")
+            told = f"{error.message} {error.advice}"
+            return self._of(None, "pair.html", 403, told=told, back=back)
         self._replace(request, device.person)
-        response = self._see("/approvals")
+        response = self._see(f"/approvals/{back}" if back else "/approvals")
         self._people.remember(response, secret)
         return response
 
