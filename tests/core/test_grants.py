@@ -304,6 +304,7 @@ def test_a_change_of_the_policies_ends_a_grant(
         ('"ops"]\nmost_times = 5', '"ops"]\nmost_times = 5\npeople = 2'),
         ('"ops"]\nmost_times = 5', '"ops"]\nmost_times = 2'),
         ('"ops"]\nmost_times = 5', '"ops"]'),
+        ('["carol", "dave", "ops"]', '["dave", "ops"]'),
         ('carries = ["text"]', ""),
     ],
 )

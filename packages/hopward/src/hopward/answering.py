@@ -11,11 +11,11 @@ from typing import Any
 from msgspec.structs import replace
 
 from hopward import grant, revocation
-from hopward.approval import Answer, Approval, ApprovalState, ApproverNeed
+from hopward.approval import Answer, Approval, ApprovalState
 from hopward.batch import SameAnswered, asks_the_same
-from hopward.claims import is_agent
 from hopward.clock import SECOND, Clock, Instant
 from hopward.containment import why_tool_contained
+from hopward.counting import is_enough
 from hopward.drafts import Asked, approval_draft
 from hopward.errors import HopwardError, StateError
 from hopward.evaluation import DELEGATE, Evaluator, Sources, call_digest
@@ -41,7 +41,7 @@ class Approvals:
         self._ledger = sources.ledger
         self._policies = sources.policies
         self._settings = sources.approvals
-        self._agents = frozenset(map(folded, sources.agents))
+        self._counting = sources.counting
         self._evaluator = Evaluator(sources, clock)
         self._clock = clock
 
@@ -75,7 +75,9 @@ class Approvals:
         standing = self._ledger.standing(chain)
         fallen = revocation.why_fallen(standing, chain, self._clock.now())
         fallen = fallen or why_tool_contained(standing.containments, approval.server, approval.tool)
-        return "" if fallen is None else fallen[1]
+        if fallen is not None:
+            return fallen[1]
+        return self._counting.why_lost(approval) if approval.state in ("approved", "void") else ""
 
     def approve(
         self,
@@ -183,7 +185,7 @@ class Approvals:
         if not yes and self._is_subject(approval, by):
             return ""
         try:
-            self._counted(approval.needed, approval.chain, by)
+            self._counted(approval, by, self._clock.now())
         except StateError as error:
             return error.message
         if yes and any(one_person(one.by, by) for one in approval.answers):
@@ -246,31 +248,11 @@ class Approvals:
             raise StateError(f"Approval {found.id} is {found.state}.", advice=advice)
         return stored
 
-    def _counted(self, needed: tuple[ApproverNeed, ...], chain: Chain, by: str) -> tuple[str, ...]:
-        """The groups a person answers for; raises `StateError` where there is none."""
-        if not by.strip():
-            raise StateError("Somebody has to approve this; nobody is named.")
-        if self._is_agent(by):
-            raise StateError(f"{by} is an agent; only people approve.")
-        known = {one.group: self._settings.groups.get(one.group) for one in needed}
-        member = [name for name, group in known.items() if group is not None and by in group.members]
-        if not member:
-            groups = "; ".join(
-                f"{name}: {', '.join(group.members)}" for name, group in known.items() if group
-            )
-            raise StateError(f"{by} is not among those who may approve this.", advice=f"They are {groups}.")
-        own = one_person(by, chain.subject)
-        may = [name for name in member if not own or self._settings.groups[name].subject_may_approve]
-        if not may:
-            told = f"This is done on behalf of {chain.subject}, so {by} may not approve it."
-            raise StateError(told, advice="Nobody approves what is done in their own name.")
-        return tuple(may)
+    def _counted(self, approval: Approval, by: str, at: Instant) -> tuple[str, ...]:
+        return self._counting.groups(approval.needed, approval.chain, by, at)
 
     def _is_subject(self, approval: Approval, by: str) -> bool:
-        return one_person(by, approval.chain.subject) and not self._is_agent(by)
-
-    def _is_agent(self, by: str) -> bool:
-        return is_agent(by) or folded(by) in self._agents
+        return one_person(by, approval.chain.subject) and not self._counting.is_agent(by)
 
     def _agreed(self, approval: Approval, yes: Answer) -> Approval:
         yes = self._checked(approval, yes)
@@ -296,7 +278,7 @@ class Approvals:
         if not no.why.strip():
             raise StateError("A rejection needs a reason: the agent is told, and it stands in the log.")
         if not self._is_subject(approval, no.by):
-            self._counted(approval.needed, approval.chain, no.by)
+            self._counted(approval, no.by, no.at)
         after = replace(approval, state="rejected", answers=(*approval.answers, no))
         event = "taken_back" if approval.state == "approved" else "rejected"
         self._ledger.answer(approval, after, approval_draft(event, after, no.at, no))
@@ -304,7 +286,7 @@ class Approvals:
 
     def _checked(self, approval: Approval, yes: Answer) -> Answer:
         """A yes with the groups it counts for; raises `StateError` where there is none, or it is too wide."""
-        groups = self._counted(approval.needed, approval.chain, yes.by)
+        groups = self._counted(approval, yes.by, yes.at)
         if yes.times < 1:
             raise StateError(f"A yes to {yes.times} calls is none.")
         why = self.why_once(approval) if yes.times > 1 else ""
@@ -318,8 +300,7 @@ class Approvals:
         answers = (*approval.answers, yes)
         given = [answer for answer in answers if answer.yes]
         agreed = replace(approval, answers=answers, times=min(answer.times for answer in given))
-        said = [group for answer in given for group in answer.groups]
-        if any(said.count(one.group) < one.people for one in approval.needed):
+        if not is_enough(approval.needed, self._counting.still(agreed)):
             return agreed
         return replace(agreed, state="approved", expires_at=self._until(yes.at))
 
@@ -327,7 +308,7 @@ class Approvals:
         return now + self._settings.expires_in * SECOND
 
     def _edited(self, approval: Approval, yes: Answer, arguments: dict[str, Any]) -> Approval:
-        self._counted(approval.needed, approval.chain, yes.by)
+        self._counted(approval, yes.by, yes.at)
         _refuse_again(approval, yes.by)
         new = self._asked_anew(approval, arguments)
         now, yes = yes.at, self._checked(new, yes)

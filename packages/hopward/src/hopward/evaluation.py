@@ -19,6 +19,7 @@ from hopward.chain import REQUEST
 from hopward.classification import Classifications, entry_of
 from hopward.clock import SECOND, Clock, Instant
 from hopward.containment import why_tool_contained
+from hopward.counting import Counting
 from hopward.delegation import Handing
 from hopward.drafts import Asked, Evaluation
 from hopward.errors import ChainError, HopwardError, NotFoundError
@@ -63,6 +64,11 @@ class Sources:
     quarantines: Quarantines | None = None
     servers: Mapping[str, ServerSettings] = field(default_factory=dict[str, ServerSettings])
 
+    @property
+    def counting(self) -> Counting:
+        """Who may answer what people are asked."""
+        return Counting(self.ledger, self.approvals, self.agents)
+
 
 class Evaluator:
     """Evaluates calls and delegations as of now. Safe to share between threads; holds no state of its own."""
@@ -74,7 +80,7 @@ class Evaluator:
         self._exchanger = sources.exchanger
         self._agents = sources.agents
         self._redaction = sources.redaction
-        self._lifting = Lifting(sources.ledger, sources.approvals)
+        self._lifting = Lifting(sources.ledger, sources.approvals, sources.counting)
         self._rules = sources.risk
         self._pins = sources.pins
         self._observation = Observation(sources.servers, sources.ledger, sources.exchanger)
