@@ -111,7 +111,9 @@ class ApprovalPages:
     async def _list(self, _: Request, person: Person) -> Response:
         """What waits, and what ends first at the top, so that nothing asked later pushes it off the page."""
         approvals, name = self._guard.approvals, person.name
-        asked = sorted(approvals.find(limit=_MOST)[::-1], key=lambda one: one.expires_at)
+        asked = approvals.find(limit=_MOST)
+        asked.reverse()
+        asked.sort(key=lambda one: one.expires_at)
         waiting = [one for one in asked if approvals.concerns(one, name)]
         mine = [one for one in waiting if not approvals.why_not(one, name)]
         others = [one for one in waiting if one not in mine]
