@@ -137,6 +137,26 @@ def test_text_may_be_typed_without_quotation_marks_where_text_is_declared(
     assert new.arguments[name] == value
 
 
+def test_what_is_shown_as_escapes_may_be_changed_around_them(desk: Desk) -> None:
+    note = 'a\x1b[2J\u202e\U000e0041 \\x1b "q"'
+    approval, lena = desk.ask(note=note), desk.paired()
+    place = list(approval.arguments).index("note")
+    (shown,) = (one.value for one in desk.guard.approvals.summary(approval).arguments if one.name == "note")
+    answered = lena.answer(approval, "edit", "", **{f"argument-{place}": shown.replace("[2J", "[3J")})
+    new = desk.guard.approvals.get(answered.headers["location"].rpartition("/")[2])
+    assert new.arguments["note"] == note.replace("[2J", "[3J")
+
+
+@pytest.mark.parametrize("text", [r'"late\q"', r'"late" or "later"', r'"\Uffffffff"'])
+def test_quotation_marks_that_are_no_json_are_never_taken_along(desk: Desk, text: str) -> None:
+    approval, lena = desk.ask(), desk.paired()
+    place = list(approval.arguments).index("note")
+    answered = lena.answer(approval, "edit", "", **{f"argument-{place}": text})
+    assert answered.status_code == 409
+    assert "without quotation marks" in answered.text
+    assert desk.guard.approvals.get(approval.id).state == "pending"
+
+
 @pytest.mark.parametrize("text", ["sixty", "", "NaN", "6 0", '{"a":1,"a":2}', "[" * 5_000])
 def test_what_is_no_json_changes_nothing(desk: Desk, text: str) -> None:
     approval, lena = desk.ask(), desk.paired()

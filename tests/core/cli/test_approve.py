@@ -196,3 +196,14 @@ def test_the_log_shows_what_was_asked_and_answered(desk: Shell, held: Guard) -> 
     assert f"requested {approval}" in lines
     assert f"approved {approval} by {os_user()}: seen it" in lines
     assert "requested" in desk("log tail --kind approval").out
+
+
+@pytest.mark.parametrize("amount", ["1e400", "NaN", "-Infinity"])
+def test_a_number_that_is_none_is_not_approved_and_it_is_said_why(
+    desk: Shell, held: Guard, amount: str
+) -> None:
+    approval = refund(held)
+    told = desk.fails(f"approve {approval} --yes --set amount={amount}").err
+    assert "internal error" not in told
+    assert "must be a" in told
+    assert held.approvals.get(approval).state == "pending"

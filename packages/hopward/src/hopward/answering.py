@@ -4,6 +4,9 @@ An answer is durable, with its row in the decision log, before it is returned. W
 this module must know: names are compared, not proved.
 """
 
+import json
+import re
+import sys
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from typing import Any
@@ -28,6 +31,7 @@ from hopward.strictjson import parse
 from hopward.summary import HIDDEN, Summary, summary_of
 
 _UNBOUNDED = 2**31
+_QUOTED = "Text stands in quotation marks."
 _FOR_EVER = 2**62
 _EVERY = 10_000
 """How many approvals that wait, the latest, are looked through for those that ask the same."""
@@ -363,16 +367,28 @@ def _event(approval: Approval) -> str:
     return "approved" if approval.state == "approved" else "agreed"
 
 
+_ESCAPE = re.compile(r"\\(?:x(?P<byte>[0-9a-f]{2})|U(?P<long>[0-9a-f]{8})|.)")
+"""One escape of JSON, or of `hopward.harmless`, which has two that JSON does not know."""
+
+
 def _value(name: str, text: str, declared: str) -> Any:
     """A value as JSON, strictly read; the text as it is, where one is declared and this is none in JSON."""
     try:
-        value = parse(text.encode())
+        value = parse(_ESCAPE.sub(_as_json, text).encode())
     except ValueError as error:
-        if declared == "string":
+        quoted = len(text) > 1 and text[0] == text[-1] == '"'
+        if declared == "string" and not quoted:
             return text
         told = f"What stands for {harmless(name)} is no JSON."
-        raise StateError(told, advice="Text stands in quotation marks.") from error
+        advice = "Write it without quotation marks, or with JSON's escapes." if quoted else _QUOTED
+        raise StateError(told, advice=advice) from error
     return text if declared == "string" and not isinstance(value, str) else value
+
+
+def _as_json(found: re.Match[str]) -> str:
+    """An escape as JSON knows it."""
+    code = found["byte"] or found["long"]
+    return json.dumps(chr(int(code, 16)))[1:-1] if code and int(code, 16) <= sys.maxunicode else found[0]
 
 
 def _lasting(chain: Chain) -> Chain:

@@ -192,8 +192,7 @@ class Evaluator:
     def _call(self, asked: Asked, at: Instant, afterwards: bool) -> Evaluation:
         call, chain = asked.call, asked.chain
         standing = self._ledger.standing(chain)
-        plainly = is_plain(call.arguments)
-        digested = call_digest(call, plainly=plainly)
+        plainly, digested = _digested(call)
         about: dict[str, Any] = {"call": {"arguments": self._redaction.arguments(call), "digest": digested}}
 
         def evaluated(verdict: Verdict, **found: Any) -> Evaluation:
@@ -384,6 +383,22 @@ def call_digest(call: ToolCall, *, plainly: bool = False) -> str:
     """
     form = {"server": call.server, "tool": call.tool, "arguments": call.arguments}
     return digest_of(compact_plain(form)) if plainly else digest(form)
+
+
+def _digested(call: ToolCall) -> tuple[bool, str]:
+    """Whether the arguments are plain, and the digest; raises `HopwardError` for what JSON cannot carry."""
+    try:
+        plainly = is_plain(call.arguments)
+        return plainly, call_digest(call, plainly=plainly)
+    except UnicodeEncodeError as error:
+        told, failed = "a text in them holds half of a surrogate pair, which is no character", error
+    except ValueError as error:
+        told, failed = "a number in them is not finite, or has too many digits", error
+    except TypeError as error:
+        told, failed = "something in them is no JSON", error
+    except RecursionError as error:
+        told, failed = "they are nested too deeply", error
+    raise HopwardError(f"JSON cannot carry its arguments: {told}.", error="arguments_unreadable") from failed
 
 
 def _groups(groups: tuple[str, ...], beside: tuple[str, ...]) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from hopward.errors import StateError
 from hopward.grant import terms
 from hopward.osuser import os_user
 from hopward.policy import nearest
+from hopward.strictjson import parse
 from hopward.summary import HIDDEN, Argument, Summary, arguments_of
 from hopward.wiring import Guard
 
@@ -305,6 +306,6 @@ def _changed(guard: Guard, one: Approval, changes: tuple[str, ...]) -> dict[str,
 def _value(text: str) -> Any:
     """A value as JSON, or, where it is none, as the text it is."""
     try:
-        return json.loads(text, parse_constant=lambda _: text)
+        return parse(text.encode())
     except ValueError:
         return text
