@@ -105,7 +105,7 @@ class ApprovalPages:
 
     async def _list(self, _: Request, person: Person) -> Response:
         approvals, name = self._guard.approvals, person.name
-        waiting = [one for one in approvals.find(limit=_LOOKED_THROUGH) if approvals.concerns(one, name)]
+        waiting = [one for one in approvals.find() if approvals.concerns(one, name)]
         over = approvals.find(_OVER, limit=_LOOKED_THROUGH)
         recent = [one for one in over if approvals.concerns(one, name)]
         mine = [one for one in waiting if not approvals.why_not(one, name)]
