@@ -18,7 +18,7 @@ from hopward.errors import StateError
 from hopward.grant import terms
 from hopward.osuser import os_user
 from hopward.policy import nearest
-from hopward.summary import HIDDEN, Argument, Summary
+from hopward.summary import HIDDEN, Argument, Summary, arguments_of
 from hopward.wiring import Guard
 
 _EVERY: tuple[ApprovalState, ...] = ()
@@ -199,6 +199,8 @@ def _row(batch: list[Approval]) -> tuple[str, ...]:
     one = batch[0]
     agents = ", ".join(dict.fromkeys(approval.chain.actor for approval in batch))
     arguments = json.dumps(one.arguments, ensure_ascii=False)
+    if not one.server:
+        arguments = "; ".join(f"{argument.name} {argument.value}" for argument in arguments_of(one))
     short = arguments if len(arguments) <= 60 else f"{arguments[:57]}..."
     return (one.id, _state(batch), agents, one.name, short, _needs(one), moment(one.expires_at))
 
@@ -255,6 +257,8 @@ def _chain(told: Summary) -> Tree:
     tree = branch = Tree(styled(f"on behalf of {told.subject}", "bold"))
     for agent, purpose in told.chain:
         branch = branch.add(styled(f"{agent}: {purpose}"))
+    for agent, purpose in told.receiver:
+        branch.add(styled(f"would hand on to {agent}: {purpose}"))
     return tree
 
 

@@ -7,13 +7,13 @@ from typing import Any
 import click
 import msgspec
 
+from hopward.capability import lines as capability_lines
 from hopward.cli.explanation import halves
 from hopward.cli.guarded import pass_authority, pass_guard
 from hopward.cli.output import hint, show_fields, show_json, show_table, tell
 from hopward.cli.proposing import STANDARD_INPUT, agreed, at_terminal, listed, request_text
 from hopward.cli.wording import (
     allowance_lines,
-    capability_lines,
     contained_line,
     hop_state,
     hop_usage,
