@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from hopward import ToolCall
+from hopward.clock import SECOND
 
 from .approving import PAGE, Desk, MakeDesk
 
@@ -53,6 +54,39 @@ def test_the_list_shows_the_first_arguments_of_each_call_on_a_short_line(desk: D
         assert part in listed
     assert "n" * 61 not in listed
     assert ".000000Z" not in listed
+
+
+def test_no_number_of_later_questions_buries_one_that_waits(
+    make_desk: MakeDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hopward_authority.pages._SHOWN", 3)
+    desk = make_desk(approvals="most_pending = 300\nmost_pending_of_subject = 300\nmost_per_hour = 300")
+    first = desk.ask(note="first")
+    desk.clock.advance(SECOND)
+    rejected = [desk.ask(note=f"rejected {number}") for number in range(210)]
+    for one in rejected:
+        desk.guard.approvals.reject(one.id, by="omar", why="no")
+    later = [desk.ask(note=f"later {number}") for number in range(4)]
+    lena = desk.paired()
+    listed = lena.get("/approvals").text
+    assert listed.index(first.id) < listed.index(later[0].id)
+    assert "2 more, asked later, are not shown here" in listed
+    for one in later:
+        desk.guard.approvals.reject(one.id, by="omar", why="no")
+    alone = lena.get("/approvals").text
+    assert f'href="/approvals/{first.id}"' in alone.split("Recent")[0]
+    assert "not shown here" not in alone
+
+
+def test_where_recent_answers_were_not_all_looked_through_the_page_says_so(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lena, told = desk.paired(), "Only the latest 2 that are over have been looked through"
+    monkeypatch.setattr("hopward_authority.pages._LOOKED_THROUGH", 2)
+    desk.guard.approvals.approve(desk.ask().id, by="omar")
+    assert told not in lena.get("/approvals").text
+    desk.guard.approvals.approve(desk.ask(note="b").id, by="omar")
+    assert told in lena.get("/approvals").text
 
 
 def test_the_page_shows_who_why_what_where_and_how_it_would_be_undone(desk: Desk) -> None:

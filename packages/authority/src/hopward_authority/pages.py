@@ -33,7 +33,12 @@ _PROVENANCE = {
     "trusted": "from a trusted result",
     "untrusted": "untrusted: nobody vouches for where it comes from",
 }
-_LOOKED_THROUGH, _RECENT = 200, 20
+_MOST, _SHOWN = 10_000, 200
+"""Questions that are looked through, and that a page has at most of one kind."""
+
+_LOOKED_THROUGH, _RECENT = 2_000, 20
+"""Likewise of what is over."""
+
 _MOST_EDITABLE, _LONGEST_EDITABLE = 30, 10_000
 """Arguments, and characters of them all, that still fit into a form."""
 
@@ -104,17 +109,24 @@ class ApprovalPages:
         return self._pages.page("stranger.html", 403)
 
     async def _list(self, _: Request, person: Person) -> Response:
+        """What waits, and what ends first at the top, so that nothing asked later pushes it off the page."""
         approvals, name = self._guard.approvals, person.name
-        waiting = [one for one in approvals.find() if approvals.concerns(one, name)]
+        asked = approvals.find(limit=_MOST)
+        asked.reverse()
+        asked.sort(key=lambda one: one.expires_at)
+        waiting = [one for one in asked if approvals.concerns(one, name)]
+        mine = [one for one in waiting if not approvals.why_not(one, name)]
+        others = [one for one in waiting if one not in mine]
         over = approvals.find(_OVER, limit=_LOOKED_THROUGH)
         recent = [one for one in over if approvals.concerns(one, name)]
-        mine = [one for one in waiting if not approvals.why_not(one, name)]
         return self._of(
             person,
             "list.html",
-            pending=[approvals.summary(one) for one in mine],
-            others=[approvals.summary(one) for one in waiting if one not in mine],
+            pending=[approvals.summary(one) for one in mine[:_SHOWN]],
+            others=[approvals.summary(one) for one in others[:_SHOWN]],
+            more=(len(mine[_SHOWN:]), len(others[_SHOWN:])),
             recent=[approvals.summary(one) for one in recent[:_RECENT]],
+            looked_through=_LOOKED_THROUGH if len(over) >= _LOOKED_THROUGH and len(recent) < _RECENT else 0,
             devices=[one for one in self._guard.devices.find() if one.person == name and one.paired_at],
             moment=_moment,
         )
