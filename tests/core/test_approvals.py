@@ -1,5 +1,6 @@
 """A step-up, from the question to the permit: bound to exactly one call, answered by others, used up once."""
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -299,6 +300,45 @@ def test_a_change_of_who_must_approve_or_of_the_tool_voids_it(
     with closing(opened(config, clock)) as restarted:
         assert told(restarted.authorize(PAY, chain)) == ASKED
     assert told(guard.authorize(PAY, chain)) == APPROVED
+
+
+@pytest.mark.parametrize(
+    "said", [{"times": 1.5}, {"times": True}, {"times": "2"}, {"why": 7}, {"why": "\ud800"}], ids=str
+)
+def test_what_is_no_answer_is_not_stored(guard: Guard, chain: Chain, said: dict[str, Any]) -> None:
+    approval = asked(guard, chain)
+    with pytest.raises(StateError, match="no answer"):
+        guard.approvals.approve(approval, **({"by": "carol"} | said))
+    assert [one.answers for one in guard.approvals.find()] == [()]
+
+
+def test_a_row_that_cannot_be_read_does_not_hide_the_others(guard: Guard, chain: Chain, config: Path) -> None:
+    broken, readable = asked(guard, chain), asked(guard, chain, write("later"))
+    with closing(sqlite3.connect(guard.settings.log_file)) as database:
+        database.execute("UPDATE approvals SET body = '{' WHERE id = ?", (broken,))
+        database.commit()
+    assert [one.id for one in guard.approvals.find()] == [readable]
+    assert guard.authorize(write(), chain).verdict.name == "deny"
+
+
+def test_no_number_of_questions_that_are_over_hides_one_that_waits(
+    guard: Guard, chain: Chain, clock: FixedClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hopward.answering._PAGE", 3)
+    waits = asked(guard, chain)
+    for number in range(8):
+        ended = task_of(guard)
+        asked(guard, ended, write(f"{number}"))
+        guard.complete_task(ended.task)
+    later = asked(guard, chain, write("later"))
+    assert [one.id for one in guard.approvals.find(limit=2)] == [later, waits]
+    assert [one.id for one in guard.approvals.find(limit=1)] == [later]
+    assert len(guard.approvals.find(("void",))) == 8
+    assert len(guard.approvals.find(())) == 10
+    clock.advance(900 * SECOND)
+    assert guard.approvals.find() == []
+    assert len(guard.approvals.find(("expired",))) == 10
+    assert guard.approvals.find(("expired",), chain.task, limit=1)[0].id == later
 
 
 def restarted(config: Path, clock: FixedClock, old: str, new: str) -> Guard:

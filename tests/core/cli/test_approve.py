@@ -163,9 +163,9 @@ def test_the_report_names_who_says_yes_to_everything_without_reading(desk: Shell
         ("apr_1 --yes --for-task", "--times N go together"),
         ("apr_1 --yes --times 2", "--times N go together"),
         ("apr_1 --for-task --times 2", "goes with --yes"),
-        ("apr_1 --yes --same --for-task --times 2", "leave out --set and --for-task"),
+        ("apr_1 --yes --and apr_2 --for-task --times 2", "leave out --set and --for-task"),
         ("apr_1 --yes --same --set a=1", "leave out --set and --for-task"),
-        ("--same --yes", "Name the approval"),
+        ("--same", "Name the approval"),
         ("apr_1", "There is no approval apr_1"),
     ],
 )

@@ -7,14 +7,16 @@ this module must know: names are compared, not proved.
 import json
 import re
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
+from itertools import islice
 from typing import Any
 
+import msgspec
 from msgspec.structs import replace
 
 from hopward import grant, revocation
-from hopward.approval import Answer, Approval, ApprovalState
+from hopward.approval import LIVE, Answer, Approval, ApprovalState, Which
 from hopward.batch import SameAnswered, asks_the_same
 from hopward.clock import SECOND, Clock, Instant
 from hopward.containment import why_tool_contained
@@ -35,6 +37,9 @@ _QUOTED = "Text stands in quotation marks."
 _FOR_EVER = 2**62
 _EVERY = 10_000
 """How many approvals that wait, the latest, are looked through for those that ask the same."""
+MOST = 10_000
+"""How many approvals are found at most, unless more are asked for."""
+_PAGE = 500
 _ROUNDS = 10
 
 
@@ -54,17 +59,13 @@ class Approvals:
         return self._as_of_now(self._ledger.approval(approval_id))
 
     def find(
-        self, states: tuple[ApprovalState, ...] = ("pending",), task: str = "", limit: int = 100
+        self, states: tuple[ApprovalState, ...] = ("pending",), task: str = "", limit: int = MOST
     ) -> list[Approval]:
         """Approvals as they are now, the latest first; only those in one of `states`, or of `task`, if given.
 
-        `limit` is how many are looked through.
+        At most `limit`: where there are as many, there may be more.
         """
-        stored: set[ApprovalState] = {one for one in states if one != "expired"}
-        if "void" in stored or len(stored) < len(states):
-            stored |= {"pending", "approved"}
-        found = map(self._as_of_now, self._ledger.approvals(tuple(sorted(stored)), task, limit))
-        return [one for one in found if not states or one.state in states]
+        return list(islice(self._found(states, task), limit))
 
     def why_void(self, approval: Approval) -> str:
         """Why an approval does not count, although it has not been answered or has not expired; or empty.
@@ -101,7 +102,7 @@ class Approvals:
         this person's to give.
         """
         approval = self._pending(approval_id)
-        yes = Answer(by=by, at=self._clock.now(), yes=True, why=why, times=times)
+        yes = self._said(yes=True, by=by, why=why, times=times)
         if arguments is not None and arguments != approval.arguments:
             return self._edited(approval, yes, arguments)
         return self._agreed(approval, yes)
@@ -112,7 +113,7 @@ class Approvals:
         A yes can be taken back so, as long as it has not been used up. Besides those who may approve, the
         subject may say no. Raises as `approve`, and without a reason.
         """
-        no = Answer(by=by, at=self._clock.now(), yes=False, why=why)
+        no = self._said(yes=False, by=by, why=why)
         for left in reversed(range(_ROUNDS)):
             approval = self._standing(approval_id, "pending", "approved")
             try:
@@ -126,31 +127,36 @@ class Approvals:
     def same(self, approval: Approval) -> list[Approval]:
         """What else waits and asks the same (`hopward.batch`), in whichever task and of whichever agent, the
         latest first."""
-        waiting = self._ledger.approvals(("pending",), "", _EVERY)
-        others = (one for one in waiting if one.id != approval.id and asks_the_same(one, approval))
+        others = (one for one in self._waiting() if one.id != approval.id and asks_the_same(one, approval))
         return [one for one in map(self._as_of_now, others) if one.state == "pending"]
 
     def answer_same(
-        self, approval_id: str, *, yes: bool, by: str, why: str = "", among: Collection[str] | None = None
+        self, approval_id: str, *, among: Collection[str], yes: bool, by: str, why: str = ""
     ) -> SameAnswered:
-        """One person's yes or no to an approval and to all that ask the same, each with its own row.
+        """One person's yes or no to an approval and to those `among` others that ask the same, each with its
+        own row.
 
-        With `among`, to none but those of these ids: what the person has been shown. Those that are not
-        theirs to answer stay as they are; raises as `approve` and `reject` where that is true of all.
+        `among` are the ids of what the person has been shown beside it (`same`). What of it asks the same no
+        more, or is not theirs to answer, stays as it is; raises as `approve` and `reject` where that is true
+        of all.
         """
         asked = self._pending(approval_id)
         answered: list[Approval] = []
         left: list[tuple[Approval, StateError]] = []
-        shown = [one for one in self.same(asked) if among is None or one.id in among]
+        shown = [one for one in self.same(asked) if one.id in among]
+        for gone in {*among} - {asked.id, *(one.id for one in shown)}:
+            left.append(
+                (self.get(gone), StateError(f"It does not wait any more for the same as {asked.id}."))
+            )
         for one in (asked, *shown):
             same_as = "" if one.id == asked.id else asked.id
-            said = Answer(by=by, at=self._clock.now(), yes=yes, why=why, same_as=same_as)
+            said = self._said(yes=yes, by=by, why=why, same_as=same_as)
             try:
                 answered.append((self._agreed if yes else self._rejected)(one, said))
             except StateError as error:
                 left.append((one, error))
         if not answered:
-            raise left[0][1]
+            raise next(error for one, error in left if one.id == asked.id)
         return SameAnswered(tuple(answered), tuple((one, error.message) for one, error in left))
 
     def most_times(self, approval: Approval) -> int:
@@ -229,6 +235,29 @@ class Approvals:
         call = ToolCall(server=approval.server, tool=approval.tool, arguments=approval.arguments)
         return call_digest(call) == approval.call_digest
 
+    def _said(self, **said: Any) -> Answer:
+        """An answer as of now; raises `StateError` where it is none that could be stored and read again."""
+        try:
+            answer = msgspec.json.encode(Answer(**said, at=self._clock.now()))
+            return msgspec.json.decode(answer, type=Answer)
+        except (msgspec.MsgspecError, TypeError, ValueError) as error:
+            raise StateError(f"This is no answer: {error}.") from error
+
+    def _found(self, states: tuple[ApprovalState, ...], task: str) -> Iterator[Approval]:
+        # What counts no more is stored as it was before.
+        stored = (*states, *LIVE) if "void" in states else states
+        which = Which(stored, task, _PAGE, self._clock.now())
+        page = self._ledger.approvals(which)
+        while page:
+            for one in map(self._as_of_now, page):
+                if not states or one.state in states:
+                    yield one
+            page = self._ledger.approvals(replace(which, before=page[-1].id)) if len(page) == _PAGE else []
+
+    def _waiting(self, task: str = "") -> list[Approval]:
+        """Questions as stored that have not expired, the latest first."""
+        return self._ledger.approvals(Which(("pending",), task, _EVERY, self._clock.now()))
+
     def _as_of_now(self, stored: Approval) -> Approval:
         if stored.state not in ("pending", "approved"):
             return stored
@@ -272,8 +301,9 @@ class Approvals:
             return
         with suppress(HopwardError):
             # Whatever of it fails waits on, as it would have without.
-            waiting = self._ledger.approvals(("pending",), given.chain.task, _EVERY)
-            covered = [one for one in reversed(waiting) if grant.makes_needless(given, one)]
+            covered = [
+                one for one in reversed(self._waiting(given.chain.task)) if grant.makes_needless(given, one)
+            ]
             for one in covered[: given.times - 1]:
                 after = replace(one, state="void", replaced_by=given.id)
                 self._ledger.answer(one, after, approval_draft("covered", after, self._clock.now()))
