@@ -80,7 +80,9 @@ def test_the_agent_and_the_person_are_told_the_page(guard: Guard) -> None:
 
 def test_answers_stand_in_the_summary(guard: Guard) -> None:
     said = guard.approvals.approve(asked(guard).id, by="carol", why="it is short")
-    assert guard.approvals.summary(said).answers[0].endswith("yes, it is short")
+    told = guard.approvals.summary(said)
+    assert told.answers == ("carol 2026-11-25T12:00:00Z: yes, it is short",)
+    assert told.text().endswith("\nUntil: 2026-11-25T12:15:00Z")
 
 
 @pytest.mark.parametrize(

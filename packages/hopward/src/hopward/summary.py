@@ -94,7 +94,7 @@ class Summary(Value, frozen=True):
         yield from (name + line for name, line in told.items() if line)
         yield from (f"May approve: {line}" for line in self.may_approve)
         yield from (f"Answer: {line}" for line in self.answers)
-        yield f"Until: {self.until}"
+        yield f"Until: {_second(self.until)}"
 
 
 def summary_of(
@@ -213,8 +213,13 @@ def _who(approval: Approval, groups: Mapping[str, ApproverGroup]) -> Iterable[st
         yield f"{need.people} of {need.group}: {harmless(members)}"
 
 
+def _second(at: str) -> str:
+    """A time to the second, in RFC 3339, UTC."""
+    return f"{at[:19]}Z"
+
+
 def _answers(approval: Approval) -> Iterable[str]:
     for one in approval.answers:
         why = f", {harmless(one.why)}" if one.why else ""
         times = f" to {one.times} calls" if one.yes and one.times > 1 else ""
-        yield f"{harmless(one.by)} {iso(one.at)}: {'yes' if one.yes else 'no'}{times}{why}"
+        yield f"{harmless(one.by)} {_second(iso(one.at))}: {'yes' if one.yes else 'no'}{times}{why}"
