@@ -44,6 +44,26 @@ def test_the_list_shows_what_waits_and_for_whom(desk: Shell, held: Guard) -> Non
     assert desk("approve --json").json["id"] == approval
 
 
+def test_a_list_that_is_cut_says_so(desk: Shell, held: Guard, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hopward.cli.approve._MOST", 2)
+    for number in range(2):
+        refund(held, f"ana{number}")
+    assert "more than these" not in desk("approve").err
+    refund(held, "cleo")
+    for options in ("approve --json", "approve --all --json"):
+        printed = desk(options)
+        assert "There are more than these, the latest 2." in printed.err
+        assert len(printed.json_lines) == 2
+
+
+def test_at_a_terminal_what_was_changed_is_shown_before_it_is_asked_about(desk: Shell, held: Guard) -> None:
+    approval = refund(held)
+    shown = " ".join(desk(f"approve {approval} --set amount=3").out.split())
+    assert "amount 5" in shown
+    assert "amount, changed 3" in shown
+    assert "note, changed" not in shown
+
+
 def test_one_shows_who_wants_what_why_and_who_may_approve_it(desk: Shell, held: Guard) -> None:
     approval = refund(held)
     printed = desk(f"approve {approval}")
