@@ -163,7 +163,7 @@ APPROVALS = Group(
             (HELD, Approves("assistant", "wrong_state"), pay(80)),
             "agents never approve, and no group can have one as a member",
             patched=replaced(
-                "hopward.answering.Approvals._counted", lambda self, needed, chain, by: ("operators",)
+                "hopward.counting.Counting.groups", lambda self, needed, chain, by, at: ("operators",)
             ),
         ),
         scenario(

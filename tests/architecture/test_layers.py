@@ -37,6 +37,7 @@ LAYERS = (
     },
     {"budget", "grant", "webhook"},
     {"asking", "batch", "bounds", "delegation", "cedar", "jose", "ports", "standing", "summary"},
+    {"counting"},
     {"drafts", "lifting", "pinning"},
     {"observation"},
     {"evaluation"},

@@ -3,10 +3,12 @@
 import base64
 import hashlib
 import re
+from typing import Any
 
 import pytest
 
 from hopward import ToolCall
+from hopward.clock import SECOND
 
 from .approving import PAGE, Desk, MakeDesk
 
@@ -28,6 +30,63 @@ def test_a_paired_person_sees_what_waits_and_approves_exactly_that_once(desk: De
         "permit",
         "step-up",
     ]
+
+
+def test_who_pairs_a_browser_for_an_approval_comes_to_that_approval(desk: Desk) -> None:
+    approval, browser = desk.ask(), desk.browser()
+    stranger = browser.get(f"/approvals/{approval.id}?from=chat")
+    assert (stranger.status_code, 'href="/pair"' in stranger.text) == (403, True)
+    page = browser.get("/pair", Referer=f"{PAGE}/approvals/{approval.id}?from=chat")
+    assert f'name="back" value="{approval.id}"' in page.text
+    wrong = browser.post("/pair", {"code": "7K3M-Q9TX-4HDV", "label": "", "back": approval.id})
+    assert (wrong.status_code, f'name="back" value="{approval.id}"' in wrong.text) == (403, True)
+    code = desk.guard.devices.offer("lena", by="local:root").code
+    paired = browser.post("/pair", {"code": code, "label": "", "back": approval.id})
+    assert (paired.status_code, paired.headers["location"]) == (303, f"/approvals/{approval.id}")
+    assert browser.get(paired.headers["location"]).status_code == 200
+
+
+def test_the_list_shows_the_first_arguments_of_each_call_on_a_short_line(desk: Desk) -> None:
+    extra: dict[str, Any] = {f"x{number}": number for number in range(9)}
+    desk.ask(note="n" * 500, **extra)
+    listed = desk.paired().get("/approvals").text
+    for part in ("amount = 45", "n" * 50, "; and 8 more"):
+        assert part in listed
+    assert "n" * 61 not in listed
+    assert ".000000Z" not in listed
+
+
+def test_no_number_of_later_questions_buries_one_that_waits(
+    make_desk: MakeDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hopward_authority.pages._SHOWN", 3)
+    desk = make_desk(approvals="most_pending = 300\nmost_pending_of_subject = 300\nmost_per_hour = 300")
+    first = desk.ask(note="first")
+    desk.clock.advance(SECOND)
+    rejected = [desk.ask(note=f"rejected {number}") for number in range(210)]
+    for one in rejected:
+        desk.guard.approvals.reject(one.id, by="omar", why="no")
+    later = [desk.ask(note=f"later {number}") for number in range(4)]
+    lena = desk.paired()
+    listed = lena.get("/approvals").text
+    assert listed.index(first.id) < listed.index(later[0].id)
+    assert "2 more, asked later, are not shown here" in listed
+    for one in later:
+        desk.guard.approvals.reject(one.id, by="omar", why="no")
+    alone = lena.get("/approvals").text
+    assert f'href="/approvals/{first.id}"' in alone.split("Recent")[0]
+    assert "not shown here" not in alone
+
+
+def test_where_recent_answers_were_not_all_looked_through_the_page_says_so(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lena, told = desk.paired(), "Only the latest 2 that are over have been looked through"
+    monkeypatch.setattr("hopward_authority.pages._LOOKED_THROUGH", 2)
+    desk.guard.approvals.approve(desk.ask().id, by="omar")
+    assert told not in lena.get("/approvals").text
+    desk.guard.approvals.approve(desk.ask(note="b").id, by="omar")
+    assert told in lena.get("/approvals").text
 
 
 def test_the_page_shows_who_why_what_where_and_how_it_would_be_undone(desk: Desk) -> None:
@@ -76,6 +135,26 @@ def test_text_may_be_typed_without_quotation_marks_where_text_is_declared(
     answered = lena.answer(approval, "edit", "", **{f"argument-{place}": text})
     new = desk.guard.approvals.get(answered.headers["location"].rpartition("/")[2])
     assert new.arguments[name] == value
+
+
+def test_what_is_shown_as_escapes_may_be_changed_around_them(desk: Desk) -> None:
+    note = 'a\x1b[2J\u202e\U000e0041 \\x1b "q"'
+    approval, lena = desk.ask(note=note), desk.paired()
+    place = list(approval.arguments).index("note")
+    (shown,) = (one.value for one in desk.guard.approvals.summary(approval).arguments if one.name == "note")
+    answered = lena.answer(approval, "edit", "", **{f"argument-{place}": shown.replace("[2J", "[3J")})
+    new = desk.guard.approvals.get(answered.headers["location"].rpartition("/")[2])
+    assert new.arguments["note"] == note.replace("[2J", "[3J")
+
+
+@pytest.mark.parametrize("text", [r'"late\q"', r'"late" or "later"', r'"\Uffffffff"'])
+def test_quotation_marks_that_are_no_json_are_never_taken_along(desk: Desk, text: str) -> None:
+    approval, lena = desk.ask(), desk.paired()
+    place = list(approval.arguments).index("note")
+    answered = lena.answer(approval, "edit", "", **{f"argument-{place}": text})
+    assert answered.status_code == 409
+    assert "without quotation marks" in answered.text
+    assert desk.guard.approvals.get(approval.id).state == "pending"
 
 
 @pytest.mark.parametrize("text", ["sixty", "", "NaN", "6 0", '{"a":1,"a":2}', "[" * 5_000])

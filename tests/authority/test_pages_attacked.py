@@ -198,6 +198,34 @@ def test_looking_at_the_page_does_not_use_a_code_up(desk: Desk) -> None:
     assert browser.pair(code).status_code == 303
 
 
+@pytest.mark.parametrize(
+    "referer",
+    [
+        "https://evil.example/approvals/apr_000000000000000000000000",
+        "https://approve.example.evil.example/approvals/apr_000000000000000000000000",
+        "http://approve.example/approvals/apr_000000000000000000000000",
+        f"{PAGE}/approvals/apr_000000000000000000000000/../../x",
+        f"{PAGE}/approvals//evil.example",
+        f"{PAGE}/approvals/apr_00000000000000000000000g",
+        f"{PAGE}/approvals?apr_000000000000000000000000",
+        f"{PAGE}/pair",
+        "",
+    ],
+)
+def test_only_a_page_of_ours_says_where_to_go_after_pairing(desk: Desk, referer: str) -> None:
+    assert 'name="back"' not in desk.browser().get("/pair", Referer=referer).text
+
+
+@pytest.mark.parametrize(
+    "back", ["//evil.example", "https://evil.example", "../x", "apr_1", "apr_000000000000000000000000\n"]
+)
+def test_nobody_is_sent_anywhere_but_to_an_approval_after_pairing(desk: Desk, back: str) -> None:
+    code = desk.guard.devices.offer("lena", by="local:root").code
+    answer = desk.browser().post("/pair", {"code": code, "label": "", "back": back})
+    assert (answer.status_code, "location" in answer.headers) == (400, False)
+    assert desk.browser().pair(code).headers["location"] == "/approvals"
+
+
 def test_of_two_who_use_a_code_at_once_one_is_paired(desk: Desk) -> None:
     code = desk.guard.devices.offer("lena", by="local:root").code
 

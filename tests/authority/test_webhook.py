@@ -98,7 +98,8 @@ def test_a_question_and_its_answer_are_told_with_what_people_are_shown(hooked: D
     assert (data["approval"], data["state"]) == (approval.id, "pending")
     assert data["address"] == f"https://approve.example/approvals/{approval.id}"
     assert data["summary"]["call"] == "desk/refund"
-    assert {"name": "ticket", "value": '"T-77"', "provenance": "untrusted"} in data["summary"]["arguments"]
+    ticket = {"name": "ticket", "value": '"T-77"', "provenance": "untrusted", "declared": True}
+    assert ticket in data["summary"]["arguments"]
     assert "T-77" in data["text"]
     assert (approved["data"]["by"], approved["data"]["why"]) == ("lena", "late indeed")
     assert (approved["data"]["state"], asked["timestamp"][-1]) == ("approved", "Z")

@@ -1,5 +1,6 @@
 """A step-up, from the question to the permit: bound to exactly one call, answered by others, used up once."""
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -299,6 +300,118 @@ def test_a_change_of_who_must_approve_or_of_the_tool_voids_it(
     with closing(opened(config, clock)) as restarted:
         assert told(restarted.authorize(PAY, chain)) == ASKED
     assert told(guard.authorize(PAY, chain)) == APPROVED
+
+
+@pytest.mark.parametrize(
+    "said", [{"times": 1.5}, {"times": True}, {"times": "2"}, {"why": 7}, {"why": "\ud800"}], ids=str
+)
+def test_what_is_no_answer_is_not_stored(guard: Guard, chain: Chain, said: dict[str, Any]) -> None:
+    approval = asked(guard, chain)
+    with pytest.raises(StateError, match="no answer"):
+        guard.approvals.approve(approval, **({"by": "carol"} | said))
+    assert [one.answers for one in guard.approvals.find()] == [()]
+
+
+def test_a_row_that_cannot_be_read_does_not_hide_the_others(guard: Guard, chain: Chain, config: Path) -> None:
+    broken, readable = asked(guard, chain), asked(guard, chain, write("later"))
+    with closing(sqlite3.connect(guard.settings.log_file)) as database:
+        database.execute("UPDATE approvals SET body = '{' WHERE id = ?", (broken,))
+        database.commit()
+    assert [one.id for one in guard.approvals.find()] == [readable]
+    assert guard.authorize(write(), chain).verdict.name == "deny"
+
+
+def test_no_number_of_questions_that_are_over_hides_one_that_waits(
+    guard: Guard, chain: Chain, clock: FixedClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hopward.answering._PAGE", 3)
+    waits = asked(guard, chain)
+    for number in range(8):
+        ended = task_of(guard)
+        asked(guard, ended, write(f"{number}"))
+        guard.complete_task(ended.task)
+    later = asked(guard, chain, write("later"))
+    assert [one.id for one in guard.approvals.find(limit=2)] == [later, waits]
+    assert [one.id for one in guard.approvals.find(limit=1)] == [later]
+    assert len(guard.approvals.find(("void",))) == 8
+    assert len(guard.approvals.find(())) == 10
+    clock.advance(900 * SECOND)
+    assert guard.approvals.find() == []
+    assert len(guard.approvals.find(("expired",))) == 10
+    assert guard.approvals.find(("expired",), chain.task, limit=1)[0].id == later
+
+
+def restarted(config: Path, clock: FixedClock, old: str, new: str) -> Guard:
+    """A guard of the same decision log, started after hopward.toml has been changed."""
+    assert old in CONFIG
+    config.write_text(CONFIG.replace(old, new))
+    return opened(config, clock)
+
+
+def test_the_yes_of_somebody_who_may_not_say_it_any_more_permits_nothing(
+    guard: Guard, chain: Chain, config: Path, clock: FixedClock
+) -> None:
+    approval = approved(guard, chain)
+    with closing(restarted(config, clock, '["carol", "alice", "ops"]', '["alice", "ops"]')) as without:
+        again = asked(without, chain)
+        assert again != approval
+        assert asked(without, chain) == again
+        found = without.approvals.get(approval)
+        assert found.state == "void"
+        assert "carol is not among those" in without.approvals.summary(found).state
+        without.approvals.approve(again, by="ops")
+        assert told(without.authorize(write(), chain)) == APPROVED
+        assert told(without.authorize(write(), chain)) == ASKED
+        assert without.ledger.verify().ok
+
+
+def test_a_no_to_what_was_asked_anew_holds_although_who_had_said_yes_may_do_so_again(
+    guard: Guard, chain: Chain, config: Path, clock: FixedClock
+) -> None:
+    approved(guard, chain)
+    members = '["carol", "alice", "ops"]'
+    with closing(restarted(config, clock, members, '["alice", "ops"]')) as without:
+        without.approvals.reject(asked(without, chain), by="ops", why="no")
+    with closing(restarted(config, clock, members, members)) as again:
+        assert told(again.authorize(write(), chain)) == ("deny", "approval_rejected")
+
+
+def test_a_member_who_had_said_yes_first_must_be_one_when_the_second_does(
+    guard: Guard, chain: Chain, config: Path, clock: FixedClock
+) -> None:
+    approval = asked(guard, chain, PAY)
+    guard.approvals.approve(approval, by="carol")
+    members = '["carol", "dave", "erin"]'
+    with closing(restarted(config, clock, members, '["dave", "erin"]')) as without:
+        assert without.approvals.approve(approval, by="dave").state == "pending"
+        assert asked(without, chain, PAY) == approval
+        assert without.approvals.approve(approval, by="erin").state == "approved"
+        assert told(without.authorize(PAY, chain)) == APPROVED
+
+
+def test_the_subject_may_not_confirm_any_more_once_the_group_says_so(
+    guard: Guard, chain: Chain, config: Path, clock: FixedClock
+) -> None:
+    call = ToolCall(server="desk", tool="delete")
+    guard.approvals.approve(asked(guard, chain, call), by="alice")
+    with closing(restarted(config, clock, "subject_may_approve = true", "")) as without:
+        assert told(without.authorize(call, chain)) == ASKED
+
+
+@pytest.mark.parametrize("how", ["revoke", "quarantine"])
+def test_the_yes_of_somebody_who_is_revoked_or_quarantined_permits_nothing(
+    guard: Guard, chain: Chain, how: str
+) -> None:
+    task_of(guard, "carol")
+    approval = approved(guard, chain)
+    getattr(guard, how)("subject", "carol", by="ops", why="left")
+    again = asked(guard, chain)
+    assert guard.approvals.get(approval).state == "void"
+    if how == "quarantine":
+        with pytest.raises(StateError, match="carol may not approve anything"):
+            guard.approvals.approve(again, by="carol")
+    guard.approvals.approve(again, by="ops")
+    assert told(guard.authorize(write(), chain)) == APPROVED
 
 
 def test_an_approval_falls_with_its_task(guard: Guard, chain: Chain) -> None:

@@ -72,11 +72,44 @@ def test_the_host_of_a_url_a_mail_address_or_a_name(value: str, host: str) -> No
         "root@localhost",
         "http://100.64.0.1/",
         "http://0.0.0.0/",
+        "http://192.0.0.192/latest/",
+        "http://192.88.99.1/",
+        "http://224.0.0.1/",
+        "http://239.255.255.250/",
+        "http://240.0.0.1/",
+        "http://198.18.0.1/",
+        "https://kubernetes.default.svc/api",
+        "http://kubernetes.default.svc.cluster.local/",
+        "http://metadata.google.internal/",
+        "http://metadata.goog/computeMetadata",
+        "http://METADATA.goog/",
+        "http://metadata.tencentyun.com/",
+        "http://router.home.arpa/",
+        "http://x.onion/",
+        "http://a.test/",
+        "http://a.invalid/",
+        "http://a.alt/",
+        "http://nas.private/",
     ],
 )
 def test_a_host_that_is_not_public_is_a_private_destination(value: str) -> None:
     (found,) = led("host:{url}", url=value)
     assert found.startswith("private:")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "http://8.8.8.8/",
+        "http://192.0.1.1/",
+        "http://223.255.255.1/",
+        "https://test.goog/",
+        "https://svc.example/",
+    ],
+)
+def test_a_public_host_is_taken_for_none_else(value: str) -> None:
+    (found,) = led("host:{url}", url=value)
+    assert found.startswith("host:")
 
 
 @pytest.mark.parametrize(

@@ -304,6 +304,7 @@ def test_a_change_of_the_policies_ends_a_grant(
         ('"ops"]\nmost_times = 5', '"ops"]\nmost_times = 5\npeople = 2'),
         ('"ops"]\nmost_times = 5', '"ops"]\nmost_times = 2'),
         ('"ops"]\nmost_times = 5', '"ops"]'),
+        ('["carol", "dave", "ops"]', '["dave", "ops"]'),
         ('carries = ["text"]', ""),
     ],
 )
@@ -468,7 +469,9 @@ def test_what_asks_the_same_is_answered_together_each_with_its_own_row(guard: Gu
     apart = waiting(guard, chain, post("another"))
     same = guard.approvals.same(guard.approvals.get(shown))
     assert {one.id for one in same} == {below, other, own}
-    found = guard.approvals.answer_same(shown, yes=True, by="carol", why="go on")
+    found = guard.approvals.answer_same(
+        shown, among=[one.id for one in same], yes=True, by="carol", why="go on"
+    )
     assert {one.id for one in found.answered} == {shown, below, other}
     ((left, why),) = found.left
     assert (left.id, "on behalf of carol" in why) == (own, True)
@@ -491,13 +494,13 @@ def test_what_asks_the_same_is_answered_together_each_with_its_own_row(guard: Gu
 def test_who_may_answer_none_of_what_asks_the_same_is_told_why(guard: Guard, chain: Chain, by: str) -> None:
     shown, other = waiting(guard, chain), waiting(guard, task_of(guard))
     with pytest.raises(StateError):
-        guard.approvals.answer_same(shown, yes=True, by=by)
+        guard.approvals.answer_same(shown, among=[other], yes=True, by=by)
     assert [guard.approvals.get(one).state for one in (shown, other)] == ["pending", "pending"]
 
 
 def test_the_subject_of_the_first_may_still_answer_what_others_ask(guard: Guard) -> None:
     own, other = waiting(guard, task_of(guard, "carol")), waiting(guard, task_of(guard))
-    found = guard.approvals.answer_same(own, yes=True, by="carol")
+    found = guard.approvals.answer_same(own, among=[other], yes=True, by="carol")
     assert [one.id for one in found.answered] == [other]
     assert [one.id for one, _ in found.left] == [own]
 
@@ -516,8 +519,8 @@ def test_what_a_person_would_be_shown_otherwise_does_not_ask_the_same(guard: Gua
 def test_a_no_ends_all_that_ask_the_same(guard: Guard, chain: Chain) -> None:
     shown, other = waiting(guard, chain), waiting(guard, task_of(guard))
     with pytest.raises(StateError, match="reason"):
-        guard.approvals.answer_same(shown, yes=False, by="carol")
-    found = guard.approvals.answer_same(shown, yes=False, by="carol", why="no")
+        guard.approvals.answer_same(shown, among=[other], yes=False, by="carol")
+    found = guard.approvals.answer_same(shown, among=[other], yes=False, by="carol", why="no")
     assert [one.state for one in found.answered] == ["rejected", "rejected"]
     assert {one.id for one in found.answered} == {shown, other}
 
@@ -718,3 +721,13 @@ def test_only_what_is_approved_covers_anything(state: Any) -> None:
 )
 def test_what_the_tool_itself_returns_ends_no_grant(tool: Any, holds: bool) -> None:
     assert covers(replace(GRANT, taken=Taken(), classification=tool), FACTS, NOON) == holds
+
+
+def test_only_what_was_shown_is_answered_along_and_what_is_left_is_named(guard: Guard, chain: Chain) -> None:
+    shown, other, gone = waiting(guard, chain), waiting(guard, task_of(guard)), waiting(guard, task_of(guard))
+    late, apart = waiting(guard, task_of(guard)), waiting(guard, chain, post("another"))
+    guard.approvals.reject(gone, by="dave", why="no")
+    found = guard.approvals.answer_same(shown, among=[other, gone, apart], yes=True, by="carol")
+    assert [one.id for one in found.answered] == [shown, other]
+    assert {one.id for one, _ in found.left} == {gone, apart}
+    assert [guard.approvals.get(one).state for one in (late, apart)] == ["pending", "pending"]

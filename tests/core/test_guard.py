@@ -461,6 +461,31 @@ def test_an_exception_while_rows_are_written_is_a_denial_too() -> None:
     assert decision.verdict.errors == ("ZeroDivisionError",)
 
 
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (float("nan"), "a number in them is not finite"),
+        (float("inf"), "a number in them is not finite"),
+        ([{"deep": float("-inf")}], "a number in them is not finite"),
+        (10**5_000, "or has too many digits"),
+        ("\ud800", "half of a surrogate pair"),
+        ({"\udfff": 1}, "half of a surrogate pair"),
+        ({1: 2}, "something in them is no JSON"),
+        (b"bytes", "something in them is no JSON"),
+        (object(), "something in them is no JSON"),
+    ],
+    ids=["nan", "infinity", "deep", "digits", "surrogate", "key", "number_as_key", "bytes", "object"],
+)
+def test_what_json_cannot_carry_is_denied_with_a_sentence_that_says_so(value: Any, told: str) -> None:
+    bench = Bench()
+    call = ToolCall(server="desk", tool="read_ticket", arguments={"ticket": value})
+    decision = bench.guard.authorize(call, bench.chain)
+    assert (decision.permitted, decision.recorded) == (False, True)
+    assert decision.verdict.reason == "arguments_unreadable"
+    assert told in decision.verdict.sentence
+    assert bench.ledger.row(decision.id).reason == "arguments_unreadable"
+
+
 @pytest.mark.parametrize("mode", ["full", "redacted", "digest"])
 def test_arguments_nested_beyond_what_can_be_kept_are_denied_beside_other_calls(mode: str) -> None:
     settings = LogSettings(arguments=mode, redact=("ticket",))  # type: ignore[arg-type]

@@ -1,16 +1,18 @@
 """What a person is shown who is asked to approve something."""
 
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
 
-from hopward import ConfigError, Guard
+from hopward import ConfigError, Guard, capability
 from hopward.approval import Approval, Taken
 from hopward.config import read_settings
 from hopward.testing.clock import FixedClock
 
-from .approving import CONFIG, office, opened, task_of, write
+from .approving import CONFIG, POLICY, handed, office, opened, task_of, write
 
 UNDO = "Take the note off the board."
 CAREFUL = CONFIG.replace(
@@ -78,7 +80,9 @@ def test_the_agent_and_the_person_are_told_the_page(guard: Guard) -> None:
 
 def test_answers_stand_in_the_summary(guard: Guard) -> None:
     said = guard.approvals.approve(asked(guard).id, by="carol", why="it is short")
-    assert guard.approvals.summary(said).answers[0].endswith("yes, it is short")
+    told = guard.approvals.summary(said)
+    assert told.answers == ("carol 2026-11-25T12:00:00Z: yes, it is short",)
+    assert told.text().endswith("\nUntil: 2026-11-25T12:15:00Z")
 
 
 @pytest.mark.parametrize(
@@ -116,3 +120,61 @@ def test_the_name_of_an_argument_cannot_pass_for_a_line_of_the_summary(guard: Gu
     )
     assert any(line.startswith('"\\u3164\\u115f\\u2800" = ') for line in lines)
     assert any(line.startswith('"x\\ufe0f" = ') for line in lines)
+
+
+HELD = '@step_up("editors") forbid (principal, action == Hopward::Action::"delegate", resource);'
+
+
+@pytest.fixture
+def hop(tmp_path: Path, clock: FixedClock) -> Iterator[tuple[Guard, Approval]]:
+    """A question whether work may be handed on."""
+    with closing(opened(office(tmp_path, policy=POLICY + HELD), clock)) as guard:
+        with pytest.raises(AssertionError):
+            handed(guard, task_of(guard))
+        (approval,) = guard.approvals.find()
+        yield guard, approval
+
+
+def test_a_delegation_is_shown_as_who_would_get_what_and_for_how_much(hop: tuple[Guard, Approval]) -> None:
+    guard, approval = hop
+    told = guard.approvals.summary(approval)
+    assert (told.chain, told.receiver) == (
+        (("assistant", "keep the notes"),),
+        (("helper", "write it down"),),
+    )
+    (may,) = capability.lines(guard.settings.agents["helper"].ceiling)
+    shown = [(one.name, one.value) for one in told.arguments]
+    assert shown == [("may", may), ("budget", "5 calls, 5 writes"), ("for", "600 seconds")]
+    lines = told.text().split("\n")
+    assert "  would hand on to helper: write it down" in lines
+    assert not any("digest" in line or "{" in line for line in lines)
+
+
+def test_all_that_a_hop_would_carry_is_shown_and_harmless(hop: tuple[Guard, Approval]) -> None:
+    guard, approval = hop
+    asked = approval.arguments["asked"]
+    more = {
+        "purpose": "x\x1b[2J",
+        "budget": {"calls": 1, "writes": 0, "money": {"EUR": "5.00"}, "bytes_out": 9, "destinations": 2},
+        "delegable": asked["capabilities"],
+        "depth": 1,
+        "fan_out": 3,
+        "shared": True,
+    }
+    told = guard.approvals.summary(
+        replace(approval, arguments={**approval.arguments, "asked": {**asked, **more}, "key": "k\u202e"})
+    )
+    shown = {one.name: one.value for one in told.arguments}
+    assert shown["budget"] == (
+        "1 calls, 0 writes, 5.00 EUR, 9 bytes out, 2 destinations, shared with its delegator"
+    )
+    assert shown["may hand on"] == shown["may"]
+    assert (shown["hops"], shown["proves"]) == ("1 deep, 3 at once", "possession of the key k\\u202e")
+    assert told.receiver == (("helper", "x\\x1b[2J"),)
+
+
+def test_what_no_delegation_can_be_read_from_is_shown_as_it_is(hop: tuple[Guard, Approval]) -> None:
+    guard, approval = hop
+    told = guard.approvals.summary(replace(approval, arguments={"agent": "helper", "asked": {"depth": "x"}}))
+    assert told.receiver == ()
+    assert [one.name for one in told.arguments] == ["agent", "asked"]

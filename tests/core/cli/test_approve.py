@@ -44,6 +44,26 @@ def test_the_list_shows_what_waits_and_for_whom(desk: Shell, held: Guard) -> Non
     assert desk("approve --json").json["id"] == approval
 
 
+def test_a_list_that_is_cut_says_so(desk: Shell, held: Guard, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hopward.cli.approve._MOST", 2)
+    for number in range(2):
+        refund(held, f"ana{number}")
+    assert "more than these" not in desk("approve").err
+    refund(held, "cleo")
+    for options in ("approve --json", "approve --all --json"):
+        printed = desk(options)
+        assert "There are more than these, the latest 2." in printed.err
+        assert len(printed.json_lines) == 2
+
+
+def test_at_a_terminal_what_was_changed_is_shown_before_it_is_asked_about(desk: Shell, held: Guard) -> None:
+    approval = refund(held)
+    shown = " ".join(desk(f"approve {approval} --set amount=3").out.split())
+    assert "amount 5" in shown
+    assert "amount, changed 3" in shown
+    assert "note, changed" not in shown
+
+
 def test_one_shows_who_wants_what_why_and_who_may_approve_it(desk: Shell, held: Guard) -> None:
     approval = refund(held)
     printed = desk(f"approve {approval}")
@@ -163,9 +183,9 @@ def test_the_report_names_who_says_yes_to_everything_without_reading(desk: Shell
         ("apr_1 --yes --for-task", "--times N go together"),
         ("apr_1 --yes --times 2", "--times N go together"),
         ("apr_1 --for-task --times 2", "goes with --yes"),
-        ("apr_1 --yes --same --for-task --times 2", "leave out --set and --for-task"),
+        ("apr_1 --yes --and apr_2 --for-task --times 2", "leave out --set and --for-task"),
         ("apr_1 --yes --same --set a=1", "leave out --set and --for-task"),
-        ("--same --yes", "Name the approval"),
+        ("--same", "Name the approval"),
         ("apr_1", "There is no approval apr_1"),
     ],
 )
@@ -196,3 +216,14 @@ def test_the_log_shows_what_was_asked_and_answered(desk: Shell, held: Guard) -> 
     assert f"requested {approval}" in lines
     assert f"approved {approval} by {os_user()}: seen it" in lines
     assert "requested" in desk("log tail --kind approval").out
+
+
+@pytest.mark.parametrize("amount", ["1e400", "NaN", "-Infinity"])
+def test_a_number_that_is_none_is_not_approved_and_it_is_said_why(
+    desk: Shell, held: Guard, amount: str
+) -> None:
+    approval = refund(held)
+    told = desk.fails(f"approve {approval} --yes --set amount={amount}").err
+    assert "internal error" not in told
+    assert "must be a" in told
+    assert held.approvals.get(approval).state == "pending"

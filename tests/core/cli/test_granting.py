@@ -87,7 +87,7 @@ def test_what_asks_the_same_is_one_line_and_is_answered_together(desk: Shell, he
     shown = " ".join(desk(f"approve {first}").out.split())
     assert f"asked too {own}: assistant: Answer one ticket, on behalf of {os_user()}" in shown
     assert f"asked too {second}: assistant: Answer one ticket, on behalf of bert" in shown
-    printed = desk(f"approve {first} --yes --same --why 'all three are lost'")
+    printed = desk(f"approve {first} --yes --and {second} --and {own} --why 'all three are lost'")
     assert f"Approved {first}: assistant, on behalf of ana" in printed.out
     assert f"Approved {second}: assistant, on behalf of bert" in printed.out
     assert f"Left {own}: This is done on behalf of {os_user()}" in printed.err
@@ -99,9 +99,37 @@ def test_what_asks_the_same_is_one_line_and_is_answered_together(desk: Shell, he
 
 def test_one_no_ends_all_that_ask_the_same(desk: Shell, held: Guard) -> None:
     first, second = refund(held, "ana"), refund(held, "bert")
-    assert "needs a reason" in desk.fails(f"approve {first} --reject --same").err
-    printed = desk(f"approve {first} --reject --same --why 'too much' --json")
+    assert "needs a reason" in desk.fails(f"approve {first} --reject --and {second}").err
+    printed = desk(f"approve {first} --reject --and {second} --why 'too much' --json")
     assert [(one["id"], one["state"]) for one in printed.json_lines] == [
         (first, "rejected"),
         (second, "rejected"),
     ]
+
+
+def test_what_has_not_been_shown_is_not_answered_along(desk: Shell, held: Guard) -> None:
+    first, second, late = refund(held, "ana"), refund(held, "bert"), refund(held, "cleo")
+    assert "name what you have seen" in desk.fails(f"approve {first} --yes --same", status=2).err
+    assert "goes with --yes" in desk.fails(f"approve {first} --and {second}", status=2).err
+    desk(f"approve {first} --yes --and {second}")
+    assert [held.approvals.get(one).state for one in (first, second, late)] == [
+        "approved",
+        "approved",
+        "pending",
+    ]
+
+
+def test_a_question_that_waits_is_never_on_the_line_of_an_answered_one(desk: Shell, held: Guard) -> None:
+    granted, waits = note(held), note(held)
+    held.approvals.approve(granted, by="local:carol", times=3)
+    told = {line.split()[0]: line for line in desk("approve").out.splitlines()[1:]}
+    assert told[waits].split()[1:3] == ["pending", "assistant"]
+    assert "approved, 3 of 3 left" in told[granted]
+    no, yes, open_one = refund(held, "ana"), refund(held, "bert"), refund(held, "cleo")
+    held.approvals.reject(no, by="local:carol", why="no")
+    held.approvals.approve(yes, by="local:carol")
+    lines = desk("approve --all").out.splitlines()[1:]
+    states = {
+        one: next(line for line in lines if line.startswith(one)).split()[1] for one in (no, yes, open_one)
+    }
+    assert states == {no: "rejected", yes: "approved", open_one: "pending"}

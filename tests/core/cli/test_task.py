@@ -170,6 +170,34 @@ def test_the_proposed_tools_are_shown_and_nothing_is_opened_where_nobody_can_agr
     assert desk("task list").out == ""
 
 
+def test_a_task_from_a_prompt_says_which_tools_it_has(desk: Shell) -> None:
+    printed = desk("task open --workflow tickets --from-prompt 'What does T1 say?' --yes")
+    assert "it may call desk/read_ticket, and no other." in printed.out
+    (task,) = desk("task list --json").json_lines
+    assert "with desk/read_ticket" in desk(f"task show {task['id']}").out
+
+
+@pytest.mark.parametrize("options", ["--yes", "--yes --json", ""])
+def test_a_prompt_that_asks_for_no_tool_opens_nothing_and_says_so(
+    desk: Shell, monkeypatch: pytest.MonkeyPatch, options: str
+) -> None:
+    monkeypatch.setattr("hopward.cli.task.at_terminal", lambda: True)
+    path = desk.folder / "hopward.toml"
+    head, workflow = path.read_text().split("[[workflows.tickets.capabilities]]")
+    path.write_text(f"{head}[[workflows.tickets.capabilities]]{workflow.replace('desk/*', 'desk/refund')}")
+    line = f"task open --workflow tickets --from-prompt 'Please do not refund T-1' {options}"
+    printed = desk.run(line, typed="\n")
+    assert printed.status == 2
+    assert "asks for none of the workflow's tools" in printed.err
+    assert "It reaches: desk/refund" in printed.err
+    assert desk("task list").out == ""
+
+
+def test_a_task_that_may_call_nothing_says_so(desk: Shell, guard: Guard) -> None:
+    task = guard.open_task("tickets", "ana", tools=["other/tool"])
+    assert "call nothing" in desk(f"task show {task.id}").out
+
+
 @pytest.mark.parametrize(
     ("typed", "tools"), [("\n", {"desk/read_ticket"}), ("desk/refund\n", {"desk/refund"})]
 )

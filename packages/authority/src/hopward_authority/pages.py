@@ -5,6 +5,7 @@ person is (`people`), and that the form was theirs: its token is made from the s
 was sent by a page of ours. Somebody unknown is shown the same, whatever they ask for.
 """
 
+import re
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -32,9 +33,16 @@ _PROVENANCE = {
     "trusted": "from a trusted result",
     "untrusted": "untrusted: nobody vouches for where it comes from",
 }
-_LOOKED_THROUGH, _RECENT = 200, 20
+_MOST, _SHOWN = 10_000, 200
+"""Questions that are looked through, and that a page has at most of one kind."""
+
+_LOOKED_THROUGH, _RECENT = 2_000, 20
+"""Likewise of what is over."""
+
 _MOST_EDITABLE, _LONGEST_EDITABLE = 30, 10_000
 """Arguments, and characters of them all, that still fit into a form."""
+
+_ID = re.compile(r"apr_[0-9a-f]{24}")
 
 _OVER = ("approved", "rejected", "consumed", "expired", "void")
 
@@ -101,17 +109,24 @@ class ApprovalPages:
         return self._pages.page("stranger.html", 403)
 
     async def _list(self, _: Request, person: Person) -> Response:
+        """What waits, and what ends first at the top, so that nothing asked later pushes it off the page."""
         approvals, name = self._guard.approvals, person.name
-        waiting = [one for one in approvals.find(limit=_LOOKED_THROUGH) if approvals.concerns(one, name)]
+        asked = approvals.find(limit=_MOST)
+        asked.reverse()
+        asked.sort(key=lambda one: one.expires_at)
+        waiting = [one for one in asked if approvals.concerns(one, name)]
+        mine = [one for one in waiting if not approvals.why_not(one, name)]
+        others = [one for one in waiting if one not in mine]
         over = approvals.find(_OVER, limit=_LOOKED_THROUGH)
         recent = [one for one in over if approvals.concerns(one, name)]
-        mine = [one for one in waiting if not approvals.why_not(one, name)]
         return self._of(
             person,
             "list.html",
-            pending=[approvals.summary(one) for one in mine],
-            others=[approvals.summary(one) for one in waiting if one not in mine],
+            pending=[approvals.summary(one) for one in mine[:_SHOWN]],
+            others=[approvals.summary(one) for one in others[:_SHOWN]],
+            more=(len(mine[_SHOWN:]), len(others[_SHOWN:])),
             recent=[approvals.summary(one) for one in recent[:_RECENT]],
+            looked_through=_LOOKED_THROUGH if len(over) >= _LOOKED_THROUGH and len(recent) < _RECENT else 0,
             devices=[one for one in self._guard.devices.find() if one.person == name and one.paired_at],
             moment=_moment,
         )
@@ -211,12 +226,26 @@ class ApprovalPages:
         return self._approval(approval_id, person, told=told)
 
     async def _ask_for_code(self, request: Request) -> Response:
-        return self._of(self._people.person(request), "pair.html", told="")
+        back = self._came_for(request.headers.get("referer", ""))
+        return self._of(self._people.person(request), "pair.html", told="", back=back)
+
+    def _came_for(self, referer: str) -> str:
+        """The id of the approval whose page has led somebody unknown here; empty for all else.
+
+        Only an id is kept, so that nobody is sent elsewhere. Our own pages tell each other where one comes
+        from (`Referrer-Policy`), and a browser that does not leads to the list.
+        """
+        here = f"{self._site.origin}{self._base}/approvals/"
+        rest = referer.partition("?")[0].removeprefix(here)
+        return rest if referer.startswith(here) and _ID.fullmatch(rest) else ""
 
     async def _pair(self, request: Request) -> Response:
         """Nobody is known yet, so that only where the form comes from can be checked."""
         address = request.client.host if request.client else ""
-        fields = await read_fields(request, frozenset({"code", "label"}))
+        fields = await read_fields(request, frozenset({"code", "label", "back"}))
+        back = fields.get("back", "")
+        if back and not _ID.fullmatch(back):
+            raise FormError(400, "invalid_request", "It has a field that does not belong to it.")
         if not self._from_here(request):
             return self._pages.told(403, "Refused", "This form was not sent by a page of Hopward.")
         if self._tries.exhausted(address):
@@ -228,9 +257,10 @@ class ApprovalPages:
         except StateError as error:
             self._tries.wrong(address)
             self._tally.note("no_code", "Somebody typed a code that no device can be paired with.")
-            return self._of(None, "pair.html", 403, told=f"{error.message} {error.advice}")
+            told = f"{error.message} {error.advice}"
+            return self._of(None, "pair.html", 403, told=told, back=back)
         self._replace(request, device.person)
-        response = self._see("/approvals")
+        response = self._see(f"/approvals/{back}" if back else "/approvals")
         self._people.remember(response, secret)
         return response
 

@@ -4,18 +4,23 @@ An answer is durable, with its row in the decision log, before it is returned. W
 this module must know: names are compared, not proved.
 """
 
-from collections.abc import Collection, Mapping
+import json
+import re
+import sys
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
+from itertools import islice
 from typing import Any
 
+import msgspec
 from msgspec.structs import replace
 
 from hopward import grant, revocation
-from hopward.approval import Answer, Approval, ApprovalState, ApproverNeed
+from hopward.approval import LIVE, Answer, Approval, ApprovalState, Which
 from hopward.batch import SameAnswered, asks_the_same
-from hopward.claims import is_agent
 from hopward.clock import SECOND, Clock, Instant
 from hopward.containment import why_tool_contained
+from hopward.counting import is_enough
 from hopward.drafts import Asked, approval_draft
 from hopward.errors import HopwardError, StateError
 from hopward.evaluation import DELEGATE, Evaluator, Sources, call_digest
@@ -28,9 +33,13 @@ from hopward.strictjson import parse
 from hopward.summary import HIDDEN, Summary, summary_of
 
 _UNBOUNDED = 2**31
+_QUOTED = "Text stands in quotation marks."
 _FOR_EVER = 2**62
 _EVERY = 10_000
 """How many approvals that wait, the latest, are looked through for those that ask the same."""
+MOST = 10_000
+"""How many approvals are found at most, unless more are asked for."""
+_PAGE = 500
 _ROUNDS = 10
 
 
@@ -41,7 +50,7 @@ class Approvals:
         self._ledger = sources.ledger
         self._policies = sources.policies
         self._settings = sources.approvals
-        self._agents = frozenset(map(folded, sources.agents))
+        self._counting = sources.counting
         self._evaluator = Evaluator(sources, clock)
         self._clock = clock
 
@@ -50,17 +59,13 @@ class Approvals:
         return self._as_of_now(self._ledger.approval(approval_id))
 
     def find(
-        self, states: tuple[ApprovalState, ...] = ("pending",), task: str = "", limit: int = 100
+        self, states: tuple[ApprovalState, ...] = ("pending",), task: str = "", limit: int = MOST
     ) -> list[Approval]:
         """Approvals as they are now, the latest first; only those in one of `states`, or of `task`, if given.
 
-        `limit` is how many are looked through.
+        At most `limit`: where there are as many, there may be more.
         """
-        stored: set[ApprovalState] = {one for one in states if one != "expired"}
-        if "void" in stored or len(stored) < len(states):
-            stored |= {"pending", "approved"}
-        found = map(self._as_of_now, self._ledger.approvals(tuple(sorted(stored)), task, limit))
-        return [one for one in found if not states or one.state in states]
+        return list(islice(self._found(states, task), limit))
 
     def why_void(self, approval: Approval) -> str:
         """Why an approval does not count, although it has not been answered or has not expired; or empty.
@@ -75,7 +80,9 @@ class Approvals:
         standing = self._ledger.standing(chain)
         fallen = revocation.why_fallen(standing, chain, self._clock.now())
         fallen = fallen or why_tool_contained(standing.containments, approval.server, approval.tool)
-        return "" if fallen is None else fallen[1]
+        if fallen is not None:
+            return fallen[1]
+        return self._counting.why_lost(approval) if approval.state in ("approved", "void") else ""
 
     def approve(
         self,
@@ -95,7 +102,7 @@ class Approvals:
         this person's to give.
         """
         approval = self._pending(approval_id)
-        yes = Answer(by=by, at=self._clock.now(), yes=True, why=why, times=times)
+        yes = self._said(yes=True, by=by, why=why, times=times)
         if arguments is not None and arguments != approval.arguments:
             return self._edited(approval, yes, arguments)
         return self._agreed(approval, yes)
@@ -106,7 +113,7 @@ class Approvals:
         A yes can be taken back so, as long as it has not been used up. Besides those who may approve, the
         subject may say no. Raises as `approve`, and without a reason.
         """
-        no = Answer(by=by, at=self._clock.now(), yes=False, why=why)
+        no = self._said(yes=False, by=by, why=why)
         for left in reversed(range(_ROUNDS)):
             approval = self._standing(approval_id, "pending", "approved")
             try:
@@ -120,31 +127,36 @@ class Approvals:
     def same(self, approval: Approval) -> list[Approval]:
         """What else waits and asks the same (`hopward.batch`), in whichever task and of whichever agent, the
         latest first."""
-        waiting = self._ledger.approvals(("pending",), "", _EVERY)
-        others = (one for one in waiting if one.id != approval.id and asks_the_same(one, approval))
+        others = (one for one in self._waiting() if one.id != approval.id and asks_the_same(one, approval))
         return [one for one in map(self._as_of_now, others) if one.state == "pending"]
 
     def answer_same(
-        self, approval_id: str, *, yes: bool, by: str, why: str = "", among: Collection[str] | None = None
+        self, approval_id: str, *, among: Collection[str], yes: bool, by: str, why: str = ""
     ) -> SameAnswered:
-        """One person's yes or no to an approval and to all that ask the same, each with its own row.
+        """One person's yes or no to an approval and to those `among` others that ask the same, each with its
+        own row.
 
-        With `among`, to none but those of these ids: what the person has been shown. Those that are not
-        theirs to answer stay as they are; raises as `approve` and `reject` where that is true of all.
+        `among` are the ids of what the person has been shown beside it (`same`). What of it asks the same no
+        more, or is not theirs to answer, stays as it is; raises as `approve` and `reject` where that is true
+        of all.
         """
         asked = self._pending(approval_id)
         answered: list[Approval] = []
         left: list[tuple[Approval, StateError]] = []
-        shown = [one for one in self.same(asked) if among is None or one.id in among]
+        shown = [one for one in self.same(asked) if one.id in among]
+        for gone in {*among} - {asked.id, *(one.id for one in shown)}:
+            left.append(
+                (self.get(gone), StateError(f"It does not wait any more for the same as {asked.id}."))
+            )
         for one in (asked, *shown):
             same_as = "" if one.id == asked.id else asked.id
-            said = Answer(by=by, at=self._clock.now(), yes=yes, why=why, same_as=same_as)
+            said = self._said(yes=yes, by=by, why=why, same_as=same_as)
             try:
                 answered.append((self._agreed if yes else self._rejected)(one, said))
             except StateError as error:
                 left.append((one, error))
         if not answered:
-            raise left[0][1]
+            raise next(error for one, error in left if one.id == asked.id)
         return SameAnswered(tuple(answered), tuple((one, error.message) for one, error in left))
 
     def most_times(self, approval: Approval) -> int:
@@ -183,7 +195,7 @@ class Approvals:
         if not yes and self._is_subject(approval, by):
             return ""
         try:
-            self._counted(approval.needed, approval.chain, by)
+            self._counted(approval, by, self._clock.now())
         except StateError as error:
             return error.message
         if yes and any(one_person(one.by, by) for one in approval.answers):
@@ -223,6 +235,29 @@ class Approvals:
         call = ToolCall(server=approval.server, tool=approval.tool, arguments=approval.arguments)
         return call_digest(call) == approval.call_digest
 
+    def _said(self, **said: Any) -> Answer:
+        """An answer as of now; raises `StateError` where it is none that could be stored and read again."""
+        try:
+            answer = msgspec.json.encode(Answer(**said, at=self._clock.now()))
+            return msgspec.json.decode(answer, type=Answer)
+        except (msgspec.MsgspecError, TypeError, ValueError) as error:
+            raise StateError(f"This is no answer: {error}.") from error
+
+    def _found(self, states: tuple[ApprovalState, ...], task: str) -> Iterator[Approval]:
+        # What counts no more is stored as it was before.
+        stored = (*states, *LIVE) if "void" in states else states
+        which = Which(stored, task, _PAGE, self._clock.now())
+        page = self._ledger.approvals(which)
+        while page:
+            for one in map(self._as_of_now, page):
+                if not states or one.state in states:
+                    yield one
+            page = self._ledger.approvals(replace(which, before=page[-1].id)) if len(page) == _PAGE else []
+
+    def _waiting(self, task: str = "") -> list[Approval]:
+        """Questions as stored that have not expired, the latest first."""
+        return self._ledger.approvals(Which(("pending",), task, _EVERY, self._clock.now()))
+
     def _as_of_now(self, stored: Approval) -> Approval:
         if stored.state not in ("pending", "approved"):
             return stored
@@ -246,31 +281,11 @@ class Approvals:
             raise StateError(f"Approval {found.id} is {found.state}.", advice=advice)
         return stored
 
-    def _counted(self, needed: tuple[ApproverNeed, ...], chain: Chain, by: str) -> tuple[str, ...]:
-        """The groups a person answers for; raises `StateError` where there is none."""
-        if not by.strip():
-            raise StateError("Somebody has to approve this; nobody is named.")
-        if self._is_agent(by):
-            raise StateError(f"{by} is an agent; only people approve.")
-        known = {one.group: self._settings.groups.get(one.group) for one in needed}
-        member = [name for name, group in known.items() if group is not None and by in group.members]
-        if not member:
-            groups = "; ".join(
-                f"{name}: {', '.join(group.members)}" for name, group in known.items() if group
-            )
-            raise StateError(f"{by} is not among those who may approve this.", advice=f"They are {groups}.")
-        own = one_person(by, chain.subject)
-        may = [name for name in member if not own or self._settings.groups[name].subject_may_approve]
-        if not may:
-            told = f"This is done on behalf of {chain.subject}, so {by} may not approve it."
-            raise StateError(told, advice="Nobody approves what is done in their own name.")
-        return tuple(may)
+    def _counted(self, approval: Approval, by: str, at: Instant) -> tuple[str, ...]:
+        return self._counting.groups(approval.needed, approval.chain, by, at)
 
     def _is_subject(self, approval: Approval, by: str) -> bool:
-        return one_person(by, approval.chain.subject) and not self._is_agent(by)
-
-    def _is_agent(self, by: str) -> bool:
-        return is_agent(by) or folded(by) in self._agents
+        return one_person(by, approval.chain.subject) and not self._counting.is_agent(by)
 
     def _agreed(self, approval: Approval, yes: Answer) -> Approval:
         yes = self._checked(approval, yes)
@@ -286,8 +301,9 @@ class Approvals:
             return
         with suppress(HopwardError):
             # Whatever of it fails waits on, as it would have without.
-            waiting = self._ledger.approvals(("pending",), given.chain.task, _EVERY)
-            covered = [one for one in reversed(waiting) if grant.makes_needless(given, one)]
+            covered = [
+                one for one in reversed(self._waiting(given.chain.task)) if grant.makes_needless(given, one)
+            ]
             for one in covered[: given.times - 1]:
                 after = replace(one, state="void", replaced_by=given.id)
                 self._ledger.answer(one, after, approval_draft("covered", after, self._clock.now()))
@@ -296,7 +312,7 @@ class Approvals:
         if not no.why.strip():
             raise StateError("A rejection needs a reason: the agent is told, and it stands in the log.")
         if not self._is_subject(approval, no.by):
-            self._counted(approval.needed, approval.chain, no.by)
+            self._counted(approval, no.by, no.at)
         after = replace(approval, state="rejected", answers=(*approval.answers, no))
         event = "taken_back" if approval.state == "approved" else "rejected"
         self._ledger.answer(approval, after, approval_draft(event, after, no.at, no))
@@ -304,7 +320,7 @@ class Approvals:
 
     def _checked(self, approval: Approval, yes: Answer) -> Answer:
         """A yes with the groups it counts for; raises `StateError` where there is none, or it is too wide."""
-        groups = self._counted(approval.needed, approval.chain, yes.by)
+        groups = self._counted(approval, yes.by, yes.at)
         if yes.times < 1:
             raise StateError(f"A yes to {yes.times} calls is none.")
         why = self.why_once(approval) if yes.times > 1 else ""
@@ -318,8 +334,7 @@ class Approvals:
         answers = (*approval.answers, yes)
         given = [answer for answer in answers if answer.yes]
         agreed = replace(approval, answers=answers, times=min(answer.times for answer in given))
-        said = [group for answer in given for group in answer.groups]
-        if any(said.count(one.group) < one.people for one in approval.needed):
+        if not is_enough(approval.needed, self._counting.still(agreed)):
             return agreed
         return replace(agreed, state="approved", expires_at=self._until(yes.at))
 
@@ -327,7 +342,7 @@ class Approvals:
         return now + self._settings.expires_in * SECOND
 
     def _edited(self, approval: Approval, yes: Answer, arguments: dict[str, Any]) -> Approval:
-        self._counted(approval.needed, approval.chain, yes.by)
+        self._counted(approval, yes.by, yes.at)
         _refuse_again(approval, yes.by)
         new = self._asked_anew(approval, arguments)
         now, yes = yes.at, self._checked(new, yes)
@@ -382,16 +397,28 @@ def _event(approval: Approval) -> str:
     return "approved" if approval.state == "approved" else "agreed"
 
 
+_ESCAPE = re.compile(r"\\(?:x(?P<byte>[0-9a-f]{2})|U(?P<long>[0-9a-f]{8})|.)")
+"""One escape of JSON, or of `hopward.harmless`, which has two that JSON does not know."""
+
+
 def _value(name: str, text: str, declared: str) -> Any:
     """A value as JSON, strictly read; the text as it is, where one is declared and this is none in JSON."""
     try:
-        value = parse(text.encode())
+        value = parse(_ESCAPE.sub(_as_json, text).encode())
     except ValueError as error:
-        if declared == "string":
+        quoted = len(text) > 1 and text[0] == text[-1] == '"'
+        if declared == "string" and not quoted:
             return text
         told = f"What stands for {harmless(name)} is no JSON."
-        raise StateError(told, advice="Text stands in quotation marks.") from error
+        advice = "Write it without quotation marks, or with JSON's escapes." if quoted else _QUOTED
+        raise StateError(told, advice=advice) from error
     return text if declared == "string" and not isinstance(value, str) else value
+
+
+def _as_json(found: re.Match[str]) -> str:
+    """An escape as JSON knows it."""
+    code = found["byte"] or found["long"]
+    return json.dumps(chr(int(code, 16)))[1:-1] if code and int(code, 16) <= sys.maxunicode else found[0]
 
 
 def _lasting(chain: Chain) -> Chain:

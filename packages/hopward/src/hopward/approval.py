@@ -6,6 +6,9 @@ from hopward.clock import Instant
 from hopward.model import Chain, Integrity, Sensitivity, Tool, Value
 
 ApprovalState: TypeAlias = Literal["pending", "approved", "rejected", "consumed", "expired", "void"]
+STATES: tuple[ApprovalState, ...] = ("pending", "approved", "rejected", "consumed", "expired", "void")
+LIVE: tuple[ApprovalState, ...] = ("pending", "approved")
+"""The states that end by themselves, with the time."""
 
 
 class ApproverNeed(Value, frozen=True):
@@ -102,3 +105,20 @@ class Approval(Value, frozen=True):
     def name(self) -> str:
         """What is asked for: `SERVER/TOOL`, or `delegate:AGENT`."""
         return f"{self.server}/{self.tool}" if self.server else self.tool
+
+
+class Which(Value, frozen=True):
+    """Which stored approvals: those in one of `states`, or of `task`, if given, and at most `limit` of them.
+
+    With `at`, an instant, in the states that they are in by then as far as time goes. With the id `before`,
+    only those that were asked for before that one.
+    """
+
+    states: tuple[ApprovalState, ...] = ()
+    task: str = ""
+    limit: int = 100
+    at: Instant = 0
+    before: str = ""
+
+
+EVERY = Which()

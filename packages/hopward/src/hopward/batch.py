@@ -38,12 +38,17 @@ def asks_the_same(one: Approval, other: Approval) -> bool:
 
 
 def batches(approvals: Iterable[Approval]) -> list[list[Approval]]:
-    """Approvals that wait, those that ask the same together, in the order of the first of each."""
+    """Approvals, those together that ask the same and of which the same has become, in the order of the
+    first of each."""
     found: list[list[Approval]] = []
+    near: dict[tuple[Any, ...], list[list[Approval]]] = {}
     for approval in approvals:
-        known = next((batch for batch in found if asks_the_same(batch[0], approval)), None)
+        state = (approval.state, approval.times, approval.left, approval.answers == ())
+        among = near.setdefault((*state, approval.name, approval.call_digest), [])
+        known = next((batch for batch in among if asks_the_same(batch[0], approval)), None)
         if known is None:
             found.append([approval])
+            among.append(found[-1])
         else:
             known.append(approval)
     return found

@@ -46,6 +46,22 @@ def covers_any(capabilities: Iterable[Capability], call: ToolCall, tool: Tool) -
     return None
 
 
+def lines(capabilities: Iterable[Capability]) -> Iterator[str]:
+    """Capabilities in words for people, one on each line."""
+    for granted in capabilities:
+        parts = [
+            "/".join(granted.actions),
+            "with " + ", ".join(granted.tools),
+            f"up to {granted.sensitivity}",
+            "at " + ", ".join(granted.destinations),
+        ]
+        for argument, conditions in granted.constraints.items():
+            parts.append(f"{argument} " + " and ".join(describe(condition) for condition in conditions))
+        if granted.closed:
+            parts.append("no other arguments")
+        yield "; ".join(parts)
+
+
 def explain(capability: Capability, call: ToolCall, tool: Tool) -> str | None:
     """Why the capability does not cover the call: the first reason, a sentence; None if it does.
 

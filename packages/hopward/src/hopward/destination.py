@@ -32,8 +32,22 @@ _MANY: Final = 64
 """Destinations of one call."""
 _MAIL = re.compile(r"[A-Za-z0-9.!$%&'*+=^_`{|}~-]{1,64}@(?P<host>[^@]+)")
 """A mail address whose local part (RFC 5322 section 3.2.3) ends no host in a URL: no `/`, `?` and `#`."""
-_LOCAL = frozenset({"localhost", "local", "internal", "intranet", "lan", "home", "corp", "localdomain"})
-"""Last labels of names that the public DNS does not lead to."""
+_LOCAL = frozenset(
+    {
+        *("alt", "arpa", "internal", "invalid", "local", "localhost", "onion", "test"),
+        *("corp", "home", "intranet", "lan", "localdomain", "mail", "private", "svc"),
+    }
+)
+"""Last labels of names that the public DNS leads to nothing of others': the special-use domain names (IANA,
+RFC 6761; without those for documentation), `.internal` (ICANN), and what networks call themselves (RFC 6762,
+appendix G; `.mail`, which ICANN delegates to nobody; `.svc` of Kubernetes)."""
+
+_METADATA = frozenset({"metadata.goog", "metadata.tencentyun.com"})
+"""Names below public domains that lead to the metadata, and the credentials, of the machine that asks."""
+
+_SPECIAL = tuple(map(ipaddress.ip_network, ("192.0.0.0/24", "192.88.99.0/24")))
+"""What the IANA IPv4 special-purpose address registry has beside what `ipaddress` knows: protocol
+assignments, among which clouds keep metadata, and the former 6to4 relays."""
 
 
 def argument_of(template: str) -> str:
@@ -118,9 +132,10 @@ def _checked(host: Host | None) -> Host | None:
 
 def _is_public(name: str) -> bool:
     try:
-        return ipaddress.ip_address(name).is_global
+        address = ipaddress.ip_address(name)
     except ValueError:
-        return "." in name and name.rpartition(".")[2] not in _LOCAL
+        return "." in name and name.rpartition(".")[2] not in _LOCAL and name not in _METADATA
+    return address.is_global and not address.is_multicast and not any(address in one for one in _SPECIAL)
 
 
 def _is_hidden(value: str) -> bool:

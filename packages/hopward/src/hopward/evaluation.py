@@ -19,6 +19,7 @@ from hopward.chain import REQUEST
 from hopward.classification import Classifications, entry_of
 from hopward.clock import SECOND, Clock, Instant
 from hopward.containment import why_tool_contained
+from hopward.counting import Counting
 from hopward.delegation import Handing
 from hopward.drafts import Asked, Evaluation
 from hopward.errors import ChainError, HopwardError, NotFoundError
@@ -63,6 +64,11 @@ class Sources:
     quarantines: Quarantines | None = None
     servers: Mapping[str, ServerSettings] = field(default_factory=dict[str, ServerSettings])
 
+    @property
+    def counting(self) -> Counting:
+        """Who may answer what people are asked."""
+        return Counting(self.ledger, self.approvals, self.agents)
+
 
 class Evaluator:
     """Evaluates calls and delegations as of now. Safe to share between threads; holds no state of its own."""
@@ -74,7 +80,7 @@ class Evaluator:
         self._exchanger = sources.exchanger
         self._agents = sources.agents
         self._redaction = sources.redaction
-        self._lifting = Lifting(sources.ledger, sources.approvals)
+        self._lifting = Lifting(sources.ledger, sources.approvals, sources.counting)
         self._rules = sources.risk
         self._pins = sources.pins
         self._observation = Observation(sources.servers, sources.ledger, sources.exchanger)
@@ -186,8 +192,7 @@ class Evaluator:
     def _call(self, asked: Asked, at: Instant, afterwards: bool) -> Evaluation:
         call, chain = asked.call, asked.chain
         standing = self._ledger.standing(chain)
-        plainly = is_plain(call.arguments)
-        digested = call_digest(call, plainly=plainly)
+        plainly, digested = _digested(call)
         about: dict[str, Any] = {"call": {"arguments": self._redaction.arguments(call), "digest": digested}}
 
         def evaluated(verdict: Verdict, **found: Any) -> Evaluation:
@@ -378,6 +383,22 @@ def call_digest(call: ToolCall, *, plainly: bool = False) -> str:
     """
     form = {"server": call.server, "tool": call.tool, "arguments": call.arguments}
     return digest_of(compact_plain(form)) if plainly else digest(form)
+
+
+def _digested(call: ToolCall) -> tuple[bool, str]:
+    """Whether the arguments are plain, and the digest; raises `HopwardError` for what JSON cannot carry."""
+    try:
+        plainly = is_plain(call.arguments)
+        return plainly, call_digest(call, plainly=plainly)
+    except UnicodeEncodeError as error:
+        told, failed = "a text in them holds half of a surrogate pair, which is no character", error
+    except ValueError as error:
+        told, failed = "a number in them is not finite, or has too many digits", error
+    except TypeError as error:
+        told, failed = "something in them is no JSON", error
+    except RecursionError as error:
+        told, failed = "they are nested too deeply", error
+    raise HopwardError(f"JSON cannot carry its arguments: {told}.", error="arguments_unreadable") from failed
 
 
 def _groups(groups: tuple[str, ...], beside: tuple[str, ...]) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from hopward import grant
 from hopward.approval import Approval, ApproverNeed, Taken
 from hopward.canonical import JSON, compact, digest
 from hopward.clock import SECOND, Instant
+from hopward.counting import Counting
 from hopward.model import Chain, Tool, Verdict, plain
 from hopward.ports import Ledger
 from hopward.record import Asking, Facts
@@ -59,8 +60,9 @@ class Lifted(msgspec.Struct, frozen=True):
 class Lifting:
     """Looks for the approval of a step-up, as of now. Holds no state of its own."""
 
-    def __init__(self, ledger: Ledger, settings: ApprovalSettings) -> None:
+    def __init__(self, ledger: Ledger, settings: ApprovalSettings, counting: Counting) -> None:
         self._ledger = ledger
+        self._counting = counting
         self._settings = settings
 
     def lifted(self, question: Question) -> Lifted:
@@ -70,7 +72,7 @@ class Lifting:
             sentence = "Nobody is configured who could approve this."
             return Lifted(_verdict(question.verdict, "deny", "approvers_unknown", sentence), "")
         binding, alike = bound_to(question, needed), alike_to(question, needed)
-        found = self._ledger.latest_approval(binding)
+        binding, found = self._latest(binding, question.at)
         if found is not None and (found.expires_at <= question.at or found.state in ("consumed", "void")):
             found = None
         if found is not None and found.state == "rejected":
@@ -88,7 +90,23 @@ class Lifting:
         if most == 1 or not alike:
             return None
         held = (one for one in self._ledger.grants(alike) if one.times <= most)
-        return next((one for one in held if grant.covers(one, question.facts, question.at)), None)
+        covering = (one for one in held if grant.covers(one, question.facts, question.at))
+        return next((one for one in covering if not self._counting.why_lost(one)), None)
+
+    def _latest(self, binding: str, at: Instant) -> tuple[str, Approval | None]:
+        """The approval of exactly this call, and what it is bound to.
+
+        Where people who have said yes may not do so any more, it is asked anew beside what they have said,
+        bound to that as well; whatever is said then counts, even if they may again.
+        """
+        found = self._ledger.latest_approval(binding)
+        while found is not None and found.state == "approved" and found.expires_at > at:
+            anew = digest({"binding": binding, "beside": found.id})
+            after = self._ledger.latest_approval(anew)
+            if after is None and not self._counting.why_lost(found):
+                break
+            binding, found = anew, after
+        return binding, found
 
     def _needed(self, groups: tuple[str, ...]) -> tuple[ApproverNeed, ...] | None:
         known: Mapping[str, Any] = self._settings.groups

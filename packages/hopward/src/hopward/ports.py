@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
-from hopward.approval import Approval, ApprovalState
+from hopward.approval import EVERY, Approval, Which
 from hopward.behaviour import States
 from hopward.canonical import JSON
 from hopward.clock import Instant
@@ -68,10 +68,8 @@ class Ledger(Protocol):
         """The approval as stored; raises `NotFoundError`."""
         ...
 
-    def approvals(
-        self, states: Sequence[ApprovalState] = (), task: str = "", limit: int = 100
-    ) -> list[Approval]:
-        """Approvals as stored, the latest first; only those in one of `states`, or of `task`, if given."""
+    def approvals(self, which: Which = EVERY) -> list[Approval]:
+        """Approvals as stored, the latest first. A row that cannot be read is left out."""
         ...
 
     def answer(self, before: Approval, after: Approval, draft: Draft) -> Receipt:

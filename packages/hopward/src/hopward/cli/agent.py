@@ -7,10 +7,11 @@ from typing import Any
 import click
 import msgspec
 
+from hopward.capability import lines as capability_lines
 from hopward.cli.guarded import pass_guard
 from hopward.cli.output import hint, show_fields, show_json, show_table, tell
 from hopward.cli.session import Session
-from hopward.cli.wording import capability_lines, contained_line, last_revoked, moment
+from hopward.cli.wording import contained_line, last_revoked, moment
 from hopward.clock import Instant
 from hopward.model import ACTIONS, SENSITIVITIES, Agent
 from hopward.osuser import os_user

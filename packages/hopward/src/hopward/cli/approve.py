@@ -18,10 +18,13 @@ from hopward.errors import StateError
 from hopward.grant import terms
 from hopward.osuser import os_user
 from hopward.policy import nearest
-from hopward.summary import HIDDEN, Argument, Summary
+from hopward.strictjson import parse
+from hopward.summary import HIDDEN, Argument, Summary, arguments_of
 from hopward.wiring import Guard
 
 _EVERY: tuple[ApprovalState, ...] = ()
+_MOST = 10_000
+"""How many approvals, the latest, are listed."""
 _MANY = 100_000
 """How many approvals, the latest, a report is made of."""
 _QUESTION = "Approve exactly this? y, n, or Enter to leave it for later"
@@ -39,7 +42,10 @@ _QUESTION = "Approve exactly this? y, n, or Enter to leave it for later"
 )
 @click.option("--for-task", is_flag=True, help="The yes holds for several such calls of the task: --times.")
 @click.option("--times", type=int, metavar="N", help="For how many, the one shown included.")
-@click.option("--same", is_flag=True, help="Answer all that ask the same, of whichever task.")
+@click.option("--same", is_flag=True, help="Ask about all that ask the same at once, of whichever task.")
+@click.option(
+    "--and", "among", multiple=True, metavar="ID", help="Answer this one too, which asks the same. Repeat it."
+)
 @click.option("--all", "every", is_flag=True, help="List what has been answered or is over, too.")
 @click.option("--report", is_flag=True, help="Show who has approved how many, and how fast.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per approval.")
@@ -65,13 +71,15 @@ def approve(
         raise click.UsageError("--report is about all approvals; leave out the ID.")
     found = guard.approvals.get(approval_id)
     answer["arguments"] = _changed(guard, found, answer["changes"])
-    if not as_json and not (answer["yes"] or answer["reject"]):
-        _show(guard, found, answer["arguments"])
-    same = [one.id for one in guard.approvals.same(found)] if answer["same"] else []
-    if found.state == "pending" and not (answer["yes"] or answer["reject"] or as_json):
-        answer |= _asked(len(same))
-    if answer["same"] and (answer["yes"] or answer["reject"]):
-        _answer_same(guard, found, answer | {"among": same}, as_json=as_json)
+    said = answer["yes"] or answer["reject"]
+    same = guard.approvals.same(found) if found.state == "pending" and not said else []
+    if not as_json and not said:
+        _show(guard, found, same, answer["arguments"])
+        if found.state == "pending":
+            answer["among"] = [one.id for one in same] if answer["same"] else []
+            answer |= _asked(len(answer["among"]))
+    if answer["among"] and (answer["yes"] or answer["reject"]):
+        _answer_same(guard, found, answer, as_json=as_json)
         return
     answered = _answered(guard, found, answer)
     if as_json:
@@ -91,8 +99,12 @@ def _refuse_nonsense(answer: dict[str, Any]) -> None:
         )
     if answer["for_task"] and not answer["yes"]:
         raise click.UsageError("--for-task widens what is approved; it goes with --yes.")
-    if answer["same"] and (answer["changes"] or answer["for_task"]):
+    if (answer["same"] or answer["among"]) and (answer["changes"] or answer["for_task"]):
         raise click.UsageError("--same answers each for its own call; leave out --set and --for-task.")
+    if answer["same"] and (answer["yes"] or answer["reject"]):
+        raise click.UsageError("--same asks you. --yes and --reject name what you have seen: --and ID")
+    if answer["among"] and not (answer["yes"] or answer["reject"]):
+        raise click.UsageError("--and goes with --yes or --reject.")
 
 
 def _answered(guard: Guard, one: Approval, answer: dict[str, Any]) -> Approval:
@@ -108,7 +120,7 @@ def _answered(guard: Guard, one: Approval, answer: dict[str, Any]) -> Approval:
 
 
 def _answer_same(guard: Guard, one: Approval, answer: dict[str, Any], *, as_json: bool) -> None:
-    """Answer an approval and all that ask the same, and say of each what has become of it."""
+    """Answer an approval and what has been shown to ask the same, and say of each what has become of it."""
     found = guard.approvals.answer_same(
         one.id, yes=answer["yes"], by=os_user(), why=answer["why"], among=answer["among"]
     )
@@ -138,7 +150,10 @@ def _asked(same: int) -> dict[str, Any]:
 
 
 def _list(guard: Guard, *, every: bool, as_json: bool) -> None:
-    found = guard.approvals.find(_EVERY) if every else _open(guard)
+    found = guard.approvals.find(_EVERY, limit=_MOST + 1) if every else _open(guard)
+    if len(found) > _MOST:
+        found = found[:_MOST]
+        hint(f"There are more than these, the latest {_MOST}.")
     if as_json:
         for one in found:
             show_json(one)
@@ -152,8 +167,8 @@ def _list(guard: Guard, *, every: bool, as_json: bool) -> None:
 
 def _open(guard: Guard) -> list[Approval]:
     """What waits, and what holds for further calls."""
-    grants = [one for one in guard.approvals.find(("approved",)) if one.times > 1]
-    return sorted([*guard.approvals.find(), *grants], key=lambda one: -one.requested_at)
+    standing = guard.approvals.find(("pending", "approved"), limit=_MANY)
+    return [one for one in standing if one.state == "pending" or one.times > 1]
 
 
 def _report(guard: Guard, *, as_json: bool) -> None:
@@ -185,18 +200,22 @@ def _row(batch: list[Approval]) -> tuple[str, ...]:
     one = batch[0]
     agents = ", ".join(dict.fromkeys(approval.chain.actor for approval in batch))
     arguments = json.dumps(one.arguments, ensure_ascii=False)
+    if not one.server:
+        arguments = "; ".join(f"{argument.name} {argument.value}" for argument in arguments_of(one))
     short = arguments if len(arguments) <= 60 else f"{arguments[:57]}..."
     return (one.id, _state(batch), agents, one.name, short, _needs(one), moment(one.expires_at))
 
 
 def _state(batch: list[Approval]) -> str:
     one = batch[0]
-    if one.state == "approved" and one.times > 1:
-        return f"approved, {one.left} of {one.times} left"
-    return one.state if len(batch) == 1 else f"{one.state}, {len(batch)} the same"
+    state = (
+        f"{one.state}, {one.left} of {one.times} left" if one.state == "approved" and one.times > 1 else ""
+    )
+    state = state or one.state
+    return state if len(batch) == 1 else f"{state}, {len(batch)} the same"
 
 
-def _show(guard: Guard, one: Approval, changed: dict[str, Any] | None) -> None:
+def _show(guard: Guard, one: Approval, same: list[Approval], changed: dict[str, Any] | None) -> None:
     """Who wants what and why, and who may say yes: everything that the approval is bound to.
 
     With `changed`, the arguments that would be approved instead, each beside what it was.
@@ -218,7 +237,7 @@ def _show(guard: Guard, one: Approval, changed: dict[str, Any] | None) -> None:
             *(("may approve", line) for line in told.may_approve),
             *(("answer", line) for line in told.answers),
             ("holds for", told.holds),
-            *(("asked too", line) for line in _asked_too(guard, one)),
+            *(("asked too", line) for line in _asked_too(guard, same)),
             ("answer until" if one.state == "pending" else "until", moment(one.expires_at)),
             ("in a browser", guard.approvals.address(one.id) if one.state == "pending" else ""),
             *(("used by", use.decision) for use in one.uses),
@@ -227,9 +246,9 @@ def _show(guard: Guard, one: Approval, changed: dict[str, Any] | None) -> None:
     )
 
 
-def _asked_too(guard: Guard, one: Approval) -> Iterable[str]:
+def _asked_too(guard: Guard, same: list[Approval]) -> Iterable[str]:
     """Whoever else waits for the same, on whose behalf, and what for."""
-    for other in guard.approvals.same(one) if one.state == "pending" else ():
+    for other in same:
         told = guard.approvals.summary(other)
         yield f"{told.id}: {', '.join(map(': '.join, told.chain))}, on behalf of {told.subject}"
 
@@ -239,6 +258,8 @@ def _chain(told: Summary) -> Tree:
     tree = branch = Tree(styled(f"on behalf of {told.subject}", "bold"))
     for agent, purpose in told.chain:
         branch = branch.add(styled(f"{agent}: {purpose}"))
+    for agent, purpose in told.receiver:
+        branch.add(styled(f"would hand on to {agent}: {purpose}"))
     return tree
 
 
@@ -301,6 +322,6 @@ def _changed(guard: Guard, one: Approval, changes: tuple[str, ...]) -> dict[str,
 def _value(text: str) -> Any:
     """A value as JSON, or, where it is none, as the text it is."""
     try:
-        return json.loads(text, parse_constant=lambda _: text)
+        return parse(text.encode())
     except ValueError:
         return text

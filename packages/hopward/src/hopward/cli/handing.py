@@ -11,6 +11,7 @@ from hopward import behaviour
 from hopward.behaviour import UNSEEN
 from hopward.bounds import facts_of
 from hopward.budget import lacking, share_of_hop, too_little
+from hopward.capability import lines as capability_lines
 from hopward.cedar import CedarEngine
 from hopward.chain import entered
 from hopward.cli.explanation import (
@@ -28,7 +29,6 @@ from hopward.cli.explanation import (
 )
 from hopward.cli.moment import Moment
 from hopward.cli.output import show_fields
-from hopward.cli.wording import capability_lines
 from hopward.clock import SECOND
 from hopward.delegation import Handing, narrowed, unfit
 from hopward.errors import ConfigError

@@ -3,10 +3,12 @@
 import json
 import sys
 from collections.abc import Iterable, Sequence
+from itertools import groupby
 from typing import Any
 
 import click
 import msgspec
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -15,6 +17,9 @@ from hopward.harmless import harmless, harmless_lines
 
 _PIPED_WIDTH = 100_000
 """Columns when the output is no terminal: wide enough that nothing is ever cut or folded."""
+
+_LONG_NAME = 28
+"""Columns of a name in front of its value."""
 
 STYLES = {
     "permit": "green",
@@ -66,14 +71,32 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
 
 def show_fields(fields: Iterable[tuple[str, str]]) -> None:
-    """Names and values, one pair per line; fields without a value are left out."""
+    """Names and values, one pair per line; fields without a value are left out.
+
+    A name that is longer than most stands on a line of its own, so that it is not cut, and moves no value.
+    """
+    told = [(harmless(name), value) for name, value in fields if value]
+    wide = max((cell_len(name) for name, _ in told if not _is_long(name)), default=0)
+    for long, some in groupby(told, key=lambda field: _is_long(field[0])):
+        if not long:
+            _show(_fields(some, wide))
+            continue
+        for name, value in some:
+            console().print(Text(name, style="bold"))
+            _show(_fields([("", value)], wide))
+
+
+def _is_long(name: str) -> bool:
+    return cell_len(name) > _LONG_NAME
+
+
+def _fields(fields: Iterable[tuple[str, str]], wide: int) -> Table:
     table = Table(box=None, pad_edge=False, show_header=False)
-    table.add_column(style="bold")
+    table.add_column(style="bold", width=wide)
     table.add_column(overflow="fold")
     for name, value in fields:
-        if value:
-            table.add_row(name, styled(value))
-    _show(table)
+        table.add_row(Text(name), styled(value))
+    return table
 
 
 def _show(table: Table) -> None:

@@ -40,12 +40,13 @@ def listed(given: str, reached: Iterable[str]) -> list[str]:
 def agreed(found: Sequence[Proposal], *, yes: bool, ask: bool) -> list[str]:
     """The tools that a person agrees to have, after the proposal was shown.
 
-    With `yes` they have agreed beforehand. Raises `ConfigError` where nobody can be asked.
+    With `yes` they have agreed beforehand. Raises `ConfigError` where nobody can be asked, and for none: a
+    task without a tool could call nothing.
     """
     reached = [one.tool.full_name for one in found]
     proposed = [one.tool.full_name for one in found if one.proposed]
     if yes:
-        return proposed
+        return _some(proposed, reached)
     rows = [(_mark(one), one.tool.full_name, one.tool.action, one.why) for one in found]
     show_table(["", "tool", "action", "why"], rows)
     if not ask:
@@ -55,7 +56,16 @@ def agreed(found: Sequence[Proposal], *, yes: bool, ask: bool) -> list[str]:
         )
     tell("Enter opens the task with the tools marked +. Or write a list of tools, with commas.")
     answer = click.prompt("Tools", default="", show_default=False).strip()
-    return listed(answer, reached) if answer else proposed
+    return listed(answer, reached) if answer else _some(proposed, reached)
+
+
+def _some(proposed: list[str], reached: Iterable[str]) -> list[str]:
+    if not proposed:
+        raise ConfigError(
+            "The request asks for none of the workflow's tools, so no task was opened.",
+            advice=f"Say which: --tools SERVER/TOOL. It reaches: {', '.join(reached) or 'none'}",
+        )
+    return proposed
 
 
 def _mark(one: Proposal) -> str:

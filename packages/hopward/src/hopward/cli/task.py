@@ -7,13 +7,13 @@ from typing import Any
 import click
 import msgspec
 
+from hopward.capability import lines as capability_lines
 from hopward.cli.explanation import halves
 from hopward.cli.guarded import pass_authority, pass_guard
 from hopward.cli.output import hint, show_fields, show_json, show_table, tell
 from hopward.cli.proposing import STANDARD_INPUT, agreed, at_terminal, listed, request_text
 from hopward.cli.wording import (
     allowance_lines,
-    capability_lines,
     contained_line,
     hop_state,
     hop_usage,
@@ -66,6 +66,8 @@ def open_task(guard: Guard, workflow: str, subject: str | None, as_json: bool, *
         return
     until = moment(opened.expires_at)
     tell(f"Opened {opened.id} for {opened.agent}, on behalf of {opened.subject}, until {until}.")
+    if tools is not None:
+        tell(f"Of the workflow's tools it may call {', '.join(tools)}, and no other.")
     hint(f"Next: hopward task token {opened.id} --server SERVER, or hopward task complete {opened.id}")
 
 
@@ -112,7 +114,7 @@ def show(guard: Guard, task_id: str, as_json: bool) -> None:
             ("calls", f"{used.calls} of {found.budget.calls}"),
             ("writes", f"{used.writes} of {found.budget.writes}"),
             *allowance_lines(found.budget, used),
-            *(("may", line) for line in capability_lines(found.capabilities)),
+            *(("may", line) for line in [*capability_lines(found.capabilities)] or ["call nothing"]),
             *(("may hand on", line) for line in capability_lines(found.delegable)),
             ("hops", f"{found.depth} deep, {found.fan_out} at once" if found.delegable else ""),
             *(("step", step_line(step, taken)) for step in found.steps),

@@ -5,8 +5,7 @@ from typing import TypeGuard
 
 from hopward import money
 from hopward.clock import SECOND, Instant, iso
-from hopward.constraint import describe
-from hopward.model import Agent, Budget, Capability, Containment, Hop, Revocation, Step, Usage
+from hopward.model import Agent, Budget, Containment, Hop, Revocation, Step, Usage
 from hopward.money import BOUNDLESS
 from hopward.steps import does
 
@@ -90,19 +89,3 @@ def allowance_lines(budget: Budget, used: Usage) -> Iterator[tuple[str, str]]:
 
 def _amount(text: str, currency: str) -> str:
     return money.write(money.read(text, currency) or 0, currency)
-
-
-def capability_lines(capabilities: Iterable[Capability]) -> Iterator[str]:
-    """One line per capability."""
-    for granted in capabilities:
-        parts = [
-            "/".join(granted.actions),
-            "with " + ", ".join(granted.tools),
-            f"up to {granted.sensitivity}",
-            "at " + ", ".join(granted.destinations),
-        ]
-        for argument, conditions in granted.constraints.items():
-            parts.append(f"{argument} " + " and ".join(describe(condition) for condition in conditions))
-        if granted.closed:
-            parts.append("no other arguments")
-        yield "; ".join(parts)

@@ -6,10 +6,11 @@ from itertools import starmap
 import click
 import msgspec
 
+from hopward.capability import lines as capability_lines
 from hopward.classification import classified
 from hopward.cli.output import hint, show_fields, show_json, show_table, tell
 from hopward.cli.session import Session
-from hopward.cli.wording import capability_lines, step_line
+from hopward.cli.wording import step_line
 from hopward.config import read_settings
 from hopward.errors import NotFoundError
 from hopward.model import ParameterType

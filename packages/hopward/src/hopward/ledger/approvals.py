@@ -4,12 +4,14 @@ Every function works inside the transaction of its caller and lets `sqlite3.Erro
 """
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from itertools import islice
 
 import msgspec
 
-from hopward.approval import Approval, ApprovalState
-from hopward.errors import NotFoundError, StateError
+from hopward.approval import LIVE, STATES, Approval, Which
+from hopward.errors import LedgerCorruptError, NotFoundError, StateError
 from hopward.grant import used
 from hopward.ledger import tables
 from hopward.ledger.chain import DECISION, Entry
@@ -114,16 +116,35 @@ def was_consumed(connection: sqlite3.Connection, binding: str, alike: str) -> bo
     return any(use.binding == binding for one in found for use in one.uses)
 
 
-def list_approvals(
-    connection: sqlite3.Connection, states: Sequence[ApprovalState], task: str, limit: int
-) -> list[Approval]:
-    """Approvals as stored, the latest first; only those in one of `states`, or of `task`, if given."""
-    conditions = [f"state IN ({', '.join('?' * len(states))})"] if states else []
-    conditions += ["task = ?"] if task else []
-    where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
-    query = f"SELECT body FROM approvals {where} ORDER BY number DESC LIMIT ?"  # noqa: S608 - constants
-    values = (*states, *([task] if task else []), limit)
-    return [tables.decoded(_approvals, row[0]) for row in connection.execute(query, values)]
+def list_approvals(connection: sqlite3.Connection, which: Which) -> list[Approval]:
+    """As `SqliteLedger.approvals`."""
+    states = which.states or STATES
+    # What has expired is stored as it was before.
+    asked = [one for one in states if one not in LIVE or not which.at]
+    conditions = [f"state IN ({', '.join('?' * len(asked))})"] if asked else []
+    values: list[str | int] = [*asked]
+    for compared, wanted in (
+        (">", [one for one in states if one in LIVE and which.at]),
+        ("<=", LIVE if "expired" in states and which.at else ()),
+    ):
+        if wanted:
+            conditions.append(f"state IN ({', '.join('?' * len(wanted))}) AND expires_at {compared} ?")
+            values += [*wanted, which.at]
+    where = f"WHERE ({' OR '.join(conditions)})"
+    if which.task:
+        where, values = f"{where} AND task = ?", [*values, which.task]
+    if which.before:
+        where += " AND number < (SELECT number FROM approvals WHERE id = ?)"
+        values.append(which.before)
+    query = f"SELECT body FROM approvals {where} ORDER BY number DESC"  # noqa: S608 - constants
+    return list(islice(_readable(connection.execute(query, values)), which.limit))
+
+
+def _readable(rows: Iterable[tuple[str]]) -> Iterator[Approval]:
+    """What can be read; one row that cannot does not hide the others."""
+    for (body,) in rows:
+        with suppress(LedgerCorruptError):
+            yield tables.decoded(_approvals, body)
 
 
 def _change(connection: sqlite3.Connection, after: Approval) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 
-from hopward.approval import Approval, ApprovalState
+from hopward.approval import EVERY, Approval, Which
 from hopward.behaviour import States
 from hopward.clock import Clock, Instant
 from hopward.device import Device
@@ -262,11 +262,9 @@ class SqliteLedger:
         """The approval as stored; raises `NotFoundError`."""
         return self._reader.read(lambda connection: approvals.get(connection, approval_id))
 
-    def approvals(
-        self, states: Sequence[ApprovalState] = (), task: str = "", limit: int = 100
-    ) -> list[Approval]:
-        """Approvals as stored, the latest first; only those in one of `states`, or of `task`, if given."""
-        return self._reader.read(lambda connection: approvals.list_approvals(connection, states, task, limit))
+    def approvals(self, which: Which = EVERY) -> list[Approval]:
+        """Approvals as stored, the latest first. A row that cannot be read is left out."""
+        return self._reader.read(lambda connection: approvals.list_approvals(connection, which))
 
     def latest_approval(self, binding: str) -> Approval | None:
         """The approval with this binding that was asked for last."""

@@ -5,7 +5,7 @@ from threading import RLock
 
 import msgspec
 
-from hopward.approval import Approval, ApprovalState
+from hopward.approval import EVERY, LIVE, Approval, Which
 from hopward.behaviour import States, changed, is_stale
 from hopward.clock import Clock, Instant, iso
 from hopward.containment import concerns
@@ -190,13 +190,13 @@ class MemoryLedger(MemoryPins, MemoryDevices):
             raise NotFoundError(f"There is no approval {approval_id}.")
         return approval
 
-    def approvals(
-        self, states: Sequence[ApprovalState] = (), task: str = "", limit: int = 100
-    ) -> list[Approval]:
+    def approvals(self, which: Which = EVERY) -> list[Approval]:
         """As `SqliteLedger.approvals`."""
-        latest = reversed(self._approvals.values())
-        found = (one for one in latest if not states or one.state in states)
-        return [one for one in found if task in ("", one.chain.task)][:limit]
+        found = list(reversed(self._approvals.values()))
+        if which.before:
+            found = found[1 + [one.id for one in found].index(which.before) :]
+        found = [one for one in found if not which.states or _as_of(one, which.at) in which.states]
+        return [one for one in found if which.task in ("", one.chain.task)][: which.limit]
 
     def latest_approval(self, binding: str) -> Approval | None:
         """As `SqliteLedger.latest_approval`."""
@@ -463,3 +463,7 @@ def _asked_for(row: Row, asked: RowFilter) -> bool:
         and (asked.since is None or row.at >= iso(asked.since))
         and (asked.before is None or row.at < iso(asked.before))
     )
+
+
+def _as_of(one: Approval, at: int) -> str:
+    return "expired" if one.state in LIVE and one.expires_at <= at else one.state

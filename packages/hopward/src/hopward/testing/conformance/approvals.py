@@ -7,7 +7,7 @@ from threading import Thread
 import pytest
 from msgspec.structs import replace
 
-from hopward.approval import Answer, Approval
+from hopward.approval import Answer, Approval, Which
 from hopward.clock import SECOND
 from hopward.errors import LedgerError, NotFoundError, StateError
 from hopward.model import Budget, Usage
@@ -62,11 +62,26 @@ class ApprovalConformance(LedgerOpening):
     def test_approvals_are_found_by_state_and_task(self, ledger: CompleteLedger) -> None:
         other = an_approval("apr_2", binding="sha256:4", chain=a_chain(task="task_2"))
         asked(ledger, other)
-        assert ledger.approvals(["approved"]) == [APPROVED]
-        assert ledger.approvals(["approved", "pending"]) == [other, APPROVED]
-        assert ledger.approvals(task="task_1") == [APPROVED]
-        assert ledger.approvals(["pending"], "task_1") == []
-        assert ledger.approvals(limit=1) == [other]
+        assert ledger.approvals(Which(("approved",))) == [APPROVED]
+        assert ledger.approvals(Which(("approved", "pending"))) == [other, APPROVED]
+        assert ledger.approvals(Which(task="task_1")) == [APPROVED]
+        assert ledger.approvals(Which(("pending",), "task_1")) == []
+        assert ledger.approvals(Which(limit=1)) == [other]
+        assert ledger.approvals(Which(before="apr_2")) == [APPROVED]
+        assert ledger.approvals(Which(before="apr_1")) == []
+
+    @pytest.mark.usefixtures("approved")
+    def test_approvals_are_found_by_the_state_that_time_has_brought(self, ledger: CompleteLedger) -> None:
+        lasts = an_approval("apr_2", binding="sha256:4", expires_at=APPROVED.expires_at + 1)
+        asked(ledger, lasts)
+        end = APPROVED.expires_at
+        assert ledger.approvals(Which(("expired",), at=end)) == [APPROVED]
+        assert ledger.approvals(Which(("approved", "pending"), at=end)) == [lasts]
+        assert ledger.approvals(Which(("approved", "expired"), at=end)) == [APPROVED]
+        assert ledger.approvals(Which(("approved",), at=end - 1)) == [APPROVED]
+        assert ledger.approvals(Which(("expired",), at=end - 1)) == []
+        assert ledger.approvals(Which(at=end)) == ledger.approvals() == [lasts, APPROVED]
+        assert ledger.approvals(Which(("rejected", "void"), at=end)) == []
 
     def test_so_many_may_wait_for_one_agent_of_one_task(self, ledger: CompleteLedger) -> None:
         def more(name: str, **changes: object) -> str:
