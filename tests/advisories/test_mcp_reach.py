@@ -172,6 +172,7 @@ async def test_a_token_from_another_environment_is_refused(tmp_path: Path) -> No
 
 CLIENTS = {"aiohttp", "httpx", "httpx2", "urllib.request", "urllib3", "requests", "http.client"}
 FETCHERS = {
+    ("hopward_authority.deliveries", "httpx2"),
     ("hopward_mcp.era", "aiohttp"),
     ("hopward_mcp.inflow", "aiohttp"),
     ("hopward_mcp.inspection", "httpx2"),
@@ -184,7 +185,7 @@ FETCHERS = {
     ("hopward_mcp.upstream", "aiohttp"),
     ("hopward_mcp.upstream_session", "aiohttp"),
 }
-"""Who may fetch anything: from its one address in `hopward.toml`, or from ourselves."""
+"""Who may fetch anything, or post it: at its one address in `hopward.toml`, or from ourselves."""
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308, 401])
