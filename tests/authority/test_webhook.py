@@ -19,7 +19,8 @@ from hopward.clock import SECOND
 from hopward.notices import LARGEST, LEASE, RETRIES, STALE
 from hopward.webhook import signed
 from hopward_authority import create_app
-from hopward_authority.deliveries import Deliveries, delivering
+from hopward_authority.alongside import alongside
+from hopward_authority.deliveries import Deliveries
 
 from .approving import Desk, MakeDesk
 
@@ -251,7 +252,7 @@ def test_what_cannot_be_told_for_any_reason_is_told_later(
             return receiver(request)
 
         deliveries = Deliveries(hooked.guard, httpx2.MockTransport(hears), looks=0)
-        async with delivering(deliveries):
+        async with alongside(deliveries.run()):
             await both.wait()
 
     receiver.answers.append(fails)

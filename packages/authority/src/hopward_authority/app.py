@@ -12,7 +12,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from hopward import ConfigError, Guard
-from hopward_authority.deliveries import Deliveries, delivering
+from hopward_authority.alongside import alongside
+from hopward_authority.deliveries import Deliveries
 from hopward_authority.form import Form, FormError, read_form
 from hopward_authority.hosts import HostCheck, own_site
 from hopward_authority.metadata import metadata, metadata_path
@@ -83,7 +84,7 @@ def _meanwhile(guard: Guard, tally: Tally) -> Callable[[Starlette], AbstractAsyn
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(counting(tally))
             if deliveries is not None:
-                await stack.enter_async_context(delivering(deliveries))
+                await stack.enter_async_context(alongside(deliveries.run()))
             yield
 
     return lifespan

@@ -6,8 +6,7 @@ the environment is used, nothing of the answer but its head is read, and each tr
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Mapping
 
 import httpx2
 
@@ -72,15 +71,3 @@ class Deliveries:
         if 200 <= status < 300:
             return "", 0
         return f"the answer was {status}", int(wait) if wait.isascii() and wait.isdecimal() else 0
-
-
-@asynccontextmanager
-async def delivering(deliveries: Deliveries) -> AsyncGenerator[None]:
-    """Deliver in the background for as long as something else goes on."""
-    task = asyncio.create_task(deliveries.run())
-    try:
-        yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task

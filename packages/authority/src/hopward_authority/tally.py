@@ -9,9 +9,10 @@ import logging
 import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 from hopward import Guard, LedgerError
+from hopward_authority.alongside import alongside
 
 SPAN = 10.0
 """Seconds."""
@@ -62,13 +63,10 @@ class Tally:
 @asynccontextmanager
 async def counting(tally: Tally) -> AsyncGenerator[None]:
     """Write what is counted after each span for as long as something else goes on, and at its end."""
-    task = asyncio.create_task(_every_span(tally))
     try:
-        yield
+        async with alongside(_every_span(tally)):
+            yield
     finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
         tally.write()
 
 

@@ -89,14 +89,13 @@ def terms(approval: Approval) -> str:
 
 def covers(grant: Approval, facts: Facts, at: Instant) -> bool:
     """Whether a grant holds for a call of these facts that has its `alike`, as of now."""
-    taken = Taken(facts.taken_sensitivity, facts.taken_integrity, facts.untrusted_servers)
     return (
         grant.state == "approved"
         and grant.left > 0
         and grant.expires_at > at
         and not facts.carried_untrusted
         and LEVELS.index(facts.risk.level) <= LEVELS.index(grant.risk)
-        and _is_no_worse(grant, facts.amount, facts.provenance, taken)
+        and _is_no_worse(grant, facts.amount, facts.provenance, facts.taken)
     )
 
 

@@ -9,18 +9,11 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from hopward.approval import Taken
 from hopward.model import SENSITIVITIES, Flow, Integrity, Label, Sensitivity, Tool
 
 INTEGRITIES: tuple[Integrity, ...] = ("trusted", "untrusted")
 """The one that an attacker may have written last."""
-
-
-class Taken(msgspec.Struct, frozen=True):
-    """All that a task has taken in, in one: the highest sensitivity, the lowest integrity, and where from."""
-
-    sensitivity: Sensitivity
-    integrity: Integrity
-    untrusted: tuple[str, ...]
 
 
 def taken(labels: Iterable[Label]) -> Taken:

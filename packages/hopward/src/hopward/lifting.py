@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from hopward import grant
-from hopward.approval import Approval, ApproverNeed, Taken
+from hopward.approval import Approval, ApproverNeed
 from hopward.canonical import JSON, compact, digest
 from hopward.clock import SECOND, Instant
 from hopward.counting import Counting
@@ -142,7 +142,7 @@ class Lifting:
             alike=alike,
             currency=facts.currency,
             amount=facts.amount,
-            taken=Taken(facts.taken_sensitivity, facts.taken_integrity, facts.untrusted_servers),
+            taken=facts.taken,
         )
         limits = self._settings
         asks = Asking(

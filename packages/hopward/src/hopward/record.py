@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
-from hopward.approval import Approval
+from hopward.approval import Approval, Taken
 from hopward.behaviour import LOW, UNSEEN, Risk, States, Watch
 from hopward.clock import Instant
 from hopward.model import (
@@ -94,6 +94,11 @@ class Facts(msgspec.Struct, frozen=True):
 
     carried_untrusted: int = 0
     """Addresses in the free text of the call that are untrusted."""
+
+    @property
+    def taken(self) -> Taken:
+        """All that the task has taken in, in one."""
+        return Taken(self.taken_sensitivity, self.taken_integrity, self.untrusted_servers)
 
 
 class StandingHop(msgspec.Struct, frozen=True):

@@ -26,6 +26,21 @@ def asked(ledger: CompleteLedger, approval: Approval = ASKED) -> str:
     return ledger.record([a_draft(verdict="step-up", asks=an_asking(approval))])[0].refused
 
 
+def used_by_threads(ledger: CompleteLedger) -> Counter[str]:
+    """What became of eight rows that use `apr_1`, each written by a thread of its own."""
+    refused: list[str] = []
+
+    def work() -> None:
+        refused.extend(receipt.refused for receipt in ledger.record([a_draft(consumes="apr_1")]))
+
+    threads = [Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return Counter(refused)
+
+
 class ApprovalConformance(LedgerOpening):
     """One approval that is asked for, answered, and used up."""
 
@@ -189,17 +204,7 @@ class ApprovalConformance(LedgerOpening):
 
     @pytest.mark.usefixtures("approved")
     def test_threads_use_an_approval_up_once(self, ledger: CompleteLedger) -> None:
-        refused: list[str] = []
-
-        def work() -> None:
-            refused.extend(receipt.refused for receipt in ledger.record([a_draft(consumes="apr_1")]))
-
-        threads = [Thread(target=work) for _ in range(8)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        assert Counter(refused) == {"": 1, "unapproved": 7}
+        assert used_by_threads(ledger) == {"": 1, "unapproved": 7}
         assert ledger.verify().ok
 
     def test_a_row_that_follows_another_asks_nothing_and_uses_nothing_up(

@@ -1,14 +1,11 @@
 """Grants are used as often as they say, and found by what their calls have in common."""
 # ruff: noqa: S101 - a test suite asserts, wherever it is shipped
 
-from collections import Counter
-from threading import Thread
-
 import pytest
 from msgspec.structs import replace
 
 from hopward.errors import StateError
-from hopward.testing.conformance.approvals import ANSWERED, APPROVED, ASKED, asked
+from hopward.testing.conformance.approvals import ANSWERED, APPROVED, ASKED, asked, used_by_threads
 from hopward.testing.conformance.opening import CompleteLedger, LedgerOpening
 from hopward.testing.samples import a_draft, an_approval
 
@@ -72,14 +69,4 @@ class GrantConformance(LedgerOpening):
 
     @pytest.mark.usefixtures("granted")
     def test_threads_use_a_grant_as_often_as_it_says(self, ledger: CompleteLedger) -> None:
-        refused: list[str] = []
-
-        def work() -> None:
-            refused.extend(receipt.refused for receipt in ledger.record([a_draft(consumes="apr_1")]))
-
-        threads = [Thread(target=work) for _ in range(8)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        assert Counter(refused) == {"": 3, "unapproved": 5}
+        assert used_by_threads(ledger) == {"": 3, "unapproved": 5}
