@@ -18,7 +18,7 @@ help:
 	@echo "make check    lint, format, types, architecture"
 	@echo "make docs     what the documentation takes from the code: reference tables, schemas"
 	@echo "make bench    what a guarded call costs: bench/results.json and docs/performance.md"
-	@echo "make servers  the MCP servers, clients and conformance suite of others that tests also use"
+	@echo "make servers  the servers, clients and conformance suite of others that tests also use (Keycloak needs mvn)"
 
 demo: .venv/demo.stamp
 	@$(BIN)/python examples/support_desk/demo.py $(ARGS)
@@ -47,8 +47,10 @@ servers: .venv/dev.stamp
 	@tests/servers/gateways.sh
 	@tests/servers/git.sh
 	@tests/servers/inspector.sh
+	@tests/servers/keycloak.sh
 	@tests/servers/langchain.sh
 	@tests/servers/memory.sh
+	@tests/servers/oidc-provider.sh
 	@tests/servers/time.sh
 	@tests/servers/typescript.sh
 
