@@ -51,6 +51,7 @@ LAYERS = (
         "decided",
         "keychain",
         "notices",
+        "oversight",
         "pairing",
         "policies",
         "remote",
@@ -58,6 +59,7 @@ LAYERS = (
     },
     {"registry"},
     {"project", "suggestion", "wiring"},
+    {"retiring"},
     {"testing"},
     {"cli", ""},
 )

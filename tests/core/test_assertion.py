@@ -19,6 +19,10 @@ from hopward.testing.installation import ISSUER, Installation, an_installation
 NOW = NOON // SECOND
 
 
+def never(_kid: str) -> bool:
+    return False
+
+
 @pytest.fixture
 def place(tmp_path: Path) -> Installation:
     return an_installation(tmp_path)
@@ -26,7 +30,7 @@ def place(tmp_path: Path) -> Installation:
 
 @pytest.fixture
 def clients(place: Installation) -> ClientAuthenticator:
-    return ClientAuthenticator(place.issuer, place.ledger.seen_once)
+    return ClientAuthenticator(place.issuer, place.ledger.seen_once, never)
 
 
 def assertion(
@@ -95,7 +99,7 @@ def test_an_assertion_is_good_once_and_in_one_process_only(
     assert clients.authenticate(text)
     assert refusal(clients, text) == "replayed"
     again = place.restarted()
-    restarted = ClientAuthenticator(again.issuer, again.ledger.seen_once)
+    restarted = ClientAuthenticator(again.issuer, again.ledger.seen_once, never)
     assert refusal(restarted, text) == "replayed"
     assert restarted.authenticate(assertion(place, jti="a2"))
 
@@ -120,7 +124,7 @@ def test_equal_ids_of_two_clients_do_not_get_in_each_others_way(
         kinds.append((kind, value))
         return expires_at == (NOW + 60) * SECOND
 
-    assert ClientAuthenticator(place.issuer, once).authenticate(assertion(place))
+    assert ClientAuthenticator(place.issuer, once, never).authenticate(assertion(place))
     assert kinds == [("client_assertion", "helper a1")]
 
 
@@ -188,9 +192,21 @@ def test_two_clients_with_one_key_refuse_to_start(place: Installation) -> None:
     settings = msgspec.structs.replace(place.settings, agents={"helper": shared, "other": shared})
     issuer = Issuer(settings=settings, keyring=place.keyring, clock=place.clock)
     with pytest.raises(TokenError, match="same key"):
-        ClientAuthenticator(issuer, place.ledger.seen_once)
+        ClientAuthenticator(issuer, place.ledger.seen_once, never)
 
 
 @pytest.mark.parametrize("text", ["", "x", "..", "a.b.c", "é.é.é", "\x00"])
 def test_what_is_no_token_is_no_assertion(clients: ClientAuthenticator, text: str) -> None:
     assert refusal(clients, text) == "malformed"
+
+
+def test_a_revoked_key_lets_nobody_in_and_uses_nothing_up(place: Installation) -> None:
+    text, asked = assertion(place), list[str]()
+
+    def revoked(kid: str) -> bool:
+        asked.append(kid)
+        return True
+
+    assert refusal(ClientAuthenticator(place.issuer, place.ledger.seen_once, revoked), text) == "key_revoked"
+    assert asked == [place.keys["helper"].kid]
+    assert ClientAuthenticator(place.issuer, place.ledger.seen_once, never).authenticate(text)

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from hopward import Chain, Guard, Narrowing, Outcome, ToolCall
-from hopward.clock import SECOND
+from hopward.clock import DAY, SECOND
 from hopward.model import Budget
-from hopward.project import create
+from hopward.project import change_owner, create
+from hopward.retiring import retire
 from hopward.testing.clock import FixedClock
 
 from .markdown import ROOT
@@ -18,7 +19,7 @@ EXAMPLE = ROOT / "examples" / "support_desk"
 
 def support_desk(folder: Path) -> None:
     """Make `folder` such a project. Rows of every kind are in its log; a second passes with each of them."""
-    settings = (EXAMPLE / "hopward.toml").read_text("utf-8") + ARCHIVIST
+    settings = (EXAMPLE / "hopward.toml").read_text("utf-8") + ARCHIVIST + SORTER
     for table in ("[agents.support-agent]\n", "[workflows.support]\n"):
         assert table in settings
         settings = settings.replace(table, f"{table}{HANDED_ON[table]}")
@@ -55,6 +56,10 @@ def support_desk(folder: Path) -> None:
         guard.revoke("task", other.id, by="local:ines", why="opened by mistake")
         guard.set_agent_state("support-agent", "suspended", by="local:ines", why="odd refunds")
         guard.set_agent_state("support-agent", "active", by="local:ines", why="it was the ticket")
+        guard.review_agent("support-agent", by="local:ines", why="does its work", until=clock.now() + DAY)
+        change_owner(folder / "hopward.toml", "sorter", "lena@desk.example")
+        guard.transfer_agent("sorter", "lena@desk.example", by="local:ines", why="lena has the desk now")
+        retire(guard, "sorter", by="local:ines", why="nobody needs it")
         guard.quarantine(
             "tool", "support_desk/refund", by="local:ines", why="odd refunds", evidence={"refunds": 9}
         )
@@ -104,6 +109,8 @@ owner = "support@desk.example"
 purpose = "Reads old tickets"
 ceiling = [{_READING}]
 """
+
+SORTER = ARCHIVIST.replace("archivist", "sorter").replace("Reads old", "Sorts")
 
 HANDING = """@id("hand-on")
 permit (principal, action == Hopward::Action::"delegate", resource);

@@ -105,7 +105,8 @@ def test_an_agent_stopped_by_another_process_is_refused_the_next_call_of_an_open
     chain = guard.enter(guard.open_task("tickets", "ana").id)
     assert guard.authorize(CALL, chain).permitted
     assert executable(desk.folder, f"agent {verb} assistant --why 'odd calls'").status == 0
-    assert guard.authorize(CALL, chain).verdict.reason == f"agent_{state}"
+    reason = "agent_suspended" if verb == "suspend" else "task_revoked"
+    assert guard.authorize(CALL, chain).verdict.reason == reason
     refused = desk.fails("task open --workflow tickets")
     assert f"Agent assistant is {state}, so no task can be opened for it." in refused.err
     assert f"hopward agent {'resume' if verb == 'suspend' else 'add'}" in refused.err
@@ -150,6 +151,16 @@ def test_list_shows_who_is_stopped_and_when_an_agent_was_last_revoked(desk: Shel
     last = max(gone.at for gone in guard.ledger.revocations("agent", "assistant"))
     assert [agent["revoked"] for agent in desk("agent list --json").json_lines] == [last, None]
     header, assistant, triage = desk("agent list").out.splitlines()
-    assert header.split() == ["agent", "state", "revoked", "owner", "purpose"]
+    assert header.split() == [
+        "agent",
+        "state",
+        "revoked",
+        "used",
+        "review",
+        "owner",
+        "purpose",
+        "lacks",
+    ]
     assert assistant[header.index("revoked") :].startswith(moment(last))
-    assert triage.split()[:3] == ["triage", "suspended", "bo@example.com"]
+    assert triage.split()[:3] == ["triage", "suspended", "never"]
+    assert "bo@example.com" in triage

@@ -89,7 +89,7 @@ class OAuthServer(AuthorizationServer):
         super().__init__()
         self.guard = guard
         self._tally = tally
-        self._clients = ClientAuthenticator(guard.issuer, guard.ledger.seen_once)
+        self._clients = ClientAuthenticator(guard.issuer, guard.ledger.seen_once, guard.key_revoked)
         self.register_client_auth_method(_METHODS[0], self._authenticated)
         self.register_grant(AgentGrant)
         self.register_grant(ExchangeGrant)

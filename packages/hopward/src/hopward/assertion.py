@@ -44,12 +44,19 @@ class ClientAuthenticator:
     """Authenticates the clients of an authority.
 
     `once(kind, value, expires_at)` is true the first time only, in every process and after a restart.
+    `revoked(kid)` is true once a key has been revoked.
     """
 
-    def __init__(self, registered: Registered, once: Callable[[str, str, Instant], bool]) -> None:
+    def __init__(
+        self,
+        registered: Registered,
+        once: Callable[[str, str, Instant], bool],
+        revoked: Callable[[str], bool],
+    ) -> None:
         """Raises `TokenError` if two clients have the same `kid`: either could speak as the other."""
         self._registered = registered
         self._once = once
+        self._revoked = revoked
         self._owners: dict[str, tuple[Client, VerificationKey]] = {}
         for name, key in registered.client_keys().items():
             if key.kid in self._owners:
@@ -73,6 +80,8 @@ class ClientAuthenticator:
             raise TokenError("The assertion is about another client.", error="bad_claim")
         if content["exp"] - content["iat"] > ASSERTION_SECONDS:
             raise TokenError(f"The assertion lives longer than {ASSERTION_SECONDS} s.", error="bad_claim")
+        if self._revoked(key.kid):
+            raise TokenError("The key that signed the assertion has been revoked.", error="key_revoked")
         if not self._once("client_assertion", f"{client.id} {content['jti']}", from_seconds(content["exp"])):
             raise TokenError("The assertion has been used before.", error="replayed")
         return client

@@ -121,7 +121,7 @@ class Containing:
         raise StateError("No task was opened: standing changed meanwhile.", advice="Try again.")
 
     def _contain(self, wanted: Containment, evidence: Mapping[str, JSON] | None) -> Containment:
-        _require_told(wanted.by, wanted.why)
+        require_told(wanted.by, wanted.why)
         event = "stopped" if wanted.kind == "all" else "quarantined"
         draft = _draft(event, wanted, wanted.by, wanted.why, wanted.at)
         if evidence:
@@ -137,8 +137,8 @@ class Containing:
         raise _changing(wanted.kind, wanted.id)
 
     def _lift(self, kind: str, name: str, by: str, why: str) -> Containment | None:
-        _require_told(by, why)
-        self._require_person(by)
+        require_told(by, why)
+        require_person(by, self._agents(), "only a person takes a containment back")
         for _ in range(_ROUNDS):
             standing = self.containment(kind, name)
             if standing is None:
@@ -148,14 +148,6 @@ class Containing:
                 self.ledger.release(standing, _draft(event, standing, by, why, self._clock.now()))
                 return standing
         raise _changing(kind, name)
-
-    def _require_person(self, by: str) -> None:
-        """Raise `StateError` for a name that is an agent's or a detector's, or could be taken for one."""
-        agents = {folded(name) for name in self._agents()}
-        simple = folded(by.strip()).removeprefix("local:")
-        if is_agent(folded(by.strip())) or simple in agents or folded(by.strip()).startswith(AUTOMATIC):
-            told = f"{by!r} is the name of an agent or a detector; only a person takes a containment back."
-            raise StateError(told, advice="Name the person who decides it: --by NAME.")
 
     def _require_known(self, kind: QuarantineKind, name: str) -> None:
         match kind:
@@ -195,6 +187,18 @@ class Containing:
         return {*self.settings.agents, *(known.id for known in self.ledger.agents())}
 
 
+def require_person(by: str, agents: Collection[str], told: str) -> None:
+    """Raise `StateError` for a name that is an agent's or a detector's, or could be taken for one.
+
+    `agents` are the names of all there are; `told` says what only a person does.
+    """
+    simple = folded(by.strip())
+    names = {folded(name) for name in agents}
+    if is_agent(simple) or simple.removeprefix("local:") in names or simple.startswith(AUTOMATIC):
+        advice = "Name the person who decides it: --by NAME."
+        raise StateError(f"{by!r} is the name of an agent or a detector; {told}.", advice=advice)
+
+
 def _require(kind: str, name: str, known: Collection[str]) -> None:
     if name not in known:
         told = f"There is no {kind} {name!r}{nearest(name, sorted(known)) or '.'}"
@@ -210,7 +214,7 @@ _WHERE = {
 }
 
 
-def _require_told(by: str, why: str) -> None:
+def require_told(by: str, why: str) -> None:
     """Raise `StateError` unless there is a name, and a reason."""
     if not by.strip() or not by.isprintable():
         raise StateError("Who decides this has no name that could be read.", advice="--by NAME")

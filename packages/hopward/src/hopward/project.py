@@ -14,8 +14,11 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from string import Template
 
+from msgspec.structs import replace
+
 from hopward.clock import SystemClock
 from hopward.config import FILE_NAME, checked_settings, read_settings
+from hopward.config.lines import value_map
 from hopward.errors import ConfigError, StateError
 from hopward.jwk import SigningKey
 from hopward.keys import KeyRing
@@ -26,10 +29,16 @@ from hopward.settings import Settings
 
 SCHEMA_FILE = "schema.cedarschema"
 
+REVIEW_DAYS = 90
+"""How often a person looks at an agent, unless something else is said where it is registered."""
+
 
 @dataclass(frozen=True, slots=True)
 class NewAgent:
-    """An agent to register. `tools`, `actions`, `sensitivity` and `destinations` are its ceiling."""
+    """An agent to register. `tools`, `actions`, `sensitivity` and `destinations` are its ceiling.
+
+    A person looks at it again every `review_days`.
+    """
 
     name: str
     owner: str
@@ -38,6 +47,7 @@ class NewAgent:
     actions: tuple[Action, ...]
     sensitivity: Sensitivity
     destinations: tuple[str, ...]
+    review_days: int = REVIEW_DAYS
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +103,24 @@ def add_agent(config: Path, agent: NewAgent) -> Path:
         checked_settings(text, config)
         _replace(config, text)
     return done.made[-1]
+
+
+def change_owner(config: Path, name: str, owner: str) -> None:
+    """Put another `owner` where an agent's stands in `hopward.toml`; every other byte stays as it is.
+
+    Raises `ConfigError` when the result could not be used, or where the owner does not stand by itself; then
+    nothing has changed.
+    """
+    config = config.resolve()
+    settings, text = read_settings(config), config.read_bytes().decode("utf-8")
+    place = value_map(text).get(("agents", name, "owner"))
+    if place is None:
+        raise ConfigError(f"{config} has no owner in [agents.{name}] that could be changed.")
+    changed = f"{text[: place[0]]}{_toml(owner)}{text[place[1] :]}"
+    entry = replace(settings.agents[name], owner=owner)
+    if checked_settings(changed, config) != replace(settings, agents={**settings.agents, name: entry}):
+        raise ConfigError(f"The owner of agent {name} cannot be changed by itself.", advice=f"Edit {config}.")
+    _replace(config, changed)
 
 
 def write_schema(settings: Settings, schema: str) -> Path:
@@ -166,6 +194,7 @@ def _agent_table(agent: NewAgent, key: SigningKey, settings: Settings) -> str:
     return Template(_starter("agent.toml")).substitute(
         name=agent.name,
         owner=_toml(agent.owner),
+        review_days=str(agent.review_days),
         purpose=_toml(agent.purpose),
         key=_toml(key.public_jwk()),
         key_file=_shown(_agent_key_path(settings, agent), settings.root),

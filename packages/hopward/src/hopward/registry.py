@@ -5,10 +5,12 @@ from typing import Any
 
 import msgspec
 
-from hopward.clock import Clock
+from hopward.clock import DAY, Clock, Instant, iso
+from hopward.containing import require_person, require_told
 from hopward.errors import NotFoundError, StateError
 from hopward.ledger import SqliteLedger
 from hopward.model import Agent, AgentState, Chain, plain
+from hopward.oversight import REVIEWED
 from hopward.record import Draft
 from hopward.settings import AgentSettings, Settings
 
@@ -35,6 +37,46 @@ class Registry:
         self.agent(name)
         record = {"event": _EVENTS[state], "agent": name, "by": by, "why": why}
         self._put_agent(name, lambda known: _moved(name, known, state), lambda _: record)
+
+    def review_agent(self, name: str, *, by: str, why: str, until: Instant | None = None) -> Instant:
+        """Record that a person has looked at an agent and lets it go on; until when that counts.
+
+        Not longer than `review_days` of the agent, nor at all without either. Raises `NotFoundError`,
+        and `StateError` for a retired agent, a `by` that is no person's name, and without a `why`.
+        """
+        agent, now = self.agent(name), self._clock.now()
+        require_told(by, why)
+        require_person(by, {*self.settings.agents, name}, "only a person reviews an agent")
+        if agent.state == "retired":
+            raise StateError(f"Agent {name} is retired, so there is nothing to review.")
+        days = self.settings.agents[name].review_days
+        latest = now + days * DAY if days else until
+        if latest is None:
+            told = f"Nothing says how long a review of agent {name} counts."
+            raise StateError(told, advice=f"--until DATE, or review_days in [agents.{name}].")
+        counts = latest if until is None else until
+        if not now < counts <= latest:
+            least = "a day to come" + (f", {days} days ahead at most" if days else "")
+            raise StateError(f"A review counts until {least}.")
+        record = {"event": REVIEWED, "agent": name, "by": by, "why": why, "until": iso(counts)}
+        self.ledger.record([Draft(kind="agent", at=now, record=record, agent=name)])
+        return counts
+
+    def transfer_agent(self, name: str, owner: str, *, by: str, why: str) -> Agent:
+        """Record that somebody else answers for an agent from now on; `hopward.toml` must say so too, or the
+        next start takes it back. Raises `NotFoundError`, `StateError` without a name, a reason, a change."""
+        before = self.agent(name)
+        require_told(by, why)
+        if before.owner == owner:
+            raise StateError(f"{owner} answers for agent {name} already.")
+        record = {"event": "transferred", "agent": name, "from": before.owner, "to": owner}
+        record |= {"by": by, "why": why}
+        self._put_agent(name, lambda known: _owned(name, known, owner), lambda _: record)
+        return self.agent(name)
+
+    def key_revoked(self, kid: str) -> bool:
+        """Whether a key has been revoked. Raises `LedgerError`."""
+        return bool(self.ledger.revocations("key", kid))
 
     def agent(self, name: str) -> Agent:
         """One registered agent with its present state; raises `NotFoundError`."""
@@ -89,6 +131,12 @@ def _moved(name: str, known: Agent | None, state: AgentState) -> Agent:
     if known.state == "retired":
         raise StateError(f"Agent {name} is retired, which is final.", advice=way_back(known))
     return msgspec.structs.replace(known, state=state)
+
+
+def _owned(name: str, known: Agent | None, owner: str) -> Agent:
+    if known is None:
+        raise NotFoundError(f"There is no agent {name!r}.")
+    return msgspec.structs.replace(known, owner=owner)
 
 
 def way_back(agent: Agent) -> str:

@@ -355,7 +355,8 @@ class ServerSettings(Value, frozen=True):
 
 class AgentSettings(Value, frozen=True):
     """`[agents.NAME]`: a registered agent. `ceiling` bounds what it may ever call, `delegable` what it may
-    ever hand on to another agent. `key` is its public JWK, for authenticating at the authority.
+    ever hand on to another agent. `key` is its public JWK, for authenticating at the authority. A person
+    looks at it again every `review_days` (`hopward agent review`); 0 says nothing about that.
     """
 
     owner: str
@@ -363,6 +364,7 @@ class AgentSettings(Value, frozen=True):
     ceiling: tuple[Capability, ...]
     delegable: tuple[Capability, ...] = ()
     key: dict[str, Any] = {}
+    review_days: int = 0
 
     def registered(self, name: str, state: AgentState = "active") -> Agent:
         """The agent as configured, in this state."""

@@ -1,36 +1,32 @@
-"""`hopward agent`: register agents, show them, stop them."""
+"""`hopward agent`: register agents, and show how they stand."""
 
-from collections.abc import Callable
-from itertools import starmap
 from typing import Any
 
 import click
 import msgspec
 
 from hopward.capability import lines as capability_lines
+from hopward.cli.agent_verbs import resume, retire, review, suspend, transfer
 from hopward.cli.guarded import pass_guard
 from hopward.cli.output import hint, show_fields, show_json, show_table, tell
 from hopward.cli.session import Session
 from hopward.cli.wording import contained_line, last_revoked, moment
-from hopward.clock import Instant
-from hopward.model import ACTIONS, SENSITIVITIES, Agent
-from hopward.osuser import os_user
-from hopward.project import NewAgent, add_agent
+from hopward.clock import Instant, iso
+from hopward.model import ACTIONS, SENSITIVITIES
+from hopward.oversight import Oversight, overseen
+from hopward.project import REVIEW_DAYS, NewAgent, add_agent
 from hopward.wiring import Guard
 
 _ACTION = click.Choice(ACTIONS)
 
 
-def _accounted(verb: Callable[..., Any]) -> Callable[..., Any]:
-    """The options that say who changes an agent's state, and why."""
-    by = click.option("--by", help="Who decides it.  [default: local:USER]")
-    why = click.option("--why", required=True, help="The reason; it stands in the decision log.")
-    return click.argument("name")(why(by(verb)))
-
-
 @click.group()
 def agent() -> None:
-    """Register agents, show them, stop them."""
+    """Register agents, show them, oversee them, stop them."""
+
+
+for verb in (review, transfer, suspend, resume, retire):
+    agent.add_command(verb)
 
 
 @agent.command("add")
@@ -41,6 +37,7 @@ def agent() -> None:
 @click.option("--action", "actions", multiple=True, required=True, type=_ACTION, help="Repeat it.")
 @click.option("--sensitivity", required=True, type=click.Choice(SENSITIVITIES), help="The highest label.")
 @click.option("--destination", "destinations", multiple=True, required=True, help="Repeat it.")
+@click.option("--review-days", default=REVIEW_DAYS, show_default=True, help="How often it is reviewed.")
 @click.pass_obj
 def add(session: Session, name: str, owner: str, purpose: str, **ceiling: Any) -> None:
     """Append an agent to hopward.toml and make its key pair.
@@ -55,20 +52,21 @@ def add(session: Session, name: str, owner: str, purpose: str, **ceiling: Any) -
 
 @agent.command("list")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per agent.")
+@click.option("--lacking", is_flag=True, help="Only those that are ownerless, overdue, unreviewed or unused.")
 @pass_guard
-def list_agents(guard: Guard, as_json: bool) -> None:
-    """List the registered agents: their state, and when they were last revoked."""
-    found = [
-        (guard.agent(name), last_revoked(guard.ledger.revocations("agent", name)))
-        for name in sorted(guard.settings.agents)
-    ]
+def list_agents(guard: Guard, as_json: bool, lacking: bool) -> None:
+    """List the registered agents: their state, when they were last used and revoked, and what they lack."""
+    found = overseen(guard.settings, guard.ledger, guard.now)
+    if lacking:
+        found = [one for one in found if any(one.lacking(guard.now))]
     if as_json:
-        for one, revoked in found:
-            show_json({**msgspec.to_builtins(one), "revoked": revoked})
+        for one in found:
+            show_json(_plain(guard, one))
     elif found:
-        show_table(["agent", "state", "revoked", "owner", "purpose"], starmap(_row, found))
+        columns = ["agent", "state", "revoked", "used", "review", "owner", "purpose", "lacks"]
+        show_table(columns, [_row(guard, one) for one in found])
     else:
-        hint("No agents. hopward agent add registers one.")
+        hint("No agent lacks anything." if lacking else "No agents. hopward agent add registers one.")
 
 
 @agent.command("show")
@@ -78,11 +76,12 @@ def list_agents(guard: Guard, as_json: bool) -> None:
 def show(guard: Guard, name: str, as_json: bool) -> None:
     """Show one agent: who owns it, the most it may be given, whether it was revoked."""
     found = guard.agent(name)
+    seen = next(one for one in overseen(guard.settings, guard.ledger, guard.now) if one.agent.id == name)
     revoked = guard.ledger.revocations("agent", name)
     key = guard.settings.agents[name].key
     if as_json:
         plain = msgspec.to_builtins({"revocations": revoked, "key": key})
-        show_json({**msgspec.to_builtins(found), **plain})
+        show_json({**_plain(guard, seen), **plain})
         return
     show_fields(
         [
@@ -90,6 +89,10 @@ def show(guard: Guard, name: str, as_json: bool) -> None:
             ("state", found.state),
             ("owner", found.owner),
             ("purpose", found.purpose),
+            ("reviewed", f"{moment(seen.reviewed_at)} by {seen.reviewed_by}" if seen.reviewed_at else ""),
+            ("review due", _day(seen.due_at)),
+            ("used", moment(seen.used_at) if seen.used_at else "never"),
+            *(("lacks", one.sentence) for one in seen.lacking(guard.now)),
             *(("ceiling", line) for line in capability_lines(found.ceiling)),
             *(("may hand on", line) for line in capability_lines(found.delegable)),
             ("key", str(key.get("kid", "")) or "none: it cannot get tokens at the authority"),
@@ -99,33 +102,33 @@ def show(guard: Guard, name: str, as_json: bool) -> None:
     )
 
 
-@agent.command("suspend")
-@_accounted
-@pass_guard
-def suspend(guard: Guard, name: str, why: str, by: str | None) -> None:
-    """Stop an agent until it is resumed: every call is refused, and it gets no task."""
-    guard.set_agent_state(name, "suspended", by=by if by is not None else os_user(), why=why)
-    tell(f"Suspended agent {name}: its next call is refused, and no task is opened for it.")
-    hint(f"hopward agent resume {name} lets it go on, in tasks that are still open too.")
+def _plain(guard: Guard, seen: Oversight) -> dict[str, Any]:
+    name = seen.agent.id
+    return {
+        **msgspec.to_builtins(seen.agent),
+        "revoked": last_revoked(guard.ledger.revocations("agent", name)),
+        "registered_at": seen.since,
+        "reviewed_at": seen.reviewed_at,
+        "reviewed_by": seen.reviewed_by,
+        "review_due_at": seen.due_at,
+        "used_at": seen.used_at,
+        "lacks": [one.lack for one in seen.lacking(guard.now)],
+    }
 
 
-@agent.command("resume")
-@_accounted
-@pass_guard
-def resume(guard: Guard, name: str, why: str, by: str | None) -> None:
-    """Let a suspended agent go on."""
-    guard.set_agent_state(name, "active", by=by if by is not None else os_user(), why=why)
-    tell(f"Resumed agent {name}: it may go on in tasks that are still open, and be given new ones.")
+def _row(guard: Guard, seen: Oversight) -> tuple[str, ...]:
+    found, revoked = seen.agent, last_revoked(guard.ledger.revocations("agent", seen.agent.id))
+    return (
+        found.id,
+        found.state,
+        "" if revoked is None else moment(revoked),
+        moment(seen.used_at) if seen.used_at else "never",
+        _day(seen.due_at),
+        found.owner,
+        found.purpose,
+        ", ".join(one.lack for one in seen.lacking(guard.now)),
+    )
 
 
-@agent.command("retire")
-@_accounted
-@pass_guard
-def retire(guard: Guard, name: str, why: str, by: str | None) -> None:
-    """Stop an agent for good: as suspended, and it can never be resumed."""
-    guard.set_agent_state(name, "retired", by=by if by is not None else os_user(), why=why)
-    tell(f"Retired agent {name} for good: its next call is refused, and no task is opened for it.")
-
-
-def _row(found: Agent, revoked: Instant | None) -> tuple[str, ...]:
-    return (found.id, found.state, "" if revoked is None else moment(revoked), found.owner, found.purpose)
+def _day(instant: Instant | None) -> str:
+    return "none" if instant is None else iso(instant)[:10]

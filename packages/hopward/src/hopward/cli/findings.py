@@ -22,6 +22,7 @@ from hopward.exchange import clients_of, targets_of
 from hopward.keys import AUTHORITY, KeyRing
 from hopward.ledger import SqliteLedger
 from hopward.observation import refuse_too_long
+from hopward.oversight import overseen
 from hopward.policies import load_engine, read_cases, run_cases
 from hopward.policy import nearest
 from hopward.project import schema_is_current
@@ -158,6 +159,27 @@ def _log(settings: Settings) -> Iterator[Finding]:
         yield Finding("note", "pins", told, f"hopward mcp accept {seen.server} {seen.tool}")
     for name in sorted(registered - settings.agents.keys()):
         yield Finding("note", "agents", f"{name} is registered no more; whatever it holds is refused.")
+
+
+def _agents(settings: Settings) -> Iterator[Finding]:
+    """Agents for which nobody answers, at which nobody has looked, or which nobody uses."""
+    try:
+        with closing(SqliteLedger.open(settings.log_file, clock=SystemClock())) as ledger:
+            found = overseen(settings, ledger, SystemClock().now())
+    except HopwardError:
+        return  # said of the log already
+    for seen in found:
+        for lack, told in seen.lacking(SystemClock().now()):
+            advice = _TENDING[lack].format(name=seen.agent.id)
+            yield Finding("note", "agents", told, advice)
+
+
+_TENDING = {
+    "ownerless": "hopward agent transfer {name} --to OWNER --why TEXT",
+    "overdue": "hopward agent review {name} --why TEXT",
+    "unreviewed": "Add review_days to [agents.{name}].",
+    "unused": "If nobody needs it: hopward agent retire {name} --why TEXT",
+}
 
 
 def _contained(settings: Settings) -> Iterator[Finding]:
@@ -305,6 +327,7 @@ _CHECKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
     _servers,
     _tools,
     _workflows,
+    _agents,
     approvers,
     reachable,
     _strength,

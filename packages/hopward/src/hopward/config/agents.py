@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import msgspec
 
 from hopward import capability, constraint, money
+from hopward.claims import is_agent
 from hopward.config import forms
 from hopward.config.problem import KeyPath, Problem, Table, items, table, tables, text
 from hopward.constraint import Constraint
@@ -13,10 +14,14 @@ from hopward.errors import TokenError
 from hopward.exchange import PROXY
 from hopward.jwk import VerificationKey, thumbprint
 from hopward.model import MOST_ACTORS, Capability
+from hopward.pattern import folded
 
 DAY = 24 * 60 * 60
 LONGEST_TASK = 31 * DAY
 """Seconds; authority that is needed for longer is not just in time."""
+
+MOST_REVIEW_DAYS = 366
+"""Days between two looks at an agent."""
 
 LARGEST_FAN_OUT = 1_000
 """Hops of one agent that are open at once."""
@@ -32,10 +37,12 @@ LARGEST_SIZE = 1_000_000_000_000
 def agent_problems(document: Table) -> Iterator[Problem]:
     """Every rule broken by an agent's settings, and by the keys of agents and servers together."""
     servers = table(document.get("servers"))
+    agents = frozenset(map(folded, table(document.get("agents"))))
     holders: dict[str, str] = {}
     for path, name, agent in tables(document, "agents"):
         if name == PROXY:
             yield Problem(path, "is the name of the proxy itself; choose another")
+        yield from _oversight(path, agent, agents)
         yield from capability_problems(
             (*path, "ceiling"), agent.get("ceiling"), servers, may_be_empty=bool(agent.get("delegable"))
         )
@@ -45,6 +52,16 @@ def agent_problems(document: Table) -> Iterator[Problem]:
     for path, name, server in tables(document, "servers"):
         if "key" in server:
             yield from _key((*path, "key"), f'server "{name}"', table(server["key"]), holders)
+
+
+def _oversight(path: KeyPath, agent: Table, agents: frozenset[str]) -> Iterator[Problem]:
+    """What is wrong with who answers for an agent, and with how often it is looked at."""
+    owner = text(agent.get("owner"))
+    if is_agent(owner) or folded(owner) in agents:
+        yield Problem((*path, "owner"), "is an agent; a person or a team answers for an agent")
+    days = _whole(agent.get("review_days"))
+    if days is not None and not 1 <= days <= MOST_REVIEW_DAYS:
+        yield Problem((*path, "review_days"), f"must be 1 to {MOST_REVIEW_DAYS}")
 
 
 def link_problems(path: KeyPath, link: Table, servers: Table, agents: Table) -> Iterator[Problem]:

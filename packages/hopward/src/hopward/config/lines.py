@@ -44,6 +44,13 @@ def span_map(text: str) -> dict[KeyPath, tuple[int, int]]:
     return finder.spans
 
 
+def value_map(text: str) -> dict[KeyPath, tuple[int, int]]:
+    """Where the value of every key of a valid TOML text stands, as offsets of characters."""
+    finder = _Finder(text)
+    finder.document()
+    return finder.values
+
+
 def line_of(lines: Mapping[KeyPath, int], path: KeyPath) -> int:
     """The line of a place, or of the nearest place around it that is written out; 1 for the document."""
     while path:
@@ -64,6 +71,7 @@ class _Finder:
         self.lines: dict[KeyPath, int] = {}
         self.arrays: dict[KeyPath, int] = {}
         self.spans: dict[KeyPath, tuple[int, int]] = {}
+        self.values: dict[KeyPath, tuple[int, int]] = {}
 
     def document(self) -> None:
         table: KeyPath = ()
@@ -136,8 +144,9 @@ class _Finder:
             self._note(path)
         self.at = end + 1
         self._skip(_INDENT)
+        value = self.at
         self._value(path)
-        self.spans[path] = (start, self.at)
+        self.spans[path], self.values[path] = (start, self.at), (value, self.at)
 
     def _value(self, path: KeyPath) -> None:
         first = self.text[self.at]
