@@ -1,11 +1,13 @@
 """A project that guards the example support desk, with a decision log in which something has happened."""
 
 import shutil
-from contextlib import closing
+from contextlib import closing, suppress
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from hopward import Chain, Guard, Narrowing, Outcome, ToolCall
+from hopward import Chain, ExchangeRefusedError, Guard, Narrowing, Outcome, ToolCall
+from hopward.base64url import encode
 from hopward.clock import DAY, SECOND
 from hopward.model import Budget
 from hopward.project import change_owner, create
@@ -19,8 +21,8 @@ EXAMPLE = ROOT / "examples" / "support_desk"
 
 def support_desk(folder: Path) -> None:
     """Make `folder` such a project. Rows of every kind are in its log; a second passes with each of them."""
-    settings = (EXAMPLE / "hopward.toml").read_text("utf-8") + ARCHIVIST + SORTER
-    for table in ("[agents.support-agent]\n", "[workflows.support]\n"):
+    settings = (EXAMPLE / "hopward.toml").read_text("utf-8") + ARCHIVIST + SORTER + LOGGING_IN
+    for table in HANDED_ON:
         assert table in settings
         settings = settings.replace(table, f"{table}{HANDED_ON[table]}")
     (folder / "hopward.toml").write_text(settings, "utf-8")
@@ -42,6 +44,7 @@ def support_desk(folder: Path) -> None:
         _, paired = guard.devices.pair(offer.code, "phone")
         guard.devices.answering(paired.id, "lena@desk.example", asked.id, "yes")
         guard.devices.end(paired.id, by="local:ines", why="it was lost")
+        _log_in(guard)
         _hand_on(guard, chain, clock)
         _change_a_tool(guard)
         guard.refuse("support_desk", "not_json", "The message is not valid JSON (at character 0).", chain)
@@ -64,6 +67,37 @@ def support_desk(folder: Path) -> None:
             "tool", "support_desk/refund", by="local:ines", why="odd refunds", evidence={"refunds": 9}
         )
         guard.release("tool", "support_desk/refund", by="local:ines", why="it was the ticket")
+
+
+def _log_in(guard: Guard) -> None:
+    """Twice: one login ends because a refresh token is used again, the other was not wanted."""
+    logins, person = guard.logins, "ines@desk.example"
+    verifier = "a-code-verifier-of-at-least-forty-three-characters"
+    asked = {
+        "client_id": "client:desktop",
+        "response_type": "code",
+        "redirect_uri": "http://127.0.0.1:4711/callback",
+        "code_challenge": encode(sha256(verifier.encode()).digest()),
+        "code_challenge_method": "S256",
+        "resource": "http://127.0.0.1:8701/support_desk/mcp",
+    }
+    offered = logins.offer(asked, person)
+    code = logins.grant(offered, "dev_1", [tool.full_name for tool in offered.tools])
+    first = logins.redeem(
+        code,
+        asked["client_id"],
+        redirect_uri=asked["redirect_uri"],
+        resource=asked["resource"],
+        verifier=verifier,
+    )
+    logins.refresh(first.more["refresh_token"], asked["client_id"])
+    logins.decline(offered, "dev_1")
+    for refused in (
+        lambda: logins.refresh(first.more["refresh_token"], asked["client_id"]),
+        lambda: logins.offer(asked, "omar@desk.example"),
+    ):
+        with suppress(ExchangeRefusedError):
+            refused()
 
 
 def _change_a_tool(guard: Guard) -> None:
@@ -119,9 +153,18 @@ permit (principal, action == Hopward::Action::"delegate", resource);
 permit (principal == Hopward::Agent::"archivist", action in Hopward::Action::"read", resource);
 """
 
+LOGGING_IN = """
+[approvals]
+page = "http://127.0.0.1:8700"
+[clients.desktop]
+name = "Desk assistant"
+redirect_uris = ["http://127.0.0.1/callback"]
+"""
+
 HANDED_ON = {
     "[agents.support-agent]\n": f"delegable = [{_READING}]\n",
-    "[workflows.support]\n": f"delegable = [{_READING}]\ndepth = 1\nfan_out = 1\n",
+    "[workflows.support]\n": f"delegable = [{_READING}]\ndepth = 1\nfan_out = 1\n"
+    'login = ["ines@desk.example"]\n',
 }
 
 CALLS: tuple[tuple[str, dict[str, Any]], ...] = (

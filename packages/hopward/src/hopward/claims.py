@@ -155,6 +155,14 @@ def is_agent(subject: str) -> bool:
     return subject.startswith(_AGENT)
 
 
+def is_login_client(client: str) -> bool:
+    """Whether a `client_id` names a program that people log in with, which no agent's name can.
+
+    `client:NAME` stands in `hopward.toml`, an https URL is that of the client's own metadata document.
+    """
+    return client.startswith(("client:", "https://"))
+
+
 def act(actors: tuple[str, ...]) -> dict[str, Any]:
     """The nested `act` claim (RFC 8693 section 4.1) of at least one actor: the current one outermost."""
     nested: dict[str, Any] = {"sub": principal(actors[0])}

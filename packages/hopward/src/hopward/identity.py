@@ -66,7 +66,7 @@ class Identifier:
         expected = Expected(types=(claims.TYPE,), issuer=self._issuer, audience=None)
         verified = verify(token, keys, expected, now)
         presented = claims.read(verified.claims, verified.kid)
-        if presented.may_act is not None or not presented.actors or presented.client != presented.actors[-1]:
+        if presented.may_act is not None or not presented.actors or not _may_hold(presented):
             raise TokenError("The token is not one an agent calls with.", error="wrong_type")
         if not presented.task or claims.is_agent(presented.subject):
             raise TokenError("The token is not about a task.", error="wrong_type")
@@ -80,3 +80,8 @@ class Identifier:
             self._known.move_to_end(mark)
             while len(self._known) > self._size:
                 self._known.popitem(last=False)
+
+
+def _may_hold(presented: claims.Presented) -> bool:
+    """Whether a token is its acting agent's, or of the client with which its subject has logged in."""
+    return presented.client == presented.actors[-1] or claims.is_login_client(presented.client)

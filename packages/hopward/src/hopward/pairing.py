@@ -2,8 +2,8 @@
 
 Whoever may write the state folder gives somebody a code; they type it into the page. The code never stands in
 an address, so that no log, history or preview of a link has it. Of codes and secrets only digests are stored,
-and a person who is in no group of approvers any more has no device. Who a person is, this does not know
-better than whoever handed them the code.
+and a person who is in no group of approvers any more, and may not log in, has no device. Who a person is,
+this does not know better than whoever handed them the code.
 """
 
 import hashlib
@@ -20,9 +20,10 @@ from hopward.device import Device
 from hopward.errors import NotFoundError, StateError
 from hopward.ledger import SqliteLedger
 from hopward.osuser import os_user
+from hopward.pattern import matches_any
 from hopward.policy import nearest
 from hopward.record import Draft, Receipt
-from hopward.settings import ApprovalSettings, Settings
+from hopward.settings import Settings
 
 OFFERED = 600 * SECOND
 """How long a code may be used."""
@@ -62,9 +63,11 @@ class Offer(NamedTuple):
 class Devices:
     """Pairs devices, knows people by them, and ends them. Safe to share between threads."""
 
-    def __init__(self, ledger: DeviceLedger, settings: ApprovalSettings, clock: Clock) -> None:
+    def __init__(self, ledger: DeviceLedger, settings: Settings, clock: Clock) -> None:
         self._ledger = ledger
-        self._people = frozenset(one for group in settings.groups.values() for one in group.members)
+        groups = settings.approvals.groups.values()
+        self._people = frozenset(one for group in groups for one in group.members)
+        self._login = tuple(one for workflow in settings.workflows.values() for one in workflow.login)
         self._clock = clock
 
     @classmethod
@@ -77,18 +80,18 @@ class Devices:
         clock = SystemClock()
         ledger = SqliteLedger.open(settings.log_file, durability=settings.log.durability, clock=clock)
         with closing(ledger):
-            yield cls(ledger, settings.approvals, clock)
+            yield cls(ledger, settings, clock)
 
     def offer(self, person: str, *, by: str = "") -> Offer:
         """A code with which `person` can pair a device, once and within ten minutes.
 
         `by` is who hands it out: the user who runs this process, unless it is given. Raises `NotFoundError`
-        for somebody who is in no group of approvers.
+        for somebody who is in no group of approvers, and may not log in.
         """
-        if person not in self._people:
-            known = sorted(self._people)
+        if not self._may_have_one(person):
+            known = sorted({*self._people, *self._login})
             told = f"{person!r} is in no group of approvers{nearest(person, known) or '.'}"
-            raise NotFoundError(told, advice=f"Who may approve: {', '.join(known) or 'nobody'}.")
+            raise NotFoundError(told, advice=f"Who may approve or log in: {', '.join(known) or 'nobody'}.")
         code = "".join(secrets.choice(_ALPHABET) for _ in range(_LENGTH))
         now, by = self._clock.now(), by or os_user()
         device = Device(
@@ -114,7 +117,7 @@ class Devices:
             or offered.paired_at
             or offered.expires_at <= now
             or not compare_digest(offered.secret, typed)
-            or offered.person not in self._people
+            or not self._may_have_one(offered.person)
         ):
             raise _no_code()
         secret = secrets.token_urlsafe(32)
@@ -173,9 +176,12 @@ class Devices:
         record |= {"approval": approval_id, "said": said}
         self._ledger.record([Draft(kind="device", at=self._clock.now(), record=record)])
 
+    def _may_have_one(self, person: str) -> bool:
+        return person in self._people or matches_any(self._login, person)
+
     def _counts(self, device: Device, now: Instant) -> bool:
         idle = device.paired_at and device.used_at + IDLE <= now
-        return device.person in self._people and device.expires_at > now and not idle
+        return self._may_have_one(device.person) and device.expires_at > now and not idle
 
 
 def _digest(kind: str, secret: str) -> str:

@@ -42,6 +42,7 @@ RowKind: TypeAlias = Literal[
     "key",
     "refusal",
     "device",
+    "login",
 ]
 """What a row of the decision log tells. `refusal` is a caller or message turned away before any decision."""
 

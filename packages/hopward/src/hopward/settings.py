@@ -405,7 +405,9 @@ class WorkflowSettings(Value, frozen=True):
     `capabilities` are what the task's agent may call itself, `delegable` what it may hand on: none, unless
     they are written down. `depth` is how many hops may follow one another, `fan_out` how many of one agent
     may be open at once. `parameters` are what a task must be opened with, each with its type; one whose type
-    ends in `?` may be left out. With `steps`, what is none of them is refused, whatever the capabilities say.
+    ends in `?` may be left out. `login` are the people who may open a task of it by logging in with an OAuth
+    client, exact names or prefixes that end in `*`; nobody, unless they are written down. With `steps`, what
+    is none of them is refused, whatever the capabilities say.
     """
 
     agent: str
@@ -417,7 +419,21 @@ class WorkflowSettings(Value, frozen=True):
     depth: int = 0
     fan_out: int = 0
     parameters: dict[str, ParameterType] = {}
+    login: tuple[str, ...] = ()
     steps: dict[str, StepSettings] = {}
+
+
+class ClientSettings(Value, frozen=True):
+    """`[clients.NAME]`: a program that people log in with, which the operator knows. Its id is `client:NAME`.
+
+    `name` is what people are shown, NAME unless it is given. `redirect_uris` are where it may have people
+    sent back to; on a loopback address any port will do. With `key`, its public JWK, it authenticates
+    (`private_key_jwt`); without it, it is a public client.
+    """
+
+    redirect_uris: tuple[str, ...]
+    name: str = ""
+    key: dict[str, Any] = {}
 
 
 class Settings(Value, frozen=True):
@@ -435,6 +451,7 @@ class Settings(Value, frozen=True):
     approvals: ApprovalSettings = ApprovalSettings()
     telemetry: TelemetrySettings | None = None
     risk: RiskSettings = RiskSettings()
+    clients: dict[str, ClientSettings] = {}
 
     @property
     def log_file(self) -> Path:

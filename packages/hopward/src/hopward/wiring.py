@@ -36,6 +36,7 @@ from hopward.issuer import Issuer
 from hopward.keychain import open_keys
 from hopward.keys import KeyRing
 from hopward.ledger import RowFilter, SqliteLedger
+from hopward.logins import Logins
 from hopward.model import (
     Chain,
     Credential,
@@ -74,7 +75,8 @@ class Guard(Registry, Containing, _Guard):
 
     `Guard.open("hopward.toml")` is the way in. `settings`, `tools`, `ledger`, `issuer` and `policies` are
     the parts it was built from; `signs` says whether the signing key is in this process. `approvals` is where
-    people answer what a step-up asks, `devices` knows the browsers in which they do.
+    people answer what a step-up asks, `devices` knows the browsers in which they do, `logins` what they let
+    OAuth clients do.
     """
 
     action_told = staticmethod(action_told)
@@ -90,6 +92,7 @@ class Guard(Registry, Containing, _Guard):
     policies: PolicyStore
     approvals: Approvals
     devices: Devices
+    logins: Logins
 
     @classmethod
     def open(cls, path: str | Path, *, clock: Clock | None = None, as_authority: bool = False) -> "Guard":
@@ -150,7 +153,8 @@ class Guard(Registry, Containing, _Guard):
         guard._current = logged.current
         guard._redaction = sources.redaction
         guard.approvals = Approvals(sources, clock)
-        guard.devices = Devices(ledger, settings.approvals, clock)
+        guard.devices = Devices(ledger, settings, clock)
+        guard.logins = Logins(ledger=ledger, settings=settings, tools=tools, issuer=issuer, tasks=guard)
         return guard
 
     def begin(self) -> None:

@@ -18,6 +18,7 @@ from hopward.settings import (
     AgentSettings,
     ApprovalSettings,
     AuthoritySettings,
+    ClientSettings,
     LogSettings,
     ProxySettings,
     RiskSettings,
@@ -47,6 +48,7 @@ class Document(Value, frozen=True):
     approvals: ApprovalSettings = ApprovalSettings()
     telemetry: TelemetrySettings | None = None
     risk: RiskSettings = RiskSettings()
+    clients: dict[str, ClientSettings] = field(default_factory=dict[str, ClientSettings])
 
 
 def read_settings(path: Path) -> Settings:
@@ -82,6 +84,7 @@ def checked_settings(text: str, path: Path) -> Settings:
         approvals=checked.approvals,
         telemetry=checked.telemetry,
         risk=checked.risk,
+        clients=checked.clients,
     )
 
 

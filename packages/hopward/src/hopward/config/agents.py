@@ -35,7 +35,7 @@ LARGEST_SIZE = 1_000_000_000_000
 
 
 def agent_problems(document: Table) -> Iterator[Problem]:
-    """Every rule broken by an agent's settings, and by the keys of agents and servers together."""
+    """Every rule broken by an agent's settings, and by the keys of agents, servers and clients together."""
     servers = table(document.get("servers"))
     agents = frozenset(map(folded, table(document.get("agents"))))
     holders: dict[str, str] = {}
@@ -49,9 +49,10 @@ def agent_problems(document: Table) -> Iterator[Problem]:
         yield from capability_problems((*path, "delegable"), agent.get("delegable"), servers)
         if "key" in agent:
             yield from _key((*path, "key"), f'agent "{name}"', table(agent["key"]), holders)
-    for path, name, server in tables(document, "servers"):
-        if "key" in server:
-            yield from _key((*path, "key"), f'server "{name}"', table(server["key"]), holders)
+    for section, kind in (("servers", "server"), ("clients", "client")):
+        for path, name, holder in tables(document, section):
+            if "key" in holder:
+                yield from _key((*path, "key"), f'{kind} "{name}"', table(holder["key"]), holders)
 
 
 def _oversight(path: KeyPath, agent: Table, agents: frozenset[str]) -> Iterator[Problem]:

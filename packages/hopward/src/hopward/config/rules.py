@@ -11,6 +11,7 @@ from hopward.config import forms
 from hopward.config.agents import agent_problems
 from hopward.config.approvals import approval_problems
 from hopward.config.hops import hop_problems
+from hopward.config.logins import login_problems
 from hopward.config.names import alike, name_problems
 from hopward.config.problem import KeyPath, Problem, Table, items, table, text
 from hopward.config.risk import risk_problems
@@ -18,7 +19,7 @@ from hopward.config.servers import server_problems
 from hopward.config.workflows import workflow_problems
 from hopward.settings import AuthoritySettings, ProxySettings
 
-_SECTIONS = ("servers", "agents", "workflows")
+_SECTIONS = ("servers", "agents", "workflows", "clients")
 _AUTHORITY_LISTEN = AuthoritySettings(issuer="").listen
 _FOLDERS = {"state": ".hopward", "policies": "policies"}
 _LIMITS = {
@@ -60,6 +61,7 @@ def broken_rules(document: Table) -> Iterator[Problem]:
     yield from workflow_problems(document)
     yield from hop_problems(document)
     yield from approval_problems(document)
+    yield from login_problems(document)
 
 
 def _unfilled(value: object, path: KeyPath) -> Iterator[Problem]:

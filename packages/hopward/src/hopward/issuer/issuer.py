@@ -216,13 +216,14 @@ class Issuer:
             raise StateError("The subject of a task is never an agent.")
         return issue(lambda: self._entrusted(task, book), self._keys, book)
 
-    def endpoint_token(self, chain: Chain, server: str, book: Book) -> Issued:
+    def endpoint_token(self, chain: Chain, server: str, book: Book, client: str = "") -> Issued:
         """The access token of a chain of this process for the proxy's endpoint of a server.
 
-        It says what an exchange over the network would have said. Raises `ExchangeRefusedError` for a chain
-        that has fallen or does not reach the server.
+        It says what an exchange over the network would have said. `client` is the OAuth client that gets it,
+        where that is not the agent itself. Raises `ExchangeRefusedError` for a chain that has fallen or does
+        not reach the server.
         """
-        return issue(lambda: self._admitted(chain, server, book), self._keys, book)
+        return issue(lambda: self._admitted(chain, server, book, client or chain.actor), self._keys, book)
 
     def introspect(self, token: str, client: Client, book: Book) -> dict[str, Any]:
         """What an authenticated client may know about a token (RFC 7662): about its own, and those for it.
@@ -320,7 +321,7 @@ class Issuer:
             content |= call_claims(grant.call)
         return Prepared(credential, content, draft)
 
-    def _admitted(self, chain: Chain, server: str, book: Book) -> Prepared:
+    def _admitted(self, chain: Chain, server: str, book: Book, client: str) -> Prepared:
         now = self.clock.now()
         found = book.standing(chain)
         fallen = revocation.why_fallen(found, chain, now)
@@ -335,8 +336,9 @@ class Issuer:
         held = msgspec.structs.replace(chain, scope=scope, issued_at=now, expires_at=ends)
         audience = endpoint(self._settings, server)
         credential = for_authority(audience, chain.subject, held, chain.actors)
-        draft = msgspec.structs.replace(credential_row(credential, chain.actor, found.epoch), server=server)
-        return Prepared(credential, claims.write(credential, self.issuer, chain.actor), draft)
+        draft = credential_row(credential, client, found.epoch)
+        draft = msgspec.structs.replace(draft, server=server, agent=chain.actor)
+        return Prepared(credential, claims.write(credential, self.issuer, client), draft)
 
     def _identified(self, agent: str, book: Book) -> Prepared:
         now = self.clock.now()

@@ -204,6 +204,20 @@ def grants(database: Database) -> None:
     database.conn.execute("PRAGMA user_version = 12")
 
 
+@_steps()
+def logins(database: Database) -> None:
+    """Version 13: what people have let OAuth clients do, and every secret that has led there."""
+    for statement in (
+        """CREATE TABLE logins (id TEXT NOT NULL PRIMARY KEY, expires_at INTEGER NOT NULL, body TEXT NOT NULL)
+           WITHOUT ROWID""",
+        """CREATE TABLE login_secrets (secret TEXT NOT NULL PRIMARY KEY, login TEXT NOT NULL)
+           WITHOUT ROWID""",
+        "CREATE INDEX login_secrets_of ON login_secrets(login)",
+    ):
+        database.conn.execute(statement)
+    database.conn.execute("PRAGMA user_version = 13")
+
+
 _AFTER = {
     1: "standing",
     2: "hops",
@@ -216,6 +230,7 @@ _AFTER = {
     9: "behaviour",
     10: "devices",
     11: "grants",
+    12: "logins",
 }
 """Schema version -> the step that would leave it."""
 

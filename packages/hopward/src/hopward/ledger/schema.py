@@ -17,6 +17,7 @@
 | looks | how far each server's first listing has been seen |
 | steps | how often each step of a task's path has been taken |
 | devices | browsers in which people answer |
+| logins, login_secrets | what people have let OAuth clients do; digests of the secrets of each |
 | outbox, cursors | rows that a webhook is still to tell of; up to which row that is known |
 | used | digests of values that may be presented once, until they expire |
 """
@@ -24,7 +25,7 @@
 APPLICATION = 0x486F7077
 """`PRAGMA application_id` of a decision log: "Hopw"."""
 
-VERSION = 12
+VERSION = 13
 """`PRAGMA user_version` this code reads and writes; `hopward.ledger.migrations` leads there."""
 
 FREQUENT = "('decision', 'credential', 'outcome')"

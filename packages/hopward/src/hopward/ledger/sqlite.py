@@ -19,6 +19,7 @@ from hopward.ledger import (
     devices,
     flows,
     hops,
+    logins,
     outbox,
     paths,
     tables,
@@ -31,6 +32,7 @@ from hopward.ledger.store import Durability, Store
 from hopward.ledger.transaction import Tail
 from hopward.ledger.verification import Progress, Verification, verify
 from hopward.ledger.writer import Writer
+from hopward.login import Login
 from hopward.model import (
     Agent,
     Chain,
@@ -300,6 +302,25 @@ class SqliteLedger:
     def devices(self) -> tuple[Device, ...]:
         """Every device, the oldest first."""
         return self._reader.read(devices.every)
+
+    def put_login(self, login: Login, draft: Draft) -> None:
+        """Store a new login and append its row; logins whose time is over by then are forgotten."""
+        self._beside(draft, lambda connection: logins.put(connection, login))
+
+    def change_login(self, before: Login, after: Login, draft: Draft | None = None) -> None:
+        """Change a login from what it was when it was read, with the row that tells of it, if one does.
+
+        Raises `NotFoundError`, and `StateError` if it has changed since.
+        """
+        self._beside(draft, lambda connection: logins.change(connection, before, after))
+
+    def login(self, secret: str) -> Login | None:
+        """The login that has, or has had, a secret with this digest."""
+        return self._reader.read(lambda connection: logins.with_secret(connection, secret))
+
+    def logins(self) -> tuple[Login, ...]:
+        """Every login, the oldest first."""
+        return self._reader.read(logins.every)
 
     def take_waiting(self, at: Instant, until: Instant) -> Waiting | None:
         """A row that is due to be told outside, which nobody else gets before `until`."""

@@ -34,10 +34,11 @@ from hopward.model import (
 from hopward.record import Asking, Draft, Receipt, Refused, Row, Spent, Standing, StandingHop
 from hopward.testing.accounts import Accounts
 from hopward.testing.devices import MemoryDevices
+from hopward.testing.logins import MemoryLogins
 from hopward.testing.pins import MemoryPins
 
 
-class MemoryLedger(MemoryPins, MemoryDevices):
+class MemoryLedger(MemoryPins, MemoryDevices, MemoryLogins):
     """The ledger protocol over dictionaries. Threads may share it; nothing is durable."""
 
     def __init__(self, clock: Clock) -> None:

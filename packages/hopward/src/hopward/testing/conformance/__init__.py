@@ -18,6 +18,7 @@ from hopward.testing.conformance.devices import DeviceConformance, OutboxConform
 from hopward.testing.conformance.grants import GrantConformance
 from hopward.testing.conformance.hops import HopConformance
 from hopward.testing.conformance.labels import LabelConformance
+from hopward.testing.conformance.logins import LoginConformance
 from hopward.testing.conformance.opening import CompleteLedger
 from hopward.testing.conformance.paths import PathConformance
 from hopward.testing.conformance.pins import PinConformance
@@ -40,6 +41,7 @@ class LedgerConformance(
     GrantConformance,
     DeviceConformance,
     OutboxConformance,
+    LoginConformance,
     BehaviourConformance,
     PathConformance,
     PinConformance,
