@@ -51,6 +51,8 @@ servers: .venv/dev.stamp
 	@tests/servers/langchain.sh
 	@tests/servers/memory.sh
 	@tests/servers/oidc-provider.sh
+	@if command -v go >/dev/null; then tests/servers/spire.sh; \
+	    else echo "go (1.26 or newer) is missing: SPIRE is not built, and its tests are skipped"; fi
 	@tests/servers/time.sh
 	@tests/servers/typescript.sh
 

@@ -12,7 +12,7 @@ LAYERS = (
     {"errors", "clock", "canonical", "base64url", "expression", "harmless", "order", "osuser"},
     {"addresses", "constraint", "money", "pattern", "strictjson", "vouching"},
     {"model", "places"},
-    {"approval"},
+    {"approval", "workload"},
     {"settings"},
     {"behaviour"},
     {"destination", "device", "guess", "login", "record", "jwk", "claims", "handover", "containment"},
@@ -44,7 +44,7 @@ LAYERS = (
     {"evaluation"},
     {"answering", "guard"},
     {"ledger", "keys", "link", "selfsigned"},
-    {"identity", "issuer", "assertion", "opening", "possession", "published", "verifier"},
+    {"identity", "issuer", "assertion", "opening", "possession", "published", "verifier", "workloads"},
     {
         "carrier",
         "config",
@@ -104,6 +104,10 @@ Checker: TypeAlias = Callable[[Iterable[Import]], Iterator[str]]
 
 LATE = {
     ("hopward.cli", "importlib.metadata"): "slow to import, and needed only for verbs of others",
+    (
+        "hopward_authority.issuer_keys",
+        "hopward_authority.workload_api",
+    ): "optional: gRPC, only for trust domains whose bundle comes from a Workload API",
     ("hopward_mcp.serve", "hopward_mcp.alone"): "a parent of workers does not serve",
     ("hopward_mcp.serve", "hopward_mcp.parent"): "who serves alone has no workers",
     ("hopward.config", "hopward.config.diagnosis"): "slow to import, and needed only when a file is refused",

@@ -38,6 +38,7 @@ from hopward.settings import (
     WebhookSettings,
     WorkflowSettings,
 )
+from hopward.workload import AgentIdentity, IdentitySettings, IssuerSettings, TrustDomainSettings
 
 from .markdown import cells
 
@@ -68,7 +69,11 @@ STRUCTS: dict[str, type[msgspec.Struct]] = {
         RiskWindows,
         RiskWeights,
         RiskActions,
+        IdentitySettings,
+        IssuerSettings,
+        TrustDomainSettings,
         AgentSettings,
+        AgentIdentity,
         ServerSettings,
         Delivery,
         Classification,
@@ -102,7 +107,11 @@ _LINKS = {
     "RiskWindows": "[windows](#windows-of-risk)",
     "RiskWeights": "[weights](#weights-of-risk)",
     "RiskActions": "[actions](#actions-of-risk)",
+    "IdentitySettings": "[identity](#identity)",
+    "IssuerSettings": "[issuers](#issuers-of-workload-tokens)",
+    "TrustDomainSettings": "[trust domains](#trust-domains)",
     "AgentSettings": "[agents](#agents)",
+    "AgentIdentity": "[identity](#identity-of-an-agent)",
     "ServerSettings": "[servers](#servers)",
     "WorkflowSettings": "[workflows](#workflows)",
     "StepSettings": "[steps](#steps)",

@@ -38,7 +38,7 @@ def create_app(guard: Guard) -> Starlette:
             "authority.mode is remote, and this guard was not opened as the authority.",
             advice="Guard.open(path, as_authority=True) opens it with the signing key.",
         )
-    document = metadata(settings.issuer)
+    document = metadata(settings.issuer, guard.workloads.algorithms, svids=guard.workloads.has_svids)
     tally = Tally(guard)
     server = OAuthServer(guard, tally)
     path = urlsplit(settings.issuer).path.rstrip("/")
@@ -97,6 +97,7 @@ def _posted(server: OAuthServer, endpoint: str) -> Callable[[Request], Awaitable
         except FormError as error:
             unread = Form(request.url.path, [])
             return _response(server.refused(unread, error.error, error.sentence, error.status))
+        await server.prepare(form)
         return _response(server.respond(endpoint, form))
 
     return respond

@@ -21,11 +21,21 @@ _REFUSED_HEADERS = {
 
 @dataclass(slots=True)
 class Form:
-    """The parameters of one request, in order. `client` is known once it has authenticated."""
+    """The parameters of one request, in order, and the address it came from.
+
+    `client` is known once it has authenticated. `incident` is the reason code of a refusal that is no mere
+    mistake.
+    """
 
     endpoint: str
     pairs: list[tuple[str, str]]
     client: str = ""
+    peer: str = ""
+    incident: str = ""
+
+    def first(self, name: str) -> str:
+        """The first value of a parameter; empty where there is none."""
+        return next((value for key, value in self.pairs if key == name), "")
 
 
 class FormError(Exception):
@@ -52,7 +62,7 @@ async def read_form(request: Request) -> Form:
         )
     except ValueError as error:
         raise FormError(400, "invalid_request", "The body is not a proper form.") from error
-    return Form(request.url.path, pairs)
+    return Form(request.url.path, pairs, peer=request.client.host if request.client else "")
 
 
 def _check_headers(request: Request) -> None:

@@ -1,5 +1,6 @@
 """The authority's metadata document (RFC 8414)."""
 
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -11,14 +12,20 @@ from hopward_authority.hosts import is_loopback
 TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"  # noqa: S105 - a name, no secret
 CLIENT_CREDENTIALS = "client_credentials"
 
-_AUTHENTICATION = {
-    "auth_methods_supported": ["private_key_jwt"],
-    "auth_signing_alg_values_supported": ["ES256", "EdDSA"],
-}
+_ALGORITHMS = ("ES256", "EdDSA")
+"""Of the keys that agents and servers have here."""
 
 
-def metadata(issuer: str) -> dict[str, Any]:
-    """The document; raises `ConfigError` unless the issuer is https://, or http:// on loopback."""
+def metadata(issuer: str, algorithms: Iterable[str] = (), *, svids: bool = False) -> dict[str, Any]:
+    """The document; raises `ConfigError` unless the issuer is https://, or http:// on loopback.
+
+    `algorithms` are those of workload tokens, `svids` whether JWT-SVIDs are among these
+    (draft-ietf-oauth-spiffe-client-auth-02).
+    """
+    authentication = {
+        "auth_methods_supported": ["private_key_jwt", *(["spiffe_jwt"] if svids else [])],
+        "auth_signing_alg_values_supported": sorted({*_ALGORITHMS, *algorithms}),
+    }
     parts = urlsplit(issuer)
     plain_http = parts.scheme == "http" and is_loopback(parts.hostname or "")
     if not plain_http and (parts.scheme != "https" or not parts.hostname):
@@ -37,7 +44,7 @@ def metadata(issuer: str) -> dict[str, Any]:
         **{
             f"{endpoint}_endpoint_{name}": values
             for endpoint in ("token", "revocation", "introspection")
-            for name, values in _AUTHENTICATION.items()
+            for name, values in authentication.items()
         },
     }
     try:

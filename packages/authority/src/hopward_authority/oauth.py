@@ -29,6 +29,7 @@ from hopward import (
     read_exchange,
 )
 from hopward_authority.form import Form
+from hopward_authority.issuer_keys import IssuerKeys
 from hopward_authority.metadata import CLIENT_CREDENTIALS, TOKEN_EXCHANGE
 from hopward_authority.tally import Tally
 
@@ -40,6 +41,9 @@ _ALLOWED = {
     "revocation": _AUTHENTICATION | {"token", "token_type_hint"},
     "introspection": _AUTHENTICATION | {"token", "token_type_hint"},
 }
+_INCIDENTS = ("replayed", "seen_twice")
+"""Somebody has a credential that is not theirs: the log says so by these codes."""
+
 _NOT_NOW = ("temporarily_unavailable", "server_error")
 _LONGEST_SENTENCE = 300
 _UNUSABLE = re.compile(r"[^\x20\x21\x23-\x5B\x5D-\x7E]")
@@ -85,16 +89,25 @@ class OAuthServer(AuthorizationServer):
     """The authority's endpoints over a guard. One request at a time; nothing here awaits."""
 
     def __init__(self, guard: Guard, tally: Tally) -> None:
-        """Raises `TokenError` if two clients could be taken for each other."""
+        """Raises `TokenError` if two clients could be taken for each other, `ConfigError` where a file of
+        keys cannot be used."""
         super().__init__()
         self.guard = guard
         self._tally = tally
         self._clients = ClientAuthenticator(guard.issuer, guard.ledger.seen_once, guard.key_revoked)
+        self._issuer_keys = IssuerKeys(guard)
         self.register_client_auth_method(_METHODS[0], self._authenticated)
         self.register_grant(AgentGrant)
         self.register_grant(ExchangeGrant)
         self.register_endpoint(Revocation)
         self.register_endpoint(Introspection)
+
+    async def prepare(self, form: Form) -> None:
+        """Get the keys that it takes to know a client that is a workload, where they have to be got."""
+        with suppress(HopwardError):
+            await self._issuer_keys.prepare(
+                form.first("client_assertion_type"), form.first("client_assertion")
+            )
 
     def respond(self, endpoint: str, form: Form) -> Answer:
         """The answer of `token`, `revocation` or `introspection` to a form."""
@@ -137,23 +150,35 @@ class OAuthServer(AuthorizationServer):
         """Authlib's hook: a client is known by its key, never by its id alone."""
 
     def _authenticated(self, _query: object, request: FormRequest) -> RegisteredClient:
-        assertion = request.parameters.get("client_assertion", "")
-        if request.parameters.get("client_assertion_type") != _ASSERTION_TYPE:
-            raise InvalidClientError("Clients authenticate with private_key_jwt.", status_code=401)
         try:
-            client = self._clients.authenticate(assertion)
+            client = self._client(request)
         except TokenError as error:
+            if error.error == "keys_unavailable":
+                raise ExchangeRefusedError(error.message, error="temporarily_unavailable") from error
+            request.read.incident = error.error if error.error in _INCIDENTS else ""
             raise InvalidClientError(_spoken(error.message), status_code=401) from error
         if request.parameters.get("client_id", client.id) != client.id:
             raise InvalidClientError("The assertion is of another client.", status_code=401)
         request.read.client = client.id
+        return client
+
+    def _client(self, request: FormRequest) -> RegisteredClient:
+        """Raises `TokenError`."""
+        assertion = request.parameters.get("client_assertion", "")
+        assertion_type = request.parameters.get("client_assertion_type", "")
+        if self.guard.workloads.source(assertion_type, assertion) is not None:
+            agent = self.guard.workloads.authenticate(assertion_type, assertion, request.read.peer)
+            return RegisteredClient(agent, "agent")
+        if assertion_type != _ASSERTION_TYPE:
+            raise TokenError("Clients authenticate with private_key_jwt, or as workloads known here.")
+        client = self._clients.authenticate(assertion)
         return RegisteredClient(client.id, client.role)
 
     def _record(self, form: Form, error: str, sentence: str) -> None:
         who = f"client {form.client}" if form.client else "a client not authenticated"
         told = f"The authority refused {who} at {form.endpoint}: {_spoken(sentence)}"
         if not form.client:
-            self._tally.note(error, told)
+            self._tally.note(form.incident or error, told)
             return
         with suppress(LedgerError):
             self.guard.refuse("", error, told)

@@ -20,6 +20,7 @@ from hopward.model import (
     Value,
 )
 from hopward.money import Spending
+from hopward.workload import AgentIdentity, IdentitySettings
 
 
 class LogSettings(Value, frozen=True):
@@ -355,8 +356,9 @@ class ServerSettings(Value, frozen=True):
 
 class AgentSettings(Value, frozen=True):
     """`[agents.NAME]`: a registered agent. `ceiling` bounds what it may ever call, `delegable` what it may
-    ever hand on to another agent. `key` is its public JWK, for authenticating at the authority. A person
-    looks at it again every `review_days` (`hopward agent review`); 0 says nothing about that.
+    ever hand on to another agent. It authenticates at the authority with `key`, its public JWK, or as the
+    workload that `identity` names. A person looks at it again every `review_days` (`hopward agent review`);
+    0 says nothing about that.
     """
 
     owner: str
@@ -364,6 +366,7 @@ class AgentSettings(Value, frozen=True):
     ceiling: tuple[Capability, ...]
     delegable: tuple[Capability, ...] = ()
     key: dict[str, Any] = {}
+    identity: AgentIdentity | None = None
     review_days: int = 0
 
     def registered(self, name: str, state: AgentState = "active") -> Agent:
@@ -452,6 +455,7 @@ class Settings(Value, frozen=True):
     telemetry: TelemetrySettings | None = None
     risk: RiskSettings = RiskSettings()
     clients: dict[str, ClientSettings] = {}
+    identity: IdentitySettings = IdentitySettings()
 
     @property
     def log_file(self) -> Path:

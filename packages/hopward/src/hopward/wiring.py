@@ -62,6 +62,7 @@ from hopward.registry import Registry, way_back
 from hopward.remote import RemoteAuthority, TokenRequest
 from hopward.settings import Settings, WorkflowSettings
 from hopward.webhook import make_secret
+from hopward.workloads import Workloads
 
 
 def _policy_set_logged(ledger: SqliteLedger) -> str:
@@ -76,7 +77,7 @@ class Guard(Registry, Containing, _Guard):
     `Guard.open("hopward.toml")` is the way in. `settings`, `tools`, `ledger`, `issuer` and `policies` are
     the parts it was built from; `signs` says whether the signing key is in this process. `approvals` is where
     people answer what a step-up asks, `devices` knows the browsers in which they do, `logins` what they let
-    OAuth clients do.
+    OAuth clients do, `workloads` the agents that are bound to workloads.
     """
 
     action_told = staticmethod(action_told)
@@ -93,6 +94,7 @@ class Guard(Registry, Containing, _Guard):
     approvals: Approvals
     devices: Devices
     logins: Logins
+    workloads: Workloads
 
     @classmethod
     def open(cls, path: str | Path, *, clock: Clock | None = None, as_authority: bool = False) -> "Guard":
@@ -155,6 +157,7 @@ class Guard(Registry, Containing, _Guard):
         guard.approvals = Approvals(sources, clock)
         guard.devices = Devices(ledger, settings, clock)
         guard.logins = Logins(ledger=ledger, settings=settings, tools=tools, issuer=issuer, tasks=guard)
+        guard.workloads = Workloads(settings, ledger, clock)
         return guard
 
     def begin(self) -> None:

@@ -27,6 +27,7 @@ from hopward.settings import (
     TelemetrySettings,
     WorkflowSettings,
 )
+from hopward.workload import IdentitySettings
 
 FILE_NAME = "hopward.toml"
 
@@ -49,6 +50,7 @@ class Document(Value, frozen=True):
     telemetry: TelemetrySettings | None = None
     risk: RiskSettings = RiskSettings()
     clients: dict[str, ClientSettings] = field(default_factory=dict[str, ClientSettings])
+    identity: IdentitySettings = IdentitySettings()
 
 
 def read_settings(path: Path) -> Settings:
@@ -85,6 +87,7 @@ def checked_settings(text: str, path: Path) -> Settings:
         telemetry=checked.telemetry,
         risk=checked.risk,
         clients=checked.clients,
+        identity=checked.identity,
     )
 
 

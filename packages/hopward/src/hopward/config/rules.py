@@ -11,6 +11,7 @@ from hopward.config import forms
 from hopward.config.agents import agent_problems
 from hopward.config.approvals import approval_problems
 from hopward.config.hops import hop_problems
+from hopward.config.identity import identity_problems
 from hopward.config.logins import login_problems
 from hopward.config.names import alike, name_problems
 from hopward.config.problem import KeyPath, Problem, Table, items, table, text
@@ -58,6 +59,7 @@ def broken_rules(document: Table) -> Iterator[Problem]:
     yield from server_problems(document)
     yield from name_problems(document)
     yield from agent_problems(document)
+    yield from identity_problems(document)
     yield from workflow_problems(document)
     yield from hop_problems(document)
     yield from approval_problems(document)
