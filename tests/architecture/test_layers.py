@@ -108,6 +108,10 @@ LATE = {
         "hopward_authority.issuer_keys",
         "hopward_authority.workload_api",
     ): "optional: gRPC, only for trust domains whose bundle comes from a Workload API",
+    (
+        "hopward_authority.client",
+        "hopward_authority.workload_api",
+    ): "optional: gRPC, only for agents that are known by SVIDs",
     ("hopward_mcp.serve", "hopward_mcp.alone"): "a parent of workers does not serve",
     ("hopward_mcp.serve", "hopward_mcp.parent"): "who serves alone has no workers",
     ("hopward.config", "hopward.config.diagnosis"): "slow to import, and needed only when a file is refused",

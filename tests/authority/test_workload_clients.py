@@ -100,6 +100,24 @@ def test_a_workload_gets_its_agents_token_and_exchanges_its_task(workloads: Work
     assert (chain.task, chain.actors) == (task.id, (agent,))
 
 
+@pytest.mark.parametrize("agent", ["helper", "other"])
+def test_what_a_workload_gets_is_over_when_its_own_token_is(workloads: Workloads, agent: str) -> None:
+    authority = workloads.authority
+    own = workloads.post(agent).json()
+    assert own["expires_in"] == 60
+    task = authority.open_task(agent)
+    exchanged = workloads.post(
+        agent,
+        grant_type=EXCHANGE,
+        subject_token=authority.task_token(task),
+        subject_token_type=ACCESS_TOKEN,
+        actor_token=own["access_token"],
+        actor_token_type=ACCESS_TOKEN,
+        resource=DESK,
+    )
+    assert authority.claims(exchanged.json()["access_token"])["exp"] == NOW + 60
+
+
 def test_an_agent_that_is_a_workload_has_no_other_way_in(workloads: Workloads) -> None:
     answer = workloads.authority.post("/token", "helper", grant_type="client_credentials")
     assert (answer.status_code, answer.json()["error"]) == (401, "invalid_client")

@@ -93,7 +93,7 @@ class World:
 
     def known(self, token: str, how: str = OIDC, place: str = "10.0.0.1") -> str:
         """The agent that a token proves."""
-        return self.workloads.authenticate(how, token, place)
+        return self.workloads.authenticate(how, token, place).agent
 
     def why(self, token: str, how: str = OIDC, place: str = "10.0.0.1") -> str:
         """Why a token proves nobody."""

@@ -33,7 +33,7 @@ class Caller:
         assert parts.hostname
         self._connection = HTTPConnection(parts.hostname, parts.port, timeout=PATIENCE)
         self._path = parts.path
-        self._token = token
+        self.token = token
         self._ids = 0
 
     def post(self, body: bytes, **headers: str) -> tuple[int, bytes]:
@@ -43,7 +43,7 @@ class Caller:
 
     def _send(self, body: bytes, headers: Mapping[str, str]) -> None:
         sent = {
-            "Authorization": f"Bearer {self._token}",
+            "Authorization": f"Bearer {self.token}",
             "Content-Type": "application/json",
             "Accept": "application/json, text/event-stream",
             "MCP-Protocol-Version": LEGACY,
@@ -74,6 +74,11 @@ class Caller:
         """The answer to a tools/call."""
         self.begin(tool, **arguments)
         return self.answer()
+
+    def status(self, tool: str, **arguments: Any) -> int:
+        """The status of the answer to a tools/call."""
+        self.begin(tool, **arguments)
+        return self._received()[0]
 
     def close(self) -> None:
         self._connection.close()

@@ -23,13 +23,14 @@ _REFUSED_HEADERS = {
 class Form:
     """The parameters of one request, in order, and the address it came from.
 
-    `client` is known once it has authenticated. `incident` is the reason code of a refusal that is no mere
-    mistake.
+    `client` is known once it has authenticated. `until` is when that is over which a workload has done so
+    with, in microseconds. `incident` is the reason code of a refusal that is no mere mistake.
     """
 
     endpoint: str
     pairs: list[tuple[str, str]]
     client: str = ""
+    until: int | None = None
     peer: str = ""
     incident: str = ""
 

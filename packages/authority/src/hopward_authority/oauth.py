@@ -167,8 +167,9 @@ class OAuthServer(AuthorizationServer):
         assertion = request.parameters.get("client_assertion", "")
         assertion_type = request.parameters.get("client_assertion_type", "")
         if self.guard.workloads.source(assertion_type, assertion) is not None:
-            agent = self.guard.workloads.authenticate(assertion_type, assertion, request.read.peer)
-            return RegisteredClient(agent, "agent")
+            proven = self.guard.workloads.authenticate(assertion_type, assertion, request.read.peer)
+            request.read.until = proven.until
+            return RegisteredClient(proven.agent, "agent")
         if assertion_type != _ASSERTION_TYPE:
             raise TokenError("Clients authenticate with private_key_jwt, or as workloads known here.")
         client = self._clients.authenticate(assertion)
@@ -221,7 +222,8 @@ class AgentGrant(_Grant):
     def answer(self) -> dict[str, Any]:
         """The agent's token. It has no scope and only one audience, so neither can be asked for."""
         form_fields(self.form.pairs, _AUTHENTICATION | {"grant_type"})
-        return self.guard.issuer.agent_token(self.form.client, self.guard.ledger).answer()
+        client, until = self.form.client, self.form.until
+        return self.guard.issuer.agent_token(client, self.guard.ledger, until=until).answer()
 
 
 class ExchangeGrant(_Grant):

@@ -5,7 +5,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from joserfc.jwk import ECKey, RSAKey
-from spiffe import TrustDomain, WorkloadApiClient
+from spiffe import SpiffeId, TrustDomain, WorkloadApiClient
 from spiffe.errors import PySpiffeError
 
 from hopward import TokenError
@@ -26,6 +26,20 @@ def jwt_bundle(address: str, trust_domain: str, timeout: float) -> bytes:
         told = f"The Workload API has no bundle of {trust_domain}."
         raise TokenError(told, error="keys_unavailable")
     return json.dumps({"keys": [_jwk(kid, key) for kid, key in bundle.jwt_authorities.items()]}).encode()
+
+
+def jwt_svid(address: str, audience: str, spiffe_id: str, timeout: float) -> str:
+    """A JWT-SVID of the process that asks, for this audience alone; of several identities, this SPIFFE ID.
+
+    The Workload API hands out the same one until half of its life is over. Raises `TokenError`
+    (`svid_unavailable`) where it has none for this process, or cannot be reached within `timeout` seconds.
+    """
+    try:
+        with WorkloadApiClient(address) as client:
+            subject = SpiffeId(spiffe_id) if spiffe_id else None
+            return client.fetch_jwt_svid({audience}, subject, timeout).token
+    except PySpiffeError as error:
+        raise TokenError(f"The Workload API gives no SVID: {error}", error="svid_unavailable") from error
 
 
 def _jwk(kid: str, key: Any) -> dict[str, Any]:

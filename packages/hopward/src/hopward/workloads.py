@@ -9,7 +9,7 @@ says of its own keys is never followed. Whoever has the network fetches the keys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any, Protocol, cast
+from typing import Any, NamedTuple, Protocol, cast
 
 from hopward import keyfile
 from hopward.base64url import decode
@@ -52,6 +52,13 @@ class Source:
     name: str
     settings: IssuerSettings | TrustDomainSettings
     keys: KeySet
+
+
+class Proven(NamedTuple):
+    """The agent that a workload token proves, and when that token is over."""
+
+    agent: str
+    until: Instant
 
 
 class Workloads:
@@ -114,8 +121,8 @@ class Workloads:
             return None
         return source
 
-    def authenticate(self, assertion_type: str, assertion: str, place: str) -> str:
-        """The id of the agent whose workload a token was issued to, for this authority and nobody else.
+    def authenticate(self, assertion_type: str, assertion: str, place: str) -> Proven:
+        """The agent whose workload a token was issued to, for this authority and nobody else.
 
         `place` is the address it came from. Raises `TokenError`: with `keys_unavailable` where the keys that
         it takes cannot be had, `seen_twice` where a token comes from another place than before.
@@ -130,7 +137,7 @@ class Workloads:
             if claims.get(claim) != value:
                 raise TokenError(f"The token's {claim} is not that of the workload.", error="bad_claim")
         self._use(assertion, claims, source, place)
-        return agent
+        return Proven(agent, from_seconds(claims["exp"]))
 
     def _read(self, source: Source) -> None:
         path = self._root / _file(source)

@@ -200,12 +200,13 @@ class Issuer:
         permitted = handed(delegation)
         return issue(lambda: permitted.prepared(self.issuer, book, self.clock.now()), self._keys, book)
 
-    def agent_token(self, agent: str, book: Book) -> Issued:
+    def agent_token(self, agent: str, book: Book, *, until: Instant | None = None) -> Issued:
         """An agent's own token, to be its `actor_token`: it says who acts, and carries no authority.
 
-        Raises `ExchangeRefusedError` unless the agent is registered and active.
+        It is over at `until` at the latest: when that is which the agent has authenticated with. Raises
+        `ExchangeRefusedError` unless the agent is registered and active.
         """
-        return issue(lambda: self._identified(agent, book), self._keys, book)
+        return issue(lambda: self._identified(agent, book, until), self._keys, book)
 
     def task_token(self, task: Task, book: Book) -> Issued:
         """The token of a task, for its agent to exchange: it says what, for whom, and who must act.
@@ -340,9 +341,11 @@ class Issuer:
         draft = msgspec.structs.replace(draft, server=server, agent=chain.actor)
         return Prepared(credential, claims.write(credential, self.issuer, client), draft)
 
-    def _identified(self, agent: str, book: Book) -> Prepared:
+    def _identified(self, agent: str, book: Book, until: Instant | None) -> Prepared:
         now = self.clock.now()
         ends = from_seconds(to_seconds(now) + self._limits.token_seconds)
+        if until is not None:
+            ends = min(ends, until)
         chain = Chain(task="", subject="", actors=(agent,), issued_at=now, expires_at=ends, scope=())
         found = book.standing(chain)
         fallen = revocation.why_agent_stopped(found, chain)
