@@ -176,6 +176,8 @@ FETCHERS = {
     ("hopward_authority.deliveries", "httpx2"),
     ("hopward_authority.issuer_keys", "httpx2"),
     ("hopward_mcp.era", "aiohttp"),
+    ("hopward_mcp.external", "aiohttp"),
+    ("hopward_mcp.http_authority", "aiohttp"),
     ("hopward_mcp.inflow", "aiohttp"),
     ("hopward_mcp.inspection", "httpx2"),
     ("hopward_mcp.loopback", "httpx2"),

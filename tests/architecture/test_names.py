@@ -30,7 +30,7 @@ BOUNDARIES = {
     "hopward_mcp.older_session:OlderSession._inquire": "a request that cannot be made ends as lost",
     "hopward_mcp.outbound:Outbound._call": "a request that cannot be carried ends as lost",
     "hopward_mcp.relay:Relay.call": "a request that cannot be carried ends as lost",
-    "hopward_mcp.remote:TokenEndpoint._told": "a credential that cannot be asked for is not there",
+    "hopward_mcp.http_authority:HttpAuthority._told": "a credential that cannot be asked for is not there",
     "hopward_mcp.results:filtered": "a list that cannot be filtered is empty",
     "hopward_mcp.server_side:ServerSide.judge_read": "a message that cannot be judged fails its call",
     "hopward_mcp.sibling:_obey": "a worker hears its parent, whatever it could not do",

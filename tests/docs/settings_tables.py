@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 from msgspec import inspect
 
+from hopward.authorization_servers import ActingClient, AuthorizationServerSettings
 from hopward.config import Document
 from hopward.constraint import kinds
 from hopward.model import Budget, Capability
@@ -76,6 +77,8 @@ STRUCTS: dict[str, type[msgspec.Struct]] = {
         AgentIdentity,
         ServerSettings,
         Delivery,
+        AuthorizationServerSettings,
+        ActingClient,
         Classification,
         HopSettings,
         WorkflowSettings,
@@ -96,6 +99,8 @@ _LINKS = {
     "Classification": "[classifications](#classifications)",
     "HopSettings": "[hops](#hops)",
     "AuthoritySettings": "[authority](#authority)",
+    "AuthorizationServerSettings": "[authorization servers](#authorization-servers)",
+    "ActingClient": "[agents there](#agents-at-an-authorization-server)",
     "LogSettings": "[log](#log)",
     "ProxySettings": "[proxy](#proxy)",
     "TelemetrySettings": "[telemetry](#telemetry)",

@@ -16,7 +16,8 @@ from hopward_mcp.turn import Turn
 
 
 class Conversation:
-    """`to_client` and `to_server` are what has come out so far, parsed; `came` is set with each message."""
+    """`to_client` and `to_server` are what has come out so far, parsed; `headers` go with the
+    client's messages to the server; `came` is set with each message."""
 
     def __init__(
         self,
@@ -36,6 +37,7 @@ class Conversation:
         self.session.heard(self.chain)
         self.to_client: list[dict[str, Any]] = []
         self.to_server: list[dict[str, Any]] = []
+        self.headers: list[dict[str, str]] = []
 
     def client_says(self, message: dict[str, Any] | bytes) -> None:
         """One message of the client; the turn it would be decided in ends before this returns."""
@@ -81,6 +83,7 @@ class Conversation:
         self.came.set()
         if isinstance(route, Forward):
             self.to_server.append(json.loads(route.body))
+            self.headers.append(dict(route.headers))
         elif isinstance(route, Reply):
             self.to_client.append(json.loads(route.body))
 

@@ -39,8 +39,8 @@ from hopward.model import (
     ToolCall,
     Verdict,
 )
-from hopward.remote import TokenRequest
 from hopward.settings import Settings
+from hopward.tokenrequest import TokenRequest
 from hopward.verifier import CredentialVerifier
 from hopward.wire import fields as form_fields
 from hopward.wire import read_request as read_exchange

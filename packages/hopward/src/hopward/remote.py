@@ -20,6 +20,7 @@ from hopward.exchange import PROXY
 from hopward.jose import Expected, verify
 from hopward.jwk import SigningKey, VerificationKey
 from hopward.model import Chain, Credential
+from hopward.tokenrequest import TokenRequest
 from hopward.wire import ACCESS_TOKEN_TYPE, SELF_SIGNED_TYPE, ExchangeForm, build_request, read_response
 
 CREDENTIAL_SECONDS = 60
@@ -41,18 +42,11 @@ class ProxyKeys(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class TokenRequest:
-    """One exchange to ask the token endpoint for, once: POST `form`, and hand in the answer.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnRequest(TokenRequest):
+    """One exchange to ask our authority for. `exchange` holds secrets too, and is not shown either."""
 
-    `form` and `exchange` hold secrets, and are not shown.
-    """
-
-    form: Mapping[str, str] = field(repr=False)
     exchange: ExchangeForm = field(repr=False)
-    call: CallDetails
-    credential: Credential
-    chain: Chain
 
 
 class RemoteAuthority:
@@ -69,7 +63,7 @@ class RemoteAuthority:
 
     def request(
         self, credential: Credential, chain: Chain, call: CallDetails, subject_token: str
-    ) -> TokenRequest:
+    ) -> OwnRequest:
         """The request for a planned credential.
 
         `subject_token` is the access token that presented the chain. A chain that no token has presented (its
@@ -92,9 +86,15 @@ class RemoteAuthority:
             call=call,
         )
         assertion = client_assertion(PROXY, self._issuer, key, clock=self._clock)
-        return TokenRequest(build_request(exchange, assertion), exchange, call, credential, chain)
+        return OwnRequest(
+            form=build_request(exchange, assertion),
+            exchange=exchange,
+            call=call,
+            credential=credential,
+            chain=chain,
+        )
 
-    def received(self, request: TokenRequest, status: int, body: bytes) -> tuple[str, Credential]:
+    def received(self, request: OwnRequest, status: int, body: bytes) -> tuple[str, Credential]:
         """The token in an answer, and what may be recorded of it.
 
         Raises `ExchangeRefusedError`: with the authority's own code if it refused, `server_error` if its
@@ -123,7 +123,7 @@ class RemoteAuthority:
         return token, credential
 
 
-def _members(presented: Presented, request: TokenRequest, now: Instant) -> dict[str, bool]:
+def _members(presented: Presented, request: OwnRequest, now: Instant) -> dict[str, bool]:
     planned, longest = request.credential, CREDENTIAL_SECONDS * SECOND
     latest = min(now, presented.issued_at) + longest
     return {

@@ -4,6 +4,7 @@ from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+from hopward.authorization_servers import AuthorizationServerSettings
 from hopward.clock import DAY, SECOND, Instant
 from hopward.constraint import Constraint
 from hopward.model import (
@@ -20,6 +21,7 @@ from hopward.model import (
     Value,
 )
 from hopward.money import Spending
+from hopward.pattern import matches
 from hopward.workload import AgentIdentity, IdentitySettings
 
 
@@ -245,12 +247,27 @@ class Delivery(Value, frozen=True):
     `header` (HTTP) and `variable` (environment of a stdio server) broker an API key read from
     `environment` or `keyring` (`SERVICE/USER`); the agent never sees it. `context`: handed to a tool of
     this process in a context variable.
+
+    With `authorization_server`, the token of `authorization` or `meta` comes from that external one instead
+    of our authority: for `audience`, what it calls this server (else the server's `resource`), with `scope`,
+    or for tools that match a pattern in `scopes`, with what stands there.
     """
 
     by: Literal["authorization", "meta", "header", "variable", "context"]
     name: str = ""
     environment: str = ""
     keyring: str = ""
+    authorization_server: str = ""
+    audience: str = ""
+    scope: tuple[str, ...] = ()
+    scopes: dict[str, tuple[str, ...]] = {}
+
+    def scope_for(self, tool: str) -> tuple[str, ...]:
+        """What an external token for a tool is asked for: by its name, else by the longest prefix, else
+        all."""
+        fitting = [pattern for pattern in self.scopes if matches(pattern, tool)]
+        best = max(fitting, key=lambda pattern: (not pattern.endswith("*"), len(pattern)), default="")
+        return self.scopes[best] if best else self.scope
 
 
 class HopSettings(Value, frozen=True):
@@ -456,11 +473,17 @@ class Settings(Value, frozen=True):
     risk: RiskSettings = RiskSettings()
     clients: dict[str, ClientSettings] = {}
     identity: IdentitySettings = IdentitySettings()
+    authorization_servers: dict[str, AuthorizationServerSettings] = {}
 
     @property
     def log_file(self) -> Path:
         """The decision log."""
         return self.state / "decisions.db"
+
+    @property
+    def subject_tokens_folder(self) -> Path:
+        """Tokens of people at external authorization servers, for tasks that are open."""
+        return self.state / "subject-tokens"
 
     @property
     def keys_folder(self) -> Path:

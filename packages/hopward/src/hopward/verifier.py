@@ -2,6 +2,7 @@
 
 import heapq
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from threading import Lock
 from typing import Any
 
@@ -11,6 +12,8 @@ from hopward.clock import SECOND, Clock, Instant, SystemClock
 from hopward.errors import TokenError
 from hopward.jose import Expected, Verified, verify
 from hopward.jwk import VerificationKey, key_set
+from hopward.statement import TYPE as STATEMENT
+from hopward.statement import token_digest
 
 CREDENTIAL_SECONDS = 60
 """Longest life of a credential."""
@@ -66,8 +69,30 @@ class CredentialVerifier:
         `tool` is the name the server itself knows: of an MCP tool, or `resource:URI`, or `prompt:NAME`.
         Raises `TokenError`; a credential refused for its tool or arguments stays unused.
         """
+        return self._accepted(token, self._expected, tool, arguments)
+
+    def verify_statement(
+        self, statement: str, *, token: str, tool: str, arguments: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """The claims of a signed chain that goes with another issuer's `token`, used for the first time.
+
+        It comes in the header `Hopward-Chain`, or `_meta["dev.hopward/chain"]`. The token itself is for its
+        issuer's verifier to check. Raises `TokenError` as `verify` does, `wrong_token` where it came with
+        another.
+        """
+        expected = replace(self._expected, types=(STATEMENT,))
+        return self._accepted(statement, expected, tool, arguments, token)
+
+    def _accepted(
+        self,
+        token: str,
+        expected: Expected,
+        tool: str,
+        arguments: Mapping[str, Any],
+        beside: str | None = None,
+    ) -> dict[str, Any]:
         now = self._clock.now()
-        verified = self._verified(token, now)
+        verified = self._verified(token, expected, now)
         presented = claims.read(verified.claims, verified.kid)
         details = claims.details(verified.claims.get("authorization_details"))
         if presented.expires_at - presented.issued_at > CREDENTIAL_SECONDS * SECOND or presented.bound:
@@ -76,17 +101,19 @@ class CredentialVerifier:
             raise TokenError("The credential is for another tool.", error="wrong_tool")
         if details.arguments_digest != _digest(arguments):
             raise TokenError("The credential is for other arguments.", error="wrong_arguments")
+        if beside is not None and verified.claims.get("ath") != token_digest(beside):
+            raise TokenError("The signed chain goes with another token.", error="wrong_token")
         self._use(presented.token, presented.expires_at, now)
         return verified.claims
 
-    def _verified(self, token: str, now: Instant) -> Verified:
+    def _verified(self, token: str, expected: Expected, now: Instant) -> Verified:
         self._refreshed(now, for_unknown=False)
         try:
-            return verify(token, self._keys, self._expected, now)
+            return verify(token, self._keys, expected, now)
         except TokenError as error:
             if error.error != "unknown_key" or not self._refreshed(now, for_unknown=True):
                 raise
-        return verify(token, self._keys, self._expected, now)
+        return verify(token, self._keys, expected, now)
 
     def _refreshed(self, now: Instant, *, for_unknown: bool) -> bool:
         with self._lock:

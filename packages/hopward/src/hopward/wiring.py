@@ -8,10 +8,8 @@ import msgspec
 
 from hopward.answering import Approvals
 from hopward.asking import Proposal, narrowed, proposals
-from hopward.canonical import digest
 from hopward.carrier import Carrier, request_digest
 from hopward.chain import entered
-from hopward.claims import CallDetails
 from hopward.classification import Classifications, classified
 from hopward.clock import Clock, SystemClock
 from hopward.config import checked_settings, read_settings
@@ -28,8 +26,7 @@ from hopward.errors import (
 )
 from hopward.evaluation import Sources
 from hopward.exchange import endpoint
-from hopward.guard import Guard as _Guard
-from hopward.guard import planned
+from hopward.external import ExternalServers
 from hopward.guess import action_told, names_told
 from hopward.identity import Identifier
 from hopward.issuer import Issuer
@@ -39,8 +36,6 @@ from hopward.ledger import RowFilter, SqliteLedger
 from hopward.logins import Logins
 from hopward.model import (
     Chain,
-    Credential,
-    Decision,
     Hop,
     Revocation,
     RevocationKind,
@@ -51,6 +46,7 @@ from hopward.model import (
 )
 from hopward.notices import Notices
 from hopward.observation import refuse_too_long
+from hopward.obtaining import Obtaining
 from hopward.opening import Wish, new_task
 from hopward.osuser import os_user
 from hopward.pairing import Devices
@@ -59,7 +55,7 @@ from hopward.policies import LoggedPolicies, PolicyStore
 from hopward.record import Draft
 from hopward.redaction import Redaction
 from hopward.registry import Registry, way_back
-from hopward.remote import RemoteAuthority, TokenRequest
+from hopward.remote import RemoteAuthority
 from hopward.settings import Settings, WorkflowSettings
 from hopward.webhook import make_secret
 from hopward.workloads import Workloads
@@ -71,7 +67,7 @@ def _policy_set_logged(ledger: SqliteLedger) -> str:
     return next((str(row.record["policy_set"]) for row in rows if row.record["event"] == "in_force"), "")
 
 
-class Guard(Registry, Containing, _Guard):
+class Guard(Registry, Containing, Obtaining):
     """The guard of one `hopward.toml`, with everything around it: tasks, revocation, callers, credentials.
 
     `Guard.open("hopward.toml")` is the way in. `settings`, `tools`, `ledger`, `issuer` and `policies` are
@@ -151,6 +147,7 @@ class Guard(Registry, Containing, _Guard):
         guard._keys = keyring.verification_keys
         guard._identifier = Identifier(keyring=keyring, issuer=issuer.issuer, clock=clock)
         guard._remote = RemoteAuthority(issuer=issuer.issuer, keys=keyring, clock=clock)
+        guard._external = ExternalServers(settings, keyring, clock, lambda: logged.current().policy_set)
         guard._carrier = Carrier(issuer.issuer, keyring, ledger, clock)
         guard._current = logged.current
         guard._redaction = sources.redaction
@@ -173,7 +170,6 @@ class Guard(Registry, Containing, _Guard):
     _current: Callable[[], object]
     _keys: Callable[[], object]
     _identifier: Identifier
-    _remote: RemoteAuthority
     _carrier: Carrier
     _redaction: Redaction
 
@@ -250,42 +246,6 @@ class Guard(Registry, Containing, _Guard):
         Standing is not looked at here: `authorize` does, on every call.
         """
         return self._identifier.identify(token, audience)
-
-    @property
-    def token_endpoint(self) -> str:
-        """Where a proxy asks for its credentials; empty if they are minted in its own process.
-
-        Raises `ConfigError` without the key it would authenticate with.
-        """
-        if self.settings.authority.mode == "remote":
-            self._remote.check_key()
-        return self.settings.authority.token_endpoint
-
-    def credential_request(self, decision: Decision, call: ToolCall, subject_token: str = "") -> TokenRequest:
-        """What to ask the token endpoint for a permitted call, which must be the one decided on.
-
-        `subject_token` is the access token that presented the decision's chain, if one did. Each attempt is a
-        request of its own: what authenticates it counts once. Raises `HopwardError`.
-        """
-        return self._asking(planned(decision, call), decision.chain, call, subject_token, decision.id)
-
-    def introduction_request(
-        self, chain: Chain, server: str, method: str, subject_token: str = ""
-    ) -> TokenRequest:
-        """Likewise for one MCP request that calls nothing; see `introduce`."""
-        call, credential, _ = self._introduction(chain, server, method)
-        return self._asking(credential, chain, call, subject_token)
-
-    def credential_received(self, request: TokenRequest, status: int, body: bytes) -> str:
-        """The token in the token endpoint's answer, exactly what was asked for, its row durable.
-
-        Raises `ExchangeRefusedError` for any other answer, `ChainError` where the chain has fallen meanwhile.
-        """
-        token, credential = self._remote.received(request, status, body)
-        call, chain = ToolCall(server=request.call.server, tool=request.call.tool), request.chain
-        _, standing = self._evaluator.standing_task(chain, call.server)
-        self._record(credential, chain, call, standing.epoch, request.call.decision)
-        return token
 
     def proposed(self, workflow: str, request: str) -> tuple[Proposal, ...]:
         """Which of a workflow's tools a task for this request should have; a person may change it."""
@@ -409,14 +369,6 @@ class Guard(Registry, Containing, _Guard):
             told = f"Key {kid} is revoked, but servers still find it published. {error.message}"
             raise StateError(told, advice=error.advice) from error
 
-    def _asking(
-        self, credential: Credential, chain: Chain, call: ToolCall, subject_token: str, decision: str = ""
-    ) -> TokenRequest:
-        details = CallDetails(
-            server=call.server, tool=call.tool, arguments_digest=digest(call.arguments), decision=decision
-        )
-        return self._remote.request(credential, chain, details, subject_token)
-
     def _end_task(
         self,
         task_id: str,
@@ -430,3 +382,4 @@ class Guard(Registry, Containing, _Guard):
             raise StateError(f"Task {task_id} is already {task.state}.")
         draft = Draft(kind=kind, at=self._clock.now(), record=record, task=task.id, agent=task.agent)
         self.ledger.set_task_state(task.id, state, draft)
+        self._external.subjects.forget(task.id)

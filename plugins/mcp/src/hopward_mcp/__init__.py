@@ -7,7 +7,8 @@
                           name); questions (what a server asks its client), behalf (for whom); mcp_tasks
                           (whose each is): mcp_task_store, client_tasks (the other way round)
     and is traced         telemetry (if at all), tracing (the seam), spans
-    a credential goes on  delivery; authority (the seam), remote (asks one in another process)
+    a credential goes on  delivery; authority (the seam), over HTTP (http_authority) remote (ours in another
+                          process), external (others): breaker
     over stdio            run: client_end, lines; and by the server's transport
       to a command        stdio: upkeep (starts it again when it ends), recollection, restarts, child
       to a url            outbound: headers, parameters, introduction, sse, upstream

@@ -11,7 +11,7 @@ import uvloop
 
 from hopward import HopwardError, Settings
 from hopward_mcp.change import checked
-from hopward_mcp.observing import announce
+from hopward_mcp.observing import announce, announce_lacking
 from hopward_mcp.reading import reread
 from hopward_mcp.serving import Serving
 from hopward_mcp.told import refused, reloaded
@@ -52,3 +52,4 @@ async def _reloaded(config: Path, serving: Serving, again: asyncio.Event) -> Non
         else:
             click.echo(reloaded(config), err=True)
             announce(serving.settings)
+            announce_lacking(serving.settings)

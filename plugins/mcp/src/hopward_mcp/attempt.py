@@ -13,14 +13,13 @@ from mcp import Client, MCPError
 
 from hopward import Guard, HopwardError, Settings, Task
 from hopward_mcp.arguments import Word, signature, typed
-from hopward_mcp.authority import Authority
 from hopward_mcp.configured import require_server
 from hopward_mcp.delivery import courier
+from hopward_mcp.endpoints import sharing
 from hopward_mcp.gate import Gate
 from hopward_mcp.inspection import Surroundings, asked, leaf, tools_of
 from hopward_mcp.loopback import Loopback
 from hopward_mcp.opening import Opening, end_on_signal, opened
-from hopward_mcp.remote import TokenEndpoint
 from hopward_mcp.turn import Turn
 
 _PATIENCE = 10.0
@@ -109,11 +108,10 @@ async def _check(settings: Settings, wanted: Wanted) -> None:
 
 async def _gate(guard: Guard, server: str, stack: AsyncExitStack) -> Gate:
     attached = courier(guard.settings, server, os.environ)
-    authority: Authority | None = TokenEndpoint(guard) if guard.token_endpoint else None
-    if authority is not None:
-        stack.push_async_callback(authority.close)
     turn = Turn(guard, asyncio.get_running_loop())
-    return Gate(guard, server, courier=attached, turn=turn, authority=authority)
+    shared = sharing(guard, turn)
+    stack.push_async_callback(shared.close)
+    return Gate(guard, server, courier=attached, turn=turn, authority=shared.authority_of(server))
 
 
 async def _called(way: Loopback, wanted: Wanted) -> tuple[dict[str, Any], dict[str, Any] | None, str]:

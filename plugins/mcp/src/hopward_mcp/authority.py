@@ -5,15 +5,16 @@ from typing import Protocol, TypeAlias
 
 from hopward import HopwardError, TokenRequest
 
-Asking: TypeAlias = Callable[[], TokenRequest]
-"""Makes the request for one attempt; raises `HopwardError`."""
+Asking: TypeAlias = Callable[[], TokenRequest | str]
+"""Makes the request for one attempt, or has the credential already; raises `HopwardError`."""
 
 Obtained: TypeAlias = Callable[[str | HopwardError], None]
 """Called once with the credential, or with why there is none."""
 
 
 class Authority(Protocol):
-    """A remote authority. `hopward_mcp.remote` has the one there is, with the network."""
+    """One in another process: ours (`hopward_mcp.remote`), or an external authorization server
+    (`hopward_mcp.external`), both with the network."""
 
     async def token(self, asking: Asking) -> str:
         """A credential, its row durable; raises `HopwardError`."""

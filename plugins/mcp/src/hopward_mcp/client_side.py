@@ -228,7 +228,7 @@ class ClientSide:
             route = onward()
         except HopwardError as failure:
             _log.error("a permitted call gets no credential: %s", failure.message)
-            reply = Reply(no_credential(pending.message, pending.decision))
+            reply = Reply(no_credential(pending.message, pending.decision, failure.error))
             route = self._not_forwarded(key, pending, reply, f"no_credential {failure.error}")
         except Exception:  # noqa: BLE001 - per-message boundary
             _log.exception("a permitted call could not be forwarded")
@@ -264,7 +264,7 @@ class ClientSide:
         if not gate.courier.per_call:
             return self._forward(key, pending)
         if gate.authority is not None:
-            asking = partial(gate.guard.credential_request, decision, call, pending.subject_token)
+            asking = gate.asking(decision, call, pending.subject_token)
             gate.authority.ask(asking, partial(self._credentialed, key, pending, deliver))
             return LATER
         pending.token = gate.guard.mint(decision, call)
@@ -296,11 +296,12 @@ class ClientSide:
         if not token:
             return Forward(dump(body), message, key, context=context)
         self._gate.concealment.learn(token)
+        statement = self._gate.statement(pending.decision, pending.call, token)
         given = body.get("params", {})
-        params = courier.call_params(given, token)
+        params = courier.call_params(given, token, statement)
         if params is not given:
             body["params"] = params
-        return Forward(dump(body), message, key, courier.call_headers(token), context)
+        return Forward(dump(body), message, key, courier.call_headers(token, statement), context)
 
     def _cancel(self, message: Message) -> Route:
         key = self._requests.key(message.params.get("requestId"))

@@ -28,6 +28,8 @@ _STAND_IN = re.compile(
 """What stands where somebody was meant to put a key, or has put the one of the documentation."""
 
 CREDENTIAL_KEY = "dev.hopward/credential"
+CHAIN_KEY, CHAIN_HEADER = "dev.hopward/chain", "Hopward-Chain"
+"""Where the signed chain stands that goes along with a token which does not say it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +55,20 @@ class Courier:
     def per_call(self) -> bool:
         return self.by in ("authorization", "meta")
 
-    def call_headers(self, token: str) -> Mapping[str, str]:
-        """The headers that carry one call's credential."""
-        return {"Authorization": f"Bearer {token}"} if self.by == "authorization" else {}
+    def call_headers(self, token: str, statement: str = "") -> Mapping[str, str]:
+        """The headers that carry one call's credential, and the signed chain that goes with it, if one
+        does."""
+        if self.by != "authorization":
+            return {}
+        headers = {"Authorization": f"Bearer {token}"}
+        return {**headers, CHAIN_HEADER: statement} if statement else headers
 
-    def call_params(self, params: dict[str, Any], token: str) -> dict[str, Any]:
+    def call_params(self, params: dict[str, Any], token: str, statement: str = "") -> dict[str, Any]:
         """The params that carry one call's credential; the same object unless it travels in `_meta`."""
         if self.by != "meta":
             return params
-        return {**params, "_meta": {**params.get("_meta", {}), CREDENTIAL_KEY: token}}
+        carried = {CREDENTIAL_KEY: token, **({CHAIN_KEY: statement} if statement else {})}
+        return {**params, "_meta": {**params.get("_meta", {}), **carried}}
 
 
 def in_process(server: str) -> ConfigError:

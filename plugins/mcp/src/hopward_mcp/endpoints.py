@@ -2,15 +2,19 @@
 
 import asyncio
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from hopward import ConfigError, Guard
 from hopward_mcp.authority import Authority
 from hopward_mcp.child import Command, command
 from hopward_mcp.delivery import Courier, courier
 from hopward_mcp.endpoint import Endpoint
+from hopward_mcp.external import ExternalAuthority
 from hopward_mcp.gate import Gate
 from hopward_mcp.http_end import HttpEnd
+from hopward_mcp.remote import TokenEndpoint
 from hopward_mcp.server_end import ServerEnd
 from hopward_mcp.siblings import Siblings
 from hopward_mcp.stdio_end import StdioEnd
@@ -32,13 +36,33 @@ class Way:
 @dataclass(frozen=True, slots=True)
 class Shared:
     """What all endpoints of a process share. `authority` is asked for credentials, where this process does
-    not mint them; `siblings` are the other workers; `tracing` is told of calls."""
+    not mint them, or one of `external`, by name; `siblings` are the other workers; `tracing` is told of
+    calls."""
 
     guard: Guard
     turn: Turn
     authority: Authority | None = None
     siblings: Siblings | None = None
     tracing: Tracing | None = None
+    external: Mapping[str, Authority] = field(default_factory=dict[str, Authority])
+
+    def authority_of(self, server: str) -> Authority | None:
+        """Who is asked for the credentials of a server."""
+        name = self.guard.settings.servers[server].credential.authorization_server
+        return self.external[name] if name else self.authority
+
+    async def close(self) -> None:
+        """Give up what is asked, and close every connection to who is."""
+        for one in (*([self.authority] if self.authority else []), *self.external.values()):
+            await one.close()
+
+
+def sharing(guard: Guard, turn: Turn, **more: Any) -> Shared:
+    """Who is asked for credentials under this guard; `more` is what else is shared."""
+    authority = TokenEndpoint(guard) if guard.token_endpoint else None
+    used = {server.credential.authorization_server for server in guard.settings.servers.values()}
+    external = {name: ExternalAuthority(guard, name) for name in sorted(used) if name}
+    return Shared(guard, turn, authority, external=external, **more)
 
 
 def ways(guard: Guard) -> list[Way]:
@@ -74,7 +98,7 @@ def open_endpoint(way: Way, shared: Shared) -> Endpoint:
         way.server,
         courier=way.courier,
         turn=shared.turn,
-        authority=shared.authority,
+        authority=shared.authority_of(way.server),
         mark=mark,
     )
     gate.tracing = shared.tracing

@@ -5,9 +5,10 @@ import itertools
 import logging
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 
-from hopward import Chain, Guard, HopwardError
-from hopward_mcp.authority import Authority
+from hopward import Chain, Decision, Guard, HopwardError, ToolCall
+from hopward_mcp.authority import Asking, Authority
 from hopward_mcp.concealment import Concealment
 from hopward_mcp.delivery import Courier
 from hopward_mcp.jsonrpc import Message, MessageError, Parser, error
@@ -32,9 +33,9 @@ _log = logging.getLogger(__name__)
 class Gate:
     """Guards one server. `turn` is shared by all gates of a process; made on the loop everything runs on.
 
-    So is `authority`, None where this process mints its credentials itself. Names of what is kept in this
-    process between requests begin with `mark`, where there are several processes. Who sets `tracing` has it
-    told of calls.
+    `authority` is asked for credentials, None where this process mints them itself. Names of what is kept in
+    this process between requests begin with `mark`, where there are several processes. Who sets `tracing` has
+    it told of calls.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class Gate:
         limits, settings = guard.settings.proxy, guard.settings.servers[self.server]
         self.guard = self.watch.guard = self.waiting.guard = guard
         self.authority = authority
+        self.external = bool(settings.credential.authorization_server)
         self.mcp_tasks = McpTasks(guard, self.server, self.turn)
         self.max_bytes = limits.max_message_bytes
         self.call_timeout = limits.call_timeout_seconds
@@ -75,6 +77,28 @@ class Gate:
         size, depth = limits.max_message_bytes, limits.max_depth
         self._from_client = Parser(max_bytes=size, max_depth=depth, every_key=True)
         self._from_server = Parser(max_bytes=size, max_depth=depth, every_key=False)
+
+    def asking(self, decision: Decision, call: ToolCall, subject_token: str) -> Asking:
+        """What to ask `authority` for a permitted call; `subject_token` has presented its chain, if one
+        did."""
+        if self.external:
+            return partial(self.guard.external_request, decision, call)
+        return partial(self.guard.credential_request, decision, call, subject_token)
+
+    def asking_nothing(self, chain: Chain, method: str, subject_token: str) -> Asking:
+        """Likewise for a request that calls nothing."""
+        if self.external:
+            return partial(self.guard.external_introduction, chain, self.server, method)
+        return partial(self.guard.introduction_request, chain, self.server, method, subject_token)
+
+    def statement(self, decision: Decision | None, call: ToolCall | None, token: str) -> str:
+        """What goes along with the token of a permitted call that does not say who acts; empty for others.
+
+        Raises `HopwardError`.
+        """
+        if not self.external or decision is None or call is None:
+            return ""
+        return self.guard.statement(decision, call, token)
 
     def treatment(self, method: str) -> Treatment | None:
         """What a request method of a client means here; None for one that is refused."""

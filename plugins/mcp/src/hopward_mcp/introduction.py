@@ -1,7 +1,6 @@
 """The headers of a request that calls nothing, to a server that wants a token on every request."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from functools import partial
 from typing import TypeAlias
 
 from hopward import Chain
@@ -22,8 +21,6 @@ async def introduction(gate: Gate, chain: Chain, method: str, token: str = "") -
     if gate.authority is None:
         issued = gate.guard.introduce(chain, gate.server, method)
     else:
-        issued = await gate.authority.token(
-            partial(gate.guard.introduction_request, chain, gate.server, method, token)
-        )
+        issued = await gate.authority.token(gate.asking_nothing(chain, method, token))
     gate.concealment.learn(issued)
     return gate.courier.call_headers(issued)

@@ -1,4 +1,6 @@
-"""What is said of servers that are observed: at the start, and in the result of each such call."""
+"""What is said of servers that are observed: at the start, and in the result of each such call. And at the
+start, what an external authorization server cannot do.
+"""
 
 import time
 from typing import cast
@@ -21,6 +23,15 @@ def announce(settings: Settings, only: str = "") -> None:
         told = observing(settings, server)
         if told:
             click.echo(f"hopward: {server} is {told}.", err=True)
+
+
+def announce_lacking(settings: Settings, only: str = "") -> None:
+    """Say on stderr what the authorization servers of `only` one server, or any, cannot do."""
+    names = [only] if only else list(settings.servers)
+    used = {settings.servers[name].credential.authorization_server for name in names}
+    for name in sorted(used - {""}):
+        for lack in settings.authorization_servers[name].lacking():
+            click.echo(f"hopward: {name} {lack}.", err=True)
 
 
 def marked(result: Body, decision: Decision | None) -> Body:

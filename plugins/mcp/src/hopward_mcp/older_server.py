@@ -161,7 +161,10 @@ class OlderServer:
         courier, asked, headers = self._gate.courier, {"uri": uri}, None
         if token:
             self._gate.concealment.learn(token)
-            asked, headers = courier.call_params(asked, token), courier.call_headers(token)
+            permit = pending.permits[uri]
+            statement = self._gate.statement(permit.decision, permit.call, token)
+            asked = courier.call_params(asked, token, statement)
+            headers = courier.call_headers(token, statement)
         self.ask("resources/subscribe", asked, then, headers)
 
     def _soon(self, then: Callable[[Answer], None]) -> None:

@@ -20,7 +20,7 @@ import click
 import uvloop
 
 from hopward import ConfigError, HopwardError, Settings, read_settings
-from hopward_mcp.observing import announce
+from hopward_mcp.observing import announce, announce_lacking
 from hopward_mcp.reading import reread
 from hopward_mcp.told import Line, Said, failed, refused, reloaded
 
@@ -185,7 +185,9 @@ class Parent:
             else:
                 click.echo(reloaded(self._config), err=True)
                 with suppress(HopwardError):
-                    announce(read_settings(self._config))
+                    settings = read_settings(self._config)
+                    announce(settings)
+                    announce_lacking(settings)
 
     async def _change(self, text: str) -> None:
         """Put a configuration in force in every worker, or in none: all of them check it first, one alone, so

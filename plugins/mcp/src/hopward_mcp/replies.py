@@ -24,12 +24,17 @@ def why_refused(decision: Decision | None) -> Body:
     return _told(decision)[1]
 
 
-def no_credential(message: Message, decision: Decision | None) -> bytes:
-    """The answer to a request that was permitted and yet not forwarded."""
+_AWAY = frozenset({"authority_unreachable", "authority_timed_out", "authority_circuit_open"})
+
+
+def no_credential(message: Message, decision: Decision | None, why: str) -> bytes:
+    """The answer to a request that was permitted and yet not forwarded; `why` is a reason code."""
     _, data = _told(decision)
     sentence = "The call was permitted, but no credential could be obtained, so it was not executed."
+    if why in _AWAY:
+        sentence += " The authorization server does not answer at present: try again later."
     sentence = f"{sentence} Decision {data['id']}."
-    return _answer(message, sentence, {**data, "reason": "no_credential"})
+    return _answer(message, sentence, {**data, "reason": "no_credential", "why": why})
 
 
 def withdrawn(message: Message, decision: Decision | None, told: str) -> bytes:

@@ -1,7 +1,7 @@
 """`hopward mcp run`: the stdio proxy in front of one server, for one task.
 
 Imports neither an MCP SDK nor anything of the HTTP side: a client waits for this process to start. Only where
-the authority is remote, or the server has a `url`, it takes an HTTP client to reach it.
+the authority is not in this process, or the server has a `url`, it takes an HTTP client to reach it.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from hopward_mcp.child import command
 from hopward_mcp.client_end import take_over
 from hopward_mcp.delivery import courier, in_process
 from hopward_mcp.gate import Gate
-from hopward_mcp.observing import announce
+from hopward_mcp.observing import announce, announce_lacking
 from hopward_mcp.opening import Opening, about, end_on_signal, opened, opening_of
 from hopward_mcp.stdio import Pump
 from hopward_mcp.telemetry import tracing_of
@@ -62,11 +62,12 @@ async def _serve(config: Path, server: str, opening: Opening | None) -> int:
         stack.callback(guard.close)
         _runnable(guard, server, opening)
         announce(guard.settings, server)
+        announce_lacking(guard.settings, server)
         attached = courier(guard.settings, server, os.environ)
         tracing = tracing_of(guard.settings)
         if tracing is not None:
             stack.callback(tracing.close)
-        authority = _authority(guard)
+        authority = _authority(guard, server)
         if authority is not None:
             stack.push_async_callback(authority.close)
         chain = NOBODY if opening is None else _chain(guard, server, opening, stack)
@@ -96,8 +97,13 @@ async def _pump(gate: Gate, chain: Chain) -> int:
     return 1
 
 
-def _authority(guard: Guard) -> Authority | None:
-    """The remote authority, if there is one; raises `ConfigError` where it could not be asked."""
+def _authority(guard: Guard, server: str) -> Authority | None:
+    """Who mints the server's credentials, if not this process; raises `ConfigError` where it could not be
+    asked."""
+    name = guard.settings.servers[server].credential.authorization_server
+    if name:
+        external: Authority = importlib.import_module("hopward_mcp.external").ExternalAuthority(guard, name)
+        return external
     if not guard.token_endpoint:
         return None
     authority: Authority = importlib.import_module("hopward_mcp.remote").TokenEndpoint(guard)

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from hopward import ConfigError, read_settings
-from hopward_mcp.observing import announce
+from hopward_mcp.observing import announce, announce_lacking
 from hopward_mcp.telemetry import require_packages
 
 _BACKLOG = 1024
@@ -31,6 +31,7 @@ def serve(ctx: click.Context, config: Path | None) -> None:
         if server.in_process:
             click.echo(f"hopward: {name} is the tools of a program (in_process), not served", err=True)
     announce(settings)
+    announce_lacking(settings)
     with _listen(settings.proxy.listen) as listening:
         # What serves is slow to import, and a parent of workers does not serve.
         if settings.proxy.workers > 1:

@@ -16,10 +16,9 @@ from typing import Any
 
 from hopward_mcp.change import Change
 from hopward_mcp.endpoint import Endpoint
-from hopward_mcp.endpoints import Shared, Way, open_endpoint
+from hopward_mcp.endpoints import Shared, Way, open_endpoint, sharing
 from hopward_mcp.front import Front
 from hopward_mcp.listener import Listener
-from hopward_mcp.remote import TokenEndpoint
 from hopward_mcp.share import share_of
 from hopward_mcp.siblings import Siblings
 from hopward_mcp.telemetry import tracing_of
@@ -67,8 +66,7 @@ class Serving:
                 stack.callback(self._tracing.close)
             if self._siblings is not None:
                 stack.push_async_callback(self._siblings.close)
-            if isinstance(self._shared.authority, TokenEndpoint):
-                stack.push_async_callback(self._shared.authority.close)
+            stack.push_async_callback(self._shared.close)
             for endpoint in self.endpoints:
                 stack.push_async_callback(endpoint.close)
             stack.callback(self._front.tally.close)
@@ -85,8 +83,7 @@ class Serving:
         async with AsyncExitStack() as undo:
             undo.callback(change.guard.close)
             shared = self._sharing(change)
-            if isinstance(shared.authority, TokenEndpoint):
-                undo.push_async_callback(shared.authority.close)
+            undo.push_async_callback(shared.close)
             opened: dict[str, Endpoint] = {}
             for way in change.ways:
                 if self._known(way) is None:
@@ -105,7 +102,7 @@ class Serving:
         served = self.endpoints
         kept = {way.server: known for way in change.ways if (known := self._known(way)) is not None}
         for endpoint in kept.values():
-            endpoint.adopt(shared.guard, shared.authority)
+            endpoint.adopt(shared.guard, shared.authority_of(endpoint.gate.server))
         ready = kept | opened
         self._served = {way.server: (way, ready[way.server]) for way in change.ways}
         self.settings = change.settings
@@ -141,8 +138,7 @@ class Serving:
         await asyncio.gather(*(listener.end(_LAST) for listener in self._listeners))
 
     def _sharing(self, change: Change) -> Shared:
-        authority = TokenEndpoint(change.guard) if change.token_endpoint else None
-        return Shared(change.guard, self._turn, authority, self._siblings, self._tracing)
+        return sharing(change.guard, self._turn, siblings=self._siblings, tracing=self._tracing)
 
     def _known(self, way: Way) -> Endpoint | None:
         """The endpoint that serves a server this very way, if one does."""
@@ -158,8 +154,7 @@ class Serving:
             await endpoint.gate.ongoing.settled()
             await endpoint.close()
             self._left.remove(endpoint)
-        if isinstance(before.authority, TokenEndpoint):
-            await before.authority.close()
+        await before.close()
         before.guard.close()
 
     async def _listen(self, sockets: Sequence[socket.socket]) -> None:

@@ -7,7 +7,6 @@ server acknowledges of it.
 
 from collections.abc import Container
 from dataclasses import replace
-from functools import partial
 from typing import Any, cast
 
 from hopward import HopwardError, Outcome, ToolCall
@@ -79,8 +78,7 @@ def credential(gate: Gate, pending: Pending, uri: str, then: Obtained) -> None:
     elif not gate.courier.per_call:
         then("")
     elif gate.authority is not None:
-        asking = partial(gate.guard.credential_request, permit.decision, permit.call, pending.subject_token)
-        gate.authority.ask(asking, then)
+        gate.authority.ask(gate.asking(permit.decision, permit.call, pending.subject_token), then)
     else:
         try:
             token: str | HopwardError = gate.guard.mint(permit.decision, permit.call)

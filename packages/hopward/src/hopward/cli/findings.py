@@ -245,6 +245,21 @@ def _servers(settings: Settings) -> Iterator[Finding]:
                 yield Finding("note", "servers", told)
 
 
+def _authorization_servers(settings: Settings) -> Iterator[Finding]:
+    """What external authorization servers cannot do, and what this process needs to ask them."""
+    about = "authorization servers"
+    for name, server in settings.authorization_servers.items():
+        for lack in server.lacking():
+            advice = "docs/guides/external-authorization-servers.md says what the servers called then check."
+            yield Finding("note", about, f"{name} {lack}.", advice)
+        used = [one for one, it in settings.servers.items() if it.credential.authorization_server == name]
+        if used:
+            told = f"Credentials for {', '.join(used)} come from {name}, {server.issuer}."
+            yield Finding("ok", about, told)
+        else:
+            yield Finding("note", about, f"No server gets its credentials from {name}.")
+
+
 def _tools(settings: Settings) -> Iterator[Finding]:
     """What a classification leaves out that would bound what its tool does."""
     for tool in classified(settings.servers):
@@ -325,6 +340,7 @@ _CHECKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
     _log,
     _policies,
     _servers,
+    _authorization_servers,
     _tools,
     _workflows,
     _agents,

@@ -1,5 +1,6 @@
 """`hopward task`: open, show, list and complete tasks."""
 
+import sys
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any
@@ -129,6 +130,9 @@ def _label_line(label: Label) -> str:
     return f"{_FLOWS[label.flow]} {label.name}: {label.sensitivity}, {label.integrity}"
 
 
+_LONGEST_TOKEN = 16_384
+"""Characters."""
+
 _FLOWS: dict[Flow, str] = {"from": "taken in from", "into": "handed into", "out": "gone out to"}
 
 
@@ -200,6 +204,20 @@ def _access_token(guard: Guard, found: Task, resource: str) -> Issued:
     actor = issuer.agent_token(found.agent, ledger)
     form = ExchangeForm(subject_token=subject.token, actor_token=actor.token, target=resource)
     return issuer.exchange(form, issuer.clients[found.agent], ledger)
+
+
+@task.command("subject-token")
+@click.argument("task_id", metavar="TASK")
+@click.argument("server")
+@pass_guard
+def subject_token(guard: Guard, task_id: str, server: str) -> None:
+    """Keep the subject's token at the authorization server SERVER, for the calls of a task.
+
+    The token is read from stdin. It is exchanged for each call of the task, and deleted when the task ends.
+    """
+    token = sys.stdin.read(_LONGEST_TOKEN + 1).strip()
+    guard.keep_subject_token(guard.task(task_id), server, token)
+    tell(f"Kept for {task_id}: a token of its subject at {server}.")
 
 
 @task.command("complete")

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 from msgspec import field
 
+from hopward.authorization_servers import AuthorizationServerSettings
 from hopward.config.problem import Problem, Table
 from hopward.config.rules import broken_rules
 from hopward.errors import ConfigError
@@ -51,6 +52,9 @@ class Document(Value, frozen=True):
     risk: RiskSettings = RiskSettings()
     clients: dict[str, ClientSettings] = field(default_factory=dict[str, ClientSettings])
     identity: IdentitySettings = IdentitySettings()
+    authorization_servers: dict[str, AuthorizationServerSettings] = field(
+        default_factory=dict[str, AuthorizationServerSettings]
+    )
 
 
 def read_settings(path: Path) -> Settings:
@@ -88,6 +92,7 @@ def checked_settings(text: str, path: Path) -> Settings:
         risk=checked.risk,
         clients=checked.clients,
         identity=checked.identity,
+        authorization_servers=checked.authorization_servers,
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any, cast
 from hopward.config import forms
 from hopward.config.agents import agent_problems
 from hopward.config.approvals import approval_problems
+from hopward.config.authorization_servers import authorization_server_problems
 from hopward.config.hops import hop_problems
 from hopward.config.identity import identity_problems
 from hopward.config.logins import login_problems
@@ -40,8 +41,9 @@ _MAY_BE_ZERO = frozenset({"restarts"})
 _SHARED_OUT = ("max_processes", "max_connections", "max_requests", "max_requests_per_caller")
 """Limits of which each worker gets its share."""
 _LONGEST_TOKEN_TIMEOUT = 60
-_MAY_BE_BLANK = frozenset({"environment", "value", "values", "command"})
-"""Keys under which an empty text means something: a variable's value, a constraint's value, an argument."""
+_MAY_BE_BLANK = frozenset({"environment", "value", "values", "command", "token_types"})
+"""Keys under which an empty text means something: a variable's value, a constraint's value, an argument, no
+type of token."""
 
 
 def broken_rules(document: Table) -> Iterator[Problem]:
@@ -64,6 +66,7 @@ def broken_rules(document: Table) -> Iterator[Problem]:
     yield from hop_problems(document)
     yield from approval_problems(document)
     yield from login_problems(document)
+    yield from authorization_server_problems(document)
 
 
 def _unfilled(value: object, path: KeyPath) -> Iterator[Problem]:

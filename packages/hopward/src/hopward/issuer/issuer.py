@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from hopward import claims, pattern, revocation, selfsigned, standing
+from hopward import claims, pattern, revocation, selfsigned, standing, statement
 from hopward.canonical import digest
 from hopward.chain import entered
 from hopward.claims import CallDetails, Presented
@@ -129,7 +129,7 @@ class Issuer:
                 f"keyring:{delivery.keyring}" if delivery.keyring else f"environment:{delivery.environment}"
             )
             return msgspec.structs.replace(credential, id=source, kind="brokered")
-        if self._settings.authority.mode == "remote":
+        if delivery.authorization_server or self._settings.authority.mode == "remote":
             return msgspec.structs.replace(credential, id="", kind="exchanged")
         return credential
 
@@ -159,6 +159,13 @@ class Issuer:
         )
         content = claims.write(credential, self.issuer, PROXY) | call_claims(details)
         return sign(content, self._keys.signing, claims.TYPE)
+
+    def statement(self, credential: Credential, call: CallDetails, token: str) -> str:
+        """The signed form of a chain that goes with somebody else's token for a planned call.
+
+        Raises `StateError` where this process has no key to sign with.
+        """
+        return statement.write(credential, call, token, self.issuer, self._keys.signing)
 
     def exchange(self, form: ExchangeForm, client: Client, book: Book) -> Issued:
         """Exchange tokens for an authenticated client (RFC 8693).
