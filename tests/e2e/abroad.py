@@ -1,18 +1,20 @@
-"""An installation whose one server gets its tokens from a real authorization server, and the proxy in front."""
+"""An installation whose one server gets its tokens from a real authorization server, and its proxy."""
 
 import subprocess
-from contextlib import ExitStack, closing
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hopward import Budget, Capability, Chain, Guard, Narrowing, Task
-from hopward.ledger import RowFilter
+from hopward import Budget, Capability, Chain, CredentialVerifier, Guard, Narrowing, Task
+from hopward.keys import KeyRing
+from hopward.project import create
 
-from .project import HOPWARD
+from .project import HOPWARD, Project
 from .resource_server import ResourceServer
-from .served import Caller, Serve, ended
-from .wire import Body
+from .served import Caller, Serve, ended, free_port
+from .wire import Body, refusal
 
 SETTINGS = """
 [approvals.groups.operators]
@@ -66,22 +68,17 @@ HANDED = Narrowing(
 class Abroad:
     """`guard` is in this process, `proxy` in one of its own; both work on the same folder."""
 
-    folder: Path
+    project: Project
     upstream: ResourceServer
     guard: Guard
-    stack: ExitStack
-    proxies: list[Serve] = field(default_factory=list[Serve])
-
-    @property
-    def proxy(self) -> Serve:
-        return self.proxies[0]
+    proxy: Serve
 
     def task(self, person: str, server: str, token: str) -> Task:
-        """A task of a person, whose token comes on the command line's standard input, as they would give it."""
+        """A task of a person, whose token is given to the command on its standard input."""
         task = self.guard.open_task("refunds", person)
         command = [str(HOPWARD), "task", "subject-token", task.id, server]
         done = subprocess.run(
-            command, input=token, cwd=self.folder, text=True, capture_output=True, check=False
+            command, input=token, cwd=self.project.folder, text=True, capture_output=True, check=False
         )
         assert done.returncode == 0, done.stderr
         assert token not in done.stdout + done.stderr
@@ -95,28 +92,49 @@ class Abroad:
 
     def call(self, chain: Chain, **arguments: Any) -> Body:
         """A tools/call through the proxy, with an access token of this chain for its endpoint."""
-        token, _ = self.guard.access_token(chain, "desk")
-        with closing(Caller(f"{self.guard.settings.proxy.public_url}/desk/mcp", token)) as caller:
-            session = self._initialized(caller)
-            body = {"name": "read_refund", "arguments": arguments}
-            return self._sent(caller, session, "tools/call", body)
+        return self.call_with(self.guard.access_token(chain, "desk")[0], **arguments)
 
-    def tried(self, chain: Chain) -> str:
-        """Why the credential of a call that is permitted could not be had, after it was made."""
-        decision = self.call(chain)["result"]["_meta"]["dev.hopward/decision"]
+    def call_with(self, token: str, **arguments: Any) -> Body:
+        """The same with an access token that there is already."""
+        url = f"{self.guard.settings.proxy.public_url}/desk/mcp"
+        with closing(Caller(url, token)) as caller:
+            return caller.call("read_refund", **arguments)
+
+    def why(self, chain: Chain) -> str:
+        """Why a call that is permitted gets no credential, as the agent is told and the log tells."""
+        before = len(self.upstream.calls)
+        decision = refusal(self.call(chain, refund=7))
         assert decision["reason"] == "no_credential", decision
+        outcome = self.project.rows(kind="outcome")[-1].record["outcome"]
+        assert outcome["error"] == f"no_credential {decision['why']}"
+        assert len(self.upstream.calls) == before
         return decision["why"]
 
     def credentials(self) -> list[dict[str, Any]]:
-        found = self.guard.ledger.rows(RowFilter(kind="credential", oldest_first=True))
-        return [row.record["credential"] for row in found if row.record["credential"]["kind"] == "exchanged"]
+        """The records of credentials that somebody else has minted, the oldest first."""
+        found = [row.record["credential"] for row in self.project.rows(kind="credential")]
+        return [one for one in found if one["kind"] == "exchanged"]
 
-    def serve(self) -> None:
-        """Start the proxy."""
-        self.proxies.insert(0, self.stack.enter_context(ended(Serve(self))))  # pyright: ignore[reportArgumentType]
 
-    def _initialized(self, caller: Caller) -> str:
-        raise NotImplementedError
+def proxy_key(folder: Path) -> dict[str, Any]:
+    """The public key that the proxy of a folder authenticates with; made where there is none yet."""
+    keys = folder / ".hopward" / "keys"
+    ring = KeyRing.open(keys) if keys.exists() else KeyRing.create(keys, "ES256")
+    return ring.proxy.public_jwk()
 
-    def _sent(self, caller: Caller, session: str, method: str, params: Any) -> Body:
-        raise NotImplementedError
+
+@contextmanager
+def abroad(folder: Path, upstream: ResourceServer, firm: str, credential: str) -> Iterator[Abroad]:
+    """All of it, its proxy ready; `firm` are the tables of the authorization server."""
+    proxy_key(folder)
+    port = free_port()
+    settings = SETTINGS.format(port=port, firm=firm, reading=READING, url=upstream.url, credential=credential)
+    project = Project(folder)
+    project.config.write_text(settings, "utf-8")
+    create(folder)
+    with closing(Guard.open(project.config)) as guard, ended(Serve(project)) as proxy:
+        upstream.chains = None
+        if guard.settings.authorization_servers["firm"].signed:
+            issuer = guard.issuer
+            upstream.chains = CredentialVerifier(issuer.issuer, "https://desk.example/mcp", issuer.jwks())
+        yield Abroad(project, upstream, guard, proxy)

@@ -1,4 +1,5 @@
-"""An MCP server on loopback that accepts another issuer's tokens: it verifies each with PyJWT before it answers."""
+"""An MCP server on loopback that accepts another issuer's tokens: it verifies each with PyJWT before it
+answers."""
 
 import json
 import threading
@@ -15,7 +16,8 @@ from hopward import CredentialVerifier, TokenError
 
 @dataclass
 class ResourceServer:
-    """`calls` are the claims of the token of each tools/call, and of the signed chain beside it, if one was."""
+    """`calls` are the claims of the token of each tools/call, and of the signed chain beside it, if one
+    was."""
 
     jwks_uri: str
     issuer: str
