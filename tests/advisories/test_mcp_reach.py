@@ -175,6 +175,7 @@ FETCHERS = {
     ("hopward_authority.client", "httpx2"),
     ("hopward_authority.deliveries", "httpx2"),
     ("hopward_authority.issuer_keys", "httpx2"),
+    ("hopward_authority.fetching", "httpx2"),
     ("hopward_mcp.era", "aiohttp"),
     ("hopward_mcp.external", "aiohttp"),
     ("hopward_mcp.http_authority", "aiohttp"),

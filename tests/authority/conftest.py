@@ -226,10 +226,12 @@ MakeAuthority = Callable[..., Authority]
 
 @pytest.fixture
 def make_authority(tmp_path: Path) -> Iterator[MakeAuthority]:
-    """Makes an authority; `issuer` and extra text for `hopward.toml` may be given."""
+    """Makes an authority; `issuer` and extra text for `hopward.toml` may be given, and what to do before."""
     made: list[Authority] = []
 
-    def make(issuer: str = ISSUER, extra: str = "") -> Authority:
+    def make(
+        issuer: str = ISSUER, extra: str = "", before: Callable[[Path], object] = lambda _: None
+    ) -> Authority:
         folder = tmp_path / f"authority{len(made)}"
         folder.mkdir()
         names = (*AGENTS, "server:desk", "server:files")
@@ -244,6 +246,7 @@ def make_authority(tmp_path: Path) -> Iterator[MakeAuthority]:
             _HEAD.format(issuer=issuer).replace("[proxy]", extra + "[proxy]") + agents + servers
         )
         create(folder)
+        before(folder)
         keys["hopward-proxy"] = KeyRing.open(folder / ".hopward" / "keys").proxy
         made.append(_started(config, FixedClock(), keys))
         return made[-1]

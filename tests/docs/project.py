@@ -1,5 +1,6 @@
 """A project that guards the example support desk, with a decision log in which something has happened."""
 
+import json
 import shutil
 from contextlib import closing, suppress
 from hashlib import sha256
@@ -9,9 +10,12 @@ from typing import Any
 from hopward import Chain, ExchangeRefusedError, Guard, Narrowing, Outcome, ToolCall
 from hopward.base64url import encode
 from hopward.clock import DAY, SECOND
+from hopward.jose import sign
+from hopward.jwk import SigningKey
 from hopward.model import Budget
 from hopward.project import change_owner, create
 from hopward.retiring import retire
+from hopward.secevent import CAEP, TYPE
 from hopward.testing.clock import FixedClock
 
 from .markdown import ROOT
@@ -21,7 +25,7 @@ EXAMPLE = ROOT / "examples" / "support_desk"
 
 def support_desk(folder: Path) -> None:
     """Make `folder` such a project. Rows of every kind are in its log; a second passes with each of them."""
-    settings = (EXAMPLE / "hopward.toml").read_text("utf-8") + ARCHIVIST + SORTER + LOGGING_IN
+    settings = (EXAMPLE / "hopward.toml").read_text("utf-8") + ARCHIVIST + SORTER + LOGGING_IN + HEARING
     for table in HANDED_ON:
         assert table in settings
         settings = settings.replace(table, f"{table}{HANDED_ON[table]}")
@@ -29,6 +33,8 @@ def support_desk(folder: Path) -> None:
     shutil.copytree(EXAMPLE / "policies", folder / "policies")
     (folder / "policies" / "handing.cedar").write_text(HANDING, "utf-8")
     create(folder)
+    key = SigningKey.generate("ES256")
+    (folder / "idp.jwks.json").write_text(json.dumps({"keys": [key.public_jwk()]}), "utf-8")
     clock = FixedClock()
     with closing(Guard.open(folder / "hopward.toml", clock=clock)) as guard:
         task = guard.open_task("support", "ines@desk.example")
@@ -59,6 +65,7 @@ def support_desk(folder: Path) -> None:
         guard.revoke("task", other.id, by="local:ines", why="opened by mistake")
         guard.set_agent_state("support-agent", "suspended", by="local:ines", why="odd refunds")
         guard.set_agent_state("support-agent", "active", by="local:ines", why="it was the ticket")
+        _hear(guard, key)
         guard.review_agent("support-agent", by="local:ines", why="does its work", until=clock.now() + DAY)
         change_owner(folder / "hopward.toml", "sorter", "lena@desk.example")
         guard.transfer_agent("sorter", "lena@desk.example", by="local:ines", why="lena has the desk now")
@@ -98,6 +105,20 @@ def _log_in(guard: Guard) -> None:
     ):
         with suppress(ExchangeRefusedError):
             refused()
+
+
+def _hear(guard: Guard, key: SigningKey) -> None:
+    """Last for the subject: what was opened for them is over."""
+    event = {"format": "email", "email": "ines@desk.example"}
+    claims = {
+        "iss": "https://idp.example.com",
+        "aud": "https://hopward.example.com/events/desk",
+        "iat": guard.now // SECOND,
+        "jti": "set-1",
+        "sub_id": event,
+        "events": {f"{CAEP}session-revoked": {"initiating_entity": "admin"}},
+    }
+    guard.events.hear("desk-idp", sign(claims, key, TYPE))
 
 
 def _change_a_tool(guard: Guard) -> None:
@@ -145,6 +166,16 @@ ceiling = [{_READING}]
 """
 
 SORTER = ARCHIVIST.replace("archivist", "sorter").replace("Reads old", "Sorts")
+
+HEARING = """
+[events.sources.desk-idp]
+issuer = "https://idp.example.com"
+audience = "https://hopward.example.com/events/desk"
+jwks_file = "idp.jwks.json"
+
+[events.sources.desk-idp.subjects]
+same = ["email"]
+"""
 
 HANDING = """@id("hand-on")
 permit (principal, action == Hopward::Action::"delegate", resource);

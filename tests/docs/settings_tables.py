@@ -17,6 +17,7 @@ from hopward.config import Document
 from hopward.constraint import kinds
 from hopward.model import Budget, Capability
 from hopward.money import Spending
+from hopward.secevent import EventSettings, EventSource, EventSubjects
 from hopward.settings import (
     AgentSettings,
     ApprovalSettings,
@@ -84,6 +85,9 @@ STRUCTS: dict[str, type[msgspec.Struct]] = {
         WorkflowSettings,
         ClientSettings,
         StepSettings,
+        EventSettings,
+        EventSource,
+        EventSubjects,
         Budget,
         Spending,
         Capability,
@@ -120,6 +124,9 @@ _LINKS = {
     "ServerSettings": "[servers](#servers)",
     "WorkflowSettings": "[workflows](#workflows)",
     "StepSettings": "[steps](#steps)",
+    "EventSettings": "[events](#events)",
+    "EventSource": "[sources](#events)",
+    "EventSubjects": "[subjects](#subjects-of-events)",
 }
 _HEAD = ["key", "type", "default", "meaning"]
 _TABLE = re.compile(r"<!-- settings: (?P<name>\w+) -->\n\n(?P<table>(?:\|.*\n)*)")

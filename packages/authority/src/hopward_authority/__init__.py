@@ -7,6 +7,10 @@
     POST /revoke                                   revocation (RFC 7009)
     POST /introspect                               introspection (RFC 7662)
 
+With `[events.sources]`, security events of others (`hopward_authority.receiving`):
+
+    POST /events/NAME                              a security event token (RFC 8935)
+
 With `[approvals] page`, below that address, for people and not for clients (`hopward_authority.pages`):
 
     GET  /approvals, /approvals/ID                 what waits for somebody's yes, and one of it in full

@@ -14,11 +14,14 @@ from starlette.routing import Route
 from hopward import ConfigError, Guard
 from hopward_authority.alongside import alongside
 from hopward_authority.deliveries import Deliveries
+from hopward_authority.fetching import Fetcher
 from hopward_authority.form import Form, FormError, read_form
 from hopward_authority.hosts import HostCheck, own_site
+from hopward_authority.listening import asking, noticing, polling
 from hopward_authority.metadata import metadata, metadata_path
 from hopward_authority.oauth import Answer, OAuthServer
 from hopward_authority.pages import PATHS, ApprovalPages
+from hopward_authority.receiving import Receiver
 from hopward_authority.tally import Tally, counting
 
 _NO_STORE = {"Cache-Control": "no-store"}
@@ -41,6 +44,8 @@ def create_app(guard: Guard) -> Starlette:
     document = metadata(settings.issuer, guard.workloads.algorithms, svids=guard.workloads.has_svids)
     tally = Tally(guard)
     server = OAuthServer(guard, tally)
+    fetcher = Fetcher()
+    receiver = Receiver(guard, tally, fetcher)
     path = urlsplit(settings.issuer).path.rstrip("/")
 
     async def show_metadata(_: Request) -> Response:
@@ -64,10 +69,11 @@ def create_app(guard: Guard) -> Starlette:
             Route(f"{path}/token", _posted(server, "token"), methods=["POST"]),
             Route(f"{path}/revoke", _posted(server, "revocation"), methods=["POST"]),
             Route(f"{path}/introspect", _posted(server, "introspection"), methods=["POST"]),
+            *receiver.routes(path),
             *pages,
         ],
         middleware=[Middleware(HostCheck, tuple(sites), note)],
-        lifespan=_meanwhile(guard, tally),
+        lifespan=_meanwhile(guard, tally, receiver, fetcher),
         exception_handlers={HTTPException: _not_served},
     )
     # A redirect would be addressed to whatever the request's Host said.
@@ -75,8 +81,11 @@ def create_app(guard: Guard) -> Starlette:
     return app
 
 
-def _meanwhile(guard: Guard, tally: Tally) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
-    """What goes on besides answering: the webhook is told, where there is one, and refusals are counted."""
+def _meanwhile(
+    guard: Guard, tally: Tally, receiver: Receiver, fetcher: Fetcher
+) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
+    """What goes on besides answering: the webhook is told, where there is one, refusals are counted, and
+    transmitters of events are listened to."""
     deliveries = Deliveries(guard) if guard.settings.approvals.webhook else None
 
     @asynccontextmanager
@@ -85,6 +94,14 @@ def _meanwhile(guard: Guard, tally: Tally) -> Callable[[Starlette], AbstractAsyn
             await stack.enter_async_context(counting(tally))
             if deliveries is not None:
                 await stack.enter_async_context(alongside(deliveries.run()))
+            stack.push_async_callback(fetcher.close)
+            for name, source in receiver.sources.items():
+                if source.poll_url:
+                    await stack.enter_async_context(alongside(polling(receiver, name)))
+                if source.verification_url:
+                    await stack.enter_async_context(alongside(asking(receiver, name)))
+            if receiver.sources:
+                await stack.enter_async_context(alongside(noticing(guard)))
             yield
 
     return lifespan

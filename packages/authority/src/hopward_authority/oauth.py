@@ -117,6 +117,7 @@ class OAuthServer(AuthorizationServer):
             if endpoint == "token" and "grant_type" not in parameters:
                 raise ExchangeRefusedError("The grant_type is missing.")
             if endpoint == "token":
+                self._require_heard()
                 return cast("Answer", self.create_token_response(request))
             return cast("Answer", self.create_endpoint_response(endpoint, request))
         except ExchangeRefusedError as error:
@@ -124,6 +125,12 @@ class OAuthServer(AuthorizationServer):
         except HopwardError as error:
             self._record(form, "server_error", error.message)
             return _answer(503, "server_error", "The authority cannot answer at the moment.")
+
+    def _require_heard(self) -> None:
+        try:
+            self.guard.events.require_heard()
+        except StateError as error:
+            raise ExchangeRefusedError(error.message, error="temporarily_unavailable") from error
 
     def refused(self, form: Form, error: str, sentence: str, status: int = 400) -> Answer:
         """A refusal, recorded."""

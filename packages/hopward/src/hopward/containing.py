@@ -156,7 +156,7 @@ class Containing:
             case "server":
                 _require(kind, name, self.settings.servers)
             case "subject":
-                _require(kind, name, self.ledger.subjects())
+                _require(kind, name, self.ledger.subjects() | people(self.settings))
             case "task":
                 self._require_task(name)
             case "tool":
@@ -187,6 +187,13 @@ class Containing:
         return {*self.settings.agents, *(known.id for known in self.ledger.agents())}
 
 
+def people(settings: Settings) -> frozenset[str]:
+    """Everyone whom the configuration names: who approves, who owns agents, whom events mean."""
+    members = (one for group in settings.approvals.groups.values() for one in group.members)
+    owners = (agent.owner for agent in settings.agents.values())
+    return frozenset((*members, *owners)) | settings.events.named
+
+
 def require_person(by: str, agents: Collection[str], told: str) -> None:
     """Raise `StateError` for a name that is an agent's or a detector's, or could be taken for one.
 
@@ -208,7 +215,7 @@ def _require(kind: str, name: str, known: Collection[str]) -> None:
 _WHERE = {
     "agent": "hopward agent list shows the agents there are.",
     "server": "The servers there are stand in hopward.toml, under [servers].",
-    "subject": "A subject is known once a task was opened for it: hopward task list.",
+    "subject": "A subject is known once a task was opened for it, or where hopward.toml names it.",
     "task": "hopward task list shows the tasks there are.",
     "tool": "A tool that nobody has classified may not be called anyway.",
 }

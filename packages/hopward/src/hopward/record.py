@@ -43,6 +43,7 @@ RowKind: TypeAlias = Literal[
     "refusal",
     "device",
     "login",
+    "event",
 ]
 """What a row of the decision log tells. `refusal` is a caller or message turned away before any decision."""
 

@@ -22,6 +22,7 @@ from hopward.model import (
 )
 from hopward.money import Spending
 from hopward.pattern import matches
+from hopward.secevent import EventSettings
 from hopward.workload import AgentIdentity, IdentitySettings
 
 
@@ -474,6 +475,7 @@ class Settings(Value, frozen=True):
     clients: dict[str, ClientSettings] = {}
     identity: IdentitySettings = IdentitySettings()
     authorization_servers: dict[str, AuthorizationServerSettings] = {}
+    events: EventSettings = EventSettings()
 
     @property
     def log_file(self) -> Path:

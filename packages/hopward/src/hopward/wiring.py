@@ -28,6 +28,7 @@ from hopward.evaluation import Sources
 from hopward.exchange import endpoint
 from hopward.external import ExternalServers
 from hopward.guess import action_told, names_told
+from hopward.hearing import Hearing
 from hopward.identity import Identifier
 from hopward.issuer import Issuer
 from hopward.keychain import open_keys
@@ -73,7 +74,8 @@ class Guard(Registry, Containing, Obtaining):
     `Guard.open("hopward.toml")` is the way in. `settings`, `tools`, `ledger`, `issuer` and `policies` are
     the parts it was built from; `signs` says whether the signing key is in this process. `approvals` is where
     people answer what a step-up asks, `devices` knows the browsers in which they do, `logins` what they let
-    OAuth clients do, `workloads` the agents that are bound to workloads.
+    OAuth clients do, `workloads` the agents that are bound to workloads. `events` hears what others tell of
+    subjects and agents.
     """
 
     action_told = staticmethod(action_told)
@@ -91,6 +93,7 @@ class Guard(Registry, Containing, Obtaining):
     devices: Devices
     logins: Logins
     workloads: Workloads
+    events: Hearing
 
     @classmethod
     def open(cls, path: str | Path, *, clock: Clock | None = None, as_authority: bool = False) -> "Guard":
@@ -155,6 +158,8 @@ class Guard(Registry, Containing, Obtaining):
         guard.devices = Devices(ledger, settings, clock)
         guard.logins = Logins(ledger=ledger, settings=settings, tools=tools, issuer=issuer, tasks=guard)
         guard.workloads = Workloads(settings, ledger, clock)
+        guard.events = Hearing(settings, ledger, clock)
+        guard.events.installed(guard, guard.devices, guard.logins)
         return guard
 
     def begin(self) -> None:
@@ -270,6 +275,7 @@ class Guard(Registry, Containing, Obtaining):
         subject is quarantined, everything is stopped, the subject is nobody (empty, no text, or an agent), or
         the parameters are not those the workflow declares.
         """
+        self.events.require_heard()
         settings = self._workflow(workflow)
         agent = self.agent(settings.agent)
         if agent.state != "active":

@@ -14,11 +14,12 @@ from hopward.classification import classified
 from hopward.cli.finding import Finding
 from hopward.cli.moment import configured
 from hopward.cli.reachable import approvers, reachable
-from hopward.cli.wording import contained_line
+from hopward.cli.wording import contained_line, moment
 from hopward.clock import SystemClock
 from hopward.config import read_settings
 from hopward.errors import ConfigError, HopwardError
 from hopward.exchange import clients_of, targets_of
+from hopward.hearing import Hearing
 from hopward.keys import AUTHORITY, KeyRing
 from hopward.ledger import SqliteLedger
 from hopward.observation import refuse_too_long
@@ -172,6 +173,32 @@ def _agents(settings: Settings) -> Iterator[Finding]:
         for lack, told in seen.lacking(SystemClock().now()):
             advice = _TENDING[lack].format(name=seen.agent.id)
             yield Finding("note", "agents", told, advice)
+
+
+def _events(settings: Settings) -> Iterator[Finding]:
+    """Who is heard, and who has fallen silent."""
+    if not settings.events.sources:
+        return
+    try:
+        with closing(SqliteLedger.open(settings.log_file, clock=SystemClock())) as ledger:
+            hearing = Hearing(settings, ledger, SystemClock())
+            hearing.read_keys()
+            silent = {one.source: one for one in hearing.silences()}
+            heard = {name: ledger.heard_at(name) for name in settings.events.sources}
+    except HopwardError as error:
+        yield from _refused("events", error)
+        return
+    for name, source in settings.events.sources.items():
+        since, at = silent.get(name), heard[name]
+        if since is not None:
+            then = "nothing new begins" if since.refuses else "what it says is not heard"
+            told = f"No events have come from {name} since {moment(since.since)}, so {then}."
+            yield Finding("broken", "events", told, "See that hopward authority serve runs, and reaches it.")
+        elif not source.silent_after:
+            told = f"Nobody notices if {name} falls silent."
+            yield Finding("note", "events", told, f"Set silent_after in [events.sources.{name}].")
+        else:
+            yield Finding("ok", "events", f"{name} was heard {moment(at) if at else 'never'}.")
 
 
 _TENDING = {
@@ -344,6 +371,7 @@ _CHECKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
     _tools,
     _workflows,
     _agents,
+    _events,
     approvers,
     reachable,
     _strength,

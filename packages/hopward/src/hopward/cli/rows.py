@@ -64,6 +64,8 @@ def _call(row: Row) -> str:
         return f"{_text(row.record, 'kind')} {_text(row.record, 'id')}"
     if row.kind == "device":
         return f"{_text(row.record, 'device')} of {_text(row.record, 'person')}"
+    if row.kind == "event":
+        return f"{_text(row.record, 'type').rpartition('/')[2]} of {_text(row.record, 'source')}"
     if row.kind == "login":
         return f"{_text(row.record, 'client')} of {_text(row.record, 'person')}"
     if row.kind == "hop":

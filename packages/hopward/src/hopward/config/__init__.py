@@ -15,6 +15,7 @@ from hopward.config.rules import broken_rules
 from hopward.errors import ConfigError
 from hopward.exposure import check_unexposed
 from hopward.model import Value
+from hopward.secevent import EventSettings
 from hopward.settings import (
     AgentSettings,
     ApprovalSettings,
@@ -55,6 +56,7 @@ class Document(Value, frozen=True):
     authorization_servers: dict[str, AuthorizationServerSettings] = field(
         default_factory=dict[str, AuthorizationServerSettings]
     )
+    events: EventSettings = EventSettings()
 
 
 def read_settings(path: Path) -> Settings:
@@ -93,6 +95,7 @@ def checked_settings(text: str, path: Path) -> Settings:
         clients=checked.clients,
         identity=checked.identity,
         authorization_servers=checked.authorization_servers,
+        events=checked.events,
     )
 
 

@@ -11,6 +11,7 @@ from hopward.config import forms
 from hopward.config.agents import agent_problems
 from hopward.config.approvals import approval_problems
 from hopward.config.authorization_servers import authorization_server_problems
+from hopward.config.events import event_problems
 from hopward.config.hops import hop_problems
 from hopward.config.identity import identity_problems
 from hopward.config.logins import login_problems
@@ -67,6 +68,7 @@ def broken_rules(document: Table) -> Iterator[Problem]:
     yield from approval_problems(document)
     yield from login_problems(document)
     yield from authorization_server_problems(document)
+    yield from event_problems(document)
 
 
 def _unfilled(value: object, path: KeyPath) -> Iterator[Problem]:

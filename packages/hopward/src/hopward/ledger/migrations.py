@@ -218,6 +218,15 @@ def logins(database: Database) -> None:
     database.conn.execute("PRAGMA user_version = 13")
 
 
+@_steps()
+def streams(database: Database) -> None:
+    """Version 14: when each transmitter of security events was heard last."""
+    database.conn.execute(
+        "CREATE TABLE streams (name TEXT NOT NULL PRIMARY KEY, heard_at INTEGER NOT NULL) WITHOUT ROWID"
+    )
+    database.conn.execute("PRAGMA user_version = 14")
+
+
 _AFTER = {
     1: "standing",
     2: "hops",
@@ -231,6 +240,7 @@ _AFTER = {
     10: "devices",
     11: "grants",
     12: "logins",
+    13: "streams",
 }
 """Schema version -> the step that would leave it."""
 

@@ -22,6 +22,7 @@ from hopward.ledger import (
     logins,
     outbox,
     paths,
+    streams,
     tables,
 )
 from hopward.ledger.chain import entry
@@ -384,6 +385,14 @@ class SqliteLedger:
     def seen(self, kind: str, value: str) -> bool:
         """Whether `seen_once` has been told of a value, in any process; False once that is forgotten."""
         return self._reader.read(lambda connection: tables.is_used(connection, kind, value))
+
+    def hear(self, source: str, at: Instant) -> None:
+        """Note that a transmitter of security events was heard then."""
+        self._beside(None, lambda connection: streams.hear(connection, source, at))
+
+    def heard_at(self, source: str) -> Instant | None:
+        """When a transmitter of security events was heard last; None for never."""
+        return self._reader.read(lambda connection: streams.heard_at(connection, source))
 
     def task(self, task_id: str) -> Task:
         """The task as stored; raises `NotFoundError`."""
