@@ -1,5 +1,6 @@
 """Client authentication by private_key_jwt: the owner of the key, the sole audience, once."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from hopward.jose import sign
 from hopward.jwk import SigningKey
 from hopward.testing.clock import NOON
 from hopward.testing.installation import ISSUER, Installation, an_installation
+from hopward.workload import FormerKey
 
 NOW = NOON // SECOND
 
@@ -210,3 +212,23 @@ def test_a_revoked_key_lets_nobody_in_and_uses_nothing_up(place: Installation) -
     assert refusal(ClientAuthenticator(place.issuer, place.ledger.seen_once, revoked), text) == "key_revoked"
     assert asked == [place.keys["helper"].kid]
     assert ClientAuthenticator(place.issuer, place.ledger.seen_once, never).authenticate(text)
+
+
+def test_a_key_that_another_takes_over_from_counts_beside_it_until_it_ends(place: Installation) -> None:
+    new, old, clock = SigningKey.generate("ES256"), place.keys["helper"], place.clock
+    until = datetime.fromtimestamp(NOW + 3_600, UTC)
+    changed = msgspec.structs.replace(
+        place.settings.agents["helper"],
+        key=new.public_jwk(),
+        former_key=FormerKey(jwk=old.public_jwk(), until=until),
+    )
+    settings = msgspec.structs.replace(place.settings, agents={**place.settings.agents, "helper": changed})
+    issuer = Issuer(settings=settings, keyring=place.keyring, clock=clock)
+    clients = ClientAuthenticator(issuer, place.ledger.seen_once, lambda _: False)
+    for key in (new, old, new):
+        assert clients.authenticate(client_assertion("helper", ISSUER, key, clock=clock)).id == "helper"
+    clock.set((NOW + 3_599) * SECOND)
+    assert clients.authenticate(client_assertion("helper", ISSUER, old, clock=clock)).id == "helper"
+    clock.set((NOW + 3_600) * SECOND)
+    assert refusal(clients, client_assertion("helper", ISSUER, old, clock=clock)) == "expired"
+    assert clients.authenticate(client_assertion("helper", ISSUER, new, clock=clock)).id == "helper"

@@ -5,6 +5,9 @@ from pathlib import Path
 import pytest
 
 from hopward.config import read_settings
+from hopward.config.problem import Table
+from hopward.errors import ConfigError
+from hopward.jwk import SigningKey
 
 from .test_config import problems_of
 
@@ -118,3 +121,37 @@ def test_the_same_workload_cannot_be_two_agents(tmp_path: Path, identity: str, f
     line = GOOD.count("\n") + 5
     told = f'is the identity of agent "{first}" too; each could speak as the other'
     assert problems == [f"hopward.toml:{line}: agents.twin.identity: {told}"]
+
+
+def test_a_former_key_ends_and_is_nobody_elses(tmp_path: Path) -> None:
+    new, old = SigningKey.generate("ES256").public_jwk(), SigningKey.generate("ES256").public_jwk()
+    third = SigningKey.generate("ES256").public_jwk()
+
+    def told(name: str, key: Table | None, former: Table, until: str = "2026-12-01T00:00:00Z") -> list[str]:
+        text = _AGENT.format(name="keyed", identity="{}").replace("identity = {}", "")
+        lines = [f"key = {inline(key)}"] if key else []
+        lines += [f"former_key = {{ jwk = {inline(former)}, until = {until} }}"]
+        other = _AGENT.format(name=name, identity="{}").replace("identity = {}", f"key = {inline(third)}")
+        path = tmp_path / "hopward.toml"
+        path.write_text(GOOD + text.rstrip() + "\n" + "\n".join(lines) + "\n\n" + other, "utf-8")
+        try:
+            read_settings(path)
+        except ConfigError as error:
+            return [problem.partition(": ")[2] for problem in error.problems]
+        return []
+
+    assert told("other", new, old) == []
+    at = "agents.keyed.former_key"
+    assert told("other", None, old) == [f"{at}: has no effect without key, which takes over from it"]
+    assert told("other", new, new) == [f"{at}.jwk: is key itself, or has its kid"]
+    assert told("other", new, old | {"kid": new["kid"]}) == [f"{at}.jwk: is key itself, or has its kid"]
+    assert told("other", new, old, "2026-12-01T00:00:00") == [f"{at}.until: says no time zone; add Z for UTC"]
+    (problem,) = told("other", new, third)
+    assert problem == 'agents.other.key: is the key of agent "keyed" too; each could speak as the other'
+    (problem,) = told("other", new, {**old, "d": "AAAA"})
+    assert problem.startswith(f"{at}.jwk: is no usable public key (JWK)")
+    assert told("other", new, old, "7")[0].startswith(f"{at}.until")
+
+
+def inline(jwk: Table) -> str:
+    return "{ " + ", ".join(f'{name} = "{value}"' for name, value in jwk.items()) + " }"

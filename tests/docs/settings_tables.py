@@ -40,7 +40,7 @@ from hopward.settings import (
     WebhookSettings,
     WorkflowSettings,
 )
-from hopward.workload import AgentIdentity, IdentitySettings, IssuerSettings, TrustDomainSettings
+from hopward.workload import AgentIdentity, FormerKey, IdentitySettings, IssuerSettings, TrustDomainSettings
 
 from .markdown import cells
 
@@ -75,6 +75,7 @@ STRUCTS: dict[str, type[msgspec.Struct]] = {
         IssuerSettings,
         TrustDomainSettings,
         AgentSettings,
+        FormerKey,
         AgentIdentity,
         ServerSettings,
         Delivery,
@@ -120,6 +121,7 @@ _LINKS = {
     "IssuerSettings": "[issuers](#issuers-of-workload-tokens)",
     "TrustDomainSettings": "[trust domains](#trust-domains)",
     "AgentSettings": "[agents](#agents)",
+    "FormerKey": "[former key](#former-key)",
     "AgentIdentity": "[identity](#identity-of-an-agent)",
     "ServerSettings": "[servers](#servers)",
     "WorkflowSettings": "[workflows](#workflows)",
@@ -176,6 +178,8 @@ def _kind(kind: inspect.Type) -> str:
             return "number"
         case inspect.BoolType():
             return "true or false"
+        case inspect.DateTimeType():
+            return "date and time"
         case inspect.DateType():
             return "date"
         case inspect.AnyType():

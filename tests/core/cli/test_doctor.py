@@ -2,10 +2,16 @@
 
 import sqlite3
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding
 
+from hopward.jwk import SigningKey
 from hopward.osuser import os_user
 
 from .shell import Shell
@@ -39,7 +45,7 @@ def test_what_is_only_good_enough_for_development_is_said(sound: Shell) -> None:
         "keeps whole arguments",
         "not encrypted at rest",
         "mints its own credentials",
-        "assistant has no key",
+        "assistant has neither key nor identity",
     ):
         assert text in said
 
@@ -253,3 +259,56 @@ def test_who_could_approve_and_how_much_that_is_worth_is_noted(
     path.write_text(path.read_text().replace('members = ["local:carol"]', members))
     found = levels(sound)
     assert {one for one in (ALONE, CONFIRMS, BY_CLIENT) if any(one in line for line in found)} == told
+
+
+@pytest.mark.parametrize(
+    ("until", "told"),
+    [
+        ("2026-01-01T00:00:00Z", "The former key of assistant does not count any more."),
+        ("9998-01-01T00:00:00Z", "The former key of assistant counts for more than a month to come."),
+        ("soon", "The former key of assistant counts until"),
+    ],
+)
+def test_a_key_that_another_takes_over_from_is_noted_until_it_is_gone(
+    sound: Shell, until: str, told: str
+) -> None:
+    until = until if until != "soon" else (datetime.now(UTC) + timedelta(days=2)).isoformat()
+    key, former = (
+        "{ " + ", ".join(f'{k} = "{v}"' for k, v in SigningKey.generate("ES256").public_jwk().items()) + " }"
+        for _ in range(2)
+    )
+    path = sound.folder / "hopward.toml"
+    text = path.read_text()
+    assert text.count("[agents.assistant]\n") == 1
+    entry = f"[agents.assistant]\nkey = {key}\nformer_key = {{ jwk = {former}, until = {until} }}\n"
+    path.write_text(text.replace("[agents.assistant]\n", entry))
+    found = [level for sentence, level in levels(sound).items() if told in sentence]
+    assert found == ["note"]
+
+
+def test_certificates_that_keys_are_fetched_under_are_looked_at(sound: Shell) -> None:
+    path = sound.folder / "hopward.toml"
+    issuer = (
+        '[identity.issuers.cluster]\nissuer = "https://cluster.example"\nalgorithms = ["RS256"]\n'
+        'discovery = true\nca_file = "cluster.pem"\n'
+    )
+    path.write_text(path.read_text() + issuer)
+    file = sound.folder / "cluster.pem"
+    assert levels(sound, 1)["The certificates of cluster in cluster.pem cannot be read."] == "broken"
+    now = datetime.now(UTC)
+    for days, noted in ((400, False), (5, True), (-5, True)):
+        file.write_bytes(certificate(now + timedelta(days=days)))
+        assert (
+            any("A certificate of cluster in cluster.pem ends on" in line for line in levels(sound)) == noted
+        )
+
+
+def certificate(until: datetime) -> bytes:
+    """A self-signed certificate that is good until then, as PEM."""
+    key = SigningKey.generate("ES256").private
+    assert isinstance(key, EllipticCurvePrivateKey)
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test")])
+    begun = until - timedelta(days=800)
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    builder = builder.serial_number(7).not_valid_before(begun).not_valid_after(until)
+    return builder.sign(key, SHA256()).public_bytes(Encoding.PEM)

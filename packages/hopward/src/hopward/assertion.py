@@ -1,7 +1,7 @@
 """Which client calls the authority: `private_key_jwt` (RFC 7523, with the sole audience of rfc7523bis)."""
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
 from hopward.clock import Clock, Instant, SystemClock, from_seconds, to_seconds
@@ -35,8 +35,8 @@ class Registered(Protocol):
         """What the time is."""
         ...
 
-    def client_keys(self) -> Mapping[str, VerificationKey]:
-        """By client id, the key it authenticates with."""
+    def client_keys(self) -> Iterable[tuple[str, VerificationKey, Instant | None]]:
+        """Client id, a key it authenticates with, and until when, if that ends."""
         ...
 
 
@@ -57,12 +57,12 @@ class ClientAuthenticator:
         self._registered = registered
         self._once = once
         self._revoked = revoked
-        self._owners: dict[str, tuple[Client, VerificationKey]] = {}
-        for name, key in registered.client_keys().items():
+        self._owners: dict[str, tuple[Client, VerificationKey, Instant | None]] = {}
+        for name, key, until in registered.client_keys():
             if key.kid in self._owners:
                 other = self._owners[key.kid][0].id
                 raise TokenError(f"The clients {other} and {name} have the same key.", error="unusable_key")
-            self._owners[key.kid] = (registered.clients[name], key)
+            self._owners[key.kid] = (registered.clients[name], key, until)
 
     def authenticate(self, assertion: str) -> Client:
         """The client that signed an assertion for this authority, used for the first time.
@@ -73,7 +73,10 @@ class ClientAuthenticator:
         owner = self._owners.get(unverified_kid(assertion))
         if owner is None:
             raise TokenError("No client has the key that signed the assertion.", error="unknown_key")
-        client, key = owner
+        client, key, until = owner
+        if until is not None and until <= self._registered.clock.now():
+            told = "The key that signed the assertion has been replaced by another."
+            raise TokenError(told, error="expired")
         expected = Expected(_TYPES, issuer=client.id, audience=self._registered.issuer, skew=_SKEW)
         content = verify(assertion, {key.kid: key}, expected, self._registered.clock.now()).claims
         if content["sub"] != client.id:

@@ -104,8 +104,9 @@ def _line(hops: dict[str, Hop], last: Hop) -> list[Hop]:
 
 def _keys(guard: Guard, name: str) -> list[VerificationKey]:
     """The keys with which the agent authenticates."""
-    jwk = guard.settings.agents[name].key
-    return [VerificationKey.from_jwk(jwk)] if jwk else []
+    agent = guard.settings.agents[name]
+    former = agent.former_key.jwk if agent.former_key else {}
+    return [VerificationKey.from_jwk(jwk) for jwk in (agent.key, former) if jwk]
 
 
 def _refused(guard: Guard, chain: Chain) -> str:

@@ -23,7 +23,7 @@ from hopward.model import (
 from hopward.money import Spending
 from hopward.pattern import matches
 from hopward.secevent import EventSettings
-from hopward.workload import AgentIdentity, IdentitySettings
+from hopward.workload import AgentIdentity, FormerKey, IdentitySettings
 
 
 class LogSettings(Value, frozen=True):
@@ -374,9 +374,9 @@ class ServerSettings(Value, frozen=True):
 
 class AgentSettings(Value, frozen=True):
     """`[agents.NAME]`: a registered agent. `ceiling` bounds what it may ever call, `delegable` what it may
-    ever hand on to another agent. It authenticates at the authority with `key`, its public JWK, or as the
-    workload that `identity` names. A person looks at it again every `review_days` (`hopward agent review`);
-    0 says nothing about that.
+    ever hand on to another agent. It authenticates at the authority with `key`, its public JWK, beside which
+    `former_key` counts for a while, or as the workload that `identity` names. A person looks at it again
+    every `review_days` (`hopward agent review`); 0 says nothing about that.
     """
 
     owner: str
@@ -384,6 +384,7 @@ class AgentSettings(Value, frozen=True):
     ceiling: tuple[Capability, ...]
     delegable: tuple[Capability, ...] = ()
     key: dict[str, Any] = {}
+    former_key: FormerKey | None = None
     identity: AgentIdentity | None = None
     review_days: int = 0
 

@@ -6,8 +6,10 @@ is ever discovered from a token.
 """
 
 import re
-from typing import Literal, NamedTuple, TypeAlias
+from datetime import datetime
+from typing import Any, Literal, NamedTuple, TypeAlias
 
+from hopward.clock import SECOND, Instant
 from hopward.model import Value
 
 SigningAlgorithm: TypeAlias = Literal[
@@ -40,6 +42,18 @@ class AgentIdentity(Value, frozen=True):
     subject: str = ""
     claims: dict[str, str] = {}
     spiffe_id: str = ""
+
+
+class FormerKey(Value, frozen=True):
+    """`former_key = {...}` of an agent: the key that `key` takes over from, which counts until then too."""
+
+    jwk: dict[str, Any]
+    until: datetime
+
+    @property
+    def ends_at(self) -> Instant:
+        """The instant at which it counts no more."""
+        return int(self.until.timestamp()) * SECOND
 
 
 class IssuerSettings(Value, frozen=True):

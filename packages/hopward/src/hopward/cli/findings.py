@@ -11,6 +11,7 @@ from pathlib import Path
 
 from hopward import capability
 from hopward.classification import classified
+from hopward.cli.expiring import expiring
 from hopward.cli.finding import Finding
 from hopward.cli.moment import configured
 from hopward.cli.reachable import approvers, reachable
@@ -344,8 +345,9 @@ def _strength(settings: Settings) -> Iterator[Finding]:
         told = 'The decision log keeps whole arguments (log.arguments = "full"), with whatever is in them.'
         yield Finding("note", "development", told)
     for name, agent in settings.agents.items():
-        if not agent.key:
-            yield Finding("note", "agents", f"{name} has no key, so it cannot get tokens at the authority.")
+        if not agent.key and agent.identity is None:
+            told = f"{name} has neither key nor identity, so it cannot get tokens at the authority."
+            yield Finding("note", "agents", told)
     if sys.platform != "win32" and os.geteuid() == 0:
         yield Finding("note", "development", "This is root; Hopward needs no privileges.")
 
@@ -374,5 +376,6 @@ _CHECKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
     _events,
     approvers,
     reachable,
+    expiring,
     _strength,
 )

@@ -1,6 +1,7 @@
 """The rules of `[agents.NAME]`, and of what agents are given by workflows and hops: capabilities, budgets."""
 
 from collections.abc import Iterator
+from datetime import datetime
 
 import msgspec
 
@@ -49,6 +50,8 @@ def agent_problems(document: Table) -> Iterator[Problem]:
         yield from capability_problems((*path, "delegable"), agent.get("delegable"), servers)
         if "key" in agent:
             yield from _key((*path, "key"), f'agent "{name}"', table(agent["key"]), holders)
+        if "former_key" in agent:
+            yield from _former_key(path, name, agent, holders)
     for section, kind in (("servers", "server"), ("clients", "client")):
         for path, name, holder in tables(document, section):
             if "key" in holder:
@@ -190,10 +193,34 @@ def _key(path: KeyPath, name: str, jwk: Table, holders: dict[str, str]) -> Itera
     except TokenError as error:
         yield Problem(path, f"is no usable public key (JWK): {error.message}")
         return
-    for mark in {key.kid, thumbprint(jwk)}:
+    for mark in (key.kid, thumbprint(jwk)):
         first = holders.setdefault(mark, name)
         if first != name:
             yield Problem(path, f"is the key of {first} too; each could speak as the other")
+
+
+def _former_key(path: KeyPath, name: str, agent: Table, holders: dict[str, str]) -> Iterator[Problem]:
+    """What is wrong with the key that another takes over from."""
+    former = table(agent["former_key"])
+    place = (*path, "former_key")
+    jwk = table(former.get("jwk"))
+    if "key" not in agent:
+        yield Problem(place, "has no effect without key, which takes over from it")
+    if jwk:
+        yield from _key((*place, "jwk"), f'agent "{name}"', jwk, holders)
+        if _marks(jwk) & _marks(table(agent.get("key"))):
+            yield Problem((*place, "jwk"), "is key itself, or has its kid")
+    until = former.get("until")
+    if isinstance(until, datetime) and until.tzinfo is None:
+        yield Problem((*place, "until"), "says no time zone; add Z for UTC")
+
+
+def _marks(jwk: Table) -> set[str]:
+    """What a key is told apart by; nothing where it is not usable."""
+    try:
+        return {VerificationKey.from_jwk(jwk).kid, thumbprint(jwk)}
+    except TokenError:
+        return set()
 
 
 def _whole(value: object) -> int | None:

@@ -128,6 +128,8 @@ def _is_scalar(value: object, expected: inspect.Type) -> bool:
             return isinstance(value, int) and not isinstance(value, bool)
         case inspect.FloatType():
             return isinstance(value, int | float) and not isinstance(value, bool)
+        case inspect.DateTimeType():
+            return isinstance(value, datetime)
         case inspect.DateType():
             return isinstance(value, date) and not isinstance(value, datetime)
         case _:
@@ -142,6 +144,8 @@ def _named(expected: inspect.Type) -> str:
             return "true or false"
         case inspect.IntType():
             return "a whole number"
+        case inspect.DateTimeType():
+            return "a date and time such as 2026-12-31T12:00:00Z, without quotes"
         case inspect.DateType():
             return "a date such as 2026-12-31, without quotes"
         case inspect.VarTupleType():

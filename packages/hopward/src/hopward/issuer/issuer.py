@@ -64,14 +64,22 @@ class Issuer:
         tasks = [workflow.expires_in for workflow in self._settings.workflows.values()]
         return max([self._limits.token_seconds, *tasks])
 
-    def client_keys(self) -> dict[str, VerificationKey]:
-        """By client id, the public key each client authenticates with; without one it cannot."""
+    def client_keys(self) -> list[tuple[str, VerificationKey, Instant | None]]:
+        """Client id, a public key it authenticates with, and until when, if that ends.
+
+        A client without one cannot authenticate with a key.
+        """
+        agents = self._settings.agents
         jwks = {
-            **{name: agent.key for name, agent in self._settings.agents.items()},
+            **{name: agent.key for name, agent in agents.items()},
             **{f"server:{name}": server.key for name, server in self._settings.servers.items()},
         }
-        keys = {name: VerificationKey.from_jwk(jwk) for name, jwk in jwks.items() if jwk}
-        return {**keys, PROXY: self._keys.proxy_key}
+        former = [(name, agent.former_key) for name, agent in agents.items() if agent.former_key]
+        return [
+            *((name, VerificationKey.from_jwk(jwk), None) for name, jwk in jwks.items() if jwk),
+            *((name, VerificationKey.from_jwk(old.jwk), old.ends_at) for name, old in former),
+            (PROXY, self._keys.proxy_key, None),
+        ]
 
     def jwks(self) -> dict[str, Any]:
         """The JWKS document: the public keys that verify what is minted here."""
