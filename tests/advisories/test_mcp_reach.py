@@ -176,6 +176,7 @@ FETCHERS = {
     ("hopward_authority.deliveries", "httpx2"),
     ("hopward_authority.issuer_keys", "httpx2"),
     ("hopward_authority.fetching", "httpx2"),
+    ("hopward_authority.provider", "httpx2"),
     ("hopward_mcp.era", "aiohttp"),
     ("hopward_mcp.external", "aiohttp"),
     ("hopward_mcp.http_authority", "aiohttp"),

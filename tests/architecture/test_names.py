@@ -17,6 +17,7 @@ BOUNDARIES = {
     "hopward.guard:Guard._surely": "what cannot be decided is denied",
     "hopward.guard:Guard.visible": "a listing that cannot be computed is empty",
     "hopward_authority.deliveries:Deliveries.run": "what could not be told is told later",
+    "hopward_authority.provider:Provider.run": "what could not be asked is asked later",
     "hopward_mcp.alone:_reloaded": "what could not be reloaded changes nothing",
     "hopward_mcp.carriage:Carriage.call": "a request that cannot be carried ends as lost",
     "hopward_mcp.client_side:ClientSide.judge": "a message that cannot be judged is refused",

@@ -144,6 +144,15 @@ class Browser:
     def pair(self, code: str, label: str = "", **changes: str | None) -> httpx2.Response:
         return self.post("/pair", {"code": code, "label": label}, **changes)
 
+    def forget(self) -> str:
+        """The token in the form that ends a device."""
+        found = re.search(
+            r'/unpair">\s*<input type="hidden" name="token" value="([0-9a-f]{64})"',
+            self.get("/approvals").text,
+        )
+        assert found is not None
+        return found[1]
+
     def token(self, approval: Approval) -> str:
         """The token in the form of an approval."""
         found = re.search(r'name="token" value="([0-9a-f]{64})"', self.get(f"/approvals/{approval.id}").text)

@@ -17,6 +17,7 @@ from hopward.config import Document
 from hopward.constraint import kinds
 from hopward.model import Budget, Capability
 from hopward.money import Spending
+from hopward.people import PeopleSettings
 from hopward.secevent import EventSettings, EventSource, EventSubjects
 from hopward.settings import (
     AgentSettings,
@@ -63,6 +64,7 @@ STRUCTS: dict[str, type[msgspec.Struct]] = {
         LogSettings,
         ProxySettings,
         TelemetrySettings,
+        PeopleSettings,
         ApprovalSettings,
         ApproverGroup,
         WebhookSettings,
@@ -109,6 +111,7 @@ _LINKS = {
     "LogSettings": "[log](#log)",
     "ProxySettings": "[proxy](#proxy)",
     "TelemetrySettings": "[telemetry](#telemetry)",
+    "PeopleSettings": "[people](#people)",
     "ApprovalSettings": "[approvals](#approvals)",
     "ApproverGroup": "[groups](#groups-of-approvers)",
     "WebhookSettings": "[webhook](#webhook)",

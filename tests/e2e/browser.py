@@ -36,6 +36,18 @@ class Form(HTMLParser):
             self._forms[-1][2].setdefault(found["name"], found.get("value", ""))
 
 
+class Links(HTMLParser):
+    """The addresses that the links of a page lead to."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found += [value for name, value in attrs if tag == "a" and name == "href" and value]
+
+
 class Browser:
     """One person's browser; `page` is what it shows. Redirects to `stop` are not followed."""
 
@@ -54,6 +66,13 @@ class Browser:
     def open(self, url: str, **parameters: str) -> httpx2.Response:
         """Go to an address and where it leads."""
         return self._follow(self.http.get(url, params=parameters or None))
+
+    def follow(self, begin: str) -> httpx2.Response:
+        """Follow the first link of the page whose address begins so."""
+        links = Links(self.page.text).found
+        (address, *_) = [one for one in links if one.startswith(begin)] or [""]
+        assert address, f"no link to {begin}: {links}"
+        return self._follow(self.http.get(self.page.url.join(address)))
 
     def submit(self, field: str = "", /, **filled: str) -> httpx2.Response:
         """Fill in the form that has this field, and send it as a browser does."""

@@ -82,12 +82,29 @@ class Keycloak(Running):
         found = self.user(name)
         self.admin("PUT", f"/hopward/users/{found['id']}", found | fields)
 
-    def change_client(self, client: str, **attributes: str) -> None:
-        """Change attributes of a client, with `_` for `.` in their names."""
+    def change_client(self, client: str, *, authenticator: str = "", **attributes: str) -> None:
+        """Change attributes of a client, with `_` for `.` in their names, and how it authenticates."""
         found = self.admin("GET", f"/hopward/clients?clientId={client}")[0]
         changed = {name.replace("_", "."): value for name, value in attributes.items()}
         found["attributes"] = found["attributes"] | changed
+        found["clientAuthenticatorType"] = authenticator or found["clientAuthenticatorType"]
         self.admin("PUT", f"/hopward/clients/{found['id']}", found)
+
+    def rotate(self) -> None:
+        """Sign with a new RSA key from now on; the old one is not published any more."""
+        realm = self.admin("GET", "/hopward")["id"]
+        old = self.admin("GET", "/hopward/components?type=org.keycloak.keys.KeyProvider")
+        key = {
+            "name": "new",
+            "parentId": realm,
+            "providerId": "rsa-generated",
+            "providerType": "org.keycloak.keys.KeyProvider",
+            "config": {"priority": ["200"], "algorithm": ["RS256"]},
+        }
+        self.admin("POST", "/hopward/components", key)
+        for one in old:
+            if one["providerId"] == "rsa-generated":
+                self.admin("DELETE", f"/hopward/components/{one['id']}")
 
     def user_token(self, user: str, scope: str = "openid refunds") -> str:
         """An access token for a user at the client `assistant`, addressed to agent-a."""

@@ -18,9 +18,12 @@ from hopward_authority.fetching import Fetcher
 from hopward_authority.form import Form, FormError, read_form
 from hopward_authority.hosts import HostCheck, own_site
 from hopward_authority.listening import asking, noticing, polling
+from hopward_authority.login_pages import BACKCHANNEL, CALLBACK
+from hopward_authority.login_pages import PATHS as LOGIN_PATHS
 from hopward_authority.metadata import metadata, metadata_path
 from hopward_authority.oauth import Answer, OAuthServer
 from hopward_authority.pages import PATHS, ApprovalPages
+from hopward_authority.provider import Provider, Transport
 from hopward_authority.receiving import Receiver
 from hopward_authority.tally import Tally, counting
 
@@ -28,12 +31,13 @@ _NO_STORE = {"Cache-Control": "no-store"}
 _CACHED = {"Cache-Control": "public, max-age=60"}
 
 
-def create_app(guard: Guard) -> Starlette:
+def create_app(guard: Guard, transport: Transport | None = None) -> Starlette:
     """The authority of a guard's configuration, with the pages for people and the webhook, if there are any.
 
-    The webhook is told for as long as the application's lifespan lasts. Raises `ConfigError` if the guard is
-    without the signing key, under an issuer that cannot be published, or without the webhook's secret, and
-    `TokenError` if two of its clients have the same key.
+    The webhook is told, and the OpenID provider of `[people]` asked (by way of `transport`, if given), for
+    as long as the application's lifespan lasts. Raises `ConfigError` if the guard is without the signing key,
+    under an issuer that cannot be published, or without the secret of the webhook or of our client at the
+    provider, and `TokenError` if two of its clients have the same key.
     """
     settings = guard.settings.authority
     if not guard.signs:
@@ -59,8 +63,13 @@ def create_app(guard: Guard) -> Starlette:
 
     sites = [own_site(settings.issuer, settings.listen)]
     pages: list[Route] = []
-    if guard.settings.approvals.page:
-        sites.insert(0, own_site(guard.settings.approvals.page, settings.listen, PATHS))
+    provider = Provider(guard, transport) if guard.settings.people else None
+    page = guard.settings.approvals.page
+    if page and provider:
+        sites.insert(0, own_site(page, settings.listen, (*PATHS, *LOGIN_PATHS, BACKCHANNEL), (CALLBACK,)))
+        pages = ApprovalPages(guard, sites[0], tally, provider).routes()
+    elif page:
+        sites.insert(0, own_site(page, settings.listen, PATHS))
         pages = ApprovalPages(guard, sites[0], tally).routes()
     app = Starlette(
         routes=[
@@ -73,19 +82,20 @@ def create_app(guard: Guard) -> Starlette:
             *pages,
         ],
         middleware=[Middleware(HostCheck, tuple(sites), note)],
-        lifespan=_meanwhile(guard, tally, receiver, fetcher),
+        lifespan=_meanwhile(guard, tally, receiver, fetcher, provider),
         exception_handlers={HTTPException: _not_served},
     )
+    app.state.provider = provider
     # A redirect would be addressed to whatever the request's Host said.
     app.router.redirect_slashes = False
     return app
 
 
 def _meanwhile(
-    guard: Guard, tally: Tally, receiver: Receiver, fetcher: Fetcher
+    guard: Guard, tally: Tally, receiver: Receiver, fetcher: Fetcher, provider: Provider | None
 ) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
-    """What goes on besides answering: the webhook is told, where there is one, refusals are counted, and
-    transmitters of events are listened to."""
+    """What goes on besides answering: the webhook is told and the provider asked, where there is one,
+    refusals are counted, and transmitters of events are listened to."""
     deliveries = Deliveries(guard) if guard.settings.approvals.webhook else None
 
     @asynccontextmanager
@@ -94,6 +104,8 @@ def _meanwhile(
             await stack.enter_async_context(counting(tally))
             if deliveries is not None:
                 await stack.enter_async_context(alongside(deliveries.run()))
+            if provider is not None:
+                await stack.enter_async_context(alongside(provider.run()))
             stack.push_async_callback(fetcher.close)
             for name, source in receiver.sources.items():
                 if source.poll_url:

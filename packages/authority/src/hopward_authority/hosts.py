@@ -16,13 +16,14 @@ class Site:
     """The names that something of ours is reached by, the origin of its pages, and the paths it has.
 
     A path ending in `/` stands for everything below it. Its `pages` are followed from links, to which chats
-    and mail programs add parameters; nothing reads those.
+    and mail programs add parameters; nothing reads those, but for those of the paths that are `queried`.
     """
 
     hosts: frozenset[str]
     origin: str
     paths: tuple[str, ...] = ()
     pages: bool = False
+    queried: tuple[str, ...] = ()
 
     def has(self, path: str) -> bool:
         """Whether a path is one of its own."""
@@ -50,9 +51,10 @@ class HostCheck:
         if scope["type"] != "http":
             return
         site = next((one for one in self._sites if one.has(scope["path"])), self._sites[-1])
-        if site.pages and scope["method"] in ("GET", "HEAD"):
+        queried = scope["path"] in site.queried and scope["method"] == "GET"
+        if site.pages and scope["method"] in ("GET", "HEAD") and not queried:
             scope = {**scope, "query_string": b""}
-        sentence = _wrong(site, scope)
+        sentence = _wrong(site, scope, queried=queried)
         if sentence:
             self._refused(scope["path"], sentence)
             body = {"error": "invalid_request", "error_description": sentence}
@@ -64,14 +66,14 @@ class HostCheck:
         await self._app(scope, receive, send)
 
 
-def _wrong(site: Site, scope: Scope) -> str:
+def _wrong(site: Site, scope: Scope, *, queried: bool) -> str:
     hosts = [value for name, value in scope["headers"] if name.lower() == b"host"]
     if len(hosts) != 1 or hosts[0].decode("latin-1").lower() not in site.hosts:
         return "This host is not served here."
     origins = [value for name, value in scope["headers"] if name.lower() == b"origin"]
     if any(value.decode("latin-1") != site.origin for value in origins):
         return "Requests of other web pages are refused."
-    if scope["query_string"]:
+    if scope["query_string"] and not queried:
         return "Parameters belong in the body, not in the address."
     return ""
 
@@ -90,15 +92,22 @@ def own_hosts(address: str, listen: str) -> frozenset[str]:
     return frozenset(hosts)
 
 
-def own_site(address: str, listen: str, paths: tuple[str, ...] = ()) -> Site:
-    """The site that is reached at an address; its `paths`, if it has pages, are below the address's own."""
+def own_site(address: str, listen: str, paths: tuple[str, ...] = (), queried: tuple[str, ...] = ()) -> Site:
+    """The site that is reached at an address; its `paths`, if it has pages, are below the address's own.
+
+    Those `queried` have parameters in their addresses.
+    """
     parts = urlsplit(address)
     below = parts.path.rstrip("/")
     # As a browser writes it (RFC 6454 section 6.2): in lower case, without the scheme's own port.
     host = parts.netloc.lower().removesuffix(f":{_DEFAULT_PORTS[parts.scheme]}")
     origin = f"{parts.scheme}://{host}"
     return Site(
-        own_hosts(address, listen), origin, tuple(f"{below}{path}" for path in paths), pages=bool(paths)
+        own_hosts(address, listen),
+        origin,
+        tuple(f"{below}{path}" for path in paths),
+        pages=bool(paths),
+        queried=tuple(f"{below}{path}" for path in queried),
     )
 
 

@@ -20,7 +20,9 @@ from hopward import Guard, HopwardError, LedgerError, NotFoundError, StateError
 from hopward_authority.answer import Answer, read_answer, read_fields
 from hopward_authority.form import FormError
 from hopward_authority.hosts import Site
-from hopward_authority.people import PairedPeople, Person
+from hopward_authority.login_pages import LoginPages
+from hopward_authority.people import PairedPeople, People, Person, ProviderPeople
+from hopward_authority.provider import Provider
 from hopward_authority.rendering import HEADERS, Pages
 from hopward_authority.tally import Tally
 from hopward_authority.tries import WITHIN, Tries
@@ -52,14 +54,22 @@ Handler = Callable[[Request], Awaitable[Response]]
 class ApprovalPages:
     """The pages of one guard, below `[approvals] page`."""
 
-    def __init__(self, guard: Guard, site: Site, tally: Tally) -> None:
+    def __init__(self, guard: Guard, site: Site, tally: Tally, provider: Provider | None = None) -> None:
+        """With a `provider` people log in there; else they pair their browsers."""
         page = guard.settings.approvals.page
         self._guard = guard
         self._site = site
         self._base = urlsplit(page).path.rstrip("/")
         self._pages = Pages(self._base)
-        self._people = PairedPeople(guard, page)
         self._tally = tally
+        self._provider = provider
+        self._paired = PairedPeople(guard, page)
+        self._people: People = self._paired
+        self._login: LoginPages | None = None
+        if provider is not None:
+            people = ProviderPeople(guard, page, provider.logins.standing)
+            self._people = self._paired = people
+            self._login = LoginPages(self._base, provider, people, tally)
         self._tries = Tries()
 
     def routes(self) -> list[Route]:
@@ -71,9 +81,14 @@ class ApprovalPages:
             Route(f"{base}/approvals/{{id}}/", self._known(self._without_slash), methods=["GET"]),
             Route(f"{base}/approvals/{{id}}", self._known(self._show), methods=["GET"]),
             Route(f"{base}/approvals/{{id}}", self._known(self._answered), methods=["POST"]),
-            Route(f"{base}/pair", self._shown(self._ask_for_code), methods=["GET"]),
-            Route(f"{base}/pair", self._shown(self._pair), methods=["POST"]),
             Route(f"{base}/unpair", self._known(self._unpair), methods=["POST"]),
+            *(self._login.routes() if self._login else self._pairing()),
+        ]
+
+    def _pairing(self) -> list[Route]:
+        return [
+            Route(f"{self._base}/pair", self._shown(self._ask_for_code), methods=["GET"]),
+            Route(f"{self._base}/pair", self._shown(self._pair), methods=["POST"]),
         ]
 
     def _shown(self, handler: Handler) -> Handler:
@@ -100,13 +115,16 @@ class ApprovalPages:
         async def respond(request: Request) -> Response:
             person = self._people.person(request)
             if person is None:
-                return self._stranger()
+                return self._stranger(request)
             return await handler(request, person)
 
         return self._shown(respond)
 
-    def _stranger(self) -> Response:
-        return self._pages.page("stranger.html", 403)
+    def _stranger(self, request: Request) -> Response:
+        if self._provider is None or self._login is None:
+            return self._pages.page("stranger.html", 403)
+        way = self._login.way_to(request.url.path.removeprefix(self._base))
+        return self._pages.page("log_in.html", 403, issuer=self._provider.logins.settings.issuer, way=way)
 
     async def _list(self, _: Request, person: Person) -> Response:
         """What waits, and what ends first at the top, so that nothing asked later pushes it off the page."""
@@ -261,7 +279,7 @@ class ApprovalPages:
             return self._of(None, "pair.html", 403, told=told, back=back)
         self._replace(request, device.person)
         response = self._see(f"/approvals/{back}" if back else "/approvals")
-        self._people.remember(response, secret)
+        self._paired.remember(response, secret)
         return response
 
     def _replace(self, request: Request, person: str) -> None:
@@ -280,13 +298,24 @@ class ApprovalPages:
         device = fields.get("device", person.device)
         if device not in {one.id for one in self._guard.devices.find() if one.person == person.name}:
             return self._told(person, 404, "You have no such device")
-        with suppress(NotFoundError):
-            self._guard.devices.end(device, by=person.name, why="ended by the person")
+        there = self._ended(device, person)
         if device != person.device:
             return self._see("/approvals")
-        response = self._pages.told(200, "This device answers for nobody any more")
-        self._people.forget(response)
+        response = (
+            self._pages.page("logged_out.html", there=there)
+            if self._provider
+            else self._pages.told(200, "This device answers for nobody any more")
+        )
+        self._paired.forget(response)
         return response
+
+    def _ended(self, device: str, person: Person) -> str:
+        """End a device of this person; where their browser logs out at the provider too, or empty."""
+        if self._provider is not None:
+            return self._provider.logins.log_out(device)
+        with suppress(NotFoundError):
+            self._guard.devices.end(device, by=person.name, why="ended by the person")
+        return ""
 
     def _forged(self, request: Request, person: Person, token: str, purpose: str) -> Response | None:
         """The refusal of a form that this person has not sent from a page of ours for this purpose."""

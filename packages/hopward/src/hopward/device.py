@@ -9,7 +9,7 @@ class Device(Value, frozen=True):
 
     `secret` is a digest: of the code until it is paired, of the secret in its cookie from then on.
     `expires_at` is until when that counts. `label` is what the person calls it. `used_at` is when it was
-    used last, give or take an hour.
+    used last, give or take an hour. `issuer` is the OpenID provider's, where the person has logged in at one.
     """
 
     id: str
@@ -21,3 +21,4 @@ class Device(Value, frozen=True):
     label: str = ""
     paired_at: Instant = 0
     used_at: Instant = 0
+    issuer: str = ""

@@ -68,6 +68,7 @@ class Devices:
         groups = settings.approvals.groups.values()
         self._people = frozenset(one for group in groups for one in group.members)
         self._login = tuple(one for workflow in settings.workflows.values() for one in workflow.login)
+        self._issuer = settings.people.issuer if settings.people else ""
         self._clock = clock
 
     @classmethod
@@ -86,8 +87,12 @@ class Devices:
         """A code with which `person` can pair a device, once and within ten minutes.
 
         `by` is who hands it out: the user who runs this process, unless it is given. Raises `NotFoundError`
-        for somebody who is in no group of approvers, and may not log in.
+        for somebody who is in no group of approvers, and may not log in with a client, `StateError` where
+        people log in at a provider instead.
         """
+        if self._issuer:
+            told = f"People log in at {self._issuer}, so no browser is paired."
+            raise StateError(told, advice="Without [people] in hopward.toml, they are.")
         if not self._may_have_one(person):
             known = sorted({*self._people, *self._login})
             told = f"{person!r} is in no group of approvers{nearest(person, known) or '.'}"
@@ -118,6 +123,7 @@ class Devices:
             or offered.expires_at <= now
             or not compare_digest(offered.secret, typed)
             or not self._may_have_one(offered.person)
+            or self._issuer
         ):
             raise _no_code()
         secret = secrets.token_urlsafe(32)
@@ -134,6 +140,30 @@ class Devices:
         except (NotFoundError, StateError) as error:
             raise _no_code() from error
         return secret, paired
+
+    def log_in(self, person: str, label: str, ends_at: Instant) -> tuple[str, Device]:
+        """The secret by which the browser of somebody is known who has logged in, and its device.
+
+        Raises `StateError` for somebody who has nothing to do here, or where nobody logs in.
+        """
+        if not self._issuer or not self._may_have_one(person):
+            told = f"{person} is logged in, but is in no group of approvers here, and may open no task."
+            raise StateError(told, error="not_a_person", advice="Whoever runs Hopward names who may.")
+        secret, now = secrets.token_urlsafe(32), self._clock.now()
+        device = Device(
+            id="dev_" + secrets.token_hex(8),
+            person=person,
+            secret=_digest("secret", secret),
+            offered_by=self._issuer,
+            offered_at=now,
+            expires_at=ends_at,
+            label=_label(label),
+            paired_at=now,
+            used_at=now,
+            issuer=self._issuer,
+        )
+        self._ledger.put_device(device, _row("logged in", device, self._issuer, now))
+        return secret, device
 
     def known(self, secret: str) -> Device | None:
         """The device that has this secret, if it is still one of somebody who may approve anything."""
@@ -181,7 +211,8 @@ class Devices:
 
     def _counts(self, device: Device, now: Instant) -> bool:
         idle = device.paired_at and device.used_at + IDLE <= now
-        return self._may_have_one(device.person) and device.expires_at > now and not idle
+        ours = device.issuer == self._issuer and self._may_have_one(device.person)
+        return ours and device.expires_at > now and not idle
 
 
 def _digest(kind: str, secret: str) -> str:
@@ -202,7 +233,7 @@ def _no_code() -> StateError:
 
 def _row(event: str, device: Device, by: str, at: Instant, why: str = "") -> Draft:
     record = {"event": event, "device": device.id, "person": device.person, "by": by}
-    if event == "paired":
+    if event == "paired" or event == "logged in":
         record["label"] = device.label
     if why:
         record["why"] = why

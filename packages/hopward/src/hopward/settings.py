@@ -22,6 +22,7 @@ from hopward.model import (
 )
 from hopward.money import Spending
 from hopward.pattern import matches
+from hopward.people import PeopleSettings
 from hopward.secevent import EventSettings
 from hopward.workload import AgentIdentity, FormerKey, IdentitySettings
 
@@ -477,6 +478,7 @@ class Settings(Value, frozen=True):
     identity: IdentitySettings = IdentitySettings()
     authorization_servers: dict[str, AuthorizationServerSettings] = {}
     events: EventSettings = EventSettings()
+    people: PeopleSettings | None = None
 
     @property
     def log_file(self) -> Path:

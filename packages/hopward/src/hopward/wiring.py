@@ -53,6 +53,7 @@ from hopward.osuser import os_user
 from hopward.pairing import Devices
 from hopward.pinning import Pins
 from hopward.policies import LoggedPolicies, PolicyStore
+from hopward.provider_logins import ProviderLogins
 from hopward.record import Draft
 from hopward.redaction import Redaction
 from hopward.registry import Registry, way_back
@@ -147,6 +148,7 @@ class Guard(Registry, Containing, Obtaining):
         guard.settings, guard.tools, guard.ledger = settings, tools, ledger
         guard.issuer, guard.policies = issuer, policies
         guard.signs = isinstance(keyring, KeyRing)
+        guard._ring = keyring if isinstance(keyring, KeyRing) else None
         guard._keys = keyring.verification_keys
         guard._identifier = Identifier(keyring=keyring, issuer=issuer.issuer, clock=clock)
         guard._remote = RemoteAuthority(issuer=issuer.issuer, keys=keyring, clock=clock)
@@ -174,6 +176,7 @@ class Guard(Registry, Containing, Obtaining):
 
     _current: Callable[[], object]
     _keys: Callable[[], object]
+    _ring: KeyRing | None
     _identifier: Identifier
     _carrier: Carrier
     _redaction: Redaction
@@ -181,6 +184,18 @@ class Guard(Registry, Containing, Obtaining):
     def notices(self) -> Notices:
         """What a webhook is to be told of approvals; raises `ConfigError` where none can be signed for."""
         return Notices(self.settings, self.ledger, self.approvals, self._clock)
+
+    def provider_logins(self, environment: Mapping[str, str]) -> ProviderLogins | None:
+        """Logins of people at the provider of `[people]`; None where they pair their browsers.
+
+        Raises `ConfigError` without the client secret in the environment, or without the signing key.
+        """
+        ring = self._ring
+        if self.settings.people is None:
+            return None
+        if ring is None:
+            raise ConfigError("People log in where the authority is, and this is elsewhere.")
+        return ProviderLogins(self.settings, self._clock, self, lambda: ring.signing, environment)
 
     def holder(self, agent: str) -> str:
         """The `key` to `delegate` with, for chains that may be carried to the proxy by this process."""

@@ -56,7 +56,8 @@ def reachable(settings: Settings) -> Iterator[Finding]:
     page, hook, clock = settings.approvals.page, settings.approvals.webhook, SystemClock()
     try:
         with closing(SqliteLedger.open(settings.log_file, clock=clock)) as ledger:
-            paired = any(one.paired_at for one in Devices(ledger, settings, clock).find())
+            devices = Devices(ledger, settings, clock).find()
+            paired = settings.people is not None or any(one.paired_at for one in devices)
             outbox = ledger.outbox()
             since = ledger.row(outbox.oldest).at if outbox.oldest else ""
     except HopwardError:

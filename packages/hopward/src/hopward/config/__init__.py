@@ -15,6 +15,7 @@ from hopward.config.rules import broken_rules
 from hopward.errors import ConfigError
 from hopward.exposure import check_unexposed
 from hopward.model import Value
+from hopward.people import PeopleSettings
 from hopward.secevent import EventSettings
 from hopward.settings import (
     AgentSettings,
@@ -57,6 +58,7 @@ class Document(Value, frozen=True):
         default_factory=dict[str, AuthorizationServerSettings]
     )
     events: EventSettings = EventSettings()
+    people: PeopleSettings | None = None
 
 
 def read_settings(path: Path) -> Settings:
@@ -96,6 +98,7 @@ def checked_settings(text: str, path: Path) -> Settings:
         identity=checked.identity,
         authorization_servers=checked.authorization_servers,
         events=checked.events,
+        people=checked.people,
     )
 
 

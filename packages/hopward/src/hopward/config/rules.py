@@ -16,6 +16,7 @@ from hopward.config.hops import hop_problems
 from hopward.config.identity import identity_problems
 from hopward.config.logins import login_problems
 from hopward.config.names import alike, name_problems
+from hopward.config.people import people_problems
 from hopward.config.problem import KeyPath, Problem, Table, items, table, text
 from hopward.config.risk import risk_problems
 from hopward.config.servers import server_problems
@@ -69,6 +70,7 @@ def broken_rules(document: Table) -> Iterator[Problem]:
     yield from login_problems(document)
     yield from authorization_server_problems(document)
     yield from event_problems(document)
+    yield from people_problems(document)
 
 
 def _unfilled(value: object, path: KeyPath) -> Iterator[Problem]:
