@@ -74,7 +74,7 @@ LAYERS = (
     {"hearing", "obtaining", "registry", "relying_party"},
     {"provider_logins"},
     {"project", "suggestion", "wiring"},
-    {"retiring"},
+    {"rekeying", "retiring"},
     {"testing"},
     {"cli", ""},
 )

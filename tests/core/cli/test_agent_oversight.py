@@ -75,3 +75,19 @@ def test_doctor_and_list_name_agents_whose_owner_is_quarantined(desk: Shell, gua
     found = desk.run("doctor").out
     assert "Agent assistant is ownerless: its owner ana@example.com is quarantined." in found
     assert "hopward agent transfer assistant --to OWNER" in found
+
+
+def test_rotate_tells_both_keys_and_what_to_do_next(desk: Shell) -> None:
+    rest = "--owner bo --purpose p --tool 'desk/read*' --action read --sensitivity public --destination desk"
+    desk(f"agent add triage {rest}")
+    old = read_settings(desk.folder / "hopward.toml").agents["triage"].key["kid"]
+    printed = desk("agent rotate triage --why 'once a year' --overlap-hours 2")
+    new = read_settings(desk.folder / "hopward.toml").agents["triage"].key["kid"]
+    assert new != old
+    assert new in printed.out
+    assert old in printed.out
+    assert f"hopward revoke key {old}" in printed.err
+    desk.write("new.json", "[]")
+    assert desk.fails("agent rotate triage --why x --public new.json").status == 1
+    assert "no key in [agents.assistant]" in desk.fails("agent rotate assistant --why x").err
+    assert desk.fails("agent rotate triage --why x --overlap-hours 1000", status=2)

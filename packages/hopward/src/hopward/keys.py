@@ -4,15 +4,15 @@
     jwks.json            the public keys among them, for a proxy in another process (`hopward.published`)
     proxy.json           the proxy's own key, with which it authenticates at a remote authority
     proxy-public.json    its public part, for an authority that must not read the other
-    agents/NAME.json     an agent's key, where one was made on this machine
+    agents/NAME.json     an agent's key, where one was made on this machine; NAME.previous.json the one before
 
 Private files are mode 0600 in folders of mode 0700; every file is replaced whole. A running process notices a
 rotation made by another at its next use of a key. Rotations take turns.
 """
 
 import re
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Generator, Iterable, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -147,6 +147,24 @@ class KeyRing:
         check_folder(path.parent)
         keyfile.write(path, SigningKey.generate(algorithm).to_jwk(), new=True)
         return self.agent_key(name)
+
+    @contextmanager
+    def agent_key_replaced(self, name: str, algorithm: Algorithm) -> Generator[SigningKey]:
+        """A new key in place of an agent's, which is kept as `NAME.previous.json`; undone if anything fails.
+
+        Raises `ConfigError` if it has none on this machine.
+        """
+        path = self._agent_path(name)
+        old = self.agent_key(name)
+        kept, new = path.with_name(f"{name}.previous.json"), SigningKey.generate(algorithm)
+        keyfile.write(kept, old.to_jwk())
+        keyfile.write(path, new.to_jwk())
+        try:
+            yield new
+        except BaseException:
+            keyfile.write(path, old.to_jwk())
+            kept.unlink()
+            raise
 
     def agent_key(self, name: str) -> SigningKey:
         """An agent's private key; raises `ConfigError` if there is none on this machine."""

@@ -101,7 +101,7 @@ def add_agent(config: Path, agent: NewAgent) -> Path:
         table = _agent_table(agent, _agent_key(settings, agent, done), settings)
         text = f"{old}{end}\n{table}"
         checked_settings(text, config)
-        _replace(config, text)
+        replace_file(config, text)
     return done.made[-1]
 
 
@@ -116,18 +116,18 @@ def change_owner(config: Path, name: str, owner: str) -> None:
     place = value_map(text).get(("agents", name, "owner"))
     if place is None:
         raise ConfigError(f"{config} has no owner in [agents.{name}] that could be changed.")
-    changed = f"{text[: place[0]]}{_toml(owner)}{text[place[1] :]}"
+    changed = f"{text[: place[0]]}{inline(owner)}{text[place[1] :]}"
     entry = replace(settings.agents[name], owner=owner)
     if checked_settings(changed, config) != replace(settings, agents={**settings.agents, name: entry}):
         raise ConfigError(f"The owner of agent {name} cannot be changed by itself.", advice=f"Edit {config}.")
-    _replace(config, changed)
+    replace_file(config, changed)
 
 
 def write_schema(settings: Settings, schema: str) -> Path:
     """Put the schema of the classified tools where editors find it; Hopward itself never reads that file."""
     path = settings.policies / SCHEMA_FILE
     if path.exists():
-        _replace(path, schema)
+        replace_file(path, schema)
     else:
         _write(path, schema.encode(), 0o644, Made())
     return path
@@ -167,7 +167,7 @@ def _complete(settings: Settings, done: Made) -> None:
 
 
 def _configuration(guarded: str) -> str:
-    return Template(_starter(FILE_NAME)).substitute(guarded=guarded, approver=_toml(os_user()))
+    return Template(_starter(FILE_NAME)).substitute(guarded=guarded, approver=inline(os_user()))
 
 
 def _guarded(server: NewServer, agent: NewAgent, agent_table: str) -> str:
@@ -179,12 +179,12 @@ def _guarded(server: NewServer, agent: NewAgent, agent_table: str) -> str:
 def _transport(server: NewServer) -> str:
     if server.url:
         return (
-            f"url = {_toml(server.url)}\n"
-            f"resource = {_toml(server.url)}    # the only audience its credentials carry\n"
+            f"url = {inline(server.url)}\n"
+            f"resource = {inline(server.url)}    # the only audience its credentials carry\n"
             'credential = { by = "authorization" }    # as `Authorization: Bearer`'
         )
     return (
-        f"command = {_toml(server.command)}\n"
+        f"command = {inline(server.command)}\n"
         f'resource = "urn:hopward:{server.name}"    # the only audience its credentials carry\n'
         'credential = { by = "meta" }    # in `_meta` of each request; other servers ignore it'
     )
@@ -193,25 +193,25 @@ def _transport(server: NewServer) -> str:
 def _agent_table(agent: NewAgent, key: SigningKey, settings: Settings) -> str:
     return Template(_starter("agent.toml")).substitute(
         name=agent.name,
-        owner=_toml(agent.owner),
+        owner=inline(agent.owner),
         review_days=str(agent.review_days),
-        purpose=_toml(agent.purpose),
-        key=_toml(key.public_jwk()),
+        purpose=inline(agent.purpose),
+        key=inline(key.public_jwk()),
         key_file=_shown(_agent_key_path(settings, agent), settings.root),
-        tools=_toml(agent.tools),
-        actions=_toml(agent.actions),
-        sensitivity=_toml(agent.sensitivity),
-        destinations=_toml(agent.destinations),
+        tools=inline(agent.tools),
+        actions=inline(agent.actions),
+        sensitivity=inline(agent.sensitivity),
+        destinations=inline(agent.destinations),
     )
 
 
-def _toml(value: str | Sequence[str] | Mapping[str, str]) -> str:
+def inline(value: str | Sequence[str] | Mapping[str, str]) -> str:
     """A text, array or flat table as TOML: JSON's spelling of texts is TOML's too, except for DEL."""
     if isinstance(value, str):
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     if isinstance(value, Mapping):
-        return "{ " + ", ".join(f"{name} = {_toml(inner)}" for name, inner in value.items()) + " }"
-    return "[" + ", ".join(map(_toml, value)) + "]"
+        return "{ " + ", ".join(f"{name} = {inline(inner)}" for name, inner in value.items()) + " }"
+    return "[" + ", ".join(map(inline, value)) + "]"
 
 
 def _make_policies(settings: Settings, done: Made) -> None:
@@ -273,7 +273,7 @@ def _write(path: Path, data: bytes, mode: int, done: Made) -> None:
         file.write(data)
 
 
-def _replace(path: Path, text: str) -> None:
+def replace_file(path: Path, text: str) -> None:
     """Replace a file in one step, so that no reader ever sees half of it."""
     new = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, path.stat().st_mode & 0o777)

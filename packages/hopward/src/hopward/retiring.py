@@ -134,7 +134,7 @@ def _key_refused(guard: Guard, name: str, key: VerificationKey) -> str:
         return "key_revoked" if guard.ledger.revocations("key", key.kid) else ""
     clients = ClientAuthenticator(guard.issuer, guard.ledger.seen_once, guard.key_revoked)
     try:
-        clients.authenticate(client_assertion(name, guard.issuer.issuer, private))
+        clients.authenticate(client_assertion(name, guard.issuer.issuer, private, clock=guard.issuer.clock))
     except TokenError as error:
         return error.error
     return ""

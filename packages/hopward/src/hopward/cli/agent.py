@@ -6,7 +6,7 @@ import click
 import msgspec
 
 from hopward.capability import lines as capability_lines
-from hopward.cli.agent_verbs import resume, retire, review, suspend, transfer
+from hopward.cli.agent_verbs import resume, retire, review, rotate, suspend, transfer
 from hopward.cli.guarded import pass_guard
 from hopward.cli.output import hint, show_fields, show_json, show_table, tell
 from hopward.cli.session import Session
@@ -25,7 +25,7 @@ def agent() -> None:
     """Register agents, show them, oversee them, stop them."""
 
 
-for verb in (review, transfer, suspend, resume, retire):
+for verb in (review, rotate, transfer, suspend, resume, retire):
     agent.add_command(verb)
 
 

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import click
 
@@ -10,11 +11,17 @@ from hopward.cli.guarded import pass_guard
 from hopward.cli.output import hint, show_json, show_table, tell
 from hopward.cli.session import Session
 from hopward.clock import SECOND, Instant, iso
+from hopward.errors import ConfigError
 from hopward.osuser import os_user
 from hopward.project import change_owner
+from hopward.rekeying import LONGEST_OVERLAP_HOURS
+from hopward.rekeying import rotate as new_key
 from hopward.retiring import Ended
 from hopward.retiring import retire as end_for_good
+from hopward.strictjson import parse
 from hopward.wiring import Guard
+
+_HOUR = 3600 * SECOND
 
 
 def accounted(verb: Callable[..., Any]) -> Callable[..., Any]:
@@ -54,6 +61,36 @@ def transfer(session: Session, name: str, why: str, by: str | None, owner: str) 
         guard.close()
     tell(f"{owner} answers for agent {name} now; it was {before}.")
     hint(f"Let them look at it: hopward agent review {name}")
+
+
+@click.command()
+@accounted
+@click.option(
+    "--overlap-hours",
+    type=click.IntRange(1, LONGEST_OVERLAP_HOURS),
+    default=24,
+    show_default=True,
+    help="How long the old key lets it in as well.",
+)
+@click.option(
+    "--public",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A file with the new public key (JWK), made elsewhere.  [default: a new key pair, made here]",
+)
+@pass_guard
+def rotate(
+    guard: Guard, name: str, why: str, by: str | None, overlap_hours: int, public: Path | None
+) -> None:
+    """Give an agent a new key. The old one lets it in as well for a while, so that nothing stands still.
+
+    Start the authority again, which reads the new key then; after that, have the agent use it.
+    """
+    until = guard.now + overlap_hours * _HOUR
+    jwk = None if public is None else _public(public)
+    done = new_key(guard, name, by=by if by is not None else os_user(), why=why, until=until, jwk=jwk)
+    tell(f"Agent {name} has the new key {done.key}. {done.previous} lets it in as well until {iso(until)}.")
+    hint("Start hopward authority serve again; then have the agent use its new key.")
+    hint(f"If the old key has leaked: hopward revoke key {done.previous} --why TEXT")
 
 
 @click.command()
@@ -100,6 +137,14 @@ def _require_refused(name: str, ended: tuple[Ended, ...]) -> None:
     if left:
         told = f"Agent {name} is retired, but this is not refused: {', '.join(left)}."
         raise click.ClickException(f"{told}\n  hopward stop stops everything while you look into it.")
+
+
+def _public(path: Path) -> dict[str, Any]:
+    try:
+        found: object = parse(path.read_bytes())
+    except ValueError as error:
+        raise ConfigError(f"{path} holds no public key (JWK).") from error
+    return cast("dict[str, Any]", found) if isinstance(found, dict) else {}
 
 
 def _instant(day: datetime | None) -> Instant | None:
