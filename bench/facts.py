@@ -134,8 +134,8 @@ def measure(context: Context) -> list[Entry]:
 
         def alone() -> None:
             unwatched.close()
-            for name, none in (("_OF", ()), ("_HEARING", ((), ()))):
-                detectors: dict[str, tuple[object, ...]] = getattr(_DETECTING, name)
+            for name, none in (("_TELLING", {}), ("_HEARING", ((), ()))):
+                detectors: dict[str, object] = getattr(_DETECTING, name)
                 unwatched.enter_context(patch.dict(detectors, dict.fromkeys(detectors, none)))
 
         subjects = [

@@ -41,17 +41,17 @@ def label(
 
 
 def test_a_task_that_has_taken_in_nothing_has_taken_in_what_is_public_and_trusted() -> None:
-    found = taken([label("into", "desk", "restricted", "untrusted"), label("out", "x", "restricted")])
+    found = taken((label("into", "desk", "restricted", "untrusted"), label("out", "x", "restricted")))
     assert (found.sensitivity, found.integrity, found.untrusted) == ("public", "trusted", ())
 
 
 def test_what_was_taken_in_is_the_worst_of_it_and_says_where_untrusted_content_came_from() -> None:
     found = taken(
-        [
+        (
             label("from", "web", "public", "untrusted"),
             label("from", "desk", "confidential"),
             label("from", "feed", "internal", "untrusted"),
-        ]
+        )
     )
     assert (found.sensitivity, found.integrity, found.untrusted) == (
         "confidential",

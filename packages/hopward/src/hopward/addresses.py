@@ -32,6 +32,7 @@ _GROUPED = (
 )
 """An IBAN (ISO 13616), a telephone number (E.123, or with 00 for its plus), the number of a card: as people
 write them, in groups."""
+_ANY = f"{_ADDRESS}|{_GROUPED}"
 
 
 @cache
@@ -50,6 +51,8 @@ _SHORTEST_NUMBER = 9
 def addresses(text: str) -> list[str]:
     """Each address in a text, with all it is written together with; an IBAN in groups is one, joined."""
     plain = text if text.isascii() else _plain(text)
+    if not _compiled(_ANY).search(plain):
+        return []
     address, grouped = _compiled(_ADDRESS), _compiled(_GROUPED)
     found: list[str] = []
     if grouped.search(plain):

@@ -6,11 +6,12 @@ the task as well, so they count against every link of the chain that bounds them
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import msgspec
 
 from hopward import money
-from hopward.canonical import compact
+from hopward.canonical import compact, compact_plain, is_plain
 from hopward.model import Budget, Hop, Task, Tool, ToolCall, Usage
 from hopward.money import BOUNDLESS
 from hopward.record import Facts, Lack, Refusal, Reservation, Spent, Standing, Take
@@ -89,20 +90,19 @@ def told(
     task, standing = chain
     links, paying = _links(task, standing), accounts(task, standing)
     bytes_in, places_in = (tuple(_bounding(links, of)) for of in (BYTES, PLACES))
+    found: dict[str, Any] = {}
     if amount is not None:
-        left = min(_left(spent, account, amount.currency) for account in paying)
-        facts = msgspec.structs.replace(
-            facts, currency=amount.currency, amount=amount.units, money_left=max(left, 0)
-        )
+        left = min([_left(spent, account, amount.currency) for account in paying])
+        found |= {"currency": amount.currency, "amount": amount.units, "money_left": max(left, 0)}
     if bytes_in:
-        left = min(_left(spent, account, BYTES) for account in bytes_in)
-        size = len(compact(call.arguments))
-        facts = msgspec.structs.replace(facts, bytes_out=size, bytes_left=max(left, 0))
+        left = min([_left(spent, account, BYTES) for account in bytes_in])
+        spell = compact_plain if is_plain(call.arguments) else compact
+        found |= {"bytes_out": len(spell(call.arguments)), "bytes_left": max(left, 0)}
     if places_in:
-        left = min(_left(spent, account, PLACES) for account in places_in)
-        new = max(len(_new(facts.destinations, spent, account)) for account in places_in)
-        facts = msgspec.structs.replace(facts, new_destinations=new, destinations_left=max(left, 0))
-    return facts
+        left = min([_left(spent, account, PLACES) for account in places_in])
+        new = max([len(_new(facts.destinations, spent, account)) for account in places_in])
+        found |= {"new_destinations": new, "destinations_left": max(left, 0)}
+    return msgspec.structs.replace(facts, **found)
 
 
 def all_accounts(task: Task, standing: Standing) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ REQUEST = "request:"
 """What a server asks of its client is named by, before its MCP method, where a tool would stand."""
 
 
-def reaches(scope: Iterable[str], name: str) -> bool:
+def reaches(scope: tuple[str, ...], name: str) -> bool:
     """Whether one of the scope's entries is this `SERVER/TOOL` or a prefix pattern of it."""
     return matches_any(scope, name)
 

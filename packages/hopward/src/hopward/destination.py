@@ -15,6 +15,7 @@ import ipaddress
 import re
 import unicodedata
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 
 from hopward.canonical import JSON
@@ -50,9 +51,14 @@ _SPECIAL = tuple(map(ipaddress.ip_network, ("192.0.0.0/24", "192.88.99.0/24")))
 assignments, among which clouds keep metadata, and the former 6to4 relays."""
 
 
+@lru_cache(maxsize=1024)
+def _parts(template: str) -> re.Match[str] | None:
+    return _TEMPLATE.fullmatch(template)
+
+
 def argument_of(template: str) -> str:
     """The argument a destination is made of; empty where it is always the same."""
-    found = _TEMPLATE.fullmatch(template)
+    found = _parts(template)
     return found["argument"] if found else ""
 
 
@@ -79,7 +85,9 @@ def may_lead(template: str, place: str) -> bool:
 
 def destinations(tool: Tool, arguments: Mapping[str, JSON]) -> tuple[str, ...]:
     """Every destination of one call; none where its arguments do not tell it without doubt."""
-    found = _TEMPLATE.fullmatch(tool.destination)
+    if "{" not in tool.destination:
+        return (tool.destination,)
+    found = _parts(tool.destination)
     if found is None:
         return (tool.destination,)
     name = found["argument"]

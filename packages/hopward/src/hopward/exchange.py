@@ -27,6 +27,8 @@ from collections.abc import Collection, Mapping
 from functools import lru_cache
 from typing import Literal
 
+import msgspec
+
 from hopward import pattern
 from hopward.claims import CallDetails, Party, Presented, is_agent, principal
 from hopward.clock import Instant, from_seconds, to_seconds
@@ -152,6 +154,11 @@ def check(request: ExchangeRequest, targets: Mapping[str, Target], now: Instant,
 
     `targets` are all registered targets by resource indicator.
     """
+    return as_of(now, checked(request, targets, limits), request, limits)
+
+
+def checked(request: ExchangeRequest, targets: Mapping[str, Target], limits: Limits) -> Grant:
+    """As `check`, of everything but the time: the grant is worth nothing before `as_of`."""
     target = _target(request, targets)
     _check_tokens(request, limits)
     _check_addressed(request, limits)
@@ -162,12 +169,18 @@ def check(request: ExchangeRequest, targets: Mapping[str, Target], now: Instant,
         actors=_actors(request, limits),
         scope=_scope(request, target),
         task=request.subject.task,
-        issued_at=now,
-        expires_at=_expiry(request, target, now, limits),
+        issued_at=0,
+        expires_at=0,
         lineage=_lineage(request),
         hops=request.subject.hops,
         call=_call(request, target),
     )
+
+
+def as_of(now: Instant, grant: Grant, request: ExchangeRequest, limits: Limits) -> Grant:
+    """What was `checked`, as of now; raises `ExchangeRefusedError` where a token is no longer current."""
+    expires_at = _expiry(request, grant.target, now, limits)
+    return msgspec.structs.replace(grant, issued_at=now, expires_at=expires_at)
 
 
 def handed_on(request: ExchangeRequest, agents: Collection[str], now: Instant, limits: Limits) -> Chain:

@@ -7,6 +7,7 @@ matches nothing; `check` says so. Matching compares code points: case counts, an
 
 import unicodedata
 from collections.abc import Iterable
+from functools import lru_cache
 
 from hopward.harmless import is_unseen
 from hopward.order import maximal, meets
@@ -28,12 +29,10 @@ def matches(pattern: str, name: str) -> bool:
     return name.startswith(pattern[:-1]) and "*" not in pattern[:-1]
 
 
-def matches_any(patterns: Iterable[str], name: str) -> bool:
+@lru_cache(maxsize=4096)
+def matches_any(patterns: tuple[str, ...], name: str) -> bool:
     """True if at least one of the patterns matches the name."""
-    for pattern in patterns:  # noqa: SIM110 - asked several times per call, where a generator costs as much again
-        if matches(pattern, name):
-            return True
-    return False
+    return any(matches(pattern, name) for pattern in patterns)
 
 
 def within(child: str, parent: str) -> bool:

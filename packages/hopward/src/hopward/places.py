@@ -11,6 +11,7 @@ Of two patterns one lies within the other or they share no name: so a prefix of 
 """
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 from hopward import pattern
 from hopward.order import maximal, meets
@@ -43,12 +44,10 @@ def matches(place: str, name: str) -> bool:
     return pattern.matches(place, name)
 
 
-def matches_any(places: Iterable[str], name: str) -> bool:
+@lru_cache(maxsize=4096)
+def matches_any(places: tuple[str, ...], name: str) -> bool:
     """Whether at least one of the patterns matches the destination."""
-    for place in places:  # noqa: SIM110 - asked several times per call, where a generator costs as much again
-        if matches(place, name):
-            return True
-    return False
+    return any(matches(place, name) for place in places)
 
 
 def within(child: str, parent: str) -> bool:

@@ -13,6 +13,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from hashlib import sha256
 from typing import TypeAlias, cast
 
@@ -120,7 +121,7 @@ def words(text: str) -> list[str]:
 
 def _origins(values: Iterable[str], task: Task, stood: Stood) -> dict[str, Provenance]:
     """Where each of some values comes from."""
-    said = _said(task)
+    said = _said(task.request, tuple(task.parameters.values()))
     found: dict[str, Provenance] = dict.fromkeys(values, "anchored")
     left = [value for value in found if not any(_stands(words(value), one) for one in said)]
     sought = {value: remembered(task.id, value) for value in left}
@@ -140,11 +141,12 @@ def _own(echoed: Mapping[str, JSON]) -> set[str]:
     return {value for text in _texts(dict(echoed)) for value in _values(text[:_MOST_TEXT])}
 
 
-def _said(task: Task) -> list[list[str]]:
+@lru_cache(maxsize=64)
+def _said(request: str, parameters: tuple[str, ...]) -> list[list[str]]:
     """What the subject has said, in words. A full stop may end a sentence without a space after it."""
-    spaced = _RUN_ON.sub(". ", task.request)
-    said = [*map(words, task.parameters.values()), words(task.request)]
-    return said if spaced == task.request else [*said, words(spaced)]
+    spaced = _RUN_ON.sub(". ", request)
+    said = [*map(words, parameters), words(request)]
+    return said if spaced == request else [*said, words(spaced)]
 
 
 def _given(value: JSON) -> list[str]:

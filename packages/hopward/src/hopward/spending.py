@@ -10,7 +10,8 @@ An amount that could be read in two ways refuses the call: nothing is guessed, a
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 from hopward import money
 from hopward.canonical import JSON
@@ -20,8 +21,7 @@ from hopward.money import Spending
 _TEMPLATE = re.compile(r"\{(?P<argument>[^{}|]+)(?:\|(?P<absent>[^{}|]*))?\}")
 
 
-@dataclass(frozen=True, slots=True)
-class Amount:
+class Amount(msgspec.Struct, frozen=True):
     """What a call spends: `units` of ten-thousandths (`hopward.money`) of a currency."""
 
     currency: str
@@ -66,7 +66,7 @@ def check(spends: Mapping[str, object], declared: Mapping[str, object]) -> tuple
 
 
 def _currency(spends: Spending, arguments: Mapping[str, JSON]) -> str | None:
-    found = _TEMPLATE.fullmatch(spends.currency)
+    found = _TEMPLATE.fullmatch(spends.currency) if "{" in spends.currency else None
     if found is None:
         named: JSON = spends.currency
     elif found["argument"] in arguments:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from hopward.behaviour.detector import Event, EventKind, Signal, State, Watched
-from hopward.behaviour.windows import added, total, until
+from hopward.behaviour.windows import added, reaches, total, until
 from hopward.clock import SECOND, Instant
 from hopward.settings import RiskSettings
 
@@ -26,7 +26,10 @@ class Frequency:
 
     def signal(self, state: State, at: Instant, rules: RiskSettings) -> Signal | None:
         """When there are as many as the threshold."""
-        window, least = getattr(rules.windows, self.name), getattr(rules.thresholds, self.name)
+        least = getattr(rules.thresholds, self.name)
+        if not reaches(state, least):
+            return None
+        window = getattr(rules.windows, self.name)
         count = total(state, at, window)
         if count < least:
             return None

@@ -33,8 +33,10 @@ class Repetition:
 
     def signal(self, state: State, at: Instant, rules: RiskSettings) -> Signal | None:
         """When the same round was made as often as the threshold; the shortest round is told."""
-        when, _, runs = self._standing(state, at, rules)
         least = rules.thresholds.repetition
+        if not state or max(state[2]) + 1 < least:
+            return None
+        when, _, runs = self._standing(state, at, rules)
         for length, run in enumerate(runs, 1):
             rounds = run // length + 1
             if run and rounds >= least:

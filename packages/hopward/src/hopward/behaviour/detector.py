@@ -1,6 +1,7 @@
 """What a detector is: events in, a small state kept, a signal out."""
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, Literal, Protocol, TypeAlias
 
@@ -51,7 +52,10 @@ def token(name: str) -> int:
 
 def attempt(at: Instant, tool: str, digest: str, places: Iterable[str] = ()) -> Event:
     """The event that a call or hop is asked for."""
-    return Event("attempt", at, token(tool), tuple([token(place) for place in places]), token(digest))
+    return Event("attempt", at, _known(tool), tuple([_known(place) for place in places]), token(digest))
+
+
+_known = lru_cache(maxsize=4096)(token)
 
 
 class Signal(msgspec.Struct, frozen=True):

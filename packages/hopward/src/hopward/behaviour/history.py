@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hopward.behaviour.detector import Event, EventKind, Signal, State, Watched
-from hopward.behaviour.windows import added, total, until
+from hopward.behaviour.windows import added, reaches, total, until
 from hopward.clock import SECOND, Instant
 from hopward.settings import RiskSettings
 
@@ -28,7 +28,7 @@ _FULL_DAYS = 64
 
 def _known(known: dict[int, int], names: Iterable[int]) -> dict[int, int]:
     """What is known, with these names used once more. A new one takes the place of the one used least."""
-    counts = dict(known)
+    counts = known.copy()
     for used in names:
         counts[used] = counts.get(used, 0) + 1
         if len(counts) > MOST_KNOWN:
@@ -57,15 +57,18 @@ class Novelty:
         names = (event.tool,) if self.name == "new_tools" else event.places
         if event.kind == "permit":
             return (*_aged(calls + 1, _known(known, names)), news)
-        if calls < rules.history_calls or known.keys() >= set(names):
+        if calls < rules.history_calls or known.keys() >= frozenset(names):
             return state
         return (calls, known, added(news, event.at, getattr(rules.windows, self.name)))
 
     def signal(self, state: State, at: Instant, rules: RiskSettings) -> Signal | None:
         """When there were as many as the threshold within the window."""
-        if not state:
+        if not state or not state[2]:
             return None
-        window, least = getattr(rules.windows, self.name), getattr(rules.thresholds, self.name)
+        least = getattr(rules.thresholds, self.name)
+        if not reaches(state[2], least):
+            return None
+        window = getattr(rules.windows, self.name)
         count = total(state[2], at, window)
         if count < least:
             return None
@@ -98,7 +101,7 @@ class Drift:
 
     def signal(self, state: State, at: Instant, rules: RiskSettings) -> Signal | None:
         """When the share of calls outside is as large as the threshold."""
-        if not state:
+        if not state or not reaches(state[3], _LEAST_RECENT):
             return None
         window, least = rules.windows.drift, rules.thresholds.drift
         calls, outside = total(state[2], at, window), total(state[3], at, window)

@@ -1,6 +1,6 @@
 """The detectors there are, what they remember of an agent and a task, and the risk they add up to."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
@@ -33,13 +33,21 @@ DETECTORS: Final[tuple[Detector, ...]] = (
 """Every detector, in the order in which their signals are told."""
 
 _WATCHED: tuple[Watched, ...] = ("agent", "task")
-_OF: Mapping[Watched, tuple[Detector, ...]] = {
-    one: tuple(detector for detector in DETECTORS if one in detector.of) for one in _WATCHED
-}
 _KINDS: tuple[EventKind, ...] = ("attempt", "permit", "deny", "error", "opened", "ended")
-_HEARING: Mapping[EventKind, tuple[tuple[Detector, ...], ...]] = {
-    kind: tuple(tuple(detector for detector in _OF[one] if kind in detector.hears) for one in _WATCHED)
+
+_Heard: TypeAlias = Callable[[State, Event, RiskSettings], State]
+_Told: TypeAlias = Callable[[State, Instant, RiskSettings], Signal | None]
+
+# Methods by name, taken up once: every call of an agent goes through all of them, some several times.
+_HEARING: Mapping[EventKind, tuple[tuple[tuple[str, _Heard], ...], ...]] = {
+    kind: tuple(
+        tuple((it.name, it.heard) for it in DETECTORS if one in it.of and kind in it.hears)
+        for one in _WATCHED
+    )
     for kind in _KINDS
+}
+_TELLING: Mapping[Watched, Mapping[str, _Told]] = {
+    one: {it.name: it.signal for it in DETECTORS if one in it.of} for one in _WATCHED
 }
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -187,15 +195,14 @@ def _after(memory: _Memory, event: Event, rules: RiskSettings) -> _Memory:
 
 
 def _heard(
-    hearing: tuple[Detector, ...], known: dict[str, State], event: Event, rules: RiskSettings
+    hearing: tuple[tuple[str, _Heard], ...], known: dict[str, State], event: Event, rules: RiskSettings
 ) -> dict[str, State]:
     moved = known.copy()
     moved[_OWN] = own, behind = _time(known, event.at)
-    if own != event.at or behind:
+    if behind or own != event.at:
         event = msgspec.structs.replace(event, at=own, behind=behind)
-    for detector in hearing:
-        name = detector.name
-        moved[name] = detector.heard(known.get(name, ()), event, rules)
+    for name, heard in hearing:
+        moved[name] = heard(known.get(name, ()), event, rules)
     return moved
 
 
@@ -203,9 +210,10 @@ def _risk(memory: _Memory, at: Instant, rules: RiskSettings) -> Risk:
     found: dict[str, Signal] = {}
     for of, known in zip(_WATCHED, memory, strict=True):
         own, behind = _time(known, at)
-        for detector in _OF[of]:
-            state = known.get(detector.name)
-            signal = detector.signal(state, own, rules) if state else None
+        telling = _TELLING[of]
+        for name, state in known.items():
+            told = telling.get(name)
+            signal = told(state, own, rules) if told and state else None
             if signal is None or not signal.weight:
                 continue
             if behind:

@@ -19,7 +19,12 @@ _NONE = (0,) * PARTS
 def added(counter: Counter, at: Instant, window: int) -> Counter:
     """The counter with one more; `window` is seconds."""
     _, part, newest, *older = _moved(counter, at, window)
-    return (window, part, min(newest + 1, _MOST), *older)
+    return [window, part, newest + 1 if newest < _MOST else _MOST, *older]
+
+
+def reaches(counter: Counter, least: int) -> bool:
+    """Whether it can be that `least` were counted; where not, nothing has to be looked at more closely."""
+    return sum(counter[2:]) >= least
 
 
 def total(counter: Counter, at: Instant, window: int) -> int:
@@ -34,12 +39,12 @@ def until(counter: Counter, at: Instant, window: int, least: int) -> Instant:
     for age in range(PARTS - 1, -1, -1):
         left -= counts[age]
         if left < least:
-            return (part - age + PARTS) * _width(window)
+            return (part - age + PARTS) * (window * SECOND // PARTS)
     return at
 
 
 def _moved(counter: Counter, at: Instant, window: int) -> Counter:
-    part = at // _width(window)
+    part = at // (window * SECOND // PARTS)
     if not counter:
         return (window, part, *_NONE)
     if counter[0] == window and counter[1] == part:
@@ -52,7 +57,3 @@ def _moved(counter: Counter, at: Instant, window: int) -> Counter:
     if passed < 0:
         return (window, part, *counts)
     return (window, part, *_NONE[:passed], *counts[: max(PARTS - passed, 0)])
-
-
-def _width(window: int) -> int:
-    return window * SECOND // PARTS

@@ -30,7 +30,7 @@ def listed(given: str, reached: Iterable[str]) -> list[str]:
     """The tools of a list with commas; raises `ConfigError` naming those that the workflow does not reach."""
     names = [name for name in (part.strip() for part in given.split(",")) if name]
     known = sorted(reached)
-    strangers = [name for name in names if not any(matches_any([name], tool) for tool in known)]
+    strangers = [name for name in names if not any(matches_any((name,), tool) for tool in known)]
     if strangers or not names:
         told = f"The workflow reaches no {', '.join(strangers)}." if strangers else "No tool is listed."
         raise ConfigError(told, advice=f"It reaches: {', '.join(known) or 'none'}")

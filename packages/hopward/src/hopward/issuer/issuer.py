@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -18,8 +19,11 @@ from hopward.exchange import (
     PROXY,
     Client,
     ExchangeRequest,
+    Grant,
     Limits,
+    as_of,
     check,
+    checked,
     clients_of,
     endpoint,
     handed_on,
@@ -57,6 +61,8 @@ class Issuer:
         self._settings = settings
         self._keys = keyring
         self._limits = Limits(issuer=self.issuer)
+        # Alike for every call of a tool but for the time; what is refused is not kept.
+        self._checked = lru_cache(maxsize=1024)(self._planned)
 
     @property
     def longest_token_seconds(self) -> int:
@@ -122,15 +128,8 @@ class Issuer:
         server = self._settings.servers.get(call.server)
         if server is None or task.id != chain.task:
             raise ExchangeRefusedError("There is no such target.", error="invalid_target")
-        request = ExchangeRequest(
-            client=self.clients[PROXY],
-            subject=self._held(chain, task, call.server),
-            target=server.resource,
-            scope=(call.name,),
-            # What is planned says nothing of the arguments: `mint` digests those of the call.
-            call=CallDetails(server=call.server, tool=call.tool, arguments_digest=""),
-        )
-        credential = credential_of(check(request, self.targets, now, self._limits))
+        request, grant = self._checked(call.server, call.tool, chain, min(chain.expires_at, task.expires_at))
+        credential = credential_of(as_of(now, grant, request, self._limits))
         delivery = server.credential
         if delivery.by in ("header", "variable"):
             source = (
@@ -140,6 +139,19 @@ class Issuer:
         if delivery.authorization_server or self._settings.authority.mode == "remote":
             return msgspec.structs.replace(credential, id="", kind="exchanged")
         return credential
+
+    def _planned(
+        self, server: str, tool: str, chain: Chain, expires_at: Instant
+    ) -> tuple[ExchangeRequest, Grant]:
+        request = ExchangeRequest(
+            client=self.clients[PROXY],
+            subject=self._held(chain, expires_at, server),
+            target=self._settings.servers[server].resource,
+            scope=(f"{server}/{tool}",),
+            # What is planned says nothing of the arguments: `mint` digests those of the call.
+            call=CallDetails(server=server, tool=tool, arguments_digest=""),
+        )
+        return request, checked(request, self.targets, self._limits)
 
     def mint(self, credential: Credential, decision: str, call: ToolCall) -> str:
         """The token of a planned credential; empty where an API key is brokered instead.
@@ -295,7 +307,8 @@ class Issuer:
         chain = msgspec.structs.replace(
             chain, subject=session.subject, token=session.id, key=session.key, lineage=session.lineage
         )
-        held = self._held(chain, task, target.server if target else "")
+        until = min(chain.expires_at, task.expires_at)
+        held = self._held(chain, until, target.server if target else "")
         return msgspec.structs.replace(held, expires_at=min(held.expires_at, session.expires_at))
 
     def _opened(self, token: str) -> Presented:
@@ -304,7 +317,7 @@ class Issuer:
         except TokenError as error:
             raise ExchangeRefusedError(error.message) from error
 
-    def _held(self, chain: Chain, task: Task, server: str) -> Presented:
+    def _held(self, chain: Chain, expires_at: Instant, server: str) -> Presented:
         """The chain as the token that was presented at that server's endpoint, or would have been."""
         return Presented(
             token=chain.token,
@@ -313,7 +326,7 @@ class Issuer:
             audience=endpoint(self._settings, server),
             client=chain.actors[-1] if chain.actors else "",
             issued_at=chain.issued_at,
-            expires_at=min(chain.expires_at, task.expires_at),
+            expires_at=expires_at,
             key=chain.key,
             actors=chain.actors,
             scope=chain.scope,

@@ -13,7 +13,9 @@ from hopward.labels import INTEGRITIES
 from hopward.model import SENSITIVITIES, Label
 
 _LABELS = "SELECT flow, name, sensitivity, integrity FROM labels WHERE task = ? ORDER BY flow, name"
-_DECISIVE = _LABELS.replace("ORDER", "AND flow != 'out' ORDER")
+_STANDING = """SELECT flow, name, sensitivity, integrity FROM labels WHERE task = :task AND flow != 'out'
+    UNION ALL SELECT * FROM
+    (SELECT flow, name, sensitivity, integrity FROM labels WHERE task = :task AND flow = 'out' LIMIT 16)"""
 _RAISE = """INSERT INTO labels (task, flow, name, sensitivity, integrity) VALUES (?, ?, ?, ?, ?)
     ON CONFLICT (task, flow, name) DO UPDATE
     SET sensitivity = max(sensitivity, excluded.sensitivity), integrity = max(integrity, excluded.integrity)
@@ -22,12 +24,19 @@ _STOOD = "SELECT 1 FROM stood WHERE task = ? AND value = ?"
 _STAND = "INSERT OR IGNORE INTO stood (task, value) VALUES (?, ?)"
 
 
-def labels_of(connection: sqlite3.Connection, task_id: str, *, decisive: bool = False) -> tuple[Label, ...]:
-    """What a task has moved, each way; with `decisive`, without what has gone out, perhaps to many places.
+def labels_of(connection: sqlite3.Connection, task_id: str) -> tuple[Label, ...]:
+    """What a task has moved, each way. Raises `LedgerCorruptError` for a label there is none of."""
+    return _read(connection.execute(_LABELS, (task_id,)))
 
-    Raises `LedgerCorruptError` for a label there is none of.
+
+def standing_labels(connection: sqlite3.Connection, task_id: str) -> tuple[Label, ...]:
+    """What is decided on, and a few of what has gone out, perhaps to many places: what is known is not
+    written again. Raises as `labels_of`.
     """
-    rows = connection.execute(_DECISIVE if decisive else _LABELS, (task_id,))
+    return _read(connection.execute(_STANDING, {"task": task_id}))
+
+
+def _read(rows: Iterable[tuple[str, str, int, int]]) -> tuple[Label, ...]:
     try:
         return tuple([_label(*row) for row in rows])
     except (IndexError, TypeError, msgspec.ValidationError) as error:

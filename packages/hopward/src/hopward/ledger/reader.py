@@ -161,7 +161,7 @@ def _look_up(connection: sqlite3.Connection, chain: Chain, moved: int) -> _Known
             for kind, name in dict.fromkeys(named)
             for found in tables.list_revocations(connection, kind, name)
         ),
-        labels=flows.labels_of(connection, chain.task, decisive=True),
+        labels=flows.standing_labels(connection, chain.task),
         moved=moved,
         containments=containments.touching(connection, chain),
     )
