@@ -91,10 +91,11 @@ def reachable(name: str, tool: Tool, chain: Chain, task: Task, standing: Standin
 
 def facts_of(task: Task, chain: Chain, standing: Standing) -> Facts:
     """What is true at this moment. What is left of the budget is the least that any account has."""
-    paying = accounts(task, standing)
-    left = [(one.hop.budget, one.usage) for one in standing.hops if one.hop.id in paying]
-    if task.id in paying:
-        left.append((task.budget, standing.usage))
+    left = [(task.budget, standing.usage)]
+    if standing.hops:
+        paying = accounts(task, standing)
+        left = left if task.id in paying else []
+        left += [(one.hop.budget, one.usage) for one in standing.hops if one.hop.id in paying]
     known = labels.taken(standing.labels)
     return Facts(
         subject=chain.subject,
@@ -102,9 +103,9 @@ def facts_of(task: Task, chain: Chain, standing: Standing) -> Facts:
         purpose=task.purpose,
         workflow=task.workflow,
         actors=chain.actors,
-        calls_left=min(budget.calls - used.calls for budget, used in left),
-        writes_left=min(budget.writes - used.writes for budget, used in left),
-        purposes=tuple(one.hop.purpose for one in standing.hops),
+        calls_left=min([budget.calls - used.calls for budget, used in left]),
+        writes_left=min([budget.writes - used.writes for budget, used in left]),
+        purposes=tuple([one.hop.purpose for one in standing.hops]),
         taken_sensitivity=known.sensitivity,
         taken_integrity=known.integrity,
         untrusted_servers=known.untrusted,

@@ -26,6 +26,8 @@ NOTHING = Spent({}, {})
 
 def accounts(task: Task, standing: Standing) -> tuple[str, ...]:
     """Whose budgets a call counts against: the last hop's, and on up while a hop shares its delegator's."""
+    if not standing.hops:
+        return (task.id,)
     found: list[str] = []
     for one in reversed(standing.hops):
         found.append(one.hop.id)
@@ -56,7 +58,7 @@ def share_of_call(tool: Tool, facts: Facts, task: Task, standing: Standing) -> R
     links = _links(task, standing)
     if facts.bytes_out is not None:
         takes += [Take(one, BYTES, facts.bytes_out) for one in _bounding(links, BYTES)]
-    reaching = tuple(_bounding(links, PLACES))
+    reaching = _bounding(links, PLACES)
     return Reservation(
         paying,
         calls=taken.calls,
@@ -80,7 +82,9 @@ def share_of_hop(hop: Hop, task: Task, standing: Standing) -> Reservation:
 
 def counts(amount: Amount | None, task: Task, standing: Standing) -> bool:
     """Whether a call counts against more than calls and writes."""
-    return amount is not None or any(_is_bounded(budget) for _, budget in _links(task, standing))
+    if amount is not None or _is_bounded(task.budget):
+        return True
+    return any(_is_bounded(one.hop.budget) for one in standing.hops) if standing.hops else False
 
 
 def told(
@@ -89,7 +93,7 @@ def told(
     """The facts of a call that counts against more than calls and writes, with what is left of it."""
     task, standing = chain
     links, paying = _links(task, standing), accounts(task, standing)
-    bytes_in, places_in = (tuple(_bounding(links, of)) for of in (BYTES, PLACES))
+    bytes_in, places_in = _bounding(links, BYTES), _bounding(links, PLACES)
     found: dict[str, Any] = {}
     if amount is not None:
         left = min([_left(spent, account, amount.currency) for account in paying])
@@ -204,11 +208,11 @@ def _whose(*, handed: bool) -> str:
 
 
 def _links(task: Task, standing: Standing) -> tuple[tuple[str, Budget], ...]:
-    return (*((one.hop.id, one.hop.budget) for one in reversed(standing.hops)), (task.id, task.budget))
+    return (*[(one.hop.id, one.hop.budget) for one in reversed(standing.hops)], (task.id, task.budget))
 
 
-def _bounding(links: Iterable[tuple[str, Budget]], of: str) -> Iterator[str]:
-    return (account for account, budget in links if getattr(budget, of) != BOUNDLESS)
+def _bounding(links: Iterable[tuple[str, Budget]], of: str) -> tuple[str, ...]:
+    return tuple([account for account, budget in links if getattr(budget, of) != BOUNDLESS])
 
 
 def _is_bounded(budget: Budget) -> bool:
@@ -221,5 +225,5 @@ def _left(spent: Spent, account: str, of: str) -> int:
 
 
 def _new(places: Iterable[str], spent: Spent, account: str) -> tuple[str, ...]:
-    reached = spent.reached.get(account, frozenset())
-    return tuple(place for place in dict.fromkeys(places) if place not in reached)
+    reached = spent.reached.get(account, ())
+    return tuple([place for place in dict.fromkeys(places) if place not in reached])

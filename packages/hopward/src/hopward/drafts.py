@@ -95,7 +95,7 @@ def decision_of(decision_id: str, evaluation: Evaluation) -> Decision:
 def _holds(evaluation: Evaluation) -> bool:
     """Whether something is reserved that is given back where the call never leaves."""
     share = evaluation.share
-    return evaluation.permits and evaluation.hop is None and share is not None and bool(share.takes)
+    return share is not None and bool(share.takes) and evaluation.hop is None and evaluation.permits
 
 
 def decision_draft(decision_id: str, evaluation: Evaluation) -> Draft:
@@ -108,7 +108,8 @@ def decision_draft(decision_id: str, evaluation: Evaluation) -> Draft:
         record["facts"] = _facts_record(evaluation.facts)
     if evaluation.observed:
         record["observed"] = True
-    permit, proceeds = evaluation.permits, evaluation.proceeds
+    permit = evaluation.permits
+    proceeds = permit or evaluation.observed
     asks = _asking(decision_id, evaluation)
     follow = _following(decision_id, evaluation) if proceeds else ()
     return Draft(
@@ -118,7 +119,7 @@ def decision_draft(decision_id: str, evaluation: Evaluation) -> Draft:
         verdict=verdict.name,
         reason=verdict.reason,
         task=chain.task,
-        agent=chain.actor if chain.actors else "",
+        agent=chain.actors[-1] if chain.actors else "",
         server=evaluation.server,
         tool=evaluation.tool,
         decision=decision_id,
@@ -132,7 +133,7 @@ def decision_draft(decision_id: str, evaluation: Evaluation) -> Draft:
         follow=follow if asks is None else (approval_draft("requested", asks.approval, evaluation.at),),
         moved=evaluation.moved if proceeds else None,
         labels=evaluation.labels if proceeds else (),
-        watch=_watch(evaluation),
+        watch=_watch(evaluation, permit=permit),
         takes=evaluation.takes if proceeds else None,
         plain=evaluation.plain,
     )
@@ -144,10 +145,10 @@ def _standing_on(evaluation: Evaluation) -> tuple[str, ...]:
     return evaluation.chain.hops if hop is None else (*evaluation.chain.hops, hop.id)
 
 
-def _watch(evaluation: Evaluation) -> Watch | None:
+def _watch(evaluation: Evaluation, *, permit: bool) -> Watch | None:
     if evaluation.watching is None:
         return None
-    permitted = evaluation.permits or (None if evaluation.verdict.reason in REACTIONS else False)
+    permitted = permit or (None if evaluation.verdict.reason in REACTIONS else False)
     expires_at = evaluation.hop.expires_at if evaluation.hop and not evaluation.continued else 0
     return evaluation.watching.watch(permitted=permitted, expires_at=expires_at)
 

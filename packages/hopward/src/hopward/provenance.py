@@ -123,7 +123,7 @@ def _origins(values: Iterable[str], task: Task, stood: Stood) -> dict[str, Prove
     """Where each of some values comes from."""
     said = _said(task.request, tuple(task.parameters.values()))
     found: dict[str, Provenance] = dict.fromkeys(values, "anchored")
-    left = [value for value in found if not any(_stands(words(value), one) for one in said)]
+    left = [value for value in found if not _stands_in(said, words(value))]
     sought = {value: remembered(task.id, value) for value in left}
     known = stood(frozenset(sought.values())) if sought else frozenset[str]()
     for value, one in sought.items():
@@ -164,9 +164,14 @@ def _bare(word: str) -> str:
     return word.rstrip("/") or word
 
 
-def _stands(sought: Sequence[str], said: Sequence[str]) -> bool:
+def _stands_in(texts: Iterable[Sequence[str]], sought: Sequence[str]) -> bool:
+    """Whether one of some texts has these words in it, in a row."""
     size = len(sought)
-    return size > 0 and any(said[at : at + size] == sought for at in range(len(said) - size + 1))
+    if size == 1:
+        return any([sought[0] in said for said in texts])
+    return size > 0 and any(
+        said[at : at + size] == sought for said in texts for at in range(len(said) - size + 1)
+    )
 
 
 def _values(text: str) -> Iterator[str]:

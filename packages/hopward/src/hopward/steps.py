@@ -89,8 +89,10 @@ def nearest(steps: Sequence[Step], tool: str) -> tuple[Step, ...]:
     So a step with a prefix is no way around another that names the tool.
     """
     named = [step for step in steps if step.tool and pattern.matches(step.tool, tool)]
-    closest = max((_closeness(step.tool) for step in named), default=None)
-    return tuple(step for step in named if _closeness(step.tool) == closest)
+    if len(named) < 2:
+        return tuple(named)
+    closest = max([_closeness(step.tool) for step in named])
+    return tuple([step for step in named if _closeness(step.tool) == closest])
 
 
 def open_steps(steps: Sequence[Step], taken: Mapping[str, int]) -> tuple[Step, ...]:
@@ -133,7 +135,7 @@ def _shut(step: Step, taken: Mapping[str, int]) -> str:
     ruled_out = [name for name in step.unless if taken.get(name)]
     if ruled_out:
         return f"Step {step.name} cannot be taken any more: step {ruled_out[0]} has been."
-    if step.after and not any(taken.get(name) for name in step.after):
+    if step.after and not any(map(taken.get, step.after)):
         return f"Step {step.name} comes after {' or '.join(step.after)}."
     if taken.get(step.name, 0) < step.times:
         return ""

@@ -66,7 +66,7 @@ class Matter:
             for name in self.asked & values.keys():
                 value = values[name]
                 comparisons = self.compared.get((record, name))
-                if comparisons is None or not all(type(value) is one.kind for one in comparisons):
+                if comparisons is None or [one for one in comparisons if type(value) is not one.kind]:
                     exact[name] = value
                 else:
                     alike[name] = [one.holds(value, one.literal) for one in comparisons]

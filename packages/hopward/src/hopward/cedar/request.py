@@ -47,7 +47,9 @@ OF_CALL = frozenset(
 )
 """Likewise what is found out about one call."""
 
-BUDGET = frozenset({"amount", "money_left", "currency", "bytes_left", "destinations_left"})
+_MONEY = frozenset({"amount", "money_left", "currency"})
+
+BUDGET = _MONEY | {"bytes_left", "destinations_left"}
 """Likewise what is left of what is counted beside calls and writes, and what the call spends."""
 
 CIRCUMSTANCES = frozenset(
@@ -182,7 +184,7 @@ def _of_budget(facts: Facts, asked: frozenset[str]) -> dict[str, Any]:
     if not wanted:
         return {}
     told: dict[str, Any] = {"bytes_left": facts.bytes_left, "destinations_left": facts.destinations_left}
-    if facts.currency:
+    if facts.currency and wanted & _MONEY:
         told["currency"] = facts.currency
         told |= {"amount": decimal(facts.amount), "money_left": decimal(facts.money_left)}
     return {name: told[name] for name in wanted & told.keys()}

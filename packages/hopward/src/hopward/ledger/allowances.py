@@ -52,7 +52,8 @@ def lacking(connection: sqlite3.Connection, share: Reservation) -> tuple[Lack | 
 
 def take(connection: sqlite3.Connection, share: Reservation, found: Spent) -> None:
     """Take a share that there is room for, which `lacking` has found out in this transaction."""
-    connection.executemany(_ADD, [(one.amount, one.account, one.of) for one in share.takes])
+    if share.takes:
+        connection.executemany(_ADD, [(one.amount, one.account, one.of) for one in share.takes])
     for account, places in budget.new_places(share, found):
         if not places:
             continue
@@ -91,4 +92,4 @@ def _counted(
 
 
 def _reached(connection: sqlite3.Connection, account: str, places: Sequence[str]) -> frozenset[str]:
-    return frozenset(one for one in places if connection.execute(_REACHED, (account, one)).fetchone())
+    return frozenset([one for one in places if connection.execute(_REACHED, (account, one)).fetchone()])

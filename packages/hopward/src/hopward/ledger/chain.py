@@ -76,7 +76,7 @@ def entry(draft: Draft) -> Entry:
     back, and a `follow` row with a condition of its own: it is written exactly if its parent is.
     """
     reserve = draft.reserve
-    if reserve is not None and min(reserve.calls, reserve.writes, *(one.amount for one in reserve.takes)) < 0:
+    if reserve is not None and min([reserve.calls, reserve.writes, *[it.amount for it in reserve.takes]]) < 0:
         raise _invalid(draft, "it reserves less than nothing")
     follow = tuple([columns for child in draft.follow for columns in _following(child)])
     data = (draft.moved, draft.labels, draft.values)
@@ -84,12 +84,15 @@ def entry(draft: Draft) -> Entry:
     return Entry(_columns(draft), draft.epoch, reserve, follow, draft.hops, draft.opens, *data, *asked)
 
 
+_NOTHING = (None,) * 7
+
+
 def _following(draft: Draft) -> list[Columns]:
     of_its_own = (draft.watch, draft.takes, draft.epoch, draft.reserve, draft.opens, draft.moved, draft.asks)
     effects = (draft.hops, draft.labels, draft.values, draft.consumes, draft.settles)
-    if any(effects) or any(one is not None for one in of_its_own):
+    if any(effects) or of_its_own != _NOTHING:
         raise _invalid(draft, "a row that follows another has no condition or effect of its own")
-    return [_columns(draft), *(columns for child in draft.follow for columns in _following(child))]
+    return [_columns(draft), *[columns for child in draft.follow for columns in _following(child)]]
 
 
 def _columns(draft: Draft) -> Columns:
