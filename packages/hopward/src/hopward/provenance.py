@@ -168,7 +168,7 @@ def _stands_in(texts: Iterable[Sequence[str]], sought: Sequence[str]) -> bool:
     """Whether one of some texts has these words in it, in a row."""
     size = len(sought)
     if size == 1:
-        return any([sought[0] in said for said in texts])
+        return any(sought[0] in said for said in texts)
     return size > 0 and any(
         said[at : at + size] == sought for said in texts for at in range(len(said) - size + 1)
     )

@@ -101,7 +101,7 @@ class Drift:
 
     def signal(self, state: State, at: Instant, rules: RiskSettings) -> Signal | None:
         """When the share of calls outside is as large as the threshold."""
-        if not state or not reaches(state[3], _LEAST_RECENT):
+        if not state or not state[3] or not reaches(state[3], _LEAST_RECENT):
             return None
         window, least = rules.windows.drift, rules.thresholds.drift
         calls, outside = total(state[2], at, window), total(state[3], at, window)

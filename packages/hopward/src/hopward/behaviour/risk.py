@@ -59,6 +59,8 @@ States: TypeAlias = tuple[bytes, bytes]
 UNSEEN: States = (b"", b"")
 
 _Memory: TypeAlias = tuple[dict[str, State], dict[str, State]]
+_Times: TypeAlias = tuple[Sequence[int], Sequence[int]]
+"""As `_time` tells them, of the agent and of the task."""
 
 
 class Risk(msgspec.Struct, frozen=True):
@@ -79,7 +81,8 @@ LOW: Risk = Risk()
 
 def risk(states: States, at: Instant, rules: RiskSettings) -> Risk:
     """The risk of an agent in a task. Raises `LedgerCorruptError` for what no detector has written."""
-    return _risk(_remembered(states), at, rules)
+    agent, task = memory = _remembered(states)
+    return _risk(memory, (_time(agent, at), _time(task, at)), rules)
 
 
 def events_of(attempt: Event, *, permitted: bool | None, expires_at: Instant = 0) -> tuple[Event, ...]:
@@ -124,7 +127,7 @@ class Watching:
         self._attempt = attempt
         self._rules = rules
         self._memory = _after(_remembered(seen), attempt, rules)
-        self.risk = _risk(self._memory, attempt.at, rules)
+        self.risk = _risk(self._memory, _times(self._memory), rules)
 
     def watch(self, *, permitted: bool | None, expires_at: Instant = 0) -> Watch:
         """What the row of its decision tells the detectors."""
@@ -138,7 +141,7 @@ class Watching:
             events=events,
             rules=self._rules,
             seen=self._seen,
-            then=(_encode(memory[0]), _encode(memory[1])),
+            then=(_kept(memory[0]), _kept(memory[1])),
             expected=self.risk if permitted else None,
         )
 
@@ -148,7 +151,8 @@ def is_stale(watch: Watch, states: States) -> bool:
     if watch.expected is None or states == watch.seen:
         return False
     attempt, *_ = watch.events
-    now = _risk(_after(_remembered(states), attempt, watch.rules), attempt.at, watch.rules)
+    memory = _after(_remembered(states), attempt, watch.rules)
+    now = _risk(memory, _times(memory), watch.rules)
     return (now.points, now.names) != (watch.expected.points, watch.expected.names)
 
 
@@ -159,15 +163,32 @@ def changed(watch: Watch, states: States) -> States:
     memory = _remembered(states)
     for event in watch.events:
         memory = _after(memory, event, watch.rules)
-    return (_encode(memory[0]), _encode(memory[1]))
+    return (_kept(memory[0]), _kept(memory[1]))
+
+
+# What was written last is read next, so it need not be read from bytes again. Nobody changes a state.
+_WRITTEN: dict[bytes, dict[str, State]] = {}
+_MOST_WRITTEN = 256
+
+
+def _kept(known: dict[str, State]) -> bytes:
+    state = _encode(known)
+    if len(_WRITTEN) >= _MOST_WRITTEN:
+        _WRITTEN.clear()
+    _WRITTEN[state] = known
+    return state
 
 
 def _remembered(states: States) -> _Memory:
+    agent, task = states
     try:
-        agent, task = [_decoder.decode(one) if one else {} for one in states]
+        return _WRITTEN.get(agent) or _read(agent), _WRITTEN.get(task) or _read(task)
     except msgspec.DecodeError as error:
         raise LedgerCorruptError(f"What is remembered of an agent cannot be read: {error}.") from error
-    return agent, task
+
+
+def _read(state: bytes) -> dict[str, State]:
+    return _decoder.decode(state) if state else {}
 
 
 _OWN = ""
@@ -189,6 +210,11 @@ def _time(known: Mapping[str, State], at: Instant) -> tuple[Instant, int]:
     return last, behind + last - own if last - own > _SLACK else behind
 
 
+def _times(memory: _Memory) -> _Times:
+    """The times as of the last event that both have heard."""
+    return memory[0][_OWN], memory[1][_OWN]
+
+
 def _after(memory: _Memory, event: Event, rules: RiskSettings) -> _Memory:
     of_agent, of_task = _HEARING[event.kind]
     return _heard(of_agent, memory[0], event, rules), _heard(of_task, memory[1], event, rules)
@@ -206,10 +232,9 @@ def _heard(
     return moved
 
 
-def _risk(memory: _Memory, at: Instant, rules: RiskSettings) -> Risk:
+def _risk(memory: _Memory, times: _Times, rules: RiskSettings) -> Risk:
     found: dict[str, Signal] = {}
-    for of, known in zip(_WATCHED, memory, strict=True):
-        own, behind = _time(known, at)
+    for of, known, (own, behind) in zip(_WATCHED, memory, times, strict=True):
         telling = _TELLING[of]
         for name, state in known.items():
             told = telling.get(name)
