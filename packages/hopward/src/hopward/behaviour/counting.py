@@ -33,8 +33,10 @@ class Frequency:
         count = total(state, at, window)
         if count < least:
             return None
-        told = f"{count} {self.what} within {window} s; from {least} on it is a signal."
-        return Signal(self.name, getattr(rules.weights, self.name), told, until(state, at, window, least))
+        end = until(state, at, window, least)
+        wording = "{} {} within {} s; from {} on it is a signal."
+        values = (count, self.what, window, least)
+        return Signal(self.name, getattr(rules.weights, self.name), wording, end, values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +58,9 @@ class Streak:
         length, least = self._length(state, at, rules), rules.thresholds.streak
         if length < least:
             return None
-        told = f"{length} calls in succession refused, none permitted; from {least} on it is a signal."
+        wording = "{} calls in succession refused, none permitted; from {} on it is a signal."
         end = min(state[0], at) + rules.windows.streak * SECOND
-        return Signal(self.name, rules.weights.streak, told, end)
+        return Signal(self.name, rules.weights.streak, wording, end, (length, least))
 
     def _length(self, state: State, at: Instant, rules: RiskSettings) -> int:
         return state[1] if state and at - state[0] < rules.windows.streak * SECOND else 0

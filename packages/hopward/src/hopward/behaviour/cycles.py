@@ -41,9 +41,9 @@ class Repetition:
             rounds = run // length + 1
             if run and rounds >= least:
                 what = "The same call" if length == 1 else f"The same {length} calls in turn"
-                told = f"{what} {rounds} times in succession; from {least} on it is a signal."
+                wording = "{} {} times in succession; from {} on it is a signal."
                 end = min(when, at) + rules.windows.repetition * SECOND
-                return Signal(self.name, rules.weights.repetition, told, end)
+                return Signal(self.name, rules.weights.repetition, wording, end, (what, rounds, least))
         return None
 
     def _standing(self, state: State, at: Instant, rules: RiskSettings) -> State:

@@ -59,12 +59,21 @@ _known = lru_cache(maxsize=4096)(token)
 
 
 class Signal(msgspec.Struct, frozen=True):
-    """Something out of the ordinary, as of now. It is over at `until` if nothing more happens."""
+    """Something out of the ordinary, as of now. It is over at `until` if nothing more happens.
+
+    Found for every call, told to few: `wording` and `values` become a sentence only where somebody reads it.
+    """
 
     name: str
     weight: int
-    sentence: str
+    wording: str
     until: Instant
+    values: tuple[Any, ...] = ()
+
+    @property
+    def sentence(self) -> str:
+        """What it says, for people."""
+        return self.wording.format(*self.values)
 
 
 class Detector(Protocol):

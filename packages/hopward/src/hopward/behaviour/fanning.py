@@ -34,8 +34,8 @@ class FanOut:
         ends, least = [end for end in state if end > at], rules.thresholds.fan_out
         if len(ends) < least:
             return None
-        told = f"{len(ends)} hops open at once; from {least} on it is a signal."
-        return Signal(self.name, rules.weights.fan_out, told, ends[len(ends) - least])
+        wording = "{} hops open at once; from {} on it is a signal."
+        return Signal(self.name, rules.weights.fan_out, wording, ends[len(ends) - least], (len(ends), least))
 
 
 FAN_OUT = FanOut()

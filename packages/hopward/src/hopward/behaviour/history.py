@@ -72,11 +72,9 @@ class Novelty:
         count = total(state[2], at, window)
         if count < least:
             return None
-        told = (
-            f"{count} calls within {window} s {self.what}, after {state[0]} calls; "
-            f"from {least} on it is a signal."
-        )
-        return Signal(self.name, getattr(rules.weights, self.name), told, until(state[2], at, window, least))
+        wording = "{} calls within {} s {}, after {} calls; from {} on it is a signal."
+        values, end = (count, window, self.what, state[0], least), until(state[2], at, window, least)
+        return Signal(self.name, getattr(rules.weights, self.name), wording, end, values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +105,9 @@ class Drift:
         calls, outside = total(state[2], at, window), total(state[3], at, window)
         if outside < _LEAST_RECENT or outside * 100 < least * calls:
             return None
-        told = (
-            f"{outside} of {calls} calls within {window} s to tools it seldom or never calls; "
-            f"from {least} % on it is a signal."
-        )
-        return Signal(self.name, rules.weights.drift, told, until(state[3], at, window, _LEAST_RECENT))
+        wording = "{} of {} calls within {} s to tools it seldom or never calls; from {} % on it is a signal."
+        values, end = (outside, calls, window, least), until(state[3], at, window, _LEAST_RECENT)
+        return Signal(self.name, rules.weights.drift, wording, end, values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,11 +142,9 @@ class UnusualHour:
         worked, days = hours[hour], days - 1
         if days < rules.history_days or worked * 100 >= days * rules.thresholds.hour:
             return None
-        told = (
-            f"Active at {hour:02d}:00 UTC, as on {worked} of {days} days before; "
-            f"below {rules.thresholds.hour} % it is a signal."
-        )
-        return Signal(self.name, rules.weights.hour, told, until)
+        wording = "Active at {:02d}:00 UTC, as on {} of {} days before; below {} % it is a signal."
+        values = (hour, worked, days, rules.thresholds.hour)
+        return Signal(self.name, rules.weights.hour, wording, until, values)
 
 
 def _lived(days: int, hours: list[int], hour: int) -> tuple[int, list[int]]:

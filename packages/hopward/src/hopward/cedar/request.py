@@ -148,11 +148,11 @@ def _chain(facts: Facts, asked: frozenset[str]) -> dict[str, Any]:
 
 
 def _taken(facts: Facts, asked: frozenset[str]) -> dict[str, Any]:
-    return {name: getattr(facts, name) for name in TAKEN & asked}
+    return {name: getattr(facts, name) for name in TAKEN if name in asked}
 
 
 def _risk(facts: Facts, asked: frozenset[str]) -> dict[str, Any]:
-    if not asked & RISK:
+    if asked.isdisjoint(RISK):
         return {}
     found = facts.risk
     told = {"risk": found.level, "risk_points": found.points, "signals": found.names}
@@ -164,9 +164,9 @@ def _path(facts: Facts, asked: frozenset[str]) -> dict[str, Any]:
 
 
 def _of_call(facts: Facts, asked: frozenset[str]) -> dict[str, Any]:
-    if not asked & OF_CALL:
+    if asked.isdisjoint(OF_CALL):
         return {}
-    untrusted = sum(found == "untrusted" for found in facts.provenance.values())
+    untrusted = list(facts.provenance.values()).count("untrusted")
     told: dict[str, Any] = {
         "destinations": facts.destinations,
         "above_ceiling": facts.above_ceiling,
