@@ -258,6 +258,18 @@ def test_a_call_inside_its_task_is_permitted_and_recorded_with_its_credential() 
     assert decision.credential.id == "jti-1"
 
 
+def test_ids_of_decisions_sort_by_their_time_and_are_never_twice_the_same() -> None:
+    bench = Bench()
+    ids: list[str] = []
+    for _ in range(20):
+        ids += [bench.guard.authorize(READ_CALL, bench.chain).id for _ in range(2)]
+        bench.clock.advance(SECOND // 1_000)
+    assert len(set(ids)) == 40
+    moments = [{one[4:15] for one in ids[start : start + 2]} for start in range(0, 40, 2)]
+    assert all(len(moment) == 1 for moment in moments)
+    assert [min(moment) for moment in moments] == sorted(min(moment) for moment in moments)
+
+
 def test_a_denial_is_recorded_too_and_carries_no_credential() -> None:
     bench = Bench()
     decision = bench.guard.authorize(refund(51), bench.chain)

@@ -18,7 +18,7 @@ from hopward.behaviour import LOW, SUSPENDED, evidence, suspension
 from hopward.budget import exhausted, lacking, too_little
 from hopward.canonical import JSON
 from hopward.chain import METHOD
-from hopward.clock import Clock
+from hopward.clock import Clock, Instant
 from hopward.delegation import Handing, extended
 from hopward.drafts import (
     Asked,
@@ -255,7 +255,7 @@ class Guard:
         self, asked: Sequence[Asked | Handing], outcomes: list[Draft]
     ) -> list[tuple[Decision, Hop | None]]:
         evaluations = [self._evaluator.evaluate(one) for one in asked]
-        ids = ["dec_" + secrets.token_hex(12) for _ in evaluations]
+        ids = [_new_id(one.at) for one in evaluations]
         open_rows = list(range(len(evaluations)))
         fruitless = 0
         while fruitless < _ROUNDS:
@@ -349,7 +349,7 @@ class Guard:
 
     def _unrecorded(self, chain: Chain, server: str, tool: str, verdict: Verdict) -> Decision:
         return Decision(
-            id="dec_" + secrets.token_hex(12),
+            id=_new_id(self._clock.now()),
             at=self._clock.now(),
             verdict=verdict,
             call_digest="",
@@ -358,6 +358,14 @@ class Guard:
             chain=chain,
             recorded=False,
         )
+
+
+def _new_id(at: Instant) -> str:
+    """The id of a decision: 44 bits of its time in milliseconds, then 52 random ones.
+
+    So the newest lie side by side in every index, and writing one touches no page of an old one.
+    """
+    return f"dec_{at // 1_000 & 0xFFF_FFFF_FFFF:011x}{secrets.token_hex(7)[:13]}"
 
 
 def planned(decision: Decision, call: ToolCall) -> Credential:
