@@ -12,7 +12,7 @@ from hopward.clock import Instant
 from hopward.delegation import Handing
 from hopward.errors import HopwardError
 from hopward.model import Chain, Credential, Decision, Hop, Label, Outcome, Tool, ToolCall, Verdict, plain
-from hopward.record import Asking, Draft, Facts, Reservation, Taking
+from hopward.record import UNREAD, Asking, Draft, Facts, Reservation, Taking
 from hopward.settings import RiskSettings
 
 
@@ -32,7 +32,7 @@ class Evaluation(msgspec.Struct, frozen=True):
     a permit takes. `binding` is what an approval of it is bound to, `alike` what one for several such calls
     is, `consumes` the one a permit uses, `asks` the one a step-up asks for. `observed` says that the call
     goes on although it would have been refused. `watching` is what detectors see, None where the chain
-    counts for nothing. `plain` says that `about` `is_plain`.
+    counts for nothing. `plain` says that `about` `is_plain`, `head` as of which row all this was read.
     """
 
     asked: Asked | Handing
@@ -59,6 +59,7 @@ class Evaluation(msgspec.Struct, frozen=True):
     takes: Taking | None = None
     plain: bool = False
     observed: bool = False
+    head: int = UNREAD
 
     @property
     def chain(self) -> Chain:
@@ -136,6 +137,7 @@ def decision_draft(decision_id: str, evaluation: Evaluation) -> Draft:
         watch=_watch(evaluation, permit=permit),
         takes=evaluation.takes if proceeds else None,
         plain=evaluation.plain,
+        head=evaluation.head,
     )
 
 

@@ -197,7 +197,8 @@ class Evaluator:
 
         def evaluated(verdict: Verdict, **found: Any) -> Evaluation:
             of_call = (asked, call.server, call.tool, digested, about, verdict, at)
-            return Evaluation(*of_call, epoch=standing.epoch, moved=standing.moved, plain=plainly, **found)
+            stands = {"epoch": standing.epoch, "moved": standing.moved, "head": standing.head}
+            return Evaluation(*of_call, plain=plainly, **stands, **found)
 
         fallen, task = self._fallen(standing, chain, at), standing.task
         if fallen is None and standing.containments:

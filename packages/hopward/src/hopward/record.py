@@ -51,6 +51,9 @@ RowKind: TypeAlias = Literal[
 Refusal: TypeAlias = tuple[str, str]
 """A machine reason and a sentence for people."""
 
+UNREAD = -1
+"""The number of no row."""
+
 
 class Facts(msgspec.Struct, frozen=True):
     """What is true at this moment, as policy sees it in `context` beside the arguments."""
@@ -115,10 +118,11 @@ class Standing(msgspec.Struct, frozen=True):
     quarantine does.
 
     `hops` are those the chain names, in its order; one that does not exist is left out. `labels` are those of
-    the whole task, without what has gone out, and `moved` is how often one of them has risen. `containments`
-    are those of what the chain names, all of tools and servers, and the stop of everything. `taken` is how
-    often each step of the task's path has been taken. `behaviour` is what detectors remember of the acting
-    agent and the task.
+    the whole task, of what has gone out perhaps only a few, and `moved` is how often one of the others has
+    risen. `containments` are those of what the chain names, all of tools and servers, and the stop of
+    everything. `taken` is how often each step of the task's path has been taken. `behaviour` is what
+    detectors remember of the acting agent and the task. `head` is the number of the last row when this was
+    read.
     """
 
     epoch: int
@@ -132,6 +136,7 @@ class Standing(msgspec.Struct, frozen=True):
     containments: tuple[Containment, ...] = ()
     behaviour: States = UNSEEN
     taken: Mapping[str, int] = {}
+    head: int = UNREAD
 
 
 class Taking(msgspec.Struct, frozen=True):
@@ -226,7 +231,8 @@ class Draft(msgspec.Struct, frozen=True):
     they say. `values` are remembered as having stood in a trusted result of the task. `settles` says what
     becomes of what the permit of `decision` has reserved beside calls and writes. `watch` is what detectors
     hear of; the row is refused as `stale` where it holds for a risk that has changed. `plain` says that the
-    record `is_plain` (`hopward.canonical`), which saves time.
+    record `is_plain` (`hopward.canonical`), which saves time. So does `head`, the last row when what `watch`
+    and `takes` stand on was read: while it is the last one still, nothing of that has changed.
     """
 
     kind: RowKind
@@ -254,6 +260,7 @@ class Draft(msgspec.Struct, frozen=True):
     takes: Taking | None = None
     settles: "Settling" = ""
     plain: bool = False
+    head: int = UNREAD
 
 
 Settling: TypeAlias = Literal["", "spent", "given_back"]

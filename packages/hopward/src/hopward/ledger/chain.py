@@ -18,7 +18,7 @@ from hopward.canonical import compact, compact_plain
 from hopward.clock import SECOND, Instant, iso
 from hopward.errors import LedgerError
 from hopward.model import Hop, Label
-from hopward.record import Asking, Draft, Reservation, Settling, Taking
+from hopward.record import UNREAD, Asking, Draft, Reservation, Settling, Taking
 
 GENESIS = "0" * 64
 """What the first row is chained to."""
@@ -51,6 +51,7 @@ class Entry(msgspec.Struct, frozen=True):
     watch: Watch | None = None
     takes: Taking | None = None
     settles: Settling = ""
+    head: int = UNREAD
 
 
 def row_hash(previous: str, seq: int, columns: Columns) -> str:
@@ -81,7 +82,8 @@ def entry(draft: Draft) -> Entry:
     follow = tuple([columns for child in draft.follow for columns in _following(child)])
     data = (draft.moved, draft.labels, draft.values)
     asked = (draft.at, draft.consumes, draft.binding, draft.asks, draft.watch, draft.takes, draft.settles)
-    return Entry(_columns(draft), draft.epoch, reserve, follow, draft.hops, draft.opens, *data, *asked)
+    links = (draft.hops, draft.opens)
+    return Entry(_columns(draft), draft.epoch, reserve, follow, *links, *data, *asked, draft.head)
 
 
 _NOTHING = (None,) * 7

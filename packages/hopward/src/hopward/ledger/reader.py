@@ -18,7 +18,8 @@ from hopward.record import Standing
 
 _T = TypeVar("_T")
 
-_NOW = """SELECT head.epoch, usage.calls, usage.writes, usage.moved, behaviour.state, usage.behaviour
+_NOW = """SELECT
+    head.epoch, head.seq, usage.calls, usage.writes, usage.moved, behaviour.state, usage.behaviour
     FROM head LEFT JOIN usage ON usage.account = ?
     LEFT JOIN behaviour ON behaviour.agent = ? WHERE head.id = 1"""
 
@@ -85,17 +86,18 @@ class Reader:
         with self._lock:
             try:
                 now = (chain.task, chain.actor if chain.actors else "")
-                epoch, usage, moved, behaviour = self._told(self._peek(_NOW, now) or self._first(_NOW, now))
+                row = self._peek(_NOW, now) or self._first(_NOW, now)
+                epoch, head, usage, moved, behaviour = self._told(row)
                 known = self._known.get(key) if epoch == self._epoch else None
                 if known is None or known.moved != moved:
-                    epoch, usage, behaviour, known = self._learn(key, chain)
+                    epoch, head, usage, behaviour, known = self._learn(key, chain)
                 hops = standing_hops(self._connection, chain.hops) if chain.hops else ()
                 # Steps are taken without a new epoch too: they are of one task, and an epoch is of all.
                 stepped = known.task is not None and known.task.steps
                 taken = paths.taken(self._connection, chain.task) if stepped else _NOTHING
             except sqlite3.Error as error:
                 raise ledger_error(error, self._path, "read") from error
-        of_task = (known.labels, known.moved, known.containments, behaviour, taken)
+        of_task = (known.labels, known.moved, known.containments, behaviour, taken, head)
         return Standing(epoch, known.task, usage, known.agents, known.revocations, hops, *of_task)
 
     def pin_status(self, server: str, tool: str, epoch: int) -> Status:
@@ -123,18 +125,19 @@ class Reader:
     def _first(self, query: str, parameters: tuple[Any, ...]) -> Any:
         return self._connection.execute(query, parameters).fetchone()
 
-    def _told(self, row: tuple[Any, ...] | None) -> tuple[int, Usage, int, States]:
+    def _told(self, row: tuple[Any, ...] | None) -> tuple[int, int, Usage, int, States]:
         if row is None:
             raise headless(self._path)
-        epoch, calls, writes, moved, *states = row
-        return epoch, Usage(calls=calls or 0, writes=writes or 0), moved or 0, behaviours.told(*states)
+        epoch, head, calls, writes, moved, *states = row
+        usage = Usage(calls=calls or 0, writes=writes or 0)
+        return epoch, head, usage, moved or 0, behaviours.told(*states)
 
-    def _learn(self, key: _Key, chain: Chain) -> tuple[int, Usage, States, _Known]:
+    def _learn(self, key: _Key, chain: Chain) -> tuple[int, int, Usage, States, _Known]:
         # One read transaction: epoch, usage and what is kept for that epoch are of the same moment.
         self._connection.execute("BEGIN")
         try:
             now = (chain.task, chain.actor if chain.actors else "")
-            epoch, usage, moved, behaviour = self._told(self._first(_NOW, now))
+            epoch, head, usage, moved, behaviour = self._told(self._first(_NOW, now))
             known = _look_up(self._connection, chain, moved)
         finally:
             self._connection.execute("ROLLBACK")
@@ -143,7 +146,7 @@ class Reader:
             self._statuses = {}
             self._epoch = epoch
         self._known[key] = known
-        return epoch, usage, behaviour, known
+        return epoch, head, usage, behaviour, known
 
 
 def _look_up(connection: sqlite3.Connection, chain: Chain, moved: int) -> _Known:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TypeVar
 
-from hopward.behaviour import UNSEEN, is_stale
+from hopward.behaviour import UNSEEN, States, Watch, is_stale
 from hopward.errors import LedgerCorruptError
 from hopward.ledger import allowances, approvals, behaviours, flows, hops, paths, tables
 from hopward.ledger.chain import DECISION, TASK, Columns, Entry, row_hash
@@ -42,7 +42,8 @@ class Tail:
         """Write an entry and what comes with it, unless what it stands on is over or a budget is used up."""
         watch, states, moved = entry.watch, UNSEEN, None
         if watch is not None:
-            states, moved = behaviours.seen(self._connection, watch.agent, watch.task)
+            # Whatever changes what detectors remember, or a label, has a row.
+            states, moved = (watch.seen, entry.moved) if entry.head == self._seq else self._seen(watch)
         # Before anything is reserved: what is refused takes nothing.
         stale = watch is not None and is_stale(watch, states)
         refused, lack = ("stale", None) if stale else self._refusal(entry, moved)
@@ -61,6 +62,9 @@ class Tail:
         if watch is not None:
             behaviours.remember(self._connection, watch, states)
         return receipt
+
+    def _seen(self, watch: Watch) -> tuple[States, int]:
+        return behaviours.seen(self._connection, watch.agent, watch.task)
 
     def change_standing(self) -> None:
         """Begin a new epoch: decisions taken on the standing before are stale."""
@@ -120,7 +124,8 @@ class Tail:
             return "stale"
         if entry.hops and not hops.all_open(self._connection, entry.hops):
             return "stale"
-        if entry.takes and not paths.takeable(self._connection, task, entry.takes):
+        read = entry.head == self._seq
+        if entry.takes and not read and not paths.takeable(self._connection, task, entry.takes):
             return "stale"
         if entry.opens is not None and hops.fan_out_reached(self._connection, entry.opens):
             return "fan_out"

@@ -4,7 +4,7 @@
 from msgspec.structs import replace
 
 from hopward.behaviour import UNSEEN, States, Watch, Watching, attempt
-from hopward.model import Chain
+from hopward.model import Chain, Label
 from hopward.record import Reservation
 from hopward.settings import RiskSettings, RiskThresholds
 from hopward.testing.clock import NOON
@@ -51,6 +51,20 @@ class BehaviourConformance(LedgerOpening):
         assert (first.refused, second.refused) == ("", "stale")
         fresh = asked(ledger.behaviour("helper", "task_1"))
         assert ledger.record([a_draft(watch=fresh)])[0].refused == ""
+
+    def test_what_was_read_before_another_row_is_looked_at_again(self, ledger: CompleteLedger) -> None:
+        ledger.put_task(a_task(), NOTE)
+        standing = ledger.standing(a_chain())
+        draft = a_draft(watch=asked(standing.behaviour), moved=standing.moved, head=standing.head)
+        assert ledger.record([draft])[0].refused == ""
+        assert ledger.record([draft])[0].refused == "stale"
+        untrusted = a_draft(
+            labels=(Label(flow="from", name="web", sensitivity="public", integrity="untrusted"),)
+        )
+        ledger.record([untrusted])
+        fresh = asked(ledger.behaviour("helper", "task_1"))
+        again = a_draft(watch=fresh, moved=standing.moved, head=standing.head)
+        assert ledger.record([again])[0].refused == "stale"
 
     def test_a_denial_is_written_whatever_the_risk_was_and_counts(self, ledger: CompleteLedger) -> None:
         ledger.put_task(a_task(), NOTE)

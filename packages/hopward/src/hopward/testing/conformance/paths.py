@@ -36,6 +36,15 @@ class PathConformance(LedgerOpening):
         assert [receipt.refused for receipt in receipts] == ["", "", "stale"]
         assert dict(ledger.taken("task_1")) == {"pay": 2}
 
+    def test_what_was_read_before_another_row_is_looked_at_again(self, ledger: CompleteLedger) -> None:
+        ledger.put_task(a_task(steps=_STEPS), NOTE)
+        head = ledger.standing(a_chain()).head
+        once = Taking("pay", 1, ())
+        receipts = ledger.record([a_draft(takes=once, head=head)] * 2)
+        receipts += ledger.record([a_draft(takes=once, head=head)])
+        assert [receipt.refused for receipt in receipts] == ["", "stale", "stale"]
+        assert dict(ledger.taken("task_1")) == {"pay": 1}
+
     def test_a_step_is_not_taken_after_one_that_rules_it_out(self, ledger: CompleteLedger) -> None:
         ledger.put_task(a_task(steps=_STEPS), NOTE)
         receipts = ledger.record([a_draft(takes=_REFUSE), a_draft(takes=_PAY)])
