@@ -23,6 +23,7 @@ from hopward.testing.clock import FixedClock
 from hopward_authority import create_app
 
 from .approving import Desk, MakeDesk, a_desk
+from .logging_in import LoginPlace, a_login_place
 
 ISSUER = "https://authority.example"
 DESK = "https://proxy.example/desk/mcp"
@@ -290,3 +291,11 @@ def make_desk(tmp_path: Path) -> Iterator[MakeDesk]:
 @pytest.fixture
 def desk(make_desk: MakeDesk) -> Desk:
     return make_desk()
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[LoginPlace]:
+    """An installation where people log in with OAuth clients."""
+    place = a_login_place(tmp_path)
+    yield place
+    place.guard.close()

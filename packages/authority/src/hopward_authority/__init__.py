@@ -16,10 +16,13 @@ With `[approvals] page`, below that address, for people and not for clients (`ho
     GET  /approvals, /approvals/ID                 what waits for somebody's yes, and one of it in full
     POST /approvals/ID                             their answer
     GET, POST /pair, POST /unpair                  the browser they answer in
+    GET, POST /authorize                           with anybody in `login` of a workflow: what an OAuth client
+                                                   asks a person for, and their answer (RFC 6749)
 
 Paths follow the issuer's own path, if it has one. Clients authenticate with `private_key_jwt` and nothing
-else. What may be exchanged for what, is decided in the core (`hopward.exchange`); this package is the HTTP
-around it. Every token issued and every request refused leaves a row in the decision log.
+else; those that people log in with may have no key. What may be exchanged for what, is decided in the core
+(`hopward.exchange`); this package is the HTTP around it. Every token issued and every request refused leaves
+a row in the decision log.
 """
 
 from hopward_authority.app import create_app

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from typing import Any
 from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
@@ -13,11 +14,13 @@ from starlette.routing import Route
 
 from hopward import ConfigError, Guard
 from hopward_authority.alongside import alongside
+from hopward_authority.consent_pages import PATH as AUTHORIZE
 from hopward_authority.deliveries import Deliveries
 from hopward_authority.fetching import Fetcher
 from hopward_authority.form import Form, FormError, read_form
-from hopward_authority.hosts import HostCheck, own_site
+from hopward_authority.hosts import HostCheck, Site, own_site
 from hopward_authority.listening import asking, noticing, polling
+from hopward_authority.login_grants import CodeGrant, RefreshGrant
 from hopward_authority.login_pages import BACKCHANNEL, CALLBACK
 from hopward_authority.login_pages import PATHS as LOGIN_PATHS
 from hopward_authority.metadata import metadata, metadata_path
@@ -45,9 +48,12 @@ def create_app(guard: Guard, transport: Transport | None = None) -> Starlette:
             "authority.mode is remote, and this guard was not opened as the authority.",
             advice="Guard.open(path, as_authority=True) opens it with the signing key.",
         )
-    document = metadata(settings.issuer, guard.workloads.algorithms, svids=guard.workloads.has_svids)
+    document = _document(guard)
     tally = Tally(guard)
     server = OAuthServer(guard, tally)
+    if guard.logins.enabled():
+        server.register_grant(CodeGrant)
+        server.register_grant(RefreshGrant)
     fetcher = Fetcher()
     receiver = Receiver(guard, tally, fetcher)
     path = urlsplit(settings.issuer).path.rstrip("/")
@@ -61,16 +67,8 @@ def create_app(guard: Guard, transport: Transport | None = None) -> Starlette:
     def note(at: str, sentence: str) -> None:
         tally.note("invalid_request", f"The authority refused a request at {at}: {sentence}")
 
-    sites = [own_site(settings.issuer, settings.listen)]
-    pages: list[Route] = []
     provider = Provider(guard, transport) if guard.settings.people else None
-    page = guard.settings.approvals.page
-    if page and provider:
-        sites.insert(0, own_site(page, settings.listen, (*PATHS, *LOGIN_PATHS, BACKCHANNEL), (CALLBACK,)))
-        pages = ApprovalPages(guard, sites[0], tally, provider).routes()
-    elif page:
-        sites.insert(0, own_site(page, settings.listen, PATHS))
-        pages = ApprovalPages(guard, sites[0], tally).routes()
+    sites, pages = _pages(guard, tally, provider)
     app = Starlette(
         routes=[
             Route(metadata_path(settings.issuer), show_metadata, methods=["GET"]),
@@ -89,6 +87,30 @@ def create_app(guard: Guard, transport: Transport | None = None) -> Starlette:
     # A redirect would be addressed to whatever the request's Host said.
     app.router.redirect_slashes = False
     return app
+
+
+def _document(guard: Guard) -> dict[str, Any]:
+    """The metadata document."""
+    page = guard.settings.approvals.page
+    return metadata(
+        guard.settings.authority.issuer,
+        guard.workloads.algorithms,
+        svids=guard.workloads.has_svids,
+        authorize=f"{page}{AUTHORIZE}" if guard.logins.enabled() else "",
+    )
+
+
+def _pages(guard: Guard, tally: Tally, provider: Provider | None) -> tuple[list[Site], list[Route]]:
+    """The names that everything is reached by, and the pages for people, if there are any."""
+    page, settings = guard.settings.approvals.page, guard.settings.authority
+    own = own_site(settings.issuer, settings.listen)
+    if not page:
+        return [own], []
+    paths, queried = (*PATHS, AUTHORIZE), (AUTHORIZE, CALLBACK)
+    if provider is not None:
+        paths = (*paths, *LOGIN_PATHS, BACKCHANNEL)
+    site = own_site(page, settings.listen, paths, queried)
+    return [site, own], ApprovalPages(guard, site, tally, provider).routes()
 
 
 def _meanwhile(

@@ -23,13 +23,15 @@ _REFUSED_HEADERS = {
 class Form:
     """The parameters of one request, in order, and the address it came from.
 
-    `client` is known once it has authenticated. `until` is when that is over which a workload has done so
-    with, in microseconds. `incident` is the reason code of a refusal that is no mere mistake.
+    `client` is known once it has authenticated; `claimed` is who a client without a key says it is, which
+    anybody may say. `until` is when that is over which a workload has authenticated with, in microseconds.
+    `incident` is the reason code of a refusal that is no mere mistake.
     """
 
     endpoint: str
     pairs: list[tuple[str, str]]
     client: str = ""
+    claimed: str = ""
     until: int | None = None
     peer: str = ""
     incident: str = ""
@@ -37,6 +39,11 @@ class Form:
     def first(self, name: str) -> str:
         """The first value of a parameter; empty where there is none."""
         return next((value for key, value in self.pairs if key == name), "")
+
+    @property
+    def speaker(self) -> str:
+        """Who speaks, whether it has authenticated or has no key to do so."""
+        return self.client or self.claimed
 
 
 class FormError(Exception):

@@ -11,16 +11,20 @@ from hopward_authority.hosts import is_loopback
 
 TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"  # noqa: S105 - a name, no secret
 CLIENT_CREDENTIALS = "client_credentials"
+AUTHORIZATION_CODE = "authorization_code"
+REFRESH_TOKEN = "refresh_token"  # noqa: S105 - a name, no secret
 
 _ALGORITHMS = ("ES256", "EdDSA")
 """Of the keys that agents and servers have here."""
 
 
-def metadata(issuer: str, algorithms: Iterable[str] = (), *, svids: bool = False) -> dict[str, Any]:
+def metadata(
+    issuer: str, algorithms: Iterable[str] = (), *, svids: bool = False, authorize: str = ""
+) -> dict[str, Any]:
     """The document; raises `ConfigError` unless the issuer is https://, or http:// on loopback.
 
     `algorithms` are those of workload tokens, `svids` whether JWT-SVIDs are among these
-    (draft-ietf-oauth-spiffe-client-auth-02).
+    (draft-ietf-oauth-spiffe-client-auth-02), `authorize` the authorization endpoint, where people log in.
     """
     authentication = {
         "auth_methods_supported": ["private_key_jwt", *(["spiffe_jwt"] if svids else [])],
@@ -46,12 +50,28 @@ def metadata(issuer: str, algorithms: Iterable[str] = (), *, svids: bool = False
             for endpoint in ("token", "revocation", "introspection")
             for name, values in authentication.items()
         },
+        **(_login(authorize, authentication["auth_methods_supported"]) if authorize else {}),
     }
     try:
         AuthorizationServerMetadata(document).validate()
     except ValueError as error:
         raise ConfigError(f"authority.issuer {issuer!r} cannot be published: {error}") from error
     return document
+
+
+def _login(authorize: str, methods: list[str]) -> dict[str, Any]:
+    """What is served to clients that people log in with (RFC 6749, RFC 7636, RFC 9207)."""
+    methods = ["none", *methods]
+    return {
+        "authorization_endpoint": authorize,
+        "response_types_supported": ["code"],
+        "response_modes_supported": ["query"],
+        "grant_types_supported": [AUTHORIZATION_CODE, REFRESH_TOKEN, CLIENT_CREDENTIALS, TOKEN_EXCHANGE],
+        "code_challenge_methods_supported": ["S256"],
+        "authorization_response_iss_parameter_supported": True,
+        "token_endpoint_auth_methods_supported": methods,
+        "revocation_endpoint_auth_methods_supported": methods,
+    }
 
 
 def metadata_path(issuer: str) -> str:

@@ -30,10 +30,13 @@ from hopward import (
 )
 from hopward_authority.form import Form
 from hopward_authority.issuer_keys import IssuerKeys
-from hopward_authority.metadata import CLIENT_CREDENTIALS, TOKEN_EXCHANGE
+from hopward_authority.metadata import AUTHORIZATION_CODE, CLIENT_CREDENTIALS, REFRESH_TOKEN, TOKEN_EXCHANGE
 from hopward_authority.tally import Tally
 
 _METHODS = ["private_key_jwt"]
+PUBLIC_METHODS = ["none", *_METHODS]
+"""How clients that people log in with authenticate: those without a key not at all."""
+
 _ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 _AUTHENTICATION = frozenset({"client_id", "client_assertion", "client_assertion_type"})
 _ALLOWED = {
@@ -61,17 +64,23 @@ class Answer:
 class RegisteredClient(ClientMixin):
     """A client as Authlib asks about it."""
 
-    def __init__(self, name: str, role: str) -> None:
+    def __init__(self, name: str, role: str, method: str = "private_key_jwt") -> None:
         self.id = name
         self._role = role
+        self._method = method
 
     def check_endpoint_auth_method(self, method: str, endpoint: str) -> bool:
-        """Every client authenticates by its key, everywhere."""
-        return method in _METHODS
+        """A client authenticates by its key, everywhere; only some that people log in with have none."""
+        return method == self._method
 
     def check_grant_type(self, grant_type: str) -> bool:
-        """Agents have tokens of their own; agents and the proxy exchange; servers do neither."""
-        allowed = {"agent": (CLIENT_CREDENTIALS, TOKEN_EXCHANGE), "proxy": (TOKEN_EXCHANGE,)}
+        """Agents have tokens of their own; agents and the proxy exchange; servers do neither. People log in
+        with others."""
+        allowed = {
+            "agent": (CLIENT_CREDENTIALS, TOKEN_EXCHANGE),
+            "proxy": (TOKEN_EXCHANGE,),
+            "login": (AUTHORIZATION_CODE, REFRESH_TOKEN),
+        }
         return grant_type in allowed.get(self._role, ())
 
 
@@ -97,6 +106,7 @@ class OAuthServer(AuthorizationServer):
         self._clients = ClientAuthenticator(guard.issuer, guard.ledger.seen_once, guard.key_revoked)
         self._issuer_keys = IssuerKeys(guard)
         self.register_client_auth_method(_METHODS[0], self._authenticated)
+        self.register_client_auth_method(PUBLIC_METHODS[0], self._public)
         self.register_grant(AgentGrant)
         self.register_grant(ExchangeGrant)
         self.register_endpoint(Revocation)
@@ -182,8 +192,22 @@ class OAuthServer(AuthorizationServer):
         client = self._clients.authenticate(assertion)
         return RegisteredClient(client.id, client.role)
 
+    def _public(self, _query: object, request: FormRequest) -> RegisteredClient | None:
+        """A client that people log in with and that has no key; None for one that has to authenticate."""
+        name, logins = request.parameters.get("client_id", ""), self.guard.logins
+        if not logins.is_client(name) or "client_assertion" in request.parameters:
+            return None
+        try:
+            client = logins.client(name)
+        except ExchangeRefusedError as error:
+            raise InvalidClientError(_spoken(error.message), status_code=401) from error
+        if client.keys or "client_secret" in request.parameters:
+            raise InvalidClientError("This client does not authenticate that way.", status_code=401)
+        request.read.claimed = client.id
+        return RegisteredClient(client.id, "login", "none")
+
     def _record(self, form: Form, error: str, sentence: str) -> None:
-        who = f"client {form.client}" if form.client else "a client not authenticated"
+        who = f"client {form.speaker}" if form.speaker else "a client not authenticated"
         told = f"The authority refused {who} at {form.endpoint}: {_spoken(sentence)}"
         if not form.client:
             self._tally.note(form.incident or error, told)
@@ -192,7 +216,9 @@ class OAuthServer(AuthorizationServer):
             self.guard.refuse("", error, told)
 
 
-class _Grant(BaseGrant, TokenEndpointMixin):
+class Grant(BaseGrant, TokenEndpointMixin):
+    """A grant of the token endpoint: who asks, then what the core says."""
+
     TOKEN_ENDPOINT_AUTH_METHODS = _METHODS
 
     def validate_token_request(self) -> None:
@@ -221,7 +247,7 @@ class _Grant(BaseGrant, TokenEndpointMixin):
         return cast("OAuthServer", self.server).guard
 
 
-class AgentGrant(_Grant):
+class AgentGrant(Grant):
     """Client credentials (RFC 6749 section 4.4): an agent's own token, to be its `actor_token`."""
 
     GRANT_TYPE = CLIENT_CREDENTIALS
@@ -233,7 +259,7 @@ class AgentGrant(_Grant):
         return self.guard.issuer.agent_token(client, self.guard.ledger, until=until).answer()
 
 
-class ExchangeGrant(_Grant):
+class ExchangeGrant(Grant):
     """Token exchange (RFC 8693), for something to call or for an agent to hand work on to."""
 
     GRANT_TYPE = TOKEN_EXCHANGE
@@ -257,7 +283,7 @@ class _TokenEndpoint(TokenEndpoint):
         self.authenticate_endpoint_client(request)
         if "token" not in request.parameters:
             raise ExchangeRefusedError("The token is missing.")
-        answer = self.answer(request.read.client, request.parameters["token"])
+        answer = self.answer(request.read.speaker, request.parameters["token"])
         return 200, answer, BaseGrant.TOKEN_RESPONSE_HEADER
 
     def answer(self, client: str, token: str) -> dict[str, Any]:
@@ -274,19 +300,26 @@ class Revocation(_TokenEndpoint):
     """RFC 7009: the token and everything exchanged from it stop counting. No token at all is no error.
 
     A hop has one token. The agent that holds it and the agent that handed it on may revoke it, and that ends
-    the hop: what was set aside for it and not used is the delegator's again.
+    the hop: what was set aside for it and not used is the delegator's again. A token of a login ends the
+    login, and its task.
     """
 
     ENDPOINT_NAME = "revocation"
+    CLIENT_AUTH_METHODS = PUBLIC_METHODS
 
     def answer(self, client: str, token: str) -> dict[str, Any]:
         """Nothing; raises `InvalidGrantError` for another client's token."""
+        if self.guard.logins.revoke(token, client):
+            return {}
         try:
             presented = self.guard.issuer.verify(token)
         except TokenError:
             return {}
         if client not in presented.holders:
             raise InvalidGrantError("The token was issued to another client.")
+        login = self.guard.logins.of_task(presented.task)
+        if login is not None:
+            self.guard.logins.end(login, by=client, why="the client has logged out")
         # Once is enough; each revocation makes every decision under way look at standing again.
         if not self.guard.ledger.revocations("token", presented.token):
             own = client == presented.client

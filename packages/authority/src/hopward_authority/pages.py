@@ -18,6 +18,7 @@ from starlette.routing import Route
 
 from hopward import Guard, HopwardError, LedgerError, NotFoundError, StateError
 from hopward_authority.answer import Answer, read_answer, read_fields
+from hopward_authority.consent_pages import ConsentPages
 from hopward_authority.form import FormError
 from hopward_authority.hosts import Site
 from hopward_authority.login_pages import LoginPages
@@ -44,7 +45,8 @@ _LOOKED_THROUGH, _RECENT = 2_000, 20
 _MOST_EDITABLE, _LONGEST_EDITABLE = 30, 10_000
 """Arguments, and characters of them all, that still fit into a form."""
 
-_ID = re.compile(r"apr_[0-9a-f]{24}")
+_BACK = re.compile(r"apr_[0-9a-f]{24}|authorize")
+"""What somebody may be led back to who had to be known first: an approval, or what a client asks."""
 
 _OVER = ("approved", "rejected", "consumed", "expired", "void")
 
@@ -71,18 +73,22 @@ class ApprovalPages:
             self._people = self._paired = people
             self._login = LoginPages(self._base, provider, people, tally)
         self._tries = Tries()
+        self._consent = ConsentPages(guard, self, tally) if guard.logins.enabled() else None
+        if self._consent and self._login:
+            self._login.backs.append(re.compile("authorize"))
 
     def routes(self) -> list[Route]:
         """Everything that is served."""
         base = self._base
         return [
-            Route(f"{base}/approvals", self._known(self._list), methods=["GET"]),
-            Route(f"{base}/approvals/", self._known(self._without_slash), methods=["GET"]),
-            Route(f"{base}/approvals/{{id}}/", self._known(self._without_slash), methods=["GET"]),
-            Route(f"{base}/approvals/{{id}}", self._known(self._show), methods=["GET"]),
-            Route(f"{base}/approvals/{{id}}", self._known(self._answered), methods=["POST"]),
-            Route(f"{base}/unpair", self._known(self._unpair), methods=["POST"]),
+            Route(f"{base}/approvals", self.known(self._list), methods=["GET"]),
+            Route(f"{base}/approvals/", self.known(self._without_slash), methods=["GET"]),
+            Route(f"{base}/approvals/{{id}}/", self.known(self._without_slash), methods=["GET"]),
+            Route(f"{base}/approvals/{{id}}", self.known(self._show), methods=["GET"]),
+            Route(f"{base}/approvals/{{id}}", self.known(self._answered), methods=["POST"]),
+            Route(f"{base}/unpair", self.known(self._unpair), methods=["POST"]),
             *(self._login.routes() if self._login else self._pairing()),
+            *(self._consent.routes() if self._consent else ()),
         ]
 
     def _pairing(self) -> list[Route]:
@@ -109,7 +115,7 @@ class ApprovalPages:
 
         return respond
 
-    def _known(self, handler: Callable[[Request, Person], Awaitable[Response]]) -> Handler:
+    def known(self, handler: Callable[[Request, Person], Awaitable[Response]]) -> Handler:
         """The handler for somebody who is known; everybody else is shown how to become so."""
 
         async def respond(request: Request) -> Response:
@@ -137,7 +143,7 @@ class ApprovalPages:
         others = [one for one in waiting if one not in mine]
         over = approvals.find(_OVER, limit=_LOOKED_THROUGH)
         recent = [one for one in over if approvals.concerns(one, name)]
-        return self._of(
+        return self.of(
             person,
             "list.html",
             pending=[approvals.summary(one) for one in mine[:_SHOWN]],
@@ -175,7 +181,7 @@ class ApprovalPages:
         summary = approvals.summary(one)
         size = sum(len(argument.value) for argument in summary.arguments)
         fits = 0 < len(summary.arguments) <= _MOST_EDITABLE and size <= _LONGEST_EDITABLE
-        return self._of(
+        return self.of(
             person,
             "approval.html",
             status,
@@ -210,7 +216,7 @@ class ApprovalPages:
     async def _answered(self, request: Request, person: Person) -> Response:
         approval_id, approvals = request.path_params["id"], self._guard.approvals
         answer = await read_answer(request)
-        forged = self._forged(request, person, answer.token, approval_id)
+        forged = self.forged(request, person, answer.token, approval_id)
         if forged is not None:
             return forged
         try:
@@ -245,24 +251,24 @@ class ApprovalPages:
 
     async def _ask_for_code(self, request: Request) -> Response:
         back = self._came_for(request.headers.get("referer", ""))
-        return self._of(self._people.person(request), "pair.html", told="", back=back)
+        return self.of(self._people.person(request), "pair.html", told="", back=back)
 
     def _came_for(self, referer: str) -> str:
-        """The id of the approval whose page has led somebody unknown here; empty for all else.
+        """What has led somebody unknown here: the id of an approval, or `authorize`; empty for all else.
 
-        Only an id is kept, so that nobody is sent elsewhere. Our own pages tell each other where one comes
+        Nothing else is kept, so that nobody is sent elsewhere. Our own pages tell each other where one comes
         from (`Referrer-Policy`), and a browser that does not leads to the list.
         """
-        here = f"{self._site.origin}{self._base}/approvals/"
-        rest = referer.partition("?")[0].removeprefix(here)
-        return rest if referer.startswith(here) and _ID.fullmatch(rest) else ""
+        here = f"{self._site.origin}{self._base}/"
+        rest = referer.partition("?")[0].removeprefix(here).removeprefix("approvals/")
+        return rest if referer.startswith(here) and _BACK.fullmatch(rest) else ""
 
     async def _pair(self, request: Request) -> Response:
         """Nobody is known yet, so that only where the form comes from can be checked."""
         address = request.client.host if request.client else ""
         fields = await read_fields(request, frozenset({"code", "label", "back"}))
         back = fields.get("back", "")
-        if back and not _ID.fullmatch(back):
+        if back and not _BACK.fullmatch(back):
             raise FormError(400, "invalid_request", "It has a field that does not belong to it.")
         if not self._from_here(request):
             return self._pages.told(403, "Refused", "This form was not sent by a page of Hopward.")
@@ -276,9 +282,9 @@ class ApprovalPages:
             self._tries.wrong(address)
             self._tally.note("no_code", "Somebody typed a code that no device can be paired with.")
             told = f"{error.message} {error.advice}"
-            return self._of(None, "pair.html", 403, told=told, back=back)
+            return self.of(None, "pair.html", 403, told=told, back=back)
         self._replace(request, device.person)
-        response = self._see(f"/approvals/{back}" if back else "/approvals")
+        response = self._see(_way_back(back))
         self._paired.remember(response, secret)
         return response
 
@@ -292,7 +298,7 @@ class ApprovalPages:
     async def _unpair(self, request: Request, person: Person) -> Response:
         """End one of this person's devices, by default the one that they hold."""
         fields = await read_fields(request, frozenset({"token", "device"}))
-        forged = self._forged(request, person, fields.get("token", ""), "unpair")
+        forged = self.forged(request, person, fields.get("token", ""), "unpair")
         if forged is not None:
             return forged
         device = fields.get("device", person.device)
@@ -317,7 +323,7 @@ class ApprovalPages:
             self._guard.devices.end(device, by=person.name, why="ended by the person")
         return ""
 
-    def _forged(self, request: Request, person: Person, token: str, purpose: str) -> Response | None:
+    def forged(self, request: Request, person: Person, token: str, purpose: str) -> Response | None:
         """The refusal of a form that this person has not sent from a page of ours for this purpose."""
         if self._from_here(request) and person.made(token, purpose):
             return None
@@ -336,16 +342,23 @@ class ApprovalPages:
         sites = request.headers.getlist("sec-fetch-site")
         return request.headers.getlist("origin") == [self._site.origin] and sites in ([], ["same-origin"])
 
-    def _of(self, person: Person | None, name: str, status: int = 200, **filled: Any) -> Response:
+    def of(self, person: Person | None, name: str, status: int = 200, **filled: Any) -> Response:
         known = {} if person is None else {"person": person, "forget": person.form_token("unpair")}
         return self._pages.page(name, status, **known, **filled)
 
     def _told(self, person: Person, status: int, heading: str, *lines: str) -> Response:
-        return self._of(person, "told.html", status, heading=heading, lines=lines)
+        return self.of(person, "told.html", status, heading=heading, lines=lines)
 
     def _see(self, path: str) -> Response:
         """Where to look next, as a path: an address would be of whatever host the request named."""
         return RedirectResponse(f"{self._base}{path}", 303, HEADERS)
+
+
+def _way_back(back: str) -> str:
+    """The path, below the base, to what had led somebody to the pairing."""
+    if back == "authorize":
+        return "/authorize"
+    return f"/approvals/{back}" if back else "/approvals"
 
 
 def _moment(instant: int) -> str:

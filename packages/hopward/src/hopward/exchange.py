@@ -50,7 +50,7 @@ class Client(Value, frozen=True):
     """
 
     id: str
-    role: Literal["agent", "proxy", "server"]
+    role: Literal["agent", "proxy", "server", "login"]
     targets: tuple[str, ...] = ()
     audiences: tuple[str, ...] = ()
 
@@ -129,7 +129,8 @@ def targets_of(settings: Settings) -> dict[str, Target]:
 
 
 def clients_of(settings: Settings) -> dict[str, Client]:
-    """Every client by its id: the agents, the proxy, and the servers, which only ask about their tokens.
+    """Every client by its id: the agents, the proxy, the servers, which only ask about their tokens, and
+    those that people log in with, which exchange nothing.
 
     An agent may target the proxy's endpoints and nothing else: this is what makes the proxy unavoidable.
     """
@@ -142,6 +143,8 @@ def clients_of(settings: Settings) -> dict[str, Client]:
             for name, entry in settings.servers.items()
         },
     }
+    for name in settings.clients:
+        clients[f"client:{name}"] = Client(id=f"client:{name}", role="login")
     for agent in settings.agents:
         if agent in clients:
             raise ConfigError(f"An agent cannot be called {agent}: that is another client's id.")

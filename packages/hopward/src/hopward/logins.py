@@ -17,6 +17,7 @@ from msgspec.structs import replace
 
 from hopward import consent, pattern
 from hopward.authorization import (
+    asked_scope,
     authorization_response,
     once,
     read_authorization,
@@ -24,6 +25,7 @@ from hopward.authorization import (
     verifies,
 )
 from hopward.chain import METHOD
+from hopward.claims import is_login_client
 from hopward.clock import SECOND, Clock, Instant
 from hopward.consent import Offer
 from hopward.errors import ExchangeRefusedError, HopwardError, NotFoundError, StateError
@@ -64,6 +66,7 @@ class Tasks(Protocol):
 class Logins:
     """Grants, renews and ends logins. Safe to share between threads."""
 
+    is_client = staticmethod(is_login_client)
     once = staticmethod(once)
     return_source = staticmethod(return_source)
 
@@ -182,10 +185,10 @@ class Logins:
             raise _invalid("The code_verifier is not the one of the code's challenge.")
         return self._opened(login, now)
 
-    def refresh(self, token: str, client: str, resource: str = "", scope: Sequence[str] = ()) -> Issued:
+    def refresh(self, token: str, client: str, resource: str = "", scope: str = "") -> Issued:
         """New tokens for a refresh token, which counts no more. Raises `ExchangeRefusedError`.
 
-        `scope` may ask for less in the access token; empty for all that was granted.
+        `scope`, as in a request, may ask for less in the access token; empty for all that was granted.
         """
         digest, now = _digest("refresh", token), self._clock.now()
         login = self._ledger.login(digest)
@@ -199,7 +202,7 @@ class Logins:
         if ended:
             self.end(login, by=client, why=ended)
             raise _invalid(f"{ended} Log in again.")
-        issued = self._access_token(login, self._narrowed(login, scope))
+        issued = self._access_token(login, self._narrowed(login, asked_scope(scope)))
         refreshed, renewed = self._renewed(login, used_at=now)
         try:
             self._ledger.change_login(login, renewed, self._row("refreshed", renewed, client))

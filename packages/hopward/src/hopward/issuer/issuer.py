@@ -79,6 +79,7 @@ class Issuer:
         jwks = {
             **{name: agent.key for name, agent in agents.items()},
             **{f"server:{name}": server.key for name, server in self._settings.servers.items()},
+            **{f"client:{name}": client.key for name, client in self._settings.clients.items()},
         }
         former = [(name, agent.former_key) for name, agent in agents.items() if agent.former_key]
         return [
