@@ -6,6 +6,7 @@ from urllib.parse import urlencode
 
 from bench.context import Context
 from bench.errors import BenchError
+from bench.keycloak import Keycloak, installed
 from bench.processes import Service, free_port, total_cpu_ns
 from bench.project import CALL, SERVER, Shape, Upstream, caller_token, create
 from bench.repeat import Subject, run_rounds
@@ -22,7 +23,8 @@ GROUP = "exchange"
 
 
 def measure(context: Context) -> list[Entry]:
-    """In process: the plan, the token, both. Over HTTP: everything a remote proxy needs for one call."""
+    """In process: the plan, the token, both. Over HTTP: everything a proxy needs for one call, from our
+    authority and, where it is installed, from Keycloak."""
     folder, port = context.folder / "exchange", free_port()
     create(folder, Upstream(), {"hopward.toml": Shape(authority_port=port)})
     with ExitStack() as stack:
@@ -45,6 +47,15 @@ def measure(context: Context) -> list[Entry]:
                 server=lambda: total_cpu_ns(authority.pids()),
             ),
         ]
+        command = installed()
+        if command:
+            keycloak = Keycloak(command, context.folder)
+            stack.callback(keycloak.close)
+            subjects.append(
+                Subject(
+                    GROUP, "Keycloak over HTTP", keycloak.exchange, keycloak.renew, server=keycloak.cpu_ns
+                )
+            )
         context.expect(len(subjects) * context.plan.rounds)
         return run_rounds(subjects, context.plan.rounds, context.plan.exchanges, context.step)
 

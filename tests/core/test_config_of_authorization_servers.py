@@ -71,6 +71,8 @@ def test_scope_is_looked_up_by_name_then_by_the_longest_prefix_then_as_a_whole(t
         (NESTED, '"agent-b"', '"agent-a"', "is that of assistant too"),
         (NESTED, "https://agent-b.example/", "https://agent-a.example/", "is that of assistant too"),
         (NESTED, "[authorization_servers.firm.agents.assistant]", SPIFFE, "one SPIFFE ID, not one for each"),
+        (SIGNED, "narrows = true", 'narrows = true\nsvid_file = "svid"', "has no effect without client_auth"),
+        (SPIFFE + SIGNED, "narrows = true", 'narrows = true\nsvid_file = "-svid"', "looks like an option"),
         (SIGNED, 'chain = "signed"', 'chain = "nested"', "agents: missing"),
         (NESTED, 'chain = "nested"', 'chain = "signed"', "agents: has no effect"),
         (ON_BEHALF_OF, 'chain = "signed"', 'chain = "nested"', "on-behalf-of names no actors"),

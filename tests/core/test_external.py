@@ -13,7 +13,7 @@ from joserfc.jwk import RSAKey
 
 from hopward import CredentialVerifier, TokenRequest
 from hopward.clock import SECOND
-from hopward.errors import ChainError, ExchangeRefusedError, HopwardError, TokenError
+from hopward.errors import ChainError, ConfigError, ExchangeRefusedError, HopwardError, TokenError
 from hopward.external.cache import Purpose
 from hopward.model import ToolCall, plain
 
@@ -425,15 +425,36 @@ def test_on_behalf_of_asks_in_its_own_dialect_and_knows_a_person_by_another_clai
 def test_a_workload_identity_authenticates_where_there_is_one(tmp_path: Path) -> None:
     firm = a_firm(tmp_path, 'client_authentication = "spiffe_jwt"\n' + SIGNED)
     request = sole(firm.request(firm.guard.enter(firm.task().id)))
-    keys = (200, firm.server.jwks())
-    assert why(lambda: firm.guard.external_received(request, *keys)) == "invalid_client"
+    with pytest.raises(ConfigError, match=r"authorization_servers\.firm: there is no JWT-SVID"):
+        firm.guard.external_check()
     asked_for: list[str] = []
     firm.guard.svid_from(lambda audience: asked_for.append(audience) or "svid")
-    asked = sole(firm.guard.external_received(request, *keys))
+    firm.guard.external_check()
+    asked = sole(firm.guard.external_received(request, 200, firm.server.jwks()))
     assert asked_for == [ISSUER]
     assert asked.form["client_assertion"] == "svid"
     assert asked.form["client_assertion_type"].endswith(":jwt-spiffe")
     assert "client_id" not in asked.form
+    firm.guard.close()
+
+
+def test_an_svid_in_a_file_is_sent_only_if_the_issuer_is_its_only_audience(tmp_path: Path) -> None:
+    spiffe = 'client_authentication = "spiffe_jwt"\nsvid_file = "svid.jwt"\n'
+    firm = a_firm(tmp_path, spiffe + SIGNED)
+    firm.guard.external_check()
+    request = sole(firm.request(firm.guard.enter(firm.task().id)))
+    keys = (200, firm.server.jwks())
+    assert why(lambda: firm.guard.external_received(request, *keys)) == "invalid_client"
+    for audience, good in ((ISSUER, True), ([ISSUER], True), ([ISSUER, DESK], False), (DESK, False)):
+        svid = firm.server.signed({"sub": "spiffe://firm/proxy", "aud": audience}, "JWT")
+        (tmp_path / "svid.jwt").write_text(svid + "\n")
+        if good:
+            asked = sole(firm.guard.external_received(request, *keys))
+            assert asked.form["client_assertion"] == svid
+        else:
+            assert why(lambda: firm.guard.external_received(request, *keys)) == "invalid_client"
+    (tmp_path / "svid.jwt").write_bytes(b"\xff.x.y")
+    assert why(lambda: firm.guard.external_received(request, *keys)) == "invalid_client"
     firm.guard.close()
 
 

@@ -119,6 +119,7 @@ class Abroad:
 def proxy_key(folder: Path) -> dict[str, Any]:
     """The public key that the proxy of a folder authenticates with; made where there is none yet."""
     keys = folder / ".hopward" / "keys"
+    keys.parent.mkdir(mode=0o700, exist_ok=True)
     ring = KeyRing.open(keys) if keys.exists() else KeyRing.create(keys, "ES256")
     return ring.proxy.public_jwk()
 

@@ -27,7 +27,7 @@ from .oidc_provider import AGENT_A, AGENT_B, DESK, OidcProvider, Provided
 from .project import HOPWARD
 from .resource_server import ResourceServer, serving
 from .running import PATIENCE
-from .test_identity_servers import CALLBACK, exchanged, user_token
+from .test_identity_servers import CALLBACK, claims, exchanged, user_token
 from .wire import refusal
 
 NESTED = """
@@ -223,6 +223,7 @@ def as_a_client(keycloak: Keycloak, folder: Path) -> None:
         "clientId": "hopward-proxy",
         "clientAuthenticatorType": "client-jwt",
         "standardFlowEnabled": False,
+        "serviceAccountsEnabled": True,
         "attributes": {
             "standard.token.exchange.enabled": "true",
             "token.endpoint.auth.signing.alg": "ES256",
@@ -237,13 +238,19 @@ def as_a_client(keycloak: Keycloak, folder: Path) -> None:
     keycloak.admin("POST", f"/hopward/clients/{assistant['id']}/protocol-mappers/models", mapper)
 
 
-@pytest.fixture
-def at_keycloak(tmp_path: Path, keycloak: Keycloak) -> Iterator[Abroad]:
-    as_a_client(keycloak, tmp_path)
+@contextmanager
+def guarded_at(keycloak: Keycloak, folder: Path, firm: str = KEYCLOAK) -> Iterator[Abroad]:
+    as_a_client(keycloak, folder)
     certs = f"{keycloak.issuer}/protocol/openid-connect/certs"
     upstream = ResourceServer(certs, keycloak.issuer, "desk-api", "RS256")
-    firm = KEYCLOAK.format(issuer=keycloak.issuer)
-    with serving(upstream), abroad(tmp_path, upstream, firm, AT_DESK_API) as made:
+    tables = firm.format(issuer=keycloak.issuer)
+    with serving(upstream), abroad(folder, upstream, tables, AT_DESK_API) as made:
+        yield made
+
+
+@pytest.fixture
+def at_keycloak(tmp_path: Path, keycloak: Keycloak) -> Iterator[Abroad]:
+    with guarded_at(keycloak, tmp_path) as made:
         yield made
 
 
@@ -262,7 +269,8 @@ def test_keycloak_exchanges_a_persons_token_for_each_call_and_our_chain_goes_alo
     assert statement["act"] == {"sub": "agent:clerk", "act": {"sub": "agent:assistant"}}
     assert (statement["sub"], statement["txn"], statement["hops"]) == ("ana", task.id, list(chain.hops))
     assert token not in at_keycloak.upstream.tokens
-    assert "keycloak" in at_keycloak.proxy.said or "does not nest actors" in at_keycloak.proxy.said
+    assert "hopward: firm does not nest actors in act" in at_keycloak.proxy.said
+    assert "firm does not nest actors in act" in at_keycloak.project.hopward("doctor")
 
 
 def test_a_person_who_is_disabled_in_keycloak_makes_no_further_call(
@@ -295,3 +303,39 @@ def test_scope_that_keycloak_adds_unasked_is_refused(at_keycloak: Abroad, keyclo
     chain = at_keycloak.guard.enter(at_keycloak.task("ana", "firm", keycloak.user_token("ana")).id)
     keycloak.admin("PUT", f"/hopward/clients/{client['id']}/default-client-scopes/{scopes['profile']}")
     assert at_keycloak.why(chain) == "wrong_credential"
+
+
+def delegating(keycloak: Keycloak, delegate: str) -> str:
+    """A token of ana that says in `may_act` who may act for her, by Keycloak's experimental delegation."""
+    clients = {one["clientId"]: one["id"] for one in keycloak.admin("GET", "/hopward/clients")}
+    scopes = {one["name"]: one for one in keycloak.admin("GET", "/hopward/client-scopes")}
+    scope, realm = scopes["delegation"], clients["realm-management"]
+    scope["attributes"]["always.display.consent"] = "false"
+    keycloak.admin("PUT", f"/hopward/client-scopes/{scope['id']}", scope)
+    keycloak.admin("PUT", f"/hopward/clients/{clients['assistant']}/optional-client-scopes/{scope['id']}")
+    role = keycloak.admin("GET", f"/hopward/clients/{realm}/roles/impersonation")
+    user = keycloak.user(delegate)["id"]
+    keycloak.admin("POST", f"/hopward/users/{user}/role-mappings/clients/{realm}", [role])
+    token = keycloak.user_token("ana", f"openid refunds delegation:{delegate}")
+    assert claims(token)["may_act"] == {"sub": user}
+    return token
+
+
+def test_a_keycloak_that_forgets_who_may_act_is_noticed(keycloak: Keycloak, tmp_path: Path) -> None:
+    """keycloak#52691: a token with `may_act` is exchanged for one without `act`, actor token or not."""
+    nested = KEYCLOAK.replace('"signed"', '"nested"').replace(
+        'client_id = "hopward-proxy"\n', 'actor = "token"\n'
+    )
+    nested += '[authorization_servers.firm.agents.assistant]\nclient_id = "hopward-proxy"\n'
+    with guarded_at(keycloak, tmp_path, nested) as made:
+        token = delegating(keycloak, "service-account-hopward-proxy")
+        assert made.why(made.guard.enter(made.task("ana", "firm", token).id)) == "wrong_credential"
+        assert made.credentials() == []
+
+
+def test_a_token_that_says_who_may_act_is_not_exchanged_without_an_actor_token(
+    at_keycloak: Abroad, keycloak: Keycloak
+) -> None:
+    token = delegating(keycloak, "service-account-hopward-proxy")
+    chain = at_keycloak.guard.enter(at_keycloak.task("ana", "firm", token).id)
+    assert at_keycloak.why(chain) == "subject_token_unusable"

@@ -55,6 +55,7 @@ class AuthorizationServerSettings(Value, frozen=True):
     client_authentication: Literal["private_key_jwt", "spiffe_jwt"] = "private_key_jwt"
     client_id: str = ""
     client_audience: str = ""
+    svid_file: str = ""
     actor: Literal["client", "token"] = "client"
     subject_claim: str = "sub"
     same_claim: str = "sub"

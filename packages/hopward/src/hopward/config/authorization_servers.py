@@ -22,6 +22,7 @@ def authorization_server_problems(document: Table) -> Iterator[Problem]:
             yield Problem(path, wrong)
         yield from _addresses(path, server, text(authority.get("issuer")))
         yield from _kinds(path, server)
+        yield from _svid(path, server)
         yield from _clients(path, server)
         for key, (least, most) in _LIMITS.items():
             value = server.get(key, least)
@@ -57,6 +58,14 @@ def _kinds(path: KeyPath, server: Table) -> Iterator[Problem]:
     if server.get("client_authentication") == "spiffe_jwt" and server.get("chain") == "nested":
         told = 'goes with chain = "signed" only: this process has one SPIFFE ID, not one for each agent'
         yield Problem((*path, "client_authentication"), told)
+
+
+def _svid(path: KeyPath, server: Table) -> Iterator[Problem]:
+    if "svid_file" in server and server.get("client_authentication") != "spiffe_jwt":
+        yield Problem((*path, "svid_file"), 'has no effect without client_authentication = "spiffe_jwt"')
+    wrong = forms.wrong_path(text(server.get("svid_file")))
+    if wrong:
+        yield Problem((*path, "svid_file"), wrong)
 
 
 def _clients(path: KeyPath, server: Table) -> Iterator[Problem]:

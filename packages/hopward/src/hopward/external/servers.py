@@ -11,12 +11,13 @@ from hopward.assertion import client_assertion
 from hopward.authorization_servers import AuthorizationServerSettings
 from hopward.claims import CallDetails
 from hopward.clock import Clock
-from hopward.errors import ExchangeRefusedError, TokenError
+from hopward.errors import ConfigError, ExchangeRefusedError, TokenError
 from hopward.external.cache import Cache, Kept, Purpose
 from hopward.external.forms import actor_form, authenticated, exchange_form, read_answer
 from hopward.external.issued import Judge
 from hopward.external.legs import legs
 from hopward.external.subjects import SubjectTokens
+from hopward.external.svids import svid_in
 from hopward.external.walk import Walk
 from hopward.foreign import foreign_kid
 from hopward.jwk import SigningKey
@@ -80,8 +81,14 @@ class ExternalServers:
 
     def check(self) -> None:
         """Raise `ConfigError` unless this process holds what it authenticates with."""
-        if any(one.client_authentication == "private_key_jwt" for one in self._servers.values()):
-            _ = self._keys.proxy
+        for name, server in self._servers.items():
+            if server.client_authentication == "private_key_jwt":
+                _ = self._keys.proxy
+            elif self.svid is None and not server.svid_file:
+                raise ConfigError(
+                    f"authorization_servers.{name}: there is no JWT-SVID in this process to show.",
+                    advice="Set svid_file to where a SPIFFE helper keeps one whose audience is the issuer.",
+                )
 
     def request(self, credential: Credential, chain: Chain, call: CallDetails) -> ExternalRequest | Obtained:
         """The first question for a planned credential, or a token that was obtained before.
@@ -151,10 +158,9 @@ class ExternalServers:
         """Whose audience is the issuer and nothing else."""
         if server.client_authentication == "private_key_jwt":
             return client_assertion(client, server.issuer, self._keys.proxy, clock=self._clock)
-        if self.svid is None:
-            told = "There is no workload identity in this process to authenticate with."
-            raise ExchangeRefusedError(told, error="invalid_client")
-        return self.svid(server.issuer)
+        if self.svid is not None:
+            return self.svid(server.issuer)
+        return svid_in(self._settings.root / server.svid_file, server.issuer)
 
     def _take_keys(self, name: str, status: int, body: bytes) -> None:
         key_set = self._key_sets[name]
