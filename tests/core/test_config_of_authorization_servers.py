@@ -118,3 +118,13 @@ def test_two_servers_never_have_one_audience_at_an_authorization_server(tmp_path
     other = other.replace(SOURCE, f'{SOURCE}audience = "https://desk.example/mcp"\n')
     found = problems_of(tmp_path, text + other)
     assert any("is that of server desk too; a token for one opens the other" in one for one in found), found
+
+
+def test_a_server_whose_tokens_say_all_of_it_goes_with_an_authority_elsewhere(tmp_path: Path) -> None:
+    path = tmp_path / "hopward.toml"
+    remote = 'mode = "remote"\ntoken_endpoint = "http://127.0.0.1:8700/token"'
+    ours = 'issuer = "http://127.0.0.1:8700"'
+    path.write_text(written(NESTED).replace(ours, f"{ours}\n{remote}"))
+    settings = read_settings(path)
+    assert settings.authority.mode == "remote"
+    assert not settings.authorization_servers["firm"].signed

@@ -9,13 +9,17 @@ from typing import Any
 
 import msgspec
 import pytest
+from click.testing import CliRunner
 from joserfc.jwk import RSAKey
 
 from hopward import CredentialVerifier, TokenRequest
-from hopward.clock import SECOND
+from hopward.cli import verbs
+from hopward.cli.findings import findings
+from hopward.clock import SECOND, SystemClock
 from hopward.errors import ChainError, ConfigError, ExchangeRefusedError, HopwardError, TokenError
 from hopward.external.cache import Purpose
 from hopward.model import ToolCall, plain
+from hopward.testing.clock import FixedClock
 
 from .foreign_server import (
     CALL,
@@ -455,6 +459,39 @@ def test_an_svid_in_a_file_is_sent_only_if_the_issuer_is_its_only_audience(tmp_p
             assert why(lambda: firm.guard.external_received(request, *keys)) == "invalid_client"
     (tmp_path / "svid.jwt").write_bytes(b"\xff.x.y")
     assert why(lambda: firm.guard.external_received(request, *keys)) == "invalid_client"
+    firm.guard.close()
+
+
+def test_what_a_server_cannot_do_is_said_by_doctor(tmp_path: Path) -> None:
+    firm = a_firm(tmp_path, SIGNED)
+    firm.guard.close()
+    told = [one for one in findings(tmp_path / "hopward.toml") if one.about == "authorization servers"]
+    assert [one.level for one in told] == ["note", "ok"]
+    assert told[0].sentence.startswith("firm does not nest actors in act")
+    settings = firm.guard.settings.authorization_servers["firm"]
+    (_, second) = msgspec.structs.replace(settings, narrows=False).lacking()
+    assert second.startswith("does not narrow scope")
+
+
+def test_the_command_keeps_a_token_from_stdin_and_never_shows_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    firm = a_firm(tmp_path, clock=FixedClock(SystemClock().now()))
+    task = firm.guard.open_task("tickets", "alice")
+    monkeypatch.chdir(tmp_path)
+
+    def given(token: str, server: str = "firm") -> Any:
+        return CliRunner().invoke(verbs, ["task", "subject-token", task.id, server], input=token)
+
+    bobs, alices = firm.server.person_token("bob"), firm.server.person_token()
+    refused = given(bobs)
+    assert refused.exit_code == 1
+    assert "is not the subject of the task" in refused.output
+    assert "Configured in [authorization_servers]: firm" in given(alices, "farm").output
+    kept = given(f"{alices}\n")
+    assert kept.exit_code == 0, kept.output
+    assert not any(token in one.output for token in (bobs, alices) for one in (refused, kept))
+    assert firm.obtained(firm.guard.enter(task.id))
     firm.guard.close()
 
 

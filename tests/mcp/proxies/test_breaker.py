@@ -70,3 +70,14 @@ def test_calls_that_were_under_way_when_it_opened_do_not_make_the_pause_longer()
     for _ in range(10):
         breaker.failed()
     assert breaker.seconds_left == PAUSE - 1
+
+
+def test_a_try_that_is_given_up_because_its_time_ran_out_counts_as_one_that_failed() -> None:
+    clock = Seconds()
+    breaker = opened(clock)
+    clock.now += PAUSE
+    assert breaker.enter()
+    breaker.given_up()
+    breaker.failed()
+    assert breaker.seconds_left == 2 * PAUSE
+    assert not breaker.enter()

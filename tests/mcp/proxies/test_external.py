@@ -9,6 +9,7 @@ from tests.core.foreign_server import CALL, DESK, NESTED, SIGNED
 
 from hopward import CredentialVerifier
 from hopward_mcp.breaker import FAILURES
+from hopward_mcp.observing import announce_lacking
 
 from .foreign import Abroad, abroad, text_of
 from .installation import rows
@@ -230,3 +231,13 @@ async def test_a_closed_authority_leaves_no_call_under_way(trip: Abroad) -> None
     await trip.authority.close()
     trip.served.let_go()
     assert trip.session.to_server == []
+
+
+async def test_what_a_server_cannot_do_is_said_when_the_proxy_starts(
+    trip: Abroad, capsys: pytest.CaptureFixture[str]
+) -> None:
+    announce_lacking(trip.guard.settings)
+    announce_lacking(trip.guard.settings, "desk")
+    first, second = capsys.readouterr().err.splitlines()
+    assert first == second
+    assert first.startswith("hopward: firm does not nest actors in act")

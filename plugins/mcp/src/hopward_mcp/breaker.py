@@ -45,11 +45,14 @@ class Breaker:
     def failed(self) -> None:
         """The server was not there."""
         self._failures += 1
-        if self._trying:
+        tried, self._trying = self._trying, False
+        if self._open_until is None:
+            if self._failures >= FAILURES:
+                self._open_until = self._now() + self._pause
+        elif tried or not self.seconds_left:
+            # What was under way when it opened tells nothing new; a try does.
             self._pause = min(2 * self._pause, LONGEST_PAUSE)
-        if self._trying or (self._failures >= FAILURES and self._open_until is None):
             self._open_until = self._now() + self._pause
-        self._trying = False
 
     def given_up(self) -> None:
         """Nobody waits for the answer any more, so nothing is known."""
