@@ -430,6 +430,26 @@ def test_a_login_whose_device_was_ended_elsewhere_is_not_kept_up(office: Office)
     assert list(office.guard.settings.state.joinpath("sessions").iterdir()) == []
 
 
+def test_whoever_is_revoked_as_a_subject_has_to_log_in_again(office: Office) -> None:
+    """By a command, or because a transmitter of security events has told so."""
+    lena, omar = office.logged_in(), office.logged_in("omar")
+    office.guard.revoke("subject", "lena@example.com", by="local:root", why="a test")
+    assert lena.get("/approvals").status_code == 403
+    assert omar.get("/approvals").status_code == 200
+    office.clock.advance(MINUTE)
+    office.check()
+    assert [one.person for one in office.guard.devices.find()] == ["omar@example.com"]
+    assert office.logged_in().get("/approvals").status_code == 200
+
+
+def test_a_quarantined_person_approves_nothing_however_they_log_in(office: Office) -> None:
+    approval = office.ask(subject="wendy@example.com")
+    office.guard.open_task("tickets", "lena@example.com")
+    office.guard.quarantine("subject", "lena@example.com", by="local:root", why="a test")
+    office.logged_in().answer(approval, "yes")
+    assert office.guard.approvals.get(approval.id).answers == ()
+
+
 def test_logins_outlive_a_restart_of_the_authority(office: Office) -> None:
     lena = office.logged_in()
     with office.reopened() as desk:

@@ -149,5 +149,5 @@ def _label(request: Request) -> str:
     """What the browser calls itself, as far as it helps a person to tell it from their others."""
     agent = request.headers.get("user-agent", "")
     name = next((one for one in _BROWSERS if f"{one}/" in agent), "a browser")
-    system = next((one for one in _SYSTEMS if one in agent), "")
-    return f"{name} on {system}" if system else name
+    platform = next((one for one in _SYSTEMS if one in agent), "")
+    return f"{name} on {platform}" if platform else name

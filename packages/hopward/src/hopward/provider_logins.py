@@ -128,7 +128,7 @@ class ProviderLogins:
         return Entered(secret, session.person, returned.back)
 
     def standing(self, device: str) -> bool:
-        """Whether the login of a device has lately been found to stand."""
+        """Whether the login of a device has lately been found to stand. Raises `LedgerError`."""
         return self._sessions.standing(device) is not None
 
     def due(self) -> list[str]:

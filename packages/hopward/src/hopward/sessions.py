@@ -18,8 +18,10 @@ from hopward.clock import SECOND, Clock, Instant
 from hopward.device import Device
 from hopward.errors import ConfigError, NotFoundError, StateError
 from hopward.idtoken import Known, LoggedOut
-from hopward.model import RevocationKind, Task, TaskState, Value, plain
+from hopward.model import Chain, RevocationKind, Task, TaskState, Value, plain
 from hopward.people import PeopleSettings
+from hopward.record import Standing
+from hopward.revocation import why_revoked
 
 FOLDER = "sessions"
 """Where they are kept, in the state folder."""
@@ -42,8 +44,8 @@ _MOST_TASKS = 1_000_000
 class Session(Value, frozen=True):
     """One login: the `device` it is known by, and what the provider was told and said at it.
 
-    `sub` and `sid` are the provider's names of the person and of their session. Until `ends_at` it may last;
-    it was last found to stand at `checked_at`, and is asked about again at `due_at`.
+    `sub` and `sid` are the provider's names of the person and of their session. From `began_at` until
+    `ends_at` it may last; it was last found to stand at `checked_at`, and is asked about again at `due_at`.
     """
 
     device: str
@@ -53,6 +55,7 @@ class Session(Value, frozen=True):
     nonce: str
     refresh_token: str
     id_token: str
+    began_at: Instant
     checked_at: Instant
     due_at: Instant
     ends_at: Instant
@@ -67,8 +70,9 @@ class LoginDevices(Protocol):
 
 
 class LoginTasks(Protocol):
-    """Where tasks are; the ledger has them."""
+    """Where tasks and revocations are; the ledger has them."""
 
+    def standing(self, chain: Chain) -> Standing: ...
     def tasks(self, state: TaskState | None = None, limit: int = 100) -> list[Task]: ...
 
 
@@ -113,6 +117,7 @@ class Sessions:
             nonce=nonce,
             refresh_token=tokens[0],
             id_token=tokens[1],
+            began_at=now,
             checked_at=now,
             due_at=now + self._settings.check_seconds * SECOND,
             ends_at=ends_at,
@@ -121,9 +126,10 @@ class Sessions:
         return secret, session
 
     def standing(self, device: str) -> Session | None:
-        """The login of a device, if it has been found to stand lately: within two checks."""
+        """The login of a device, if it has been found to stand lately, within two checks, and the person has
+        not been revoked since. Raises `LedgerError`."""
         session, now = self.get(device), self._clock.now()
-        if session is None or session.ends_at <= now:
+        if session is None or session.ends_at <= now or self._revoked(session):
             return None
         age = now - session.checked_at
         return session if 0 <= age < 2 * self._settings.check_seconds * SECOND else None
@@ -145,9 +151,13 @@ class Sessions:
         return [one for one in self.every() if one.due_at <= now or one.ends_at <= now]
 
     def is_over(self, session: Session) -> bool:
-        """Whether its time is over, or its device has been ended. Raises `LedgerError`."""
-        devices = self._installation.devices.find()
-        return session.ends_at <= self._clock.now() or all(one.id != session.device for one in devices)
+        """Whether its time is over, its device has been ended, or the person has been revoked as a subject.
+
+        Raises `LedgerError`.
+        """
+        if session.ends_at <= self._clock.now() or self._revoked(session):
+            return True
+        return all(one.id != session.device for one in self._installation.devices.find())
 
     def stands(self, session: Session, refresh_token: str, id_token: str) -> None:
         """The provider has said that a login stands; a token that it has replaced is empty here if it has
@@ -195,6 +205,17 @@ class Sessions:
             self._path(one.device).unlink(missing_ok=True)
         if not refused and not any(one.person == person for one in self.every()):
             self._end_tasks(person, why)
+
+    def _revoked(self, session: Session) -> bool:
+        person = Chain(
+            task="",
+            subject=session.person,
+            actors=(),
+            issued_at=session.began_at,
+            expires_at=session.ends_at,
+            scope=(),
+        )
+        return why_revoked(self._installation.ledger.standing(person).revocations, person) is not None
 
     def _end_tasks(self, person: str, why: Why) -> None:
         for task in self._installation.ledger.tasks("open", limit=_MOST_TASKS):
