@@ -173,6 +173,7 @@ async def test_a_token_from_another_environment_is_refused(tmp_path: Path) -> No
 CLIENTS = {"aiohttp", "httpx", "httpx2", "urllib.request", "urllib3", "requests", "http.client"}
 FETCHERS = {
     ("hopward_authority.client", "httpx2"),
+    ("hopward_authority.announcements", "httpx2"),
     ("hopward_authority.deliveries", "httpx2"),
     ("hopward_authority.issuer_keys", "httpx2"),
     ("hopward_authority.fetching", "httpx2"),

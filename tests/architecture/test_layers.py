@@ -71,7 +71,7 @@ LAYERS = (
         "remote",
         "workflows",
     },
-    {"hearing", "obtaining", "registry", "relying_party"},
+    {"announcing", "hearing", "obtaining", "registry", "relying_party"},
     {"provider_logins"},
     {"project", "suggestion", "wiring"},
     {"rekeying", "retiring"},

@@ -16,6 +16,7 @@ BOUNDARIES = {
     "hopward.evaluation:Evaluator.evaluate": "whatever fails while deciding is a deny",
     "hopward.guard:Guard._surely": "what cannot be decided is denied",
     "hopward.guard:Guard.visible": "a listing that cannot be computed is empty",
+    "hopward_authority.announcements:Announcements.run": "what could not be told is told later",
     "hopward_authority.deliveries:Deliveries.run": "what could not be told is told later",
     "hopward_authority.provider:Provider.run": "what could not be asked is asked later",
     "hopward_mcp.alone:_reloaded": "what could not be reloaded changes nothing",

@@ -18,7 +18,7 @@ from hopward.constraint import kinds
 from hopward.model import Budget, Capability
 from hopward.money import Spending
 from hopward.people import PeopleSettings
-from hopward.secevent import EventSettings, EventSource, EventSubjects
+from hopward.secevent import EventReceiver, EventSettings, EventSource, EventSubjects
 from hopward.settings import (
     AgentSettings,
     ApprovalSettings,
@@ -89,6 +89,7 @@ STRUCTS: dict[str, type[msgspec.Struct]] = {
         ClientSettings,
         StepSettings,
         EventSettings,
+        EventReceiver,
         EventSource,
         EventSubjects,
         Budget,
@@ -130,6 +131,7 @@ _LINKS = {
     "WorkflowSettings": "[workflows](#workflows)",
     "StepSettings": "[steps](#steps)",
     "EventSettings": "[events](#events)",
+    "EventReceiver": "[receivers](#receivers-of-events)",
     "EventSource": "[sources](#events)",
     "EventSubjects": "[subjects](#subjects-of-events)",
 }

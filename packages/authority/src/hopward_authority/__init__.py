@@ -11,6 +11,10 @@ With `[events.sources]`, security events of others (`hopward_authority.receiving
 
     POST /events/NAME                              a security event token (RFC 8935)
 
+With `[events.receivers]`, others are told of ours (`hopward_authority.announcements`):
+
+    GET  /.well-known/ssf-configuration            metadata (SSF 1.0)
+
 With `[approvals] page`, below that address, for people and not for clients (`hopward_authority.pages`):
 
     GET  /approvals, /approvals/ID                 what waits for somebody's yes, and one of it in full

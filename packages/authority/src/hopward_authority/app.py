@@ -16,10 +16,9 @@ from hopward import ConfigError, Guard
 from hopward_authority.alongside import alongside
 from hopward_authority.consent_pages import PATH as AUTHORIZE
 from hopward_authority.deliveries import Deliveries
-from hopward_authority.fetching import Fetcher
+from hopward_authority.eventing import Events
 from hopward_authority.form import Form, FormError, read_form
 from hopward_authority.hosts import HostCheck, Site, own_site
-from hopward_authority.listening import asking, noticing, polling
 from hopward_authority.login_grants import CodeGrant, RefreshGrant
 from hopward_authority.login_pages import BACKCHANNEL, CALLBACK
 from hopward_authority.login_pages import PATHS as LOGIN_PATHS
@@ -27,7 +26,6 @@ from hopward_authority.metadata import metadata, metadata_path
 from hopward_authority.oauth import Answer, OAuthServer
 from hopward_authority.pages import PATHS, ApprovalPages
 from hopward_authority.provider import Provider, Transport
-from hopward_authority.receiving import Receiver
 from hopward_authority.tally import Tally, counting
 
 _NO_STORE = {"Cache-Control": "no-store"}
@@ -54,8 +52,7 @@ def create_app(guard: Guard, transport: Transport | None = None) -> Starlette:
     if guard.logins.enabled():
         server.register_grant(CodeGrant)
         server.register_grant(RefreshGrant)
-    fetcher = Fetcher()
-    receiver = Receiver(guard, tally, fetcher)
+    events = Events(guard, tally)
     path = urlsplit(settings.issuer).path.rstrip("/")
 
     async def show_metadata(_: Request) -> Response:
@@ -76,11 +73,11 @@ def create_app(guard: Guard, transport: Transport | None = None) -> Starlette:
             Route(f"{path}/token", _posted(server, "token"), methods=["POST"]),
             Route(f"{path}/revoke", _posted(server, "revocation"), methods=["POST"]),
             Route(f"{path}/introspect", _posted(server, "introspection"), methods=["POST"]),
-            *receiver.routes(path),
+            *events.routes(path),
             *pages,
         ],
         middleware=[Middleware(HostCheck, tuple(sites), note)],
-        lifespan=_meanwhile(guard, tally, receiver, fetcher, provider),
+        lifespan=_meanwhile(guard, tally, events, provider),
         exception_handlers={HTTPException: _not_served},
     )
     app.state.provider = provider
@@ -114,10 +111,10 @@ def _pages(guard: Guard, tally: Tally, provider: Provider | None) -> tuple[list[
 
 
 def _meanwhile(
-    guard: Guard, tally: Tally, receiver: Receiver, fetcher: Fetcher, provider: Provider | None
+    guard: Guard, tally: Tally, events: Events, provider: Provider | None
 ) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
     """What goes on besides answering: the webhook is told and the provider asked, where there is one,
-    refusals are counted, and transmitters of events are listened to."""
+    refusals are counted, and security events heard and told."""
     deliveries = Deliveries(guard) if guard.settings.approvals.webhook else None
 
     @asynccontextmanager
@@ -128,14 +125,7 @@ def _meanwhile(
                 await stack.enter_async_context(alongside(deliveries.run()))
             if provider is not None:
                 await stack.enter_async_context(alongside(provider.run()))
-            stack.push_async_callback(fetcher.close)
-            for name, source in receiver.sources.items():
-                if source.poll_url:
-                    await stack.enter_async_context(alongside(polling(receiver, name)))
-                if source.verification_url:
-                    await stack.enter_async_context(alongside(asking(receiver, name)))
-            if receiver.sources:
-                await stack.enter_async_context(alongside(noticing(guard)))
+            await stack.enter_async_context(events.going_on())
             yield
 
     return lifespan

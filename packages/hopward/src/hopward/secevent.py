@@ -71,10 +71,20 @@ class EventSource(Value, frozen=True):
     stream_id: str = ""
 
 
+class EventReceiver(Value, frozen=True):
+    """`[events.receivers.NAME]`: who is told of revocations, quarantines and stopped agents, at `url` (RFC
+    8935), in tokens for `audience`, with the bearer token in `token_file`, if there is one."""
+
+    url: str
+    audience: str
+    token_file: str = ""
+
+
 class EventSettings(Value, frozen=True):
-    """`[events]`: security events in."""
+    """`[events]`: whose security events are heard, and who is told of ours."""
 
     sources: dict[str, EventSource] = {}
+    receivers: dict[str, EventReceiver] = {}
 
     @property
     def named(self) -> frozenset[str]:

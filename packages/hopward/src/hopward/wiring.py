@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from hopward.announcing import Announcing
 from hopward.answering import Approvals
 from hopward.asking import Proposal, narrowed, proposals
 from hopward.carrier import Carrier, request_digest
@@ -95,6 +96,7 @@ class Guard(Registry, Containing, Obtaining):
     logins: Logins
     workloads: Workloads
     events: Hearing
+    announcing: Announcing
 
     @classmethod
     def open(cls, path: str | Path, *, clock: Clock | None = None, as_authority: bool = False) -> "Guard":
@@ -160,6 +162,7 @@ class Guard(Registry, Containing, Obtaining):
         guard.devices = Devices(ledger, settings, clock)
         guard.logins = Logins(ledger=ledger, settings=settings, tools=tools, issuer=issuer, tasks=guard)
         guard.workloads = Workloads(settings, ledger, clock)
+        guard.announcing = Announcing(settings, ledger, issuer, clock)
         guard.events = Hearing(settings, ledger, clock)
         guard.events.installed(guard, guard.devices, guard.logins)
         return guard

@@ -14,7 +14,9 @@ _AGENT = "agent:"
 
 
 def event_problems(document: Table) -> Iterator[Problem]:
-    """Every rule broken by who is heard."""
+    """Every rule broken by who is heard, and by who is told."""
+    for name, entry in table(table(document.get("events")).get("receivers")).items():
+        yield from _receiver(("events", "receivers", name), name, table(entry))
     sources = table(table(document.get("events")).get("sources"))
     agents = table(document.get("agents"))
     seen: dict[tuple[str, str], str] = {}
@@ -31,6 +33,18 @@ def event_problems(document: Table) -> Iterator[Problem]:
             yield Problem((*path, "audience"), told)
         yield from _source(path, source)
         yield from _subjects((*path, "subjects"), table(source.get("subjects")), agents)
+
+
+def _receiver(path: KeyPath, name: str, receiver: Table) -> Iterator[Problem]:
+    wrong = forms.wrong_name(name)
+    if wrong:
+        yield Problem(path, wrong)
+    url = text(receiver.get("url"))
+    wrong = forms.wrong_endpoint(url) if url.strip() else ""
+    if wrong:
+        yield Problem((*path, "url"), wrong)
+    if forms.has_control(text(receiver.get("token_file"))):
+        yield Problem((*path, "token_file"), "must name a file")
 
 
 def _source(path: KeyPath, source: Table) -> Iterator[Problem]:

@@ -45,6 +45,7 @@ from hopward.jose import Expected, Verified, sign, verify
 from hopward.jwk import VerificationKey, thumbprint
 from hopward.model import Chain, Credential, Delegation, Task, ToolCall
 from hopward.record import Draft
+from hopward.secevent import TYPE as EVENT_TYPE
 from hopward.settings import Settings
 from hopward.wire import SELF_SIGNED_TYPE, ExchangeForm, exchange_members
 
@@ -105,6 +106,10 @@ class Issuer:
         done = {"event": "rotated", "active": new, "retired": old, "keep_seconds": keep}
         book.record([Draft(kind="key", at=self.clock.now(), record=done)])
         return new
+
+    def signed_event(self, content: dict[str, Any]) -> str:
+        """A security event token (RFC 8417) of this authority."""
+        return sign(content, self._keys.signing, EVENT_TYPE)
 
     def withdraw(self, kid: str, book: Book) -> None:
         """Stop publishing and accepting a revoked signing key, so that servers which only look at the JWKS

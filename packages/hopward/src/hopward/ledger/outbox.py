@@ -69,6 +69,19 @@ def state(connection: sqlite3.Connection) -> Outbox:
     return Outbox(cursor is not None, waiting, behind, oldest)
 
 
+def told_up_to(connection: sqlite3.Connection, name: str) -> int | None:
+    """Up to which row somebody has been told of everything; None if nobody has ever asked."""
+    row = connection.execute("SELECT seq FROM cursors WHERE name = ?", (name,)).fetchone()
+    return None if row is None else row[0]
+
+
+def set_told(connection: sqlite3.Connection, name: str, seq: int) -> None:
+    """They have been told up to this row, if not further."""
+    query = """INSERT INTO cursors (name, seq) VALUES (?, ?)
+        ON CONFLICT (name) DO UPDATE SET seq = max(seq, excluded.seq)"""
+    connection.execute(query, (name, seq))
+
+
 def _cursor(connection: sqlite3.Connection) -> int | None:
     row = connection.execute(_CURSOR).fetchone()
     return None if row is None else row[0]

@@ -341,6 +341,14 @@ class SqliteLedger:
         """What waits to be told outside."""
         return self._reader.read(outbox.state)
 
+    def told_up_to(self, name: str) -> int | None:
+        """Up to which row somebody outside has been told of everything; None if nobody ever asked."""
+        return self._reader.read(lambda connection: outbox.told_up_to(connection, name))
+
+    def set_told(self, name: str, seq: int) -> None:
+        """They have been told up to this row."""
+        self._beside(None, lambda connection: outbox.set_told(connection, name, seq))
+
     def _beside(self, draft: Draft | None, apply: Callable[[sqlite3.Connection], None]) -> None:
         """Change what stands beside the log and leaves standing as it is, with its row, both or neither."""
         row = None if draft is None else entry(draft)
