@@ -44,7 +44,7 @@ LAYERS = (
     {"observation"},
     {"evaluation"},
     {"answering", "guard", "idtoken"},
-    {"ledger", "keys", "link", "selfsigned", "statement"},
+    {"ledger", "keys", "link", "selfsigned", "statement", "dpop"},
     {
         "identity",
         "issuer",
@@ -71,7 +71,7 @@ LAYERS = (
         "remote",
         "workflows",
     },
-    {"announcing", "hearing", "obtaining", "registry", "relying_party"},
+    {"binding", "announcing", "hearing", "obtaining", "registry", "relying_party"},
     {"provider_logins"},
     {"project", "suggestion", "wiring"},
     {"rekeying", "retiring"},

@@ -49,7 +49,7 @@ def test_claims_are_read_in_the_models_words() -> None:
     assert (presented.expires_at - presented.issued_at, presented.may_act, presented.bound) == (
         60 * SECOND,
         None,
-        False,
+        "",
     )
     chain = presented.chain
     assert (chain.actor, chain.token, chain.key, chain.lineage) == (
@@ -149,9 +149,38 @@ def test_a_claim_of_another_shape_is_refused(name: str, value: Any) -> None:
     assert refused.value.error == "bad_claim"
 
 
-def test_a_bound_token_and_a_may_act_are_noticed() -> None:
-    assert read({**CLAIMS, "cnf": {"jkt": "x"}}, "kid_1").bound
-    assert read({**CLAIMS, "cnf": None}, "kid_1").bound
+@pytest.mark.parametrize("method", ["jkt", "x5t#S256"])
+def test_the_key_a_token_is_bound_to_is_read_as_it_was_written(method: str) -> None:
+    confirmation = {method: "k" * 43}
+    presented = read({**CLAIMS, "cnf": confirmation}, "kid_1")
+    assert presented.bound == presented.chain.bound == f"{method}:{'k' * 43}"
+    assert presented.described["cnf"] == confirmation
+    assert "cnf" not in read(CLAIMS, "kid_1").described
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        {},
+        "x",
+        {"jkt": "x"},
+        {"jkt": "k" * 44},
+        {"jkt": None},
+        {"jkt": ["k" * 43]},
+        {"jkt": "k" * 43, "x5t#S256": "k" * 43},
+        {"jwk": {}},
+        {"kid": "k" * 43},
+    ],
+    ids=str,
+)
+def test_a_binding_that_cannot_be_understood_is_refused_not_ignored(value: Any) -> None:
+    with pytest.raises(TokenError) as refused:
+        read({**CLAIMS, "cnf": value}, "kid_1")
+    assert refused.value.error == "bad_claim"
+
+
+def test_a_may_act_is_noticed() -> None:
     may_act = {"iss": "i", "sub": "agent:helper"}
     presented = read({**CLAIMS, "may_act": may_act}, "kid_1")
     assert presented.may_act == Party(issuer="i", subject="agent:helper")

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from hopward import pattern
 from hopward.claims import CallDetails, Party, Presented
@@ -43,6 +44,7 @@ CLIENTS = clients_of(SETTINGS)
 LIMITS = Limits(issuer=ISSUER)
 HOUR = 3600 * SECOND
 DIGEST = "sha-256:" + "0" * 64
+KEY = "jkt:" + "K" * 43
 WORK = Narrowing(purpose="read", capabilities=(), budget=Budget(calls=1, writes=0), expires_in=60)
 
 
@@ -445,10 +447,23 @@ def test_a_chain_opened_in_this_process_has_no_token_to_name() -> None:
 # Check 11: key binding.
 
 
-def test_a_token_bound_to_a_key_is_refused_rather_than_unbound() -> None:
-    assert refusal(by_agent(subject=presented(bound=True))) == "invalid_request"
-    assert refusal(by_agent(actor=agent_token(bound=True))) == "invalid_request"
-    assert refusal(by_proxy(subject=access_token(bound=True))) == "invalid_request"
+@pytest.mark.parametrize("proved", ["", "jkt:other", f"x5t#S256:{KEY.removeprefix('jkt:')}"])
+def test_a_token_bound_to_a_key_is_refused_to_who_does_not_prove_that_key(proved: str) -> None:
+    for wrong in (by_agent(subject=presented(bound=KEY)), by_agent(actor=agent_token(bound=KEY))):
+        assert refusal(replace(wrong, bound=proved)) == "invalid_request"
+
+
+def test_what_comes_of_an_exchange_is_bound_to_the_key_that_was_proved() -> None:
+    bound = by_agent(subject=presented(bound=KEY), actor=agent_token(bound=KEY))
+    assert granted(replace(bound, bound=KEY)).bound == KEY
+    assert granted(replace(by_agent(), bound=KEY)).bound == KEY
+    assert granted(by_agent()).bound == ""
+
+
+def test_the_proxy_answers_for_the_key_of_its_caller_and_proves_its_own() -> None:
+    own = "jkt:" + "P" * 43
+    assert granted(by_proxy(subject=access_token(bound=KEY))).bound == ""
+    assert granted(replace(by_proxy(subject=access_token(bound=KEY)), bound=own)).bound == own
 
 
 # Both paths, together.
@@ -461,7 +476,6 @@ FAULTS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("an agent as subject", {"subject": "agent:other"}),
     ("not addressed", {"audience": "https://elsewhere.example"}),
     ("nothing in scope", {"scope": ()}),
-    ("bound", {"bound": True}),
     ("a loop", {"actors": ("helper", "other", "helper")}),
     ("too deep", {"actors": tuple(f"agent{n}" for n in range(9))}),
 )
@@ -587,12 +601,12 @@ def test_the_chain_is_as_old_as_the_older_token_and_lives_as_long_as_the_subject
         ({"actor": None}, "invalid_request"),
         ({"actor": agent_token("other")}, "invalid_request"),
         ({"actor": agent_token(audience=DESK)}, "invalid_request"),
-        ({"actor": agent_token(bound=True)}, "invalid_request"),
+        ({"actor": agent_token(bound=KEY)}, "invalid_request"),
         ({"actor": agent_token(issuer="https://elsewhere.example")}, "invalid_request"),
         ({"actor": agent_token(hops=("hop_1",))}, "invalid_request"),
         ({"actor": hop_token()}, "invalid_request"),
         ({"actor": presented()}, "invalid_request"),
-        ({"subject": presented(bound=True)}, "invalid_request"),
+        ({"subject": presented(bound=KEY)}, "invalid_request"),
         ({"subject": presented(issuer="https://elsewhere.example")}, "invalid_request"),
         ({"subject": presented(client="other")}, "invalid_request"),
         ({"subject": presented(audience=DESK)}, "invalid_request"),

@@ -79,6 +79,7 @@ def test_what_no_policy_asks_about_does_not_make_cedar_decide_again(asked: list[
         ('context.actors.contains("boss")', {"actors": ("chief", "helper")}),
         ('context.path == "boss > helper"', {"actors": ("chief", "helper")}),
         ('context.hop_purpose == "look into it"', {"purposes": ("something else",)}),
+        ("!context.bound", {"bound": True}),
         ('context.risk == "low"', {"risk": RISKY}),
         ("context.risk_points < 10", {"risk": RISKY}),
         ('!context.signals.contains("denials")', {"risk": RISKY}),

@@ -59,9 +59,10 @@ def test_the_page_names_the_claims_of_every_kind_of_token(tmp_path: Path) -> Non
     task = issuer.task_token(opened, ledger).token
     chain = handed_on(place, opened)
     hop = issue(lambda: Handed(chain, "dec_1").prepared(ISSUER, ledger, NOON), place.keyring, ledger).token
-    agent = issuer.agent_token("other", ledger).token
+    key = f"jkt:{place.keyring.proxy.verification().thumbprint}"
+    agent = issuer.agent_token("other", ledger, key).token
     form = ExchangeForm(subject_token=hop, actor_token=agent, target=DESK)
-    access = issuer.exchange(form, issuer.clients["other"], ledger).token
+    access = issuer.exchange(form, issuer.clients["other"], ledger, key).token
     form = ExchangeForm(subject_token=access, target=DESK_UPSTREAM, scope=("desk/refund",), call=CALL)
     credential = issuer.exchange(form, issuer.clients[PROXY], ledger).token
     session = selfsigned.write(chain, issuer.issuer, place.keyring.proxy, place.clock)

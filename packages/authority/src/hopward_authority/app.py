@@ -134,7 +134,7 @@ def _meanwhile(
 def _posted(server: OAuthServer, endpoint: str) -> Callable[[Request], Awaitable[Response]]:
     async def respond(request: Request) -> Response:
         try:
-            form = await read_form(request)
+            form = await read_form(request, for_token=endpoint == "token")
         except FormError as error:
             unread = Form(request.url.path, [])
             return _response(server.refused(unread, error.error, error.sentence, error.status))

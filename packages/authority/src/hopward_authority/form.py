@@ -14,7 +14,6 @@ _CONTENT_TYPES = ("application/x-www-form-urlencoded", "application/x-www-form-u
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _REFUSED_HEADERS = {
     "authorization": ("invalid_client", "Clients authenticate with private_key_jwt only."),
-    "dpop": ("invalid_dpop_proof", "Tokens are not bound to keys here, so a proof is refused."),
     "content-encoding": ("invalid_request", "The body must not be compressed."),
 }
 
@@ -25,7 +24,8 @@ class Form:
 
     `client` is known once it has authenticated; `claimed` is who a client without a key says it is, which
     anybody may say. `until` is when that is over which a workload has authenticated with, in microseconds.
-    `incident` is the reason code of a refusal that is no mere mistake.
+    `incident` is the reason code of a refusal that is no mere mistake. `proof` is its `DPoP` header, which
+    only requests for a token may have.
     """
 
     endpoint: str
@@ -35,6 +35,7 @@ class Form:
     until: int | None = None
     peer: str = ""
     incident: str = ""
+    proof: str | None = None
 
     def first(self, name: str) -> str:
         """The first value of a parameter; empty where there is none."""
@@ -54,9 +55,14 @@ class FormError(Exception):
         self.status, self.error, self.sentence = status, error, sentence
 
 
-async def read_form(request: Request) -> Form:
+async def read_form(request: Request, *, for_token: bool = False) -> Form:
     """The form in a request; raises `FormError`."""
     _check_headers(request)
+    proofs = request.headers.getlist("dpop")
+    if len(proofs) > 1:
+        raise FormError(400, "invalid_dpop_proof", "The header DPoP may come only once.")
+    if proofs and not for_token:
+        raise FormError(400, "invalid_dpop_proof", "A proof goes with a request for a token, and no other.")
     body = await _body(request)
     try:
         text = body.decode("ascii")
@@ -70,7 +76,8 @@ async def read_form(request: Request) -> Form:
         )
     except ValueError as error:
         raise FormError(400, "invalid_request", "The body is not a proper form.") from error
-    return Form(request.url.path, pairs, peer=request.client.host if request.client else "")
+    peer = request.client.host if request.client else ""
+    return Form(request.url.path, pairs, peer=peer, proof=proofs[0] if proofs else None)
 
 
 def _check_headers(request: Request) -> None:

@@ -44,6 +44,7 @@ def metadata(
         # Required, and never empty (RFC 8414 section 2 and 3.2); there is no authorization endpoint to ask.
         "response_types_supported": ["none"],
         "grant_types_supported": [CLIENT_CREDENTIALS, TOKEN_EXCHANGE],
+        "dpop_signing_alg_values_supported": ["ES256", "EdDSA"],
         "authorization_details_types_supported": ["hopward_tool_call", "hopward_delegation"],
         **{
             f"{endpoint}_endpoint_{name}": values

@@ -8,7 +8,7 @@ Authlib finds the grant, has the client authenticated, and spells the errors.
 import re
 from collections.abc import Collection
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from authlib.oauth2 import OAuth2Error
@@ -128,10 +128,10 @@ class OAuthServer(AuthorizationServer):
                 raise ExchangeRefusedError("The grant_type is missing.")
             if endpoint == "token":
                 self._require_heard()
-                return cast("Answer", self.create_token_response(request))
+                return self._with_nonce(cast("Answer", self.create_token_response(request)))
             return cast("Answer", self.create_endpoint_response(endpoint, request))
         except ExchangeRefusedError as error:
-            return self.refused(form, error.error, error.message)
+            return self._with_nonce(self.refused(form, error.error, error.message))
         except HopwardError as error:
             self._record(form, "server_error", error.message)
             return _answer(503, "server_error", "The authority cannot answer at the moment.")
@@ -165,6 +165,11 @@ class OAuthServer(AuthorizationServer):
 
     def query_client(self, client_id: str) -> None:
         """Authlib's hook: a client is known by its key, never by its id alone."""
+
+    def _with_nonce(self, answer: Answer) -> Answer:
+        """Where proofs have to carry a nonce, every answer tells the next one (RFC 9449 section 8.2)."""
+        nonce = self.guard.token_nonce
+        return replace(answer, headers={**answer.headers, "DPoP-Nonce": nonce}) if nonce else answer
 
     def _authenticated(self, _query: object, request: FormRequest) -> RegisteredClient:
         try:
@@ -220,6 +225,8 @@ class Grant(BaseGrant, TokenEndpointMixin):
     """A grant of the token endpoint: who asks, then what the core says."""
 
     TOKEN_ENDPOINT_AUTH_METHODS = _METHODS
+    bound = ""
+    """The key that the client has proved to hold, as in `Chain.bound`."""
 
     def validate_token_request(self) -> None:
         """Who asks, and whether it may use this grant."""
@@ -227,6 +234,7 @@ class Grant(BaseGrant, TokenEndpointMixin):
         self.request.client = client
         if not client.check_grant_type(str(self.GRANT_TYPE)):
             raise UnauthorizedClientError("This client may not use this grant.")
+        self.bound = self._proved()
 
     def create_token_response(self) -> tuple[int, dict[str, Any], Collection[tuple[str, str]]]:
         """The token response."""
@@ -235,6 +243,16 @@ class Grant(BaseGrant, TokenEndpointMixin):
     def answer(self) -> dict[str, Any]:
         """What the core grants."""
         raise NotImplementedError
+
+    def _proved(self) -> str:
+        """The key that the client has proved to hold (RFC 9449 section 5), empty where it has sent no
+        proof."""
+        if self.form.proof is None:
+            return ""
+        try:
+            return self.guard.asked_with(self.form.proof)
+        except TokenError as error:
+            raise ExchangeRefusedError(error.message, error=error.error) from error
 
     @property
     def form(self) -> Form:
@@ -256,7 +274,7 @@ class AgentGrant(Grant):
         """The agent's token. It has no scope and only one audience, so neither can be asked for."""
         form_fields(self.form.pairs, _AUTHENTICATION | {"grant_type"})
         client, until = self.form.client, self.form.until
-        return self.guard.issuer.agent_token(client, self.guard.ledger, until=until).answer()
+        return self.guard.issuer.agent_token(client, self.guard.ledger, self.bound, until=until).answer()
 
 
 class ExchangeGrant(Grant):
@@ -269,8 +287,8 @@ class ExchangeGrant(Grant):
         form, issuer, ledger = read_exchange(self.form.pairs), self.guard.issuer, self.guard.ledger
         client = issuer.clients[self.form.client]
         if form.hands_on:
-            return issuer.hand_on(form, client, ledger, self.guard).answer()
-        return issuer.exchange(form, client, ledger).answer()
+            return issuer.hand_on(form, client, ledger, self.guard, self.bound).answer()
+        return issuer.exchange(form, client, ledger, self.bound).answer()
 
 
 class _TokenEndpoint(TokenEndpoint):

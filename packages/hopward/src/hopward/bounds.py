@@ -106,6 +106,7 @@ def facts_of(task: Task, chain: Chain, standing: Standing) -> Facts:
         calls_left=min([budget.calls - used.calls for budget, used in left]),
         writes_left=min([budget.writes - used.writes for budget, used in left]),
         purposes=tuple([one.hop.purpose for one in standing.hops]),
+        bound=bool(chain.bound),
         taken_sensitivity=known.sensitivity,
         taken_integrity=known.integrity,
         untrusted_servers=known.untrusted,

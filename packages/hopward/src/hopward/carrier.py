@@ -7,6 +7,8 @@ may do is looked up where it arrives, as for any chain.
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+import msgspec
+
 from hopward import link, possession
 from hopward.clock import Clock, Instant
 from hopward.errors import ChainError, HopwardError, TokenError
@@ -71,7 +73,7 @@ class Carrier:
         presented = possession.read(value)
         linked = self._links.read(presented.links, self._keys.verification_keys(), now)
         possession.check(presented, linked, audience, asked, self._once, now)
-        return linked.chain
+        return msgspec.structs.replace(linked.chain, bound=f"jkt:{linked.holder}")
 
     def accepted(self, presented: Mapping[str, Any]) -> bool:
         """Whether what `present` made has been accepted, in any process. Ask within the minute it lives.

@@ -30,6 +30,8 @@ _DIGEST = re.compile(r"sha-256:[0-9a-f]{64}")
 _CALL_MEMBERS = {"server", "tool", "arguments_digest"}
 _HOP = re.compile(r"hop_[0-9a-f]{24}")
 _LINEAGE = re.compile(r"(?:token|key):\S+")
+_METHODS = ("jkt", "x5t#S256")
+_THUMBPRINT = re.compile(r"[A-Za-z0-9_-]{43}")
 
 
 class Party(Value, frozen=True):
@@ -44,7 +46,7 @@ class Presented(Value, frozen=True):
 
     `token` is its `jti`, `client` its `client_id`, `key` the `kid` that signed it. `actors` are agent ids,
     the current actor last, `hops` the ids of the hops that led there. `lineage` names what it was exchanged
-    from, as in `Chain`. `bound` is true if it carries `cnf`, so belongs to a key.
+    from, as in `Chain`. `bound` names the key it belongs to, as `Chain` does; empty for a bearer token.
     """
 
     token: str
@@ -61,7 +63,7 @@ class Presented(Value, frozen=True):
     task: str = ""
     lineage: tuple[str, ...] = ()
     hops: tuple[str, ...] = ()
-    bound: bool = False
+    bound: str = ""
 
     @property
     def described(self) -> dict[str, Any]:
@@ -73,6 +75,7 @@ class Presented(Value, frozen=True):
             "act": act(self.actors) if self.actors else {},
             "may_act": may,
             "hops": list(self.hops),
+            "cnf": confirmation(self.bound) if self.bound else {},
         }
         return {
             "iss": self.issuer,
@@ -105,6 +108,7 @@ class Presented(Value, frozen=True):
             key=self.key,
             lineage=self.lineage,
             hops=self.hops,
+            bound=self.bound,
         )
 
     @property
@@ -219,7 +223,7 @@ def read(claims: Mapping[str, Any], kid: str) -> Presented:
         task=_text(claims, "txn") if "txn" in claims else "",
         lineage=lineage(claims),
         hops=hops(claims),
-        bound="cnf" in claims,
+        bound=_bound(claims["cnf"]) if "cnf" in claims else "",
     )
 
 
@@ -254,7 +258,15 @@ def write(credential: Credential, issuer: str, client: str) -> Content:
         content["lineage"] = list(credential.lineage)
     if credential.hops:
         content["hops"] = list(credential.hops)
+    if credential.bound:
+        content["cnf"] = confirmation(credential.bound)
     return content
+
+
+def confirmation(bound: str) -> dict[str, str]:
+    """The `cnf` claim (RFC 7800) of a token that belongs to a key, named as in `Presented.bound`."""
+    method, _, thumbprint = bound.partition(":")
+    return {method: thumbprint}
 
 
 @lru_cache(maxsize=1024)
@@ -308,6 +320,17 @@ def _lineage(value: object) -> tuple[str, ...]:
     if not all(isinstance(entry, str) and _LINEAGE.fullmatch(entry) for entry in entries):
         raise TokenError("The token's lineage does not name tokens and keys.", error="bad_claim")
     return tuple(cast("list[str]", entries))
+
+
+def _bound(value: object) -> str:
+    """The key a token belongs to: by DPoP (RFC 9449 section 6.1) or by certificate (RFC 8705 section 3.1)."""
+    entry = _members(value, "cnf")
+    method, thumbprint = next(iter(entry.items()), ("", ""))
+    if len(entry) != 1 or method not in _METHODS or not isinstance(thumbprint, str):
+        raise TokenError("The token's cnf does not name one key.", error="bad_claim")
+    if not _THUMBPRINT.fullmatch(thumbprint):
+        raise TokenError("The token's cnf does not name one key.", error="bad_claim")
+    return f"{method}:{thumbprint}"
 
 
 def _hop_ids(value: object) -> tuple[str, ...]:

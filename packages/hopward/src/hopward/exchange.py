@@ -15,7 +15,9 @@ over HTTP and the proxy in its own process both go through it. Its twelve checks
      8  one target, registered, and open to this client
      9  no actor twice in a chain, and no more actors than allowed
     10  the result names every token and key it was exchanged from
-    11  a token bound to a key (`cnf`) is refused, since the binding could not be kept
+    11  a token bound to a key (`cnf`) is exchanged by who proves to hold that key, and what comes of it is
+        bound to the same; the proxy has had its caller prove that, and what it gets is bound to its own key,
+        or used up by one call
     12  no parameter occurs twice (`hopward.wire`, where parameters are read)
 
 Where the target is another agent, `handed_on` makes the same checks and leads to the chain that asks; what a
@@ -73,7 +75,10 @@ class Limits(Value, frozen=True):
 
 
 class ExchangeRequest(Value, frozen=True):
-    """What an authenticated client asks for, its tokens verified. Empty `scope` asks for all it can have."""
+    """What an authenticated client asks for, its tokens verified. Empty `scope` asks for all it can have.
+
+    `bound` names the key that the client has proved to hold, as in `Chain`.
+    """
 
     client: Client
     subject: Presented
@@ -82,6 +87,7 @@ class ExchangeRequest(Value, frozen=True):
     scope: tuple[str, ...] = ()
     call: CallDetails | None = None
     delegation: Narrowing | None = None
+    bound: str = ""
 
 
 class Grant(Value, frozen=True):
@@ -98,6 +104,7 @@ class Grant(Value, frozen=True):
     lineage: tuple[str, ...]
     hops: tuple[str, ...] = ()
     call: CallDetails | None = None
+    bound: str = ""
 
 
 def endpoint(settings: Settings, server: str) -> str:
@@ -177,6 +184,7 @@ def checked(request: ExchangeRequest, targets: Mapping[str, Target], limits: Lim
         lineage=_lineage(request),
         hops=request.subject.hops,
         call=_call(request, target),
+        bound=request.bound,
     )
 
 
@@ -249,8 +257,8 @@ def _check_tokens(request: ExchangeRequest, limits: Limits) -> None:
     for token in _inputs(request):
         if token.issuer != limits.issuer:
             raise _refused("invalid_request", "A token is of another issuer.")
-        if token.bound:
-            raise _refused("invalid_request", "A token is bound to a key, which an exchange would undo.")
+        if token.bound and token.bound != request.bound and request.client.role != "proxy":
+            raise _refused("invalid_request", "A token is bound to a key that this request does not prove.")
     if not subject.task or is_agent(subject.subject):
         raise _refused("invalid_request", "The subject_token is not the token of a task.")
     carries = actor and (actor.task or actor.actors or actor.may_act or actor.scope or actor.hops)

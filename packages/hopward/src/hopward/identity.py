@@ -9,6 +9,7 @@ from typing import Protocol
 
 from hopward import claims
 from hopward.clock import Clock, Instant
+from hopward.dpop import DpopProof, Proofs
 from hopward.errors import TokenError
 from hopward.jose import Expected, verify
 from hopward.jwk import VerificationKey
@@ -49,8 +50,15 @@ class Identifier:
         self._known: OrderedDict[bytes, _Known] = OrderedDict()
         self._lock = Lock()
 
-    def identify(self, token: str, audience: str) -> Chain:
-        """The chain of a caller's token for exactly this audience; raises `TokenError`."""
+    def identify(
+        self, token: str, audience: str, proof: DpopProof | None = None, proofs: Proofs | None = None
+    ) -> Chain:
+        """The chain of a caller's token for exactly this audience; raises `TokenError`.
+
+        A token that is bound to a key needs a proof that `proofs` finds good, and one that is not bound comes
+        without (RFC 9449 sections 7.1 and 7.2). The proof is looked at last: nobody without a token has one
+        remembered.
+        """
         keys, now = self._keys.verification_keys(), self._clock.now()
         mark = sha256(token.encode("utf-8", "surrogatepass")).digest()
         with self._lock:
@@ -60,6 +68,7 @@ class Identifier:
             self._remember(mark, known)
         if known.audience != audience:
             raise TokenError("The token is for someone else.", error="wrong_audience")
+        _check_bound(known.chain.bound, token, proof, proofs)
         return known.chain
 
     def _verified(self, token: str, keys: Mapping[str, VerificationKey], now: Instant) -> _Known:
@@ -70,8 +79,6 @@ class Identifier:
             raise TokenError("The token is not one an agent calls with.", error="wrong_type")
         if not presented.task or claims.is_agent(presented.subject):
             raise TokenError("The token is not about a task.", error="wrong_type")
-        if presented.bound:
-            raise TokenError("The token is bound to a key, which cannot be checked here.", error="bad_claim")
         return _Known(presented.chain, presented.audience)
 
     def _remember(self, mark: bytes, known: _Known) -> None:
@@ -85,3 +92,14 @@ class Identifier:
 def _may_hold(presented: claims.Presented) -> bool:
     """Whether a token is its acting agent's, or of the client with which its subject has logged in."""
     return presented.client == presented.actors[-1] or claims.is_login_client(presented.client)
+
+
+def _check_bound(bound: str, token: str, proof: DpopProof | None, proofs: Proofs | None) -> None:
+    if not bound and proof is None:
+        return
+    if not bound:
+        raise TokenError("The token is bound to no key, so no proof goes with it.", error="unbound_token")
+    if proof is None or proofs is None:
+        raise TokenError("The token is bound to a key, and comes without a proof.", error="unproved_token")
+    if bound != f"jkt:{proofs.check(proof, token)}":
+        raise TokenError("The token is bound to another key than the proof's.", error="wrong_holder")

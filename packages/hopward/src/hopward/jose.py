@@ -26,6 +26,7 @@ MAX_NUMERIC_DATE = 253_402_300_799
 """The last second of the year 9999, the largest NumericDate read."""
 
 _HEADER_PARAMETERS = {"alg", "kid", "typ"}
+_SELF_KEYED = {"alg", "jwk", "typ"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,34 @@ def verify(token: str, keys: Mapping[str, VerificationKey], expected: Expected, 
     claims = _object(_bytes(payload))
     _check_claims(claims, expected, now)
     return Verified(claims, key.kid)
+
+
+def verify_self_keyed(token: str, typ: str) -> tuple[Claims, VerificationKey]:
+    """What a token says that brings its own public key (`jwk`, RFC 7515 section 4.1.3), and that key.
+
+    It proves that its maker holds the key, and nothing about who that is: only for proofs of possession.
+    None of its claims are checked. Raises `TokenError`: those of `VerificationKey.from_jwk`, `malformed`,
+    `unsupported_header`, `wrong_algorithm`, `wrong_type`, `bad_signature`.
+    """
+    header, payload, signature = _segments(token)
+    parameters = _object(_bytes(header))
+    jwk = parameters.get("jwk")
+    if parameters.keys() != _SELF_KEYED or not isinstance(jwk, dict):
+        raise TokenError("The header does not say alg, jwk and typ alone.", error="unsupported_header")
+    if parameters["typ"] != typ:
+        raise TokenError("The token is of another type than is wanted here.", error="wrong_type")
+    key = VerificationKey.from_jwk(cast("dict[str, Any]", jwk))
+    if parameters["alg"] != key.algorithm:
+        raise TokenError("The token names another algorithm than its key has.", error="wrong_algorithm")
+    if not key.verifies(_bytes(signature), f"{header}.{payload}".encode("ascii")):
+        raise TokenError("The token's signature is not valid.", error="bad_signature")
+    return _object(_bytes(payload)), key
+
+
+def sign_self_keyed(claims: Claims, key: SigningKey, typ: str) -> str:
+    """A token that brings its public key along, to be read by `verify_self_keyed`."""
+    content = f"{key.self_keyed_header(typ)}.{encode(compact(claims))}"
+    return f"{content}.{encode(key.signature(content.encode('ascii')))}"
 
 
 def unverified_kid(token: str) -> str:

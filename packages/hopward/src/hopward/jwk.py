@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import (
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from hopward.base64url import decode, encode
 from hopward.canonical import compact
@@ -88,6 +89,20 @@ class SigningKey:
         """The key that verifies what this one signs."""
         return VerificationKey(self.kid, self.algorithm, self.private.public_key())
 
+    def secret(self, purpose: str) -> bytes:
+        """32 bytes that only the holder of the key can know, others for every purpose (HKDF, RFC 5869)."""
+        private = decode(self.to_jwk()["d"])
+        return HKDF(SHA256(), 32, salt=None, info=purpose.encode("ascii")).derive(private)
+
+    def self_keyed_header(self, typ: str) -> str:
+        """The encoded header of tokens of this type that bring their key along; encoded once."""
+        known = self._headers.get(f"jwk {typ}")
+        if known is None:
+            jwk = _public_parameters(self.private.public_key())
+            known = encode(compact({"alg": self.algorithm, "jwk": jwk, "typ": typ}))
+            self._headers[f"jwk {typ}"] = known
+        return known
+
     def header(self, typ: str) -> str:
         """The encoded header of tokens of this type; encoded once."""
         known = self._headers.get(typ)
@@ -104,6 +119,11 @@ class VerificationKey:
     kid: str
     algorithm: Algorithm
     key: EllipticCurvePublicKey | Ed25519PublicKey
+
+    @property
+    def thumbprint(self) -> str:
+        """Its SHA-256 thumbprint (RFC 7638), whatever its `kid`."""
+        return thumbprint(_public_parameters(self.key))
 
     @classmethod
     def from_jwk(cls, jwk: JWK) -> "VerificationKey":

@@ -297,7 +297,8 @@ class Chain(Value, frozen=True):
     `token` is the `jti` of the token that presented it, empty for a chain opened in this process.
     `scope` is what that token may reach; empty scope reaches nothing. `key` is the `kid` that signed it.
     `lineage` names what the token was exchanged from, as `token:JTI` and `key:KID`: a revocation of any of
-    them kills this chain too.
+    them kills this chain too. `bound` names the key that whoever presented it has proved to hold:
+    `jkt:THUMBPRINT` (RFC 7638) or `x5t#S256:THUMBPRINT` (RFC 8705); empty where a token was enough.
     """
 
     task: str
@@ -310,6 +311,7 @@ class Chain(Value, frozen=True):
     key: str = ""
     lineage: tuple[str, ...] = ()
     hops: tuple[str, ...] = ()
+    bound: str = ""
 
     @property
     def actor(self) -> str:
@@ -361,7 +363,7 @@ class Credential(Value, frozen=True):
     `audience` is the upstream's resource indicator (RFC 8707), `scope` the one tool, `actors` outermost last.
     `kind` is `token` (a JWT minted here), `exchanged` (from a remote authority) or `brokered` (an API key
     from the environment or keyring, `id` then names the source). `lineage` names what it was exchanged from,
-    as in `Chain`.
+    `bound` the key that whoever uses it has to prove, both as in `Chain`.
     """
 
     id: str
@@ -375,6 +377,7 @@ class Credential(Value, frozen=True):
     expires_at: Instant
     lineage: tuple[str, ...] = ()
     hops: tuple[str, ...] = ()
+    bound: str = ""
 
 
 class Decision(Value, frozen=True):

@@ -67,6 +67,8 @@ class Facts(msgspec.Struct, frozen=True):
     writes_left: int
     purposes: tuple[str, ...] = ()
     """Of each hop, in order: `purposes[0]` is what the first delegator handed work on for."""
+    bound: bool = False
+    """Whether whoever presented the chain has proved to hold a key."""
     taken_sensitivity: Sensitivity = "public"
     """The highest label of anything the task has taken in, whichever agent of it did."""
     taken_integrity: Integrity = "trusted"

@@ -38,7 +38,8 @@ class LogSettings(Value, frozen=True):
 class AuthoritySettings(Value, frozen=True):
     """`[authority]`: who mints. `embedded` mints in this process with the key under `state`;
     `remote` asks `token_endpoint` by RFC 8693, authenticating with the proxy's own key, and gives it
-    `token_timeout_seconds` in all to answer."""
+    `token_timeout_seconds` in all to answer. With `dpop_nonce`, proofs sent to `hopward authority serve` have
+    to carry a nonce that it has given out."""
 
     issuer: str
     mode: Literal["embedded", "remote"] = "embedded"
@@ -46,6 +47,7 @@ class AuthoritySettings(Value, frozen=True):
     token_endpoint: str = ""
     token_timeout_seconds: int = 5
     listen: str = "127.0.0.1:8700"
+    dpop_nonce: bool = False
 
 
 class ProxySettings(Value, frozen=True):
@@ -56,7 +58,8 @@ class ProxySettings(Value, frozen=True):
     Behind `hopward mcp run` its process is started again `restarts` times in succession.
     `max_connections`, `max_requests` and `max_requests_per_caller` bound what goes on there at once. Calls
     under way have `drain_seconds` to end once it is told to end. With `workers`, so many processes share the
-    work, and what there may be at most is shared out among them.
+    work, and what there may be at most is shared out among them. With `dpop_nonce`, proofs of callers have to
+    carry a nonce that the proxy has given out.
     """
 
     listen: str = "127.0.0.1:8701"
@@ -74,6 +77,7 @@ class ProxySettings(Value, frozen=True):
     max_requests_per_caller: int = 256
     drain_seconds: int = 25
     workers: int = 1
+    dpop_nonce: bool = False
 
 
 class ApproverGroup(Value, frozen=True):
@@ -321,7 +325,9 @@ class ServerSettings(Value, frozen=True):
     hands work from agent to agent. With any entry in `models` or `retrievers`, the model calls or retrievals
     of the program are decided too.
     `pins` says when a tool's definition counts: as it is "first-seen", or once a person has "accepted" it.
-    `key` is the server's public JWK, for asking the authority about its credentials (RFC 7662).
+    `key` is the server's public JWK, for asking the authority about its credentials (RFC 7662). With
+    `dpop = "required"`, its endpoint lets in nobody but who proves to hold the key that their token is bound
+    to.
     With `mode = "observe"`, until the end of the day `observe_until` (UTC), what would be refused for want of
     classification, authority, budget or policy is recorded and goes on.
     """
@@ -338,6 +344,7 @@ class ServerSettings(Value, frozen=True):
     workflow: str = ""
     pins: Literal["first-seen", "accepted", "unsafe-unpinned"] = "first-seen"
     key: dict[str, Any] = {}
+    dpop: Literal["accepted", "required"] = "accepted"
     tools: dict[str, Classification] = {}
     hops: dict[str, HopSettings] = {}
     mcp_resources: dict[str, Classification] = {}
@@ -377,7 +384,8 @@ class AgentSettings(Value, frozen=True):
     """`[agents.NAME]`: a registered agent. `ceiling` bounds what it may ever call, `delegable` what it may
     ever hand on to another agent. It authenticates at the authority with `key`, its public JWK, beside which
     `former_key` counts for a while, or as the workload that `identity` names. A person looks at it again
-    every `review_days` (`hopward agent review`); 0 says nothing about that.
+    every `review_days` (`hopward agent review`); 0 says nothing about that. With
+    `dpop = "required"` its tokens are bound to a key, and none that is not opens anything (RFC 9449).
     """
 
     owner: str
@@ -388,6 +396,7 @@ class AgentSettings(Value, frozen=True):
     former_key: FormerKey | None = None
     identity: AgentIdentity | None = None
     review_days: int = 0
+    dpop: Literal["accepted", "required"] = "accepted"
 
     def registered(self, name: str, state: AgentState = "active") -> Agent:
         """The agent as configured, in this state."""

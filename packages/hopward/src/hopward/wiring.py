@@ -9,6 +9,7 @@ import msgspec
 from hopward.announcing import Announcing
 from hopward.answering import Approvals
 from hopward.asking import Proposal, narrowed, proposals
+from hopward.binding import Binding, Proved
 from hopward.carrier import Carrier, request_digest
 from hopward.chain import entered
 from hopward.classification import Classifications, classified
@@ -70,7 +71,7 @@ def _policy_set_logged(ledger: SqliteLedger) -> str:
     return next((str(row.record["policy_set"]) for row in rows if row.record["event"] == "in_force"), "")
 
 
-class Guard(Registry, Containing, Obtaining):
+class Guard(Registry, Containing, Binding, Obtaining):
     """The guard of one `hopward.toml`, with everything around it: tasks, revocation, callers, credentials.
 
     `Guard.open("hopward.toml")` is the way in. `settings`, `tools`, `ledger`, `issuer` and `policies` are
@@ -153,6 +154,7 @@ class Guard(Registry, Containing, Obtaining):
         guard._ring = keyring if isinstance(keyring, KeyRing) else None
         guard._keys = keyring.verification_keys
         guard._identifier = Identifier(keyring=keyring, issuer=issuer.issuer, clock=clock)
+        guard._proved = Proved(settings, keyring, ledger, clock)
         guard._remote = RemoteAuthority(issuer=issuer.issuer, keys=keyring, clock=clock)
         guard._external = ExternalServers(settings, keyring, clock, lambda: logged.current().policy_set)
         guard._carrier = Carrier(issuer.issuer, keyring, ledger, clock)
@@ -180,7 +182,6 @@ class Guard(Registry, Containing, Obtaining):
     _current: Callable[[], object]
     _keys: Callable[[], object]
     _ring: KeyRing | None
-    _identifier: Identifier
     _carrier: Carrier
     _redaction: Redaction
 
@@ -262,13 +263,6 @@ class Guard(Registry, Containing, Obtaining):
         if server not in self.settings.servers:
             raise TokenError(f"There is no server {server!r}.", error="wrong_audience")
         return endpoint(self.settings, server)
-
-    def identify(self, token: str, audience: str) -> Chain:
-        """The chain a caller's access token (RFC 9068) presents at `audience`; raises `TokenError`.
-
-        Standing is not looked at here: `authorize` does, on every call.
-        """
-        return self._identifier.identify(token, audience)
 
     def proposed(self, workflow: str, request: str) -> tuple[Proposal, ...]:
         """Which of a workflow's tools a task for this request should have; a person may change it."""

@@ -28,12 +28,13 @@ _SCOPE_SAFE = "!#$&'()*+,-./:;<=>?@[]^_`{|}~"
 
 _UNKNOWN_SESSION = "unknown_session"
 _NO_SESSION = "There is no such session."
+ALGORITHMS: Final = "ES256 EdDSA"
+"""With which proofs may be signed, as a challenge lists them."""
 WELL_KNOWN: Final = "/.well-known/oauth-protected-resource"
 
 
 class Endpoint:
-    """Serves one server. `resource` is the audience of its callers' tokens; `challenge` begins every
-    `WWW-Authenticate` (RFC 6750, RFC 9728 section 5.1)."""
+    """Serves one server. `resource` is the audience of its callers' tokens."""
 
     def __init__(self, gate: Gate, end: ServerEnd, public_url: str, siblings: Siblings | None = None) -> None:
         base = urlsplit(public_url)
@@ -43,12 +44,23 @@ class Endpoint:
         self.path = path
         self.metadata_path = WELL_KNOWN + path
         self.resource = f"{public_url.rstrip('/')}/{gate.server}/mcp"
-        self.challenge = f'Bearer resource_metadata="{metadata}"'
+        self._metadata = f'resource_metadata="{metadata}"'
         self.scope = f"{gate.server}/*"
         self._end = end
         self._siblings = siblings
         self._retired = False
         self._older = OlderCallers(gate, end, self.serve)
+
+    @property
+    def is_bound(self) -> bool:
+        """Whether nobody is let in without a token that is bound to a key."""
+        return self.gate.guard.is_bound(self.resource)
+
+    def challenge(self, told: str, *, bound: bool) -> str:
+        """A `WWW-Authenticate` (RFC 6750, RFC 9728 section 5.1; RFC 9449 section 7.1 for a token that is
+        `bound`, or has to be)."""
+        scheme = f'DPoP algs="{ALGORITHMS}", ' if bound else "Bearer "
+        return f"{scheme}{self._metadata}{told}"
 
     async def serve(self, request: Request, chain: Chain, token: str) -> None:
         """Answer one request of an identified caller; `token` has presented the chain."""
@@ -192,7 +204,8 @@ class Endpoint:
             await visit.request.answer(status_of(reply.code, modern=visit.modern), reply.body)
             return
         scope = quote(f"{decision.server}/{decision.tool}", safe=_SCOPE_SAFE)
-        challenge = f'{self.challenge}, error="insufficient_scope", scope="{scope}"'
+        told = f', error="insufficient_scope", scope="{scope}"'
+        challenge = self.challenge(told, bound=bool(visit.chain.bound))
         await visit.request.answer(403, step_up(message, decision), {"www-authenticate": challenge})
 
     def _wants_scope(self, decision: Decision) -> bool:

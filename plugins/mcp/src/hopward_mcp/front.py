@@ -1,6 +1,7 @@
 """The HTTP front as an ASGI application: who may come in, and to which endpoint.
 
-    POST, GET, DELETE  /SERVER/mcp                                       a caller's token for just this URL
+    POST, GET, DELETE  /SERVER/mcp                                       a caller's token for just this URL,
+                                                                         with a proof if it is bound to a key
     GET                /.well-known/oauth-protected-resource/SERVER/mcp  public (RFC 9728)
     GET                /healthz  the process is alive                    public
     GET                /readyz   a call could be permitted now           public
@@ -18,7 +19,7 @@ from urllib.parse import urlsplit
 
 from hopward import Chain, Guard, TokenError
 from hopward_mcp.admission import Admission
-from hopward_mcp.endpoint import Endpoint
+from hopward_mcp.endpoint import ALGORITHMS, Endpoint
 from hopward_mcp.headers import read
 from hopward_mcp.http_sessions import principal
 from hopward_mcp.jsonrpc import INTERNAL_ERROR, REFUSED, MessageError, dump, error
@@ -28,7 +29,9 @@ from hopward_mcp.tally import Tally
 
 _log = logging.getLogger(__name__)
 
-_BEARER = re.compile(r"[Bb]earer +([A-Za-z0-9._~+/-]+=*)")
+_AUTHORIZATION = re.compile(r"([Bb]earer|[Dd][Pp]o[Pp]) +([A-Za-z0-9._~+/-]+=*)")
+_WANTS_PROOF = ("unproved_token", "unbound_token")
+_OF_PROOF = ("invalid_dpop_proof", "use_dpop_nonce")
 HEALTH: Final = "/healthz"
 READY: Final = "/readyz"
 _RETRY: Final = {"retry-after": "1"}
@@ -79,7 +82,17 @@ class Front:
         """Serve one ASGI scope; only HTTP is served."""
         if scope["type"] != "http":
             return
+        await self._serve(scope, Request(scope["method"], {}, receive, send))
+
+    async def passed_on(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
+        """Likewise for what another worker hands over."""
+        if scope["type"] != "http":
+            return
         request = Request(scope["method"], {}, receive, send)
+        request.passed_on = True
+        await self._serve(scope, request)
+
+    async def _serve(self, scope: Mapping[str, Any], request: Request) -> None:
         try:
             request.headers = read(scope["headers"])
             await self._route(scope["path"], request)
@@ -111,16 +124,21 @@ class Front:
             await request.answer(503 if lacking else 200, dump(told))
 
     async def _guarded(self, path: str, endpoint: Endpoint, request: Request) -> None:
+        if self._guard.nonce:
+            request.told["dpop-nonce"] = self._guard.nonce
         authorization = request.headers.get("authorization")
-        found = _BEARER.fullmatch(authorization) if authorization is not None else None
-        if found is None:
+        found = _AUTHORIZATION.fullmatch(authorization) if authorization is not None else None
+        proved = found is not None and found[1].lower() == "dpop"
+        if found is None or ("dpop" in request.headers) != proved:
             await _unauthorized(request, endpoint, "invalid_request" if authorization is not None else "")
             return
+        proof = (request.headers["dpop"], request.method) if proved else None
         try:
-            chain = self._guard.identify(found[1], endpoint.resource)
+            chain = self._guard.identify(found[2], endpoint.resource, proof, passed_on=request.passed_on)
         except TokenError as fault:
             self.tally.note(endpoint.gate.server, fault.error, fault.message)
-            await _unauthorized(request, endpoint, "invalid_token")
+            code = fault.error if fault.error in _OF_PROOF else "invalid_token"
+            await _unauthorized(request, endpoint, code, proved=proved or fault.error in _WANTS_PROOF)
             return
         caller = (path, principal(chain))
         full = "proxy" if self.draining else self._admission.enter(caller)
@@ -128,7 +146,7 @@ class Front:
             await self._turned_away(request, endpoint, chain, alone=full == "caller")
             return
         try:
-            await endpoint.serve(request, chain, found[1])
+            await endpoint.serve(request, chain, found[2])
         finally:
             self._admission.leave(caller)
 
@@ -150,10 +168,18 @@ class Front:
         )
 
 
-async def _unauthorized(request: Request, endpoint: Endpoint, error_code: str) -> None:
-    """401 with the challenge that leads a client to the authority (RFC 6750 section 3)."""
+async def _unauthorized(
+    request: Request, endpoint: Endpoint, error_code: str, *, proved: bool = False
+) -> None:
+    """401 with the challenge that leads a client to the authority (RFC 6750 section 3, RFC 9449 section 7.1).
+
+    Who has sent nothing is told of both ways in, where there are two.
+    """
     code = f', error="{error_code}"' if error_code else ""
-    challenge = f'{endpoint.challenge}, scope="{endpoint.scope}"{code}'
+    bound = proved or endpoint.is_bound
+    challenge = endpoint.challenge(f', scope="{endpoint.scope}"{code}', bound=bound)
+    if not (error_code or bound):
+        challenge += f', DPoP algs="{ALGORITHMS}"'
     await request.answer(401, headers={"www-authenticate": challenge})
 
 
@@ -172,5 +198,7 @@ def _metadata(guard: Guard, endpoint: Endpoint) -> bytes:
             "authorization_servers": [guard.settings.authority.issuer],
             "scopes_supported": [endpoint.scope],
             "bearer_methods_supported": ["header"],
+            "dpop_signing_alg_values_supported": ALGORITHMS.split(),
+            "dpop_bound_access_tokens_required": endpoint.is_bound,
         }
     )

@@ -36,6 +36,7 @@ _ONCE = frozenset(
         "content-encoding",
         "content-length",
         "content-type",
+        "dpop",
         "host",
         "last-event-id",
         "origin",

@@ -15,13 +15,14 @@ _MOST = 10_000
 _IDLE = 1_800.0
 """Seconds after which an unused session is forgotten."""
 
-Principal: TypeAlias = tuple[str, tuple[str, ...], str]
-"""Subject, actors and task: who may use a session. A refreshed token is the same principal."""
+Principal: TypeAlias = tuple[str, tuple[str, ...], str, str]
+"""Subject, actors, task and key: who may use a session. A refreshed token is the same principal, another key
+is not."""
 
 
 def principal(chain: Chain) -> Principal:
     """The principal a chain speaks for."""
-    return (chain.subject, chain.actors, chain.task)
+    return (chain.subject, chain.actors, chain.task, chain.bound)
 
 
 @dataclass(slots=True)

@@ -21,13 +21,19 @@ class GoneError(Exception):
 
 
 class Request:
-    """A request and the way to answer it. `started` and `ended` tell how far the answer has come."""
+    """A request and the way to answer it. `started` and `ended` tell how far the answer has come.
+
+    `told` are headers of its answer, whatever that is. `passed_on` is true of one that another worker has got
+    and let in.
+    """
 
     def __init__(self, method: str, headers: Mapping[str, str], receive: Receive, send: Send) -> None:
         self.method = method
         self.headers = headers
         self.started = False
         self.ended = False
+        self.passed_on = False
+        self.told: dict[str, str] = {}
         self._receive = receive
         self._send = send
 
@@ -99,5 +105,6 @@ class Request:
             await self.write(b"", last=True)
 
     async def _begin(self, status: int, headers: Mapping[str, str]) -> None:
-        pairs = [(key.encode("latin-1"), value.encode("latin-1")) for key, value in headers.items()]
+        whole = {**self.told, **headers}
+        pairs = [(key.encode("latin-1"), value.encode("latin-1")) for key, value in whole.items()]
         await self.send({"type": "http.response.start", "status": status, "headers": pairs})

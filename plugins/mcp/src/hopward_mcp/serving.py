@@ -19,6 +19,7 @@ from hopward_mcp.endpoint import Endpoint
 from hopward_mcp.endpoints import Shared, Way, open_endpoint, sharing
 from hopward_mcp.front import Front
 from hopward_mcp.listener import Listener
+from hopward_mcp.request import App
 from hopward_mcp.share import share_of
 from hopward_mcp.siblings import Siblings
 from hopward_mcp.telemetry import tracing_of
@@ -122,7 +123,7 @@ class Serving:
         await self._listen(listening)
         if self._siblings is not None:
             # Beside the callers' connections: those are not to keep the siblings out.
-            await self._listen([self._siblings.listening()])
+            await self._listen([self._siblings.listening()], self._front.passed_on)
         await self._drain.wait()
         self._front.draining = True
         for listener in self._listeners:
@@ -157,8 +158,8 @@ class Serving:
         await before.close()
         before.guard.close()
 
-    async def _listen(self, sockets: Sequence[socket.socket]) -> None:
-        listener = Listener(self._front, self._front.most_connections, self._front.too_many)
+    async def _listen(self, sockets: Sequence[socket.socket], app: App | None = None) -> None:
+        listener = Listener(app or self._front, self._front.most_connections, self._front.too_many)
         self._listeners.append(listener)
         await listener.begin(sockets)
 

@@ -3,7 +3,8 @@
 Any worker may be given any connection. What a session needs is kept in one of them, whose number its id
 begins with; the others hand its requests over, whole and as HTTP, through a Unix socket in a folder that only
 this user may enter. Whoever receives one there lets the caller in, or not, as on every connection: nothing is
-believed because of the way it came.
+believed because of the way it came. Only a proof, which counts once, must have been accepted by a worker
+before.
 """
 
 import asyncio
@@ -24,11 +25,11 @@ from hopward_mcp.request import STREAM_TYPE, Request
 _MARKED = re.compile(r"([0-9]{1,2})\..+", re.DOTALL)
 _STATE = re.compile(re.escape(STATE) + r"([0-9]{1,2})\..+", re.DOTALL)
 _ASKED = frozenset(
-    {"accept", "authorization", "content-encoding", "content-type", "host", "last-event-id", "origin"}
+    {"accept", "authorization", "content-encoding", "content-type", "dpop", "host", "last-event-id", "origin"}
     | {"traceparent", "tracestate"}
 )
 _ANSWERED = frozenset(
-    {"accept-encoding", "allow", "cache-control", "retry-after", "www-authenticate", SESSION}
+    {"accept-encoding", "allow", "cache-control", "dpop-nonce", "retry-after", "www-authenticate", SESSION}
 )
 _CONNECTIONS = 512
 

@@ -22,7 +22,7 @@ BETWEEN = " > "
 """What stands between two agents of `context.path`; the name of an agent has no space."""
 
 
-CHAIN = frozenset({"path", "hop_purpose", "hops"})
+CHAIN = frozenset({"path", "hop_purpose", "hops", "bound"})
 """What of the chain is told only where a policy asks about it."""
 
 TAKEN = frozenset({"taken_sensitivity", "taken_integrity", "untrusted_servers"})
@@ -133,7 +133,7 @@ def _circumstances(facts: Facts) -> dict[str, Any]:
 
 
 def _chain(facts: Facts, asked: frozenset[str]) -> dict[str, Any]:
-    told: dict[str, Any] = {}
+    told: dict[str, Any] = {"bound": facts.bound} if "bound" in asked else {}
     if "path" in asked:
         told["path"] = BETWEEN.join(facts.actors)
     if "hop_purpose" in asked:

@@ -63,6 +63,7 @@ namespace Hopward {{
       path: String,          // the same in order: "supervisor > researcher"
       hop_purpose: String,   // what the agent acting now was handed work for; at depth 0 the task's purpose
       hops: Set<Hop>,        // every hop that led to the agent acting now
+      bound: Bool,           // whether whoever asks has proved to hold the key of their token or chain
       calls_left: Long,      // of the budget that counts, before this call
       writes_left: Long,     // likewise, of calls that do more than read
       taken_sensitivity: String,       // the highest label of anything the task has taken in so far
@@ -105,7 +106,7 @@ _DELEGATE = """
         depth: Long,
       },
       subject: String, task: String, purpose: String, workflow: String, depth: Long, actors: Set<String>,
-      path: String, hop_purpose: String, hops: Set<Hop>,
+      path: String, hop_purpose: String, hops: Set<Hop>, bound: Bool,
       calls_left: Long, writes_left: Long,
       taken_sensitivity: String, taken_integrity: String, untrusted_servers: Set<String>,
       risk: String, risk_points: Long, signals: Set<String>,
@@ -121,7 +122,7 @@ _TOOL = """\
     context: {{
       arguments: {{{arguments}}},
       subject: String, task: String, purpose: String, workflow: String, depth: Long, actors: Set<String>,
-      path{may}: String, hop_purpose{may}: String, hops{may}: Set<Hop>,
+      path{may}: String, hop_purpose{may}: String, hops{may}: Set<Hop>, bound{may}: Bool,
       calls_left: Long, writes_left: Long,
       taken_sensitivity{may}: String, taken_integrity{may}: String, untrusted_servers{may}: Set<String>,
       risk{may}: String, risk_points{may}: Long, signals{may}: Set<String>,

@@ -40,6 +40,7 @@ from hopward.issuer.minting import (
     credential_row,
     for_authority,
     issue,
+    token_type,
 )
 from hopward.jose import Expected, Verified, sign, verify
 from hopward.jwk import VerificationKey, thumbprint
@@ -193,22 +194,29 @@ class Issuer:
         """
         return statement.write(credential, call, token, self.issuer, self._keys.signing)
 
-    def exchange(self, form: ExchangeForm, client: Client, book: Book) -> Issued:
+    def exchange(self, form: ExchangeForm, client: Client, book: Book, bound: str = "") -> Issued:
         """Exchange tokens for an authenticated client (RFC 8693).
 
-        Raises `ExchangeRefusedError` with the OAuth error code, `LedgerError` if it cannot be recorded.
+        `bound` names the key that the client has proved to hold: the token is bound to it. Raises
+        `ExchangeRefusedError` with the OAuth error code, `LedgerError` if it cannot be recorded.
         """
-        request = self._request(form, client, book)
+        self._check_proved(client.id, bound)
+        request = msgspec.structs.replace(self._request(form, client, book), bound=bound)
         issued = issue(lambda: self._exchanged(request, book), self._keys, book)
         return replace(issued, more=exchange_members(form))
 
-    def hand_on(self, form: ExchangeForm, client: Client, book: Book, guard: Delegator) -> Issued:
+    def hand_on(
+        self, form: ExchangeForm, client: Client, book: Book, guard: Delegator, bound: str = ""
+    ) -> Issued:
         """The token of a hop, for the agent that the form names, if the guard permits the hop.
 
-        Where it is permitted and no token comes of it, the hop is ended again. Raises `ExchangeRefusedError`
-        with the OAuth error code, `LedgerError` if it cannot be recorded.
+        `bound` names the key that the client has proved to hold. The token is not bound to it: it is for
+        another agent, which exchanges it with a token of its own. Where it is permitted and no token comes of
+        it, the hop is ended again. Raises `ExchangeRefusedError` with the OAuth error code, `LedgerError` if
+        it cannot be recorded.
         """
-        request = self._request(form, client, book)
+        self._check_proved(client.id, bound)
+        request = msgspec.structs.replace(self._request(form, client, book), bound=bound)
         chain = handed_on(request, self._settings.agents, self.clock.now(), self._limits)
         fallen = revocation.why_fallen(book.standing(chain), chain, self.clock.now())
         if fallen is not None or request.delegation is None:
@@ -233,13 +241,15 @@ class Issuer:
         permitted = handed(delegation)
         return issue(lambda: permitted.prepared(self.issuer, book, self.clock.now()), self._keys, book)
 
-    def agent_token(self, agent: str, book: Book, *, until: Instant | None = None) -> Issued:
+    def agent_token(self, agent: str, book: Book, bound: str = "", *, until: Instant | None = None) -> Issued:
         """An agent's own token, to be its `actor_token`: it says who acts, and carries no authority.
 
-        It is over at `until` at the latest: when that is which the agent has authenticated with. Raises
+        `bound` names the key that the agent has proved to hold: the token is bound to it. It is over at
+        `until` at the latest: when that is which the agent has authenticated with. Raises
         `ExchangeRefusedError` unless the agent is registered and active.
         """
-        return issue(lambda: self._identified(agent, book, until), self._keys, book)
+        self._check_proved(agent, bound)
+        return issue(lambda: self._identified(agent, book, bound, until), self._keys, book)
 
     def task_token(self, task: Task, book: Book) -> Issued:
         """The token of a task, for its agent to exchange: it says what, for whom, and who must act.
@@ -250,14 +260,17 @@ class Issuer:
             raise StateError("The subject of a task is never an agent.")
         return issue(lambda: self._entrusted(task, book), self._keys, book)
 
-    def endpoint_token(self, chain: Chain, server: str, book: Book, client: str = "") -> Issued:
+    def endpoint_token(
+        self, chain: Chain, server: str, book: Book, client: str = "", bound: str = ""
+    ) -> Issued:
         """The access token of a chain of this process for the proxy's endpoint of a server.
 
         It says what an exchange over the network would have said. `client` is the OAuth client that gets it,
-        where that is not the agent itself. Raises `ExchangeRefusedError` for a chain that has fallen or does
-        not reach the server.
+        where that is not the agent itself, `bound` names the key that it has proved to hold. Raises
+        `ExchangeRefusedError` for a chain that has fallen or does not reach the server.
         """
-        return issue(lambda: self._admitted(chain, server, book, client or chain.actor), self._keys, book)
+        holder = client or chain.actor
+        return issue(lambda: self._admitted(chain, server, book, holder, bound), self._keys, book)
 
     def introspect(self, token: str, client: Client, book: Book) -> dict[str, Any]:
         """What an authenticated client may know about a token (RFC 7662): about its own, and those for it.
@@ -272,7 +285,15 @@ class Issuer:
         concerned = client.id in presented.holders or presented.audience in client.audiences
         if not concerned or standing.of_token(presented, book, self.clock.now()) is not None:
             return {"active": False}
-        return {"active": True, "token_type": "Bearer", **presented.described, **_details(verified)}
+        kind = token_type(presented.bound)
+        return {"active": True, "token_type": kind, **presented.described, **_details(verified)}
+
+    def _check_proved(self, client: str, bound: str) -> None:
+        """That an agent whose tokens have to be bound has proved to hold a key (RFC 9449 section 5.2)."""
+        agent = self._settings.agents.get(client)
+        if agent is not None and agent.dpop == "required" and not bound:
+            sentence = f"Tokens of agent {client} are bound to a key: send a DPoP proof."
+            raise ExchangeRefusedError(sentence, error="invalid_dpop_proof")
 
     def _verified(self, token: str) -> Verified:
         expected = Expected(types=(claims.TYPE,), issuer=self.issuer, audience=None)
@@ -356,7 +377,8 @@ class Issuer:
             content |= call_claims(grant.call)
         return Prepared(credential, content, draft)
 
-    def _admitted(self, chain: Chain, server: str, book: Book, client: str) -> Prepared:
+    def _admitted(self, chain: Chain, server: str, book: Book, client: str, bound: str) -> Prepared:
+        self._check_proved(chain.actor, bound)
         now = self.clock.now()
         found = book.standing(chain)
         fallen = revocation.why_fallen(found, chain, now)
@@ -371,11 +393,12 @@ class Issuer:
         held = msgspec.structs.replace(chain, scope=scope, issued_at=now, expires_at=ends)
         audience = endpoint(self._settings, server)
         credential = for_authority(audience, chain.subject, held, chain.actors)
+        credential = msgspec.structs.replace(credential, bound=bound)
         draft = credential_row(credential, client, found.epoch)
         draft = msgspec.structs.replace(draft, server=server, agent=chain.actor)
         return Prepared(credential, claims.write(credential, self.issuer, client), draft)
 
-    def _identified(self, agent: str, book: Book, until: Instant | None) -> Prepared:
+    def _identified(self, agent: str, book: Book, bound: str, until: Instant | None) -> Prepared:
         now = self.clock.now()
         ends = from_seconds(to_seconds(now) + self._limits.token_seconds)
         if until is not None:
@@ -386,6 +409,7 @@ class Issuer:
         if fallen is not None:
             raise ExchangeRefusedError(fallen[1], error="unauthorized_client")
         credential = for_authority(self.issuer, claims.principal(agent), chain)
+        credential = msgspec.structs.replace(credential, bound=bound)
         content = claims.write(credential, self.issuer, agent)
         return Prepared(credential, content, credential_row(credential, agent, found.epoch))
 

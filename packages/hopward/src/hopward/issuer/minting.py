@@ -65,7 +65,8 @@ class Book(standing.Standings, Protocol):
 class Issued:
     """A token fresh from the key, and what may be said about it. `expires_in` is seconds.
 
-    `more` is what an exchange answers besides, or instead (RFC 8693, RFC 9396).
+    `bound` names the key that it belongs to, as in `Chain`. `more` is what an exchange answers besides, or
+    instead (RFC 8693, RFC 9396).
     """
 
     token: str
@@ -73,13 +74,14 @@ class Issued:
     scope: tuple[str, ...]
     expires_in: int
     more: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    bound: str = ""
 
     def answer(self) -> dict[str, Any]:
         """The token response (RFC 6749 section 5.1)."""
         scope = {"scope": claims.scope_text(self.scope)} if self.scope else {}
         return {
             "access_token": self.token,
-            "token_type": "Bearer",
+            "token_type": token_type(self.bound),
             "expires_in": self.expires_in,
             **scope,
             **self.more,
@@ -113,9 +115,16 @@ def issue(prepare: Callable[[], Prepared], keys: Keys, book: Book) -> Issued:
             scope=claims.scope_names(prepared.credential.scope),
             expires_in=content["exp"] - content["iat"],
             more=prepared.more,
+            bound=prepared.credential.bound,
         )
     sentence = "Tasks or revocations keep changing; try again."
     raise ExchangeRefusedError(sentence, error="temporarily_unavailable")
+
+
+def token_type(bound: str) -> str:
+    """The `token_type` of a token: who uses one that is bound by DPoP has to send a proof (RFC 9449 section
+    5)."""
+    return "DPoP" if bound.startswith("jkt:") else "Bearer"
 
 
 def for_authority(issuer: str, subject: str, chain: Chain, actors: tuple[str, ...] = ()) -> Credential:
@@ -153,6 +162,7 @@ def credential_of(grant: Grant) -> Credential:
         expires_at=grant.expires_at,
         lineage=grant.lineage,
         hops=grant.hops,
+        bound=grant.bound,
     )
 
 
