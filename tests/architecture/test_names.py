@@ -23,7 +23,7 @@ BOUNDARIES = {
     "hopward_mcp.carriage:Carriage.call": "a request that cannot be carried ends as lost",
     "hopward_mcp.client_side:ClientSide.judge": "a message that cannot be judged is refused",
     "hopward_mcp.client_side:ClientSide._onward": "a call that cannot be forwarded is answered and recorded",
-    "hopward_mcp.front:Front._serve": "a request that cannot be served lets nobody in",
+    "hopward_mcp.front:Front.serve": "a request that cannot be served lets nobody in",
     "hopward_mcp.older_server:OlderServer._pass": "a request that cannot be translated is answered and ends",
     "hopward_mcp.older_server:OlderServer.hear": "an answer that cannot be translated fails its call",
     "hopward_mcp.http_end:_Undecided._is_older": "a request meets by itself what asking for the era has met",

@@ -24,6 +24,7 @@ from .fronting import LEGACY, Answered, Fronted
 from .installation import http_server, install, rows, started
 from .operating import Operated, free_port, operated
 from .processes import killed, shown
+from .proving import bound
 
 CALL: dict[str, Any] = {"id": 1, "method": "tools/call", "params": {"name": "echo", "arguments": {"a": 1}}}
 
@@ -97,6 +98,21 @@ async def test_a_session_handed_over_is_still_nobody_elses(pair: Pair) -> None:
     assert answered.status == 404
     assert pair.serve.desk.calls == []
     assert [row.reason for row in rows(pair.serve.guard, "refusal")][-1:] == ["unknown_session"]
+
+
+async def test_a_proof_counts_once_whichever_workers_a_request_goes_through(pair: Pair) -> None:
+    caller = bound(pair.ours)
+    greeting = {"id": 0, "method": "initialize", "params": {"protocolVersion": LEGACY}}
+    opened = await pair.ours.post("", greeting, caller.headers())
+    session = {"Mcp-Session-Id": opened.headers["mcp-session-id"], "MCP-Protocol-Version": LEGACY}
+    shown = caller.headers()
+    assert (await pair.theirs.post("", CALL, shown | session)).message["result"]["vendor"] == 1
+    for front in (pair.ours, pair.theirs):
+        assert (
+            'error="invalid_dpop_proof"'
+            in (await front.post("", CALL, shown | session)).headers["www-authenticate"]
+        )
+    assert len(pair.serve.desk.calls) == 1
 
 
 async def test_a_refused_token_is_refused_wherever_its_session_is(pair: Pair) -> None:

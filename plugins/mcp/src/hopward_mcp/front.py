@@ -80,19 +80,11 @@ class Front:
 
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
         """Serve one ASGI scope; only HTTP is served."""
-        if scope["type"] != "http":
-            return
-        await self._serve(scope, Request(scope["method"], {}, receive, send))
+        if scope["type"] == "http":
+            await self.serve(scope, Request(scope["method"], {}, receive, send))
 
-    async def passed_on(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
-        """Likewise for what another worker hands over."""
-        if scope["type"] != "http":
-            return
-        request = Request(scope["method"], {}, receive, send)
-        request.passed_on = True
-        await self._serve(scope, request)
-
-    async def _serve(self, scope: Mapping[str, Any], request: Request) -> None:
+    async def serve(self, scope: Mapping[str, Any], request: Request) -> None:
+        """Serve one HTTP request, whichever way it has come."""
         try:
             request.headers = read(scope["headers"])
             await self._route(scope["path"], request)
@@ -166,6 +158,20 @@ class Front:
         return headers.get("host", "").lower() in self._hosts and (
             origin is None or origin.lower() in self._origins
         )
+
+
+class PassedOn:
+    """The same as an application of its own, for what other workers hand over."""
+
+    def __init__(self, front: Front) -> None:
+        self._front = front
+
+    async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
+        """Serve one ASGI scope."""
+        if scope["type"] == "http":
+            request = Request(scope["method"], {}, receive, send)
+            request.passed_on = True
+            await self._front.serve(scope, request)
 
 
 async def _unauthorized(

@@ -17,7 +17,7 @@ from typing import Any
 from hopward_mcp.change import Change
 from hopward_mcp.endpoint import Endpoint
 from hopward_mcp.endpoints import Shared, Way, open_endpoint, sharing
-from hopward_mcp.front import Front
+from hopward_mcp.front import Front, PassedOn
 from hopward_mcp.listener import Listener
 from hopward_mcp.request import App
 from hopward_mcp.share import share_of
@@ -123,7 +123,7 @@ class Serving:
         await self._listen(listening)
         if self._siblings is not None:
             # Beside the callers' connections: those are not to keep the siblings out.
-            await self._listen([self._siblings.listening()], self._front.passed_on)
+            await self._listen([self._siblings.listening()], PassedOn(self._front))
         await self._drain.wait()
         self._front.draining = True
         for listener in self._listeners:
