@@ -12,7 +12,7 @@ LAYERS = (
     {"errors", "clock", "canonical", "base64url", "expression", "harmless", "order", "osuser"},
     {"addresses", "constraint", "money", "pattern", "strictjson", "vouching"},
     {"model", "places"},
-    {"approval", "authorization_servers", "people", "secevent", "workload"},
+    {"approval", "authorization_servers", "people", "secevent", "thresholds", "workload"},
     {"settings"},
     {"behaviour"},
     {"destination", "device", "guess", "login", "record", "jwk", "claims", "handover", "containment"},

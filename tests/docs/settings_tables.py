@@ -30,17 +30,13 @@ from hopward.settings import (
     HopSettings,
     LogSettings,
     ProxySettings,
-    RiskActions,
-    RiskSettings,
-    RiskThresholds,
-    RiskWeights,
-    RiskWindows,
     ServerSettings,
     StepSettings,
     TelemetrySettings,
     WebhookSettings,
     WorkflowSettings,
 )
+from hopward.thresholds import RiskActions, RiskSettings, RiskThresholds, RiskWeights, RiskWindows
 from hopward.workload import AgentIdentity, FormerKey, IdentitySettings, IssuerSettings, TrustDomainSettings
 
 from .markdown import cells

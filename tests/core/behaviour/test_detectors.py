@@ -11,8 +11,8 @@ from hopward.behaviour.cycles import LONGEST, REPETITION
 from hopward.behaviour.fanning import FAN_OUT, MOST
 from hopward.behaviour.history import DRIFT, HOUR, MOST_KNOWN, NEW_DESTINATIONS, NEW_TOOLS
 from hopward.clock import SECOND
-from hopward.settings import RiskSettings
 from hopward.testing.conformance.detectors import AT, DetectorConformance
+from hopward.thresholds import RiskSettings
 
 RULES = RiskSettings()
 DAY = 86_400 * SECOND

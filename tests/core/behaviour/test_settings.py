@@ -7,7 +7,7 @@ import pytest
 from hopward.behaviour import DETECTORS
 from hopward.config import read_settings
 from hopward.errors import ConfigError
-from hopward.settings import RiskSettings, RiskThresholds, RiskWeights, RiskWindows
+from hopward.thresholds import RiskSettings, RiskThresholds, RiskWeights, RiskWindows
 
 from .watching import made
 

@@ -4,8 +4,8 @@ from random import Random
 
 from hopward.behaviour import UNSEEN, Event, States, Watch, changed, token
 from hopward.clock import SECOND
-from hopward.settings import RiskSettings
 from hopward.testing.clock import NOON
+from hopward.thresholds import RiskSettings
 
 RULES = RiskSettings()
 MOST_BYTES = 4_096

@@ -13,7 +13,7 @@ from hopward.delegation import Handing
 from hopward.errors import HopwardError
 from hopward.model import Chain, Credential, Decision, Hop, Label, Outcome, Tool, ToolCall, Verdict, plain
 from hopward.record import UNREAD, Asking, Draft, Facts, Reservation, Taking
-from hopward.settings import RiskSettings
+from hopward.thresholds import RiskSettings
 
 
 class Asked(msgspec.Struct, frozen=True):

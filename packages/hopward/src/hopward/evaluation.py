@@ -30,8 +30,9 @@ from hopward.pinning import Pins
 from hopward.ports import Engine, Exchanger, Ledger, Policies, Quarantines
 from hopward.record import Facts, Refusal, Reservation, Standing, Taking
 from hopward.redaction import Redaction
-from hopward.settings import ApprovalSettings, RiskSettings, ServerSettings
+from hopward.settings import ApprovalSettings, ServerSettings
 from hopward.spending import Amount, amount_of
+from hopward.thresholds import RiskSettings
 from hopward.vouching import vouched
 
 DELEGATE = "delegate:"

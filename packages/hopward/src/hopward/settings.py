@@ -2,7 +2,7 @@
 
 from datetime import UTC, date, datetime, time
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal
 
 from hopward.authorization_servers import AuthorizationServerSettings
 from hopward.clock import DAY, SECOND, Instant
@@ -24,6 +24,7 @@ from hopward.money import Spending
 from hopward.pattern import matches
 from hopward.people import PeopleSettings
 from hopward.secevent import EventSettings
+from hopward.thresholds import RiskSettings
 from hopward.workload import AgentIdentity, FormerKey, IdentitySettings
 
 
@@ -123,91 +124,6 @@ class ApprovalSettings(Value, frozen=True):
     most_per_hour: int = 60
     groups: dict[str, ApproverGroup] = {}
     webhook: WebhookSettings | None = None
-
-
-class RiskThresholds(Value, frozen=True):
-    """`[risk.thresholds]`: from how many on each detector gives its signal, within its window.
-
-    `drift` is the percentage of recent calls to tools outside what the agent usually calls, `hour` the
-    percentage of its days of history on which the agent was active in the present hour, below which it is
-    unusual.
-    """
-
-    calls: int = 1_200
-    denials: int = 12
-    streak: int = 8
-    errors: int = 12
-    repetition: int = 10
-    new_tools: int = 1
-    new_destinations: int = 1
-    drift: int = 50
-    hour: int = 5
-    fan_out: int = 8
-
-
-class RiskWindows(Value, frozen=True):
-    """`[risk.windows]`: for how many seconds what a detector has seen counts."""
-
-    calls: int = 60
-    denials: int = 60
-    streak: int = 600
-    errors: int = 60
-    repetition: int = 300
-    new_tools: int = 600
-    new_destinations: int = 600
-    drift: int = 3_600
-
-
-class RiskWeights(Value, frozen=True):
-    """`[risk.weights]`: how many points the signal of each detector is; 0 turns it off."""
-
-    calls: int = 10
-    denials: int = 20
-    streak: int = 15
-    errors: int = 10
-    repetition: int = 10
-    new_tools: int = 10
-    new_destinations: int = 10
-    drift: int = 20
-    hour: int = 10
-    fan_out: int = 10
-
-
-Reaction: TypeAlias = Literal["none", "throttle", "step-up", "suspend-task", "suspend-agent"]
-"""What happens by itself at a level of risk."""
-
-
-class RiskActions(Value, frozen=True):
-    """`actions`: what happens by itself to calls and hops at each level of risk; nothing, unless it is said.
-
-    `throttle` refuses until the risk is lower, `step-up` asks for approval of each. `suspend-task` and
-    `suspend-agent` quarantine the task, or the agent that acts, until a person releases it.
-    """
-
-    elevated: Reaction = "none"
-    high: Reaction = "none"
-    critical: Reaction = "none"
-
-
-class RiskSettings(Value, frozen=True):
-    """`[risk]`: how agents are watched, and what follows. The points of all signals add up to a level.
-
-    An agent has a history after `history_calls` permitted calls, one of hours after `history_days` days. What
-    makes up less than `usual_percent` of its calls is not usual. `approvers` is the group that a `step-up`
-    asks.
-    """
-
-    elevated: int = 25
-    high: int = 45
-    critical: int = 70
-    history_calls: int = 200
-    history_days: int = 14
-    usual_percent: int = 1
-    thresholds: RiskThresholds = RiskThresholds()
-    windows: RiskWindows = RiskWindows()
-    weights: RiskWeights = RiskWeights()
-    actions: RiskActions = RiskActions()
-    approvers: str = ""
 
 
 class TelemetrySettings(Value, frozen=True):
@@ -326,8 +242,7 @@ class ServerSettings(Value, frozen=True):
     of the program are decided too.
     `pins` says when a tool's definition counts: as it is "first-seen", or once a person has "accepted" it.
     `key` is the server's public JWK, for asking the authority about its credentials (RFC 7662). With
-    `dpop = "required"`, its endpoint lets in nobody but who proves to hold the key that their token is bound
-    to.
+    `dpop = "required"`, its endpoint takes no token that is not bound to a key.
     With `mode = "observe"`, until the end of the day `observe_until` (UTC), what would be refused for want of
     classification, authority, budget or policy is recorded and goes on.
     """
@@ -384,8 +299,8 @@ class AgentSettings(Value, frozen=True):
     """`[agents.NAME]`: a registered agent. `ceiling` bounds what it may ever call, `delegable` what it may
     ever hand on to another agent. It authenticates at the authority with `key`, its public JWK, beside which
     `former_key` counts for a while, or as the workload that `identity` names. A person looks at it again
-    every `review_days` (`hopward agent review`); 0 says nothing about that. With
-    `dpop = "required"` its tokens are bound to a key, and none that is not opens anything (RFC 9449).
+    every `review_days` (`hopward agent review`); 0 says nothing about that. With `dpop = "required"` its
+    tokens are bound to a key, and none that is not opens anything (RFC 9449).
     """
 
     owner: str

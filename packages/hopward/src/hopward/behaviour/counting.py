@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from hopward.behaviour.detector import Event, EventKind, Signal, State, Watched
 from hopward.behaviour.windows import added, reaches, total, until
 from hopward.clock import SECOND, Instant
-from hopward.settings import RiskSettings
+from hopward.thresholds import RiskSettings
 
 _BOTH: frozenset[Watched] = frozenset({"agent", "task"})
 _LONGEST = 1_000_000

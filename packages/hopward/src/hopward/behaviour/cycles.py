@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from hopward.behaviour.detector import Event, EventKind, Signal, State, Watched
 from hopward.clock import SECOND, Instant
-from hopward.settings import RiskSettings
+from hopward.thresholds import RiskSettings
 
 LONGEST = 4
 """Calls in one round of a loop that is found."""

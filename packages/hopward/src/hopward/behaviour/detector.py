@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol, TypeAlias
 import msgspec
 
 from hopward.clock import Instant
-from hopward.settings import RiskSettings
+from hopward.thresholds import RiskSettings
 
 EventKind: TypeAlias = Literal["attempt", "permit", "deny", "error", "opened", "ended"]
 """A call or hop is asked for; it is permitted; it is refused; a call has failed; a hop begins; a hop ends."""

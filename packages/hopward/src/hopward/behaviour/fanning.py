@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from hopward.behaviour.detector import Event, EventKind, Signal, State, Watched
 from hopward.clock import Instant
-from hopward.settings import RiskSettings
+from hopward.thresholds import RiskSettings
 
 MOST = 32
 """Open hops that are told apart; any more count as so many."""

@@ -10,7 +10,7 @@ from typing import Any
 from hopward.behaviour.detector import Event, EventKind, Signal, State, Watched
 from hopward.behaviour.windows import added, reaches, total, until
 from hopward.clock import SECOND, Instant
-from hopward.settings import RiskSettings
+from hopward.thresholds import RiskSettings
 
 _AGENT: frozenset[Watched] = frozenset({"agent"})
 _CALL: frozenset[EventKind] = frozenset({"attempt", "permit"})

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from hopward.behaviour.risk import LEVELS, Risk, level_of, lower_at, sentences
 from hopward.clock import SECOND, Instant
 from hopward.model import Verdict
-from hopward.settings import Reaction, RiskSettings
+from hopward.thresholds import Reaction, RiskSettings
 
 APPROVAL = "approval_required"
 SUSPENDED = "suspended_by_risk"

@@ -12,7 +12,7 @@ from hopward.behaviour.fanning import FAN_OUT
 from hopward.behaviour.history import DRIFT, HOUR, NEW_DESTINATIONS, NEW_TOOLS
 from hopward.clock import SECOND, Instant
 from hopward.errors import LedgerCorruptError
-from hopward.settings import RiskSettings
+from hopward.thresholds import RiskSettings
 
 Level: TypeAlias = Literal["low", "elevated", "high", "critical"]
 

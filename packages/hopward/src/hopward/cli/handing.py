@@ -50,8 +50,8 @@ from hopward.model import (
 )
 from hopward.money import MOST
 from hopward.record import Refusal, Spent, Standing
-from hopward.settings import RiskSettings
 from hopward.steps import Move, held
+from hopward.thresholds import RiskSettings
 
 
 class _Wish(Value, frozen=True):

@@ -15,7 +15,8 @@ from hopward.ledger import SqliteLedger
 from hopward.model import Agent, Chain, Hop, Task
 from hopward.record import Refusal, Spent, Standing
 from hopward.revocation import why_fallen
-from hopward.settings import RiskSettings, Settings
+from hopward.settings import Settings
+from hopward.thresholds import RiskSettings
 
 
 @dataclass(frozen=True, slots=True)

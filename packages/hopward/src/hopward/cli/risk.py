@@ -14,7 +14,8 @@ from hopward.config import read_settings
 from hopward.errors import NotFoundError
 from hopward.ledger import SqliteLedger
 from hopward.policy import nearest
-from hopward.settings import RiskSettings, Settings
+from hopward.settings import Settings
+from hopward.thresholds import RiskSettings
 
 
 @click.group("risk")

@@ -24,12 +24,12 @@ from hopward.settings import (
     ClientSettings,
     LogSettings,
     ProxySettings,
-    RiskSettings,
     ServerSettings,
     Settings,
     TelemetrySettings,
     WorkflowSettings,
 )
+from hopward.thresholds import RiskSettings
 from hopward.workload import IdentitySettings
 
 FILE_NAME = "hopward.toml"

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from hopward.config.problem import KeyPath, Problem, Table, table, text
 from hopward.policy import nearest
-from hopward.settings import RiskSettings
+from hopward.thresholds import RiskSettings
 
 _LONGEST = 86_400
 _MOST_POINTS = 1_000_000

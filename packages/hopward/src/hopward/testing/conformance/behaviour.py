@@ -6,10 +6,10 @@ from msgspec.structs import replace
 from hopward.behaviour import UNSEEN, States, Watch, Watching, attempt
 from hopward.model import Chain, Label
 from hopward.record import Reservation
-from hopward.settings import RiskSettings, RiskThresholds
 from hopward.testing.clock import NOON
 from hopward.testing.conformance.opening import CompleteLedger, LedgerOpening
 from hopward.testing.samples import NOTE, a_chain, a_draft, a_task, an_agent
+from hopward.thresholds import RiskSettings, RiskThresholds
 
 TWICE = RiskSettings(elevated=1, thresholds=RiskThresholds(calls=2))
 """The second call is out of the ordinary."""

@@ -17,8 +17,8 @@ import pytest
 
 from hopward.behaviour import Detector, Event, EventKind, Signal, State, token
 from hopward.clock import SECOND, Instant
-from hopward.settings import RiskSettings
 from hopward.testing.clock import NOON
+from hopward.thresholds import RiskSettings
 
 AT: Instant = NOON
 _HOUR = 3_600 * SECOND
