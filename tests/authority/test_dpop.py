@@ -12,6 +12,7 @@ from hopward.dpop import OLDEST, prove
 from hopward.jwk import SigningKey
 
 from .conftest import ACCESS_TOKEN, DESK, EXCHANGE, ISSUER, Authority, MakeAuthority
+from .logging_in import LoginPlace
 
 KEY, OTHER = SigningKey.generate("ES256"), SigningKey.generate("EdDSA")
 URL = f"{ISSUER}/token"
@@ -252,3 +253,30 @@ def test_refused_proofs_are_recorded_without_the_proof(authority: Authority) -> 
     row = authority.rows("refusal")[-1] if authority.rows("refusal") else authority.rows("decision")[-1]
     assert row.reason == "invalid_dpop_proof"
     assert used["DPoP"] not in authority.log_text()
+
+
+def test_the_tokens_of_a_login_are_bound_and_its_refresh_token_counts_with_the_key_alone(
+    place: LoginPlace,
+) -> None:
+    def headers(key: SigningKey | None) -> dict[str, str]:
+        return {"DPoP": prove(key, "POST", URL, place.clock)} if key else {}
+
+    place.http.headers = httpx2.Headers(headers(KEY))
+    tokens = place.redeem(place.code()).json()
+    assert tokens["token_type"] == "DPoP"
+    with pytest.raises(TokenError, match="without a proof"):
+        place.guard.identify(tokens["access_token"], DESK)
+    for wrong in (OTHER, None):
+        place.http.headers = httpx2.Headers(headers(wrong))
+        assert refused(place.refresh(tokens["refresh_token"])) == "invalid_dpop_proof"
+    place.http.headers = httpx2.Headers(headers(KEY))
+    answer = place.refresh(tokens["refresh_token"])
+    assert (answer.status_code, answer.json()["token_type"]) == (200, "DPoP")
+    again = place.refresh(answer.json()["refresh_token"])
+    assert refused(again) == "invalid_dpop_proof"
+
+
+def test_a_login_without_a_proof_has_bearer_tokens_as_before(place: LoginPlace) -> None:
+    tokens = place.tokens()
+    assert tokens["token_type"] == "Bearer"
+    assert place.refresh(tokens["refresh_token"]).json()["token_type"] == "Bearer"

@@ -31,6 +31,7 @@ class CodeGrant(_LoginGrant):
             redirect_uri=self.parameter("redirect_uri"),
             resource=self.parameter("resource"),
             verifier=self.parameter("code_verifier"),
+            bound=self.bound,
         )
         return issued.answer()
 
@@ -47,5 +48,6 @@ class RefreshGrant(_LoginGrant):
             self.form.speaker,
             self.parameter("resource"),
             self.parameter("scope"),
+            self.bound,
         )
         return issued.answer()

@@ -28,7 +28,8 @@ class Login(Value, frozen=True):
     `secret` is a digest: of the code until it is redeemed, of the refresh token that counts from then on.
     `expires_at` is until when that counts. `challenge` is the PKCE challenge (RFC 7636), `resource` the
     endpoint's resource indicator. `task` is opened when the code is redeemed, `device` is the browser in
-    which the person said yes.
+    which the person said yes. `bound` names the key that the client has proved to hold when it redeemed the
+    code, as in `Chain`: its refresh tokens count with that alone.
     """
 
     id: str
@@ -48,3 +49,4 @@ class Login(Value, frozen=True):
     redeemed_at: Instant = 0
     used_at: Instant = 0
     ended_at: Instant = 0
+    bound: str = ""

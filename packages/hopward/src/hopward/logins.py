@@ -168,8 +168,13 @@ class Logins:
         told = {"resource": offered.asked.resource, "device": device}
         self._tell("declined", {**about, **told}, offered)
 
-    def redeem(self, code: str, client: str, *, redirect_uri: str, resource: str, verifier: str) -> Issued:
-        """The tokens for a code (RFC 6749 section 4.1.3); opens the task. Raises `ExchangeRefusedError`."""
+    def redeem(
+        self, code: str, client: str, *, redirect_uri: str, resource: str, verifier: str, bound: str = ""
+    ) -> Issued:
+        """The tokens for a code (RFC 6749 section 4.1.3); opens the task. Raises `ExchangeRefusedError`.
+
+        `bound` names the key that the client has proved to hold: its tokens belong to it (RFC 9449, 5).
+        """
         login, now = self._ledger.login(_digest("code", code)), self._clock.now()
         if login is None or login.client != client:
             raise _invalid("There is no such code for this client.")
@@ -183,12 +188,15 @@ class Logins:
             raise _invalid("The code is for another resource.", "invalid_target")
         if not verifies(verifier, login.challenge):
             raise _invalid("The code_verifier is not the one of the code's challenge.")
-        return self._opened(login, now)
+        return self._opened(login, now, bound)
 
-    def refresh(self, token: str, client: str, resource: str = "", scope: str = "") -> Issued:
+    def refresh(
+        self, token: str, client: str, resource: str = "", scope: str = "", bound: str = ""
+    ) -> Issued:
         """New tokens for a refresh token, which counts no more. Raises `ExchangeRefusedError`.
 
-        `scope`, as in a request, may ask for less in the access token; empty for all that was granted.
+        A refresh token that is bound to a key counts with that alone. `scope`, as in a request, may ask for
+        less in the access token; empty for all that was granted.
         """
         digest, now = _digest("refresh", token), self._clock.now()
         login = self._ledger.login(digest)
@@ -196,13 +204,15 @@ class Logins:
             raise _invalid("There is no such refresh_token for this client.")
         if login.secret != digest:
             raise self._taken(login, "The refresh_token has been used before; its login has ended.")
+        if login.bound not in ("", bound):
+            raise _invalid("The refresh_token is bound to a key that is not proved.", "invalid_dpop_proof")
         if resource and resource != login.resource:
             raise _invalid("The refresh_token is for another resource.", "invalid_target")
         ended = self._why_over(login, now)
         if ended:
             self.end(login, by=client, why=ended)
             raise _invalid(f"{ended} Log in again.")
-        issued = self._access_token(login, self._narrowed(login, asked_scope(scope)))
+        issued = self._access_token(login, self._narrowed(login, asked_scope(scope)), bound)
         refreshed, renewed = self._renewed(login, used_at=now)
         try:
             self._ledger.change_login(login, renewed, self._row("refreshed", renewed, client))
@@ -261,9 +271,9 @@ class Logins:
             raise NotFoundError(told, advice="hopward login list shows them.")
         return known[login_id]
 
-    def _opened(self, login: Login, now: Instant) -> Issued:
+    def _opened(self, login: Login, now: Instant, bound: str) -> Issued:
         """The tokens of a code that is good: its use is stored before anything comes of it."""
-        refreshed, used = self._renewed(login, redeemed_at=now, used_at=now)
+        refreshed, used = self._renewed(login, redeemed_at=now, used_at=now, bound=bound)
         try:
             self._ledger.change_login(login, used)
         except (NotFoundError, StateError) as error:
@@ -277,7 +287,7 @@ class Logins:
         begun = replace(used, task=task.id, expires_at=task.expires_at)
         try:
             self._ledger.change_login(used, begun, self._row("opened", begun, login.client))
-            issued = self._access_token(begun, begun.scope)
+            issued = self._access_token(begun, begun.scope, bound)
         except HopwardError as error:
             with suppress(HopwardError):
                 self._tasks.complete_task(task.id)
@@ -291,9 +301,9 @@ class Logins:
         token = secrets.token_urlsafe(32)
         return token, replace(login, secret=_digest("refresh", token), **changes)
 
-    def _access_token(self, login: Login, scope: tuple[str, ...]) -> Issued:
+    def _access_token(self, login: Login, scope: tuple[str, ...], bound: str) -> Issued:
         chain = replace(self._tasks.enter(login.task), scope=scope)
-        return self._issuer.endpoint_token(chain, login.server, self._ledger, client=login.client)
+        return self._issuer.endpoint_token(chain, login.server, self._ledger, login.client, bound)
 
     def _narrowed(self, login: Login, scope: Sequence[str]) -> tuple[str, ...]:
         if any(not any(pattern.within(name, held) for held in login.scope) for name in scope):
@@ -356,7 +366,7 @@ def _configured(client_id: str, name: str, entry: ClientSettings) -> LoginClient
 
 def _answered(issued: Issued, refresh_token: str) -> Issued:
     more = {**issued.more, "refresh_token": refresh_token}
-    return Issued(issued.token, issued.id, issued.scope, issued.expires_in, more)
+    return Issued(issued.token, issued.id, issued.scope, issued.expires_in, more, issued.bound)
 
 
 def _digest(kind: str, secret: str) -> str:
