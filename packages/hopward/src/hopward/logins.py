@@ -35,6 +35,7 @@ from hopward.model import Chain, Task, Tool
 from hopward.policy import nearest
 from hopward.record import Draft, Receipt
 from hopward.redirection import return_source
+from hopward.revocation import of_person, why_revoked
 from hopward.settings import ClientSettings, Settings
 
 CODE_LASTS = 60 * SECOND
@@ -182,6 +183,9 @@ class Logins:
             raise self._taken(login, "The code has been used before; what came of it has ended.")
         if not counts(login, now):
             raise _invalid("The code is over.")
+        person = of_person(login.person, login.granted_at, login.expires_at)
+        if why_revoked(self._ledger.standing(person).revocations, person):
+            raise _invalid("Who has granted this has been revoked since.")
         if login.redirect_uri != redirect_uri:
             raise _invalid("The code is for another redirect_uri.")
         if login.resource != resource:
@@ -303,7 +307,12 @@ class Logins:
 
     def _access_token(self, login: Login, scope: tuple[str, ...], bound: str) -> Issued:
         chain = replace(self._tasks.enter(login.task), scope=scope)
-        return self._issuer.endpoint_token(chain, login.server, self._ledger, login.client, bound)
+        try:
+            return self._issuer.endpoint_token(chain, login.server, self._ledger, login.client, bound)
+        except ExchangeRefusedError as error:
+            # What a login stands on has fallen: that is the grant's fault (RFC 6749 section 5.2), and makes a
+            # client have its person log in again.
+            raise _invalid(error.message) from error
 
     def _narrowed(self, login: Login, scope: Sequence[str]) -> tuple[str, ...]:
         if any(not any(pattern.within(name, held) for held in login.scope) for name in scope):

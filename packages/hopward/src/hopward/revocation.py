@@ -76,6 +76,11 @@ def why_revoked(revocations: Iterable[Revocation], chain: Chain) -> Fallen | Non
     return None
 
 
+def of_person(person: str, since: Instant, until: Instant) -> Chain:
+    """What a person has by themselves, without any task, for `why_revoked`."""
+    return Chain(task="", subject=person, actors=(), issued_at=since, expires_at=until, scope=())
+
+
 _SENTENCES = {
     "task": "The task has been revoked.",
     "hop": "A hop of the chain has been revoked.",

@@ -18,10 +18,11 @@ from hopward.clock import SECOND, Clock, Instant
 from hopward.device import Device
 from hopward.errors import ConfigError, NotFoundError, StateError
 from hopward.idtoken import Known, LoggedOut
+from hopward.login import Login
 from hopward.model import Chain, RevocationKind, Task, TaskState, Value, plain
 from hopward.people import PeopleSettings
 from hopward.record import Standing
-from hopward.revocation import why_revoked
+from hopward.revocation import of_person, why_revoked
 
 FOLDER = "sessions"
 """Where they are kept, in the state folder."""
@@ -74,6 +75,13 @@ class LoginTasks(Protocol):
 
     def standing(self, chain: Chain) -> Standing: ...
     def tasks(self, state: TaskState | None = None, limit: int = 100) -> list[Task]: ...
+    def logins(self) -> tuple[Login, ...]: ...
+
+
+class ClientLogins(Protocol):
+    """Ends what people have let OAuth clients do; `hopward.logins.Logins` does."""
+
+    def end(self, login: Login, *, by: str, why: str) -> None: ...
 
 
 class Installation(Protocol):
@@ -83,6 +91,8 @@ class Installation(Protocol):
     def devices(self) -> LoginDevices: ...
     @property
     def ledger(self) -> LoginTasks: ...
+    @property
+    def logins(self) -> ClientLogins: ...
     def revoke(self, kind: RevocationKind, name: str, *, by: str, why: str) -> None: ...
 
 
@@ -204,20 +214,17 @@ class Sessions:
                 self._installation.devices.end(one.device, by=_BY, why=_WHYS[why])
             self._path(one.device).unlink(missing_ok=True)
         if not refused and not any(one.person == person for one in self.every()):
-            self._end_tasks(person, why)
+            self._end_work(person, why)
 
     def _revoked(self, session: Session) -> bool:
-        person = Chain(
-            task="",
-            subject=session.person,
-            actors=(),
-            issued_at=session.began_at,
-            expires_at=session.ends_at,
-            scope=(),
-        )
+        person = of_person(session.person, session.began_at, session.ends_at)
         return why_revoked(self._installation.ledger.standing(person).revocations, person) is not None
 
-    def _end_tasks(self, person: str, why: Why) -> None:
+    def _end_work(self, person: str, why: Why) -> None:
+        """End what a person has let clients do, with codes that are not redeemed yet, and their tasks."""
+        for login in self._installation.ledger.logins():
+            if login.person == person and not login.ended_at:
+                self._installation.logins.end(login, by=_BY, why=_WHYS[why])
         for task in self._installation.ledger.tasks("open", limit=_MOST_TASKS):
             if task.subject == person:
                 with suppress(StateError):
