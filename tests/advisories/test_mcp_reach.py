@@ -175,6 +175,7 @@ FETCHERS = {
     ("hopward_authority.client", "httpx2"),
     ("hopward_authority.announcements", "httpx2"),
     ("hopward_authority.deliveries", "httpx2"),
+    ("hopward_authority.documents", "httpx2"),
     ("hopward_authority.issuer_keys", "httpx2"),
     ("hopward_authority.fetching", "httpx2"),
     ("hopward_authority.provider", "httpx2"),
@@ -192,7 +193,8 @@ FETCHERS = {
     ("hopward_mcp.upstream", "aiohttp"),
     ("hopward_mcp.upstream_session", "aiohttp"),
 }
-"""Who may fetch anything, or post it: at its one address in `hopward.toml`, or from ourselves."""
+"""Who may fetch anything, or post it: at its one address in `hopward.toml`, or from ourselves; the
+document of an OAuth client at a host that `[login]` lets in (`hopward_authority.documents`)."""
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308, 401])

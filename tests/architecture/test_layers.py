@@ -37,7 +37,7 @@ LAYERS = (
         "tokenrequest",
         "wire",
     },
-    {"authorization", "budget", "grant", "webhook"},
+    {"authorization", "budget", "client_document", "grant", "webhook"},
     {"asking", "batch", "bounds", "consent", "delegation", "cedar", "jose", "ports", "standing", "summary"},
     {"counting", "foreign"},
     {"drafts", "keysets", "lifting", "pinning"},

@@ -16,6 +16,7 @@ from hopward import ConfigError, Guard
 from hopward_authority.alongside import alongside
 from hopward_authority.consent_pages import PATH as AUTHORIZE
 from hopward_authority.deliveries import Deliveries
+from hopward_authority.documents import Documents
 from hopward_authority.eventing import Events
 from hopward_authority.form import Form, FormError, read_form
 from hopward_authority.hosts import HostCheck, Site, own_site
@@ -32,13 +33,16 @@ _NO_STORE = {"Cache-Control": "no-store"}
 _CACHED = {"Cache-Control": "public, max-age=60"}
 
 
-def create_app(guard: Guard, transport: Transport | None = None) -> Starlette:
+def create_app(
+    guard: Guard, transport: Transport | None = None, documents: Documents | None = None
+) -> Starlette:
     """The authority of a guard's configuration, with the pages for people and the webhook, if there are any.
 
-    The webhook is told, and the OpenID provider of `[people]` asked (by way of `transport`, if given), for
-    as long as the application's lifespan lasts. Raises `ConfigError` if the guard is without the signing key,
-    under an issuer that cannot be published, or without the secret of the webhook or of our client at the
-    provider, and `TokenError` if two of its clients have the same key.
+    The documents of clients are fetched by `documents`, if given. The webhook is told, and the OpenID
+    provider of `[people]` asked (by way of `transport`, if given), for as long as the application's lifespan
+    lasts. Raises `ConfigError` if the guard is without the signing key, under an issuer that cannot be
+    published, or without the secret of the webhook or of our client at the provider, and `TokenError` if two
+    of its clients have the same key.
     """
     settings = guard.settings.authority
     if not guard.signs:
@@ -65,7 +69,7 @@ def create_app(guard: Guard, transport: Transport | None = None) -> Starlette:
         tally.note("invalid_request", f"The authority refused a request at {at}: {sentence}")
 
     provider = Provider(guard, transport) if guard.settings.people else None
-    sites, pages = _pages(guard, tally, provider)
+    sites, pages = _pages(guard, tally, provider, documents)
     app = Starlette(
         routes=[
             Route(metadata_path(settings.issuer), show_metadata, methods=["GET"]),
@@ -94,10 +98,13 @@ def _document(guard: Guard) -> dict[str, Any]:
         guard.workloads.algorithms,
         svids=guard.workloads.has_svids,
         authorize=f"{page}{AUTHORIZE}" if guard.logins.enabled() else "",
+        documents=bool(guard.settings.login.documents),
     )
 
 
-def _pages(guard: Guard, tally: Tally, provider: Provider | None) -> tuple[list[Site], list[Route]]:
+def _pages(
+    guard: Guard, tally: Tally, provider: Provider | None, documents: Documents | None
+) -> tuple[list[Site], list[Route]]:
     """The names that everything is reached by, and the pages for people, if there are any."""
     page, settings = guard.settings.approvals.page, guard.settings.authority
     own = own_site(settings.issuer, settings.listen)
@@ -107,7 +114,7 @@ def _pages(guard: Guard, tally: Tally, provider: Provider | None) -> tuple[list[
     if provider is not None:
         paths = (*paths, *LOGIN_PATHS, BACKCHANNEL)
     site = own_site(page, settings.listen, paths, queried)
-    return [site, own], ApprovalPages(guard, site, tally, provider).routes()
+    return [site, own], ApprovalPages(guard, site, tally, provider, documents).routes()
 
 
 def _meanwhile(

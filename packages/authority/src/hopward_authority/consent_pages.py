@@ -16,6 +16,7 @@ from starlette.routing import Route
 
 from hopward import ExchangeRefusedError, Guard
 from hopward_authority.answer import read_fields
+from hopward_authority.documents import Documents
 from hopward_authority.form import FormError
 from hopward_authority.people import Person
 from hopward_authority.rendering import HEADERS
@@ -64,11 +65,12 @@ class Surroundings(Protocol):
 class ConsentPages:
     """The authorization endpoint of a guard."""
 
-    def __init__(self, guard: Guard, around: Surroundings, tally: Tally) -> None:
+    def __init__(self, guard: Guard, around: Surroundings, tally: Tally, documents: Documents) -> None:
         page = urlsplit(guard.settings.approvals.page)
         self._guard = guard
         self._around = around
         self._tally = tally
+        self._documents = documents
         self._path = page.path.rstrip("/") + PATH
         self._secure = page.scheme == "https"
 
@@ -107,14 +109,14 @@ class ConsentPages:
 
     async def _ask(self, request: Request, person: Person) -> Response:
         query = request.url.query or request.cookies.get(_KEPT, "")
-        response = self._question(query, person)
+        response = await self._question(query, person)
         response.delete_cookie(_KEPT, path=self._path, secure=self._secure, httponly=True, samesite="lax")
         return response
 
-    def _question(self, query: str, person: Person) -> Response:
+    async def _question(self, query: str, person: Person) -> Response:
         logins = self._guard.logins
         try:
-            parameters = logins.once(_pairs(query))
+            parameters = await self._read(query)
             back = logins.redirect(parameters)
         except ExchangeRefusedError as error:
             return self._unusable(person, error)
@@ -150,7 +152,7 @@ class ConsentPages:
             return forged
         logins = self._guard.logins
         try:
-            parameters = logins.once(_pairs(query))
+            parameters = await self._read(query)
             logins.redirect(parameters)
         except ExchangeRefusedError as error:
             return self._unusable(person, error)
@@ -166,6 +168,12 @@ class ConsentPages:
             there = logins.response(parameters, error=error.error, error_description=error.message)
         # 303: a browser must not send the form there again (RFC 9700 section 4.12).
         return RedirectResponse(there, 303, HEADERS)
+
+    async def _read(self, query: str) -> dict[str, str]:
+        """The parameters of a request, its client looked up where that takes a document."""
+        parameters = self._guard.logins.once(_pairs(query))
+        await self._documents.prepare(parameters.get("client_id", ""))
+        return parameters
 
     def _unusable(self, person: Person, error: ExchangeRefusedError) -> Response:
         self._tally.note(error.error, f"An authorization request could not be answered: {error.message}")

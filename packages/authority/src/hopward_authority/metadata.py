@@ -19,12 +19,18 @@ _ALGORITHMS = ("ES256", "EdDSA")
 
 
 def metadata(
-    issuer: str, algorithms: Iterable[str] = (), *, svids: bool = False, authorize: str = ""
+    issuer: str,
+    algorithms: Iterable[str] = (),
+    *,
+    svids: bool = False,
+    authorize: str = "",
+    documents: bool = False,
 ) -> dict[str, Any]:
     """The document; raises `ConfigError` unless the issuer is https://, or http:// on loopback.
 
     `algorithms` are those of workload tokens, `svids` whether JWT-SVIDs are among these
-    (draft-ietf-oauth-spiffe-client-auth-02), `authorize` the authorization endpoint, where people log in.
+    (draft-ietf-oauth-spiffe-client-auth-02), `authorize` the authorization endpoint, where people log in,
+    `documents` whether clients may be known by theirs.
     """
     authentication = {
         "auth_methods_supported": ["private_key_jwt", *(["spiffe_jwt"] if svids else [])],
@@ -51,7 +57,7 @@ def metadata(
             for endpoint in ("token", "revocation", "introspection")
             for name, values in authentication.items()
         },
-        **(_login(authorize, authentication["auth_methods_supported"]) if authorize else {}),
+        **(_login(authorize, authentication["auth_methods_supported"], documents) if authorize else {}),
     }
     try:
         AuthorizationServerMetadata(document).validate()
@@ -60,7 +66,7 @@ def metadata(
     return document
 
 
-def _login(authorize: str, methods: list[str]) -> dict[str, Any]:
+def _login(authorize: str, methods: list[str], documents: bool) -> dict[str, Any]:
     """What is served to clients that people log in with (RFC 6749, RFC 7636, RFC 9207)."""
     methods = ["none", *methods]
     return {
@@ -70,6 +76,7 @@ def _login(authorize: str, methods: list[str]) -> dict[str, Any]:
         "grant_types_supported": [AUTHORIZATION_CODE, REFRESH_TOKEN, CLIENT_CREDENTIALS, TOKEN_EXCHANGE],
         "code_challenge_methods_supported": ["S256"],
         "authorization_response_iss_parameter_supported": True,
+        "client_id_metadata_document_supported": documents,
         "token_endpoint_auth_methods_supported": methods,
         "revocation_endpoint_auth_methods_supported": methods,
     }

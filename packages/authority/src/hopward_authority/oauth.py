@@ -203,13 +203,13 @@ class OAuthServer(AuthorizationServer):
         if not logins.is_client(name) or "client_assertion" in request.parameters:
             return None
         try:
-            client = logins.client(name)
+            public = logins.public(name)
         except ExchangeRefusedError as error:
             raise InvalidClientError(_spoken(error.message), status_code=401) from error
-        if client.keys or "client_secret" in request.parameters:
+        if not public or "client_secret" in request.parameters:
             raise InvalidClientError("This client does not authenticate that way.", status_code=401)
-        request.read.claimed = client.id
-        return RegisteredClient(client.id, "login", "none")
+        request.read.claimed = name
+        return RegisteredClient(name, "login", "none")
 
     def _record(self, form: Form, error: str, sentence: str) -> None:
         who = f"client {form.speaker}" if form.speaker else "a client not authenticated"

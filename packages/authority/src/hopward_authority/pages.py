@@ -19,6 +19,7 @@ from starlette.routing import Route
 from hopward import Guard, HopwardError, LedgerError, NotFoundError, StateError
 from hopward_authority.answer import Answer, read_answer, read_fields
 from hopward_authority.consent_pages import ConsentPages
+from hopward_authority.documents import Documents
 from hopward_authority.form import FormError
 from hopward_authority.hosts import Site
 from hopward_authority.login_pages import LoginPages
@@ -56,7 +57,14 @@ Handler = Callable[[Request], Awaitable[Response]]
 class ApprovalPages:
     """The pages of one guard, below `[approvals] page`."""
 
-    def __init__(self, guard: Guard, site: Site, tally: Tally, provider: Provider | None = None) -> None:
+    def __init__(
+        self,
+        guard: Guard,
+        site: Site,
+        tally: Tally,
+        provider: Provider | None = None,
+        documents: Documents | None = None,
+    ) -> None:
         """With a `provider` people log in there; else they pair their browsers."""
         page = guard.settings.approvals.page
         self._guard = guard
@@ -73,7 +81,8 @@ class ApprovalPages:
             self._people = self._paired = people
             self._login = LoginPages(self._base, provider, people, tally)
         self._tries = Tries()
-        self._consent = ConsentPages(guard, self, tally) if guard.logins.enabled() else None
+        documents = documents or Documents(guard)
+        self._consent = ConsentPages(guard, self, tally, documents) if guard.logins.enabled() else None
         if self._consent and self._login:
             self._login.backs.append(re.compile("authorize"))
 

@@ -26,6 +26,7 @@ from hopward.authorization import (
 )
 from hopward.chain import METHOD
 from hopward.claims import is_login_client
+from hopward.client_document import host_of, read_document
 from hopward.clock import SECOND, Clock, Instant
 from hopward.consent import Offer
 from hopward.errors import ExchangeRefusedError, HopwardError, NotFoundError, StateError
@@ -40,6 +41,9 @@ from hopward.settings import ClientSettings, Settings
 
 CODE_LASTS = 60 * SECOND
 """How long a code may be redeemed; RFC 6749 section 4.1.2 wants ten minutes at most."""
+
+_MOST_DOCUMENTS = 256
+"""Clients' documents that are remembered."""
 
 _ROUNDS = 8
 """How often the end of a login is stored again when it has changed meanwhile."""
@@ -86,9 +90,42 @@ class Logins:
         self._issuer = issuer
         self._tasks = tasks
         self._clock: Clock = issuer.clock
+        self._documents: dict[str, LoginClient] = {}
+
+    def document_host(self, client_id: str) -> str:
+        """The host whose document says who a client is, empty for a client that has none.
+
+        Raises `ExchangeRefusedError` for a host that is not let in.
+        """
+        if not client_id.startswith("https://"):
+            return ""
+        return host_of(client_id, self._settings.login.documents)
+
+    def forget(self, client_id: str) -> None:
+        """Know a client no more by its document."""
+        self._documents.pop(client_id, None)
+
+    def learn(self, client_id: str, body: bytes) -> None:
+        """What stands in a client's document; raises `ExchangeRefusedError`."""
+        known = read_document(client_id, body)
+        while len(self._documents) >= _MOST_DOCUMENTS:
+            self._documents.pop(next(iter(self._documents)))
+        self._documents[client_id] = known
+
+    def public(self, client_id: str) -> bool:
+        """Whether a client has no key to authenticate with; raises `ExchangeRefusedError` for an unknown one.
+
+        One that has a document never has: what it presents at the token endpoint was made for it.
+        """
+        return bool(self.document_host(client_id)) or not self.client(client_id).keys
 
     def client(self, client_id: str) -> LoginClient:
-        """The client with this id: `client:NAME` of `hopward.toml`. Raises `ExchangeRefusedError`."""
+        """The client with this id: `client:NAME` of `hopward.toml`, or one whose document was learnt.
+
+        Raises `ExchangeRefusedError`.
+        """
+        if self.document_host(client_id) and client_id in self._documents:
+            return self._documents[client_id]
         name = client_id.removeprefix("client:")
         found = self._settings.clients.get(name) if name != client_id else None
         if found is None:

@@ -370,6 +370,17 @@ class WorkflowSettings(Value, frozen=True):
     steps: dict[str, StepSettings] = {}
 
 
+class LoginSettings(Value, frozen=True):
+    """`[login]`: which OAuth clients people may log in with besides those of `[clients]`.
+
+    `documents` are the hosts at which a client's own metadata document may be, `*` for any: its URL is the
+    client's id. With `unsafe_private_documents`, such a host may have an address that is not public.
+    """
+
+    documents: tuple[str, ...] = ()
+    unsafe_private_documents: bool = False
+
+
 class ClientSettings(Value, frozen=True):
     """`[clients.NAME]`: a program that people log in with, which the operator knows. Its id is `client:NAME`.
 
@@ -399,6 +410,7 @@ class Settings(Value, frozen=True):
     telemetry: TelemetrySettings | None = None
     risk: RiskSettings = RiskSettings()
     clients: dict[str, ClientSettings] = {}
+    login: LoginSettings = LoginSettings()
     identity: IdentitySettings = IdentitySettings()
     authorization_servers: dict[str, AuthorizationServerSettings] = {}
     events: EventSettings = EventSettings()

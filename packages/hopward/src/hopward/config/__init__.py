@@ -22,6 +22,7 @@ from hopward.settings import (
     ApprovalSettings,
     AuthoritySettings,
     ClientSettings,
+    LoginSettings,
     LogSettings,
     ProxySettings,
     ServerSettings,
@@ -53,6 +54,7 @@ class Document(Value, frozen=True):
     telemetry: TelemetrySettings | None = None
     risk: RiskSettings = RiskSettings()
     clients: dict[str, ClientSettings] = field(default_factory=dict[str, ClientSettings])
+    login: LoginSettings = LoginSettings()
     identity: IdentitySettings = IdentitySettings()
     authorization_servers: dict[str, AuthorizationServerSettings] = field(
         default_factory=dict[str, AuthorizationServerSettings]
@@ -95,6 +97,7 @@ def checked_settings(text: str, path: Path) -> Settings:
         telemetry=checked.telemetry,
         risk=checked.risk,
         clients=checked.clients,
+        login=checked.login,
         identity=checked.identity,
         authorization_servers=checked.authorization_servers,
         events=checked.events,

@@ -1,5 +1,6 @@
 """The rules of logins: `[clients.NAME]`, and `login` of a workflow."""
 
+import re
 from collections.abc import Iterator
 
 from hopward.claims import is_agent
@@ -7,6 +8,8 @@ from hopward.config import forms
 from hopward.config.problem import KeyPath, Problem, Table, items, table, tables, text
 from hopward.pattern import folded
 from hopward.redirection import wrong_redirect
+
+_HOST = re.compile(r"(?:[a-z0-9-]+\.)*[a-z0-9-]+")
 
 LONGEST_NAME = 60
 """Characters of what a client is called where people see it."""
@@ -22,6 +25,10 @@ def login_problems(document: Table) -> Iterator[Problem]:
             yield from _openable((*path, "login"), workflow)
             if not page:
                 yield Problem((*path, "login"), "needs [approvals] page: people are asked there")
+    for index, entry in enumerate(items(table(document.get("login")).get("documents"))):
+        host = text(entry)
+        if host and host != "*" and not _HOST.fullmatch(host):
+            yield Problem(("login", "documents", index), "is one host in lower case, without port, or *")
     for path, _, client in tables(document, "clients"):
         yield from _client(path, client)
 
