@@ -12,7 +12,11 @@ import pytest
 from hopward.canonical import canonical, compact, digest
 from hopward.capability import NOTHING, attenuate, covers, within
 from hopward.claims import scope_text
+from hopward.clock import SECOND
 from hopward.constraint import MISSING, Constraint, OneOf, check, satisfies
+from hopward.errors import TokenError
+from hopward.jose import Expected, verify
+from hopward.jwk import key_set
 from hopward.ledger.chain import GENESIS, row_hash
 from hopward.model import Capability, Tool, ToolCall
 
@@ -80,3 +84,17 @@ def test_two_capabilities_meet_in_that_of_their_vector_from_either_side(case: Ca
     assert attenuate(a, b) == attenuate(b, a) == meet
     assert within(meet, a)
     assert within(meet, b)
+
+
+JWS: dict[str, Any] = json.loads((ROOT / "shared" / "vectors" / "jws.json").read_text("utf-8"))
+
+
+@pytest.mark.parametrize("case", JWS["cases"], ids=lambda case: case["why"])
+def test_a_token_is_taken_exactly_if_its_vector_says_so(case: Case) -> None:
+    wanted, now = JWS["expected"], JWS["now"] * SECOND
+    expected = Expected(types=(wanted["typ"],), issuer=wanted["iss"], audience=wanted["aud"])
+    if case["valid"]:
+        verify(case["token"], key_set({"keys": JWS["keys"]}), expected, now)
+    else:
+        with pytest.raises(TokenError):
+            verify(case["token"], key_set({"keys": JWS["keys"]}), expected, now)
