@@ -14,7 +14,7 @@ LAYERS = (
     {"model", "places"},
     {"approval", "authorization_servers", "people", "secevent", "thresholds", "workload"},
     {"settings"},
-    {"behaviour"},
+    {"behaviour", "certificates"},
     {"destination", "device", "guess", "login", "record", "jwk", "claims", "handover", "containment"},
     {
         "capability",
@@ -125,6 +125,8 @@ LATE = {
         "hopward_authority.client",
         "hopward_authority.workload_api",
     ): "optional: gRPC, only for agents that are known by SVIDs",
+    ("hopward_authority.cli", "hopward_authority.mutual_tls"): "optional: gRPC, only with `[identity.mtls]`",
+    ("hopward_authority.client", "hopward_authority.mutual_tls"): "optional: gRPC, only for certificates",
     ("hopward_mcp.serve", "hopward_mcp.alone"): "a parent of workers does not serve",
     ("hopward_mcp.serve", "hopward_mcp.parent"): "who serves alone has no workers",
     ("hopward.config", "hopward.config.diagnosis"): "slow to import, and needed only when a file is refused",

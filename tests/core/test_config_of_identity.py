@@ -42,6 +42,11 @@ longest_seconds = 600
 algorithms = ["ES256"]
 workload_api = "unix:/run/spire/agent.sock"
 
+[identity.mtls]
+listen = "127.0.0.1:8702"
+url = "https://authority.example:8702"
+spiffe_id = "spiffe://prod.example/authority"
+
 [servers.desk]
 url = "https://desk.example/mcp"
 resource = "https://desk.example/mcp"
@@ -99,6 +104,12 @@ def test_each_agent_is_one_workload(tmp_path: Path) -> None:
         ('"unix:/run/spire/agent.sock"', '"unix:/a"\nca_file = "a.pem"', "nothing is fetched over https"),
         ("identity = { spiffe", 'key = { kty = "EC" }\nidentity = { spiffe', "stands beside identity"),
         ('use = "from-one-place"', 'use = "always"', "identity.issuers.cluster.use"),
+        ('"127.0.0.1:8702"', '"8702"', "identity.mtls.listen: must be HOST:PORT"),
+        ('"https://authority.example:8702"', '"http://127.0.0.1:8702"', "must begin with https://"),
+        ("prod.example/authority", "prod.example", "identity.mtls.spiffe_id: must be spiffe://"),
+        ("prod.example/authority", "test.example/authority", "identity.mtls.spiffe_id: needs workload_api"),
+        ('workload_api = "unix:/run/spire/agent.sock"', 'bundle_file = "a.json"', "mtls.spiffe_id: needs"),
+        ('spiffe_id = "spiffe://prod.example/authority"\n', "", "identity.mtls.spiffe_id: missing"),
     ],
 )
 def test_a_mistake_refuses_to_start_and_is_named(tmp_path: Path, old: str, new: str, told: str) -> None:

@@ -3,6 +3,7 @@
 import hmac
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,14 @@ from hopward.keysets import AGAIN, FRESH, LONGEST
 from hopward.testing.clock import NOON
 from hopward.testing.installation import ISSUER, an_installation
 from hopward.testing.platform import Platform
-from hopward.workload import AgentIdentity, IdentitySettings, IssuerSettings, TrustDomainSettings
+from hopward.testing.trust_domain import HOUR, TrustDomain
+from hopward.workload import (
+    AgentIdentity,
+    IdentitySettings,
+    IssuerSettings,
+    MtlsSettings,
+    TrustDomainSettings,
+)
 from hopward.workloads import OIDC, SPIFFE, Workloads
 
 NOW = NOON // SECOND
@@ -420,3 +428,31 @@ def test_only_keys_for_svids_verify_svids(world: World) -> None:
 def test_a_token_before_any_key_is_known_is_refused(world: World) -> None:
     world.workloads = world.opened()
     assert world.why(world.oidc()) == "keys_unavailable"
+
+
+def test_a_certificate_is_the_agent_bound_to_its_spiffe_id(world: World) -> None:
+    now = datetime.fromtimestamp(NOW, UTC)
+    domain, ends = TrustDomain(now), now + HOUR
+
+    def known(name: str, client_id: str, **times: Any) -> str:
+        try:
+            der, _, _ = domain.svid(name, **times)
+            proven = world.workloads.authenticate_svid(der, client_id)
+        except TokenError as error:
+            return error.error
+        assert proven.until == int(ends.timestamp()) * SECOND
+        return proven.agent
+
+    assert known(SVID, SVID) == "wrong_issuer", "without [identity.mtls]"
+    mtls = MtlsSettings(listen="", url="", spiffe_id="spiffe://prod.example/authority")
+    world.workloads = world.opened(mtls=mtls)
+    assert known(SVID, SVID) == "third"
+    assert known(SVID, SVID) == "third", "again and again"
+    for client_id in ("", "third", f"{SVID}/", "spiffe://prod.example/agent/other"):
+        assert known(SVID, client_id) == "bad_claim"
+    other = "spiffe://prod.example/agent/other"
+    assert known(other, other) == "unknown_workload"
+    strange = "spiffe://test.example/agent/helper"
+    assert known(strange, strange) == "wrong_issuer"
+    world.place.clock.set(int(ends.timestamp()) * SECOND)
+    assert known(SVID, SVID) == "expired"

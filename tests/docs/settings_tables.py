@@ -38,7 +38,14 @@ from hopward.settings import (
     WorkflowSettings,
 )
 from hopward.thresholds import RiskActions, RiskSettings, RiskThresholds, RiskWeights, RiskWindows
-from hopward.workload import AgentIdentity, FormerKey, IdentitySettings, IssuerSettings, TrustDomainSettings
+from hopward.workload import (
+    AgentIdentity,
+    FormerKey,
+    IdentitySettings,
+    IssuerSettings,
+    MtlsSettings,
+    TrustDomainSettings,
+)
 
 from .markdown import cells
 
@@ -73,6 +80,7 @@ STRUCTS: dict[str, type[msgspec.Struct]] = {
         IdentitySettings,
         IssuerSettings,
         TrustDomainSettings,
+        MtlsSettings,
         AgentSettings,
         FormerKey,
         AgentIdentity,
@@ -124,6 +132,7 @@ _LINKS = {
     "IdentitySettings": "[identity](#identity)",
     "IssuerSettings": "[issuers](#issuers-of-workload-tokens)",
     "TrustDomainSettings": "[trust domains](#trust-domains)",
+    "MtlsSettings": "[mtls](#mutual-tls)",
     "AgentSettings": "[agents](#agents)",
     "FormerKey": "[former key](#former-key)",
     "AgentIdentity": "[identity](#identity-of-an-agent)",

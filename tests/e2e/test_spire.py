@@ -1,6 +1,7 @@
 """A real SPIRE: its server and agent run, and give SVIDs to the workloads that have an entry."""
 
 import json
+import ssl
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from datetime import UTC, datetime
@@ -8,11 +9,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import httpx2
 import pytest
 
 from hopward import ExchangeRefusedError, TokenError
 from hopward.base64url import decode
-from hopward_authority.client import AgentClient, Svid
+from hopward_authority.client import AgentClient, CertifiedAgent, Svid
+from hopward_authority.mutual_tls import to_authority
 
 from .project import HOPWARD
 from .running import Running
@@ -45,7 +48,7 @@ def test_a_workload_whose_entry_is_deleted_gets_no_more_svids(spire: Spire) -> N
 class Desk:
     """A guarded recorder whose agent is a workload of SPIRE, the proxy and the authority running."""
 
-    def __init__(self, folder: Path, spire: Spire, source: str, started: ExitStack) -> None:
+    def __init__(self, folder: Path, spire: Spire, source: str, started: ExitStack, more: str = "") -> None:
         self.project = started.enter_context(served(folder))
         self.spire_id = spire.register(f"agent/{folder.name.replace('_', '-')}")
         self.issuer = f"http://127.0.0.1:{free_port()}"
@@ -53,7 +56,7 @@ class Desk:
         self.project.change(
             'issuer = "http://127.0.0.1:8700"\n', f'issuer = "{self.issuer}"\nlisten = "{listen}"\n'
         )
-        trust = f'[identity.trust_domains."{TRUST_DOMAIN}"]\nalgorithms = ["ES256"]\n{source}\n\n'
+        trust = f'[identity.trust_domains."{TRUST_DOMAIN}"]\nalgorithms = ["ES256"]\n{source}\n\n{more}'
         identity = f'[agents.tester]\nidentity = {{ spiffe_id = "{self.spire_id}" }}\n'
         self.project.change("[agents.tester]\n", trust + identity)
         authority = Running([str(HOPWARD), "authority", "serve"], folder)
@@ -103,8 +106,10 @@ def test_a_workload_calls_a_tool_goes_on_when_its_svid_is_renewed_and_stops_when
             desk.agent.agent_token()
         assert refused.value.error == "svid_unavailable"
         assert content(renewed.token)["exp"] <= content(svid)["exp"]
+        asked_at = datetime.now(UTC)
         while (answer := renewed.status("note")) == 200:
-            assert datetime.now(UTC) <= over(content(svid))
+            assert asked_at < over(content(svid))
+            asked_at = datetime.now(UTC)
         assert answer == 401
 
 
@@ -130,3 +135,37 @@ def test_a_svid_for_another_audience_or_of_another_workload_gets_no_token(
 
         with pytest.raises(ExchangeRefusedError, match="not for this authority alone"):
             AgentClient(desk.issuer, Elsewhere()).agent_token()
+
+
+def test_a_workload_authenticates_with_its_certificate_over_mutual_tls(spire: Spire, tmp_path: Path) -> None:
+    """And nobody does without one, with that of a workload no agent is bound to, or under another's name."""
+    own, port, address = spire.register("authority"), free_port(), spire.workload_api
+    url = f"https://127.0.0.1:{port}"
+    mtls = f'[identity.mtls]\nlisten = "127.0.0.1:{port}"\nurl = "{url}"\nspiffe_id = "{own}"\n\n'
+    with ExitStack() as started:
+        desk = Desk(tmp_path, spire, f'workload_api = "{address}"', started, mtls)
+        desk.agent = CertifiedAgent(url, address, desk.spire_id, own)
+        told(desk.caller().call("note"))
+
+        other = spire.register("agent/uncertified")
+        with pytest.raises(ExchangeRefusedError, match="No agent is bound to this workload"):
+            CertifiedAgent(url, address, other, own).agent_token()
+        with pytest.raises(ExchangeRefusedError, match="cannot be reached"):
+            CertifiedAgent(url, address, desk.spire_id, other).agent_token()
+        with pytest.raises(TokenError, match="no SVID"):
+            CertifiedAgent(url, address, f"{own}/x", own).agent_token()
+
+        assertion = dict(
+            zip(("client_assertion_type", "client_assertion"), desk.svid.assertion(desk.issuer), strict=True)
+        )
+        asked = {"grant_type": "client_credentials"}
+        with httpx2.Client(verify=to_authority(address, other, own), trust_env=False) as certified:
+            for form in ({"client_id": desk.spire_id}, {"client_id": "tester"}, {}, assertion):
+                answer = certified.post(f"{url}/token", data={**asked, **form})
+                assert (answer.status_code, answer.json()["error"]) == (401, "invalid_client"), form
+        strange = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        strange.check_hostname, strange.verify_mode = False, ssl.CERT_NONE
+        with httpx2.Client(verify=strange, trust_env=False) as nobody, pytest.raises(httpx2.HTTPError):
+            nobody.post(f"{url}/token", data={**asked, "client_id": desk.spire_id})
+        plain = httpx2.post(f"{desk.issuer}/token", data={**asked, "client_id": desk.spire_id})
+        assert (plain.status_code, plain.json()["error"]) == (401, "invalid_client")

@@ -1,7 +1,8 @@
 """The authority as an ASGI application (Starlette)."""
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -19,7 +20,7 @@ from hopward_authority.deliveries import Deliveries
 from hopward_authority.documents import Documents
 from hopward_authority.eventing import Events
 from hopward_authority.form import Form, FormError, read_form
-from hopward_authority.hosts import HostCheck, Site, own_site
+from hopward_authority.hosts import HostCheck, Site, own_hosts, own_site
 from hopward_authority.login_grants import CodeGrant, RefreshGrant
 from hopward_authority.login_pages import BACKCHANNEL, CALLBACK
 from hopward_authority.login_pages import PATHS as LOGIN_PATHS
@@ -33,16 +34,22 @@ _NO_STORE = {"Cache-Control": "no-store"}
 _CACHED = {"Cache-Control": "public, max-age=60"}
 
 
+Beside = Callable[[Starlette], Coroutine[Any, Any, None]]
+"""What goes on for as long as the application does: it is cancelled at its end."""
+
+
 def create_app(
-    guard: Guard, transport: Transport | None = None, documents: Documents | None = None
+    guard: Guard,
+    transport: Transport | None = None,
+    documents: Documents | None = None,
+    beside: Beside | None = None,
 ) -> Starlette:
     """The authority of a guard's configuration, with the pages for people and the webhook, if there are any.
 
-    The documents of clients are fetched by `documents`, if given. The webhook is told, and the OpenID
-    provider of `[people]` asked (by way of `transport`, if given), for as long as the application's lifespan
-    lasts. Raises `ConfigError` if the guard is without the signing key, under an issuer that cannot be
-    published, or without the secret of the webhook or of our client at the provider, and `TokenError` if two
-    of its clients have the same key.
+    Documents of clients are fetched by `documents`, the OpenID provider of `[people]` is asked by way of
+    `transport`, if given. The webhook is told, and `beside` goes on, while the application's lifespan lasts.
+    Raises `ConfigError` without the signing key, or a secret, and under an issuer that cannot be published,
+    `TokenError` if two of its clients have the same key.
     """
     settings = guard.settings.authority
     if not guard.signs:
@@ -81,7 +88,7 @@ def create_app(
             *pages,
         ],
         middleware=[Middleware(HostCheck, tuple(sites), note)],
-        lifespan=_meanwhile(guard, tally, events, provider),
+        lifespan=_meanwhile(guard, tally, events, provider, beside),
         exception_handlers={HTTPException: _not_served},
     )
     app.state.provider = provider
@@ -99,6 +106,7 @@ def _document(guard: Guard) -> dict[str, Any]:
         svids=guard.workloads.has_svids,
         authorize=f"{page}{AUTHORIZE}" if guard.logins.enabled() else "",
         documents=bool(guard.settings.login.documents),
+        mtls_url=guard.workloads.mtls_url,
     )
 
 
@@ -107,7 +115,9 @@ def _pages(
 ) -> tuple[list[Site], list[Route]]:
     """The names that everything is reached by, and the pages for people, if there are any."""
     page, settings = guard.settings.approvals.page, guard.settings.authority
-    own = own_site(settings.issuer, settings.listen)
+    own, mtls = own_site(settings.issuer, settings.listen), guard.settings.identity.mtls
+    if mtls:
+        own = replace(own, hosts=own.hosts | own_hosts(mtls.url, mtls.listen))
     if not page:
         return [own], []
     paths, queried = (*PATHS, AUTHORIZE), (AUTHORIZE, CALLBACK)
@@ -118,14 +128,14 @@ def _pages(
 
 
 def _meanwhile(
-    guard: Guard, tally: Tally, events: Events, provider: Provider | None
+    guard: Guard, tally: Tally, events: Events, provider: Provider | None, beside: Beside | None
 ) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
     """What goes on besides answering: the webhook is told and the provider asked, where there is one,
     refusals are counted, and security events heard and told."""
     deliveries = Deliveries(guard) if guard.settings.approvals.webhook else None
 
     @asynccontextmanager
-    async def lifespan(_: Starlette) -> AsyncGenerator[None]:
+    async def lifespan(app: Starlette) -> AsyncGenerator[None]:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(counting(tally))
             if deliveries is not None:
@@ -133,6 +143,8 @@ def _meanwhile(
             if provider is not None:
                 await stack.enter_async_context(alongside(provider.run()))
             await stack.enter_async_context(events.going_on())
+            if beside is not None:
+                await stack.enter_async_context(alongside(beside(app)))
             yield
 
     return lifespan

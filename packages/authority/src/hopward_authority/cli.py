@@ -1,12 +1,13 @@
 """`hopward authority`: serve the authority over HTTP, rotate its signing key, pair devices of approvers."""
 
 import socket
+from importlib import import_module
 
 import click
 import uvicorn
 
 from hopward import ConfigError, Guard
-from hopward_authority.app import create_app
+from hopward_authority.app import Beside, create_app
 from hopward_authority.devices import devices, pair, secret, unpair
 
 
@@ -31,7 +32,7 @@ def serve(context: click.Context) -> None:
     """
     guard = Guard.open(context.obj.config, as_authority=True)
     try:
-        app, listen = create_app(guard), guard.settings.authority.listen
+        app, listen = create_app(guard, beside=_mutual_tls(guard)), guard.settings.authority.listen
         config = uvicorn.Config(
             app,
             server_header=False,
@@ -42,6 +43,8 @@ def serve(context: click.Context) -> None:
         listener = _listener(*listening(listen))
         page = guard.settings.approvals.page
         people = f" People answer at {page}/approvals." if page else ""
+        mtls = guard.settings.identity.mtls
+        people += f" Workloads show certificates on {mtls.listen}." if mtls else ""
         sentence = f"Hopward authority {guard.issuer.issuer} listens on {listen}.{people}"
         _Announced(config, sentence).run(sockets=[listener])
     finally:
@@ -62,12 +65,27 @@ def rotate(context: click.Context) -> None:
     click.echo(f"If {old} has leaked, also run: hopward revoke key {old}", err=True)
 
 
-def _listener(host: str, port: int) -> socket.socket:
+def _mutual_tls(guard: Guard) -> Beside | None:
+    """The listener for certificates of workloads, where there is one; raises `ConfigError`."""
+    settings = guard.settings.identity
+    if settings.mtls is None:
+        return None
+    domain = settings.mtls.spiffe_id.split("/")[2]
+    try:
+        module = import_module("hopward_authority.mutual_tls")
+    except ImportError as error:
+        raise ConfigError("identity.mtls needs hopward-authority[spiffe].") from error
+    beside = module.MutualTls(settings.trust_domains[domain].workload_api, settings.mtls.spiffe_id)
+    listener = _listener(*listening(settings.mtls.listen), "identity.mtls")
+    return lambda app: beside.serve(app, listener)
+
+
+def _listener(host: str, port: int, section: str = "authority") -> socket.socket:
     try:
         return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
         why = str(error.strerror).partition(" (while")[0]
-        raise ConfigError(f"authority.listen: cannot listen on {host}:{port}: {why}.") from error
+        raise ConfigError(f"{section}.listen: cannot listen on {host}:{port}: {why}.") from error
 
 
 class _Announced(uvicorn.Server):

@@ -8,6 +8,7 @@ renewed is used at the next exchange, and one that is given no more ends in a re
 """
 
 import json
+import ssl
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -68,7 +69,7 @@ class AgentClient:
 
     def __init__(self, issuer: str, proof: Proof, *, transport: httpx2.BaseTransport | None = None) -> None:
         """`issuer` is the authority's, under which its token endpoint is at `/token`."""
-        self._issuer = issuer
+        self._issuer = self._base = issuer
         self._proof = proof
         self._transport = transport
 
@@ -93,17 +94,47 @@ class AgentClient:
         )
 
     def _asked(self, form: dict[str, str]) -> str:
-        assertion_type, assertion = self._proof.assertion(self._issuer)
-        proven = {**form, "client_assertion_type": assertion_type, "client_assertion": assertion}
+        proven, trusted = {**form, **self._proven()}, self._trusted()
         with httpx2.Client(
-            transport=self._transport, timeout=LONGEST, follow_redirects=False, trust_env=False
+            verify=trusted,
+            transport=self._transport,
+            timeout=LONGEST,
+            follow_redirects=False,
+            trust_env=False,
         ) as client:
             try:
-                answer = client.post(f"{self._issuer.rstrip('/')}/token", data=proven)
+                answer = client.post(f"{self._base.rstrip('/')}/token", data=proven)
             except httpx2.HTTPError as error:
                 told = f"The authority cannot be reached: {type(error).__name__}."
                 raise ExchangeRefusedError(told, error="temporarily_unavailable") from error
         return _token(answer)
+
+    def _proven(self) -> dict[str, str]:
+        assertion_type, assertion = self._proof.assertion(self._issuer)
+        return {"client_assertion_type": assertion_type, "client_assertion": assertion}
+
+    def _trusted(self) -> ssl.SSLContext | bool:
+        return True
+
+
+class CertifiedAgent(AgentClient):
+    """One agent at the mutual TLS of its authority, known by its X.509-SVID.
+
+    It needs `hopward-authority[spiffe]`. `url` is that of `[identity.mtls]`, with the path of the issuer if
+    that has one. The X.509-SVID of this process with `spiffe_id` comes from the Workload API at `unix:PATH`
+    anew each time. Nothing is sent to anybody but the workload `authority_id`.
+    """
+
+    def __init__(self, url: str, address: str, spiffe_id: str, authority_id: str) -> None:
+        self._base, self._transport = url, None
+        self._address, self._spiffe_id, self._authority_id = address, spiffe_id, authority_id
+
+    def _proven(self) -> dict[str, str]:
+        return {"client_id": self._spiffe_id}
+
+    def _trusted(self) -> ssl.SSLContext:
+        tls = import_module("hopward_authority.mutual_tls")
+        return cast("ssl.SSLContext", tls.to_authority(self._address, self._spiffe_id, self._authority_id))
 
 
 def _token(answer: httpx2.Response) -> str:

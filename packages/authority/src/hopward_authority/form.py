@@ -9,6 +9,9 @@ from starlette.requests import Request
 MAX_BODY = 65_536
 """Largest body read, in bytes."""
 
+SVID = "hopward_authority.svid"
+"""Under this name of an ASGI scope stands the certificate that the peer has shown over mutual TLS, as DER."""
+
 _MAX_FIELDS = 40
 _CONTENT_TYPES = ("application/x-www-form-urlencoded", "application/x-www-form-urlencoded;charset=utf-8")
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
@@ -25,7 +28,8 @@ class Form:
     `client` is known once it has authenticated; `claimed` is who a client without a key says it is, which
     anybody may say. `until` is when that is over which a workload has authenticated with, in microseconds.
     `incident` is the reason code of a refusal that is no mere mistake. `proof` is its `DPoP` header, which
-    only requests for a token may have.
+    only requests for a token may have. `svid` is the certificate its connection was made with, where that is
+    mutual TLS.
     """
 
     endpoint: str
@@ -36,6 +40,7 @@ class Form:
     peer: str = ""
     incident: str = ""
     proof: str | None = None
+    svid: bytes = b""
 
     def first(self, name: str) -> str:
         """The first value of a parameter; empty where there is none."""
@@ -77,7 +82,8 @@ async def read_form(request: Request, *, for_token: bool = False) -> Form:
     except ValueError as error:
         raise FormError(400, "invalid_request", "The body is not a proper form.") from error
     peer = request.client.host if request.client else ""
-    return Form(request.url.path, pairs, peer=peer, proof=proofs[0] if proofs else None)
+    shown = request.scope.get(SVID, b"")
+    return Form(request.url.path, pairs, peer=peer, proof=proofs[0] if proofs else None, svid=shown)
 
 
 def _check_headers(request: Request) -> None:

@@ -25,15 +25,18 @@ def metadata(
     svids: bool = False,
     authorize: str = "",
     documents: bool = False,
+    mtls_url: str = "",
 ) -> dict[str, Any]:
     """The document; raises `ConfigError` unless the issuer is https://, or http:// on loopback.
 
     `algorithms` are those of workload tokens, `svids` whether JWT-SVIDs are among these
     (draft-ietf-oauth-spiffe-client-auth-02), `authorize` the authorization endpoint, where people log in,
     `documents` whether clients may be known by theirs.
+    `mtls_url` is where clients are known by certificates (RFC 8705 section 5).
     """
+    methods = {"private_key_jwt": True, "spiffe_jwt": svids, "spiffe_x509": bool(mtls_url)}
     authentication = {
-        "auth_methods_supported": ["private_key_jwt", *(["spiffe_jwt"] if svids else [])],
+        "auth_methods_supported": [name for name, used in methods.items() if used],
         "auth_signing_alg_values_supported": sorted({*_ALGORITHMS, *algorithms}),
     }
     parts = urlsplit(issuer)
@@ -58,12 +61,20 @@ def metadata(
             for name, values in authentication.items()
         },
         **(_login(authorize, authentication["auth_methods_supported"], documents) if authorize else {}),
+        **(_aliases(issuer, mtls_url) if mtls_url else {}),
     }
     try:
         AuthorizationServerMetadata(document).validate()
     except ValueError as error:
         raise ConfigError(f"authority.issuer {issuer!r} cannot be published: {error}") from error
     return document
+
+
+def _aliases(issuer: str, mtls_url: str) -> dict[str, Any]:
+    """Where the same is served over mutual TLS."""
+    below = mtls_url.rstrip("/") + urlsplit(issuer).path.rstrip("/")
+    endpoints = {"token_endpoint": f"{below}/token", "revocation_endpoint": f"{below}/revoke"}
+    return {"mtls_endpoint_aliases": endpoints}
 
 
 def _login(authorize: str, methods: list[str], documents: bool) -> dict[str, Any]:

@@ -179,13 +179,15 @@ class OAuthServer(AuthorizationServer):
                 raise ExchangeRefusedError(error.message, error="temporarily_unavailable") from error
             request.read.incident = error.error if error.error in _INCIDENTS else ""
             raise InvalidClientError(_spoken(error.message), status_code=401) from error
-        if request.parameters.get("client_id", client.id) != client.id:
+        if not request.read.svid and request.parameters.get("client_id", client.id) != client.id:
             raise InvalidClientError("The assertion is of another client.", status_code=401)
         request.read.client = client.id
         return client
 
     def _client(self, request: FormRequest) -> RegisteredClient:
         """Raises `TokenError`."""
+        if request.read.svid:
+            return self._by_svid(request)
         assertion = request.parameters.get("client_assertion", "")
         assertion_type = request.parameters.get("client_assertion_type", "")
         if self.guard.workloads.source(assertion_type, assertion) is not None:
@@ -210,6 +212,15 @@ class OAuthServer(AuthorizationServer):
             raise InvalidClientError("This client does not authenticate that way.", status_code=401)
         request.read.claimed = name
         return RegisteredClient(name, "login", "none")
+
+    def _by_svid(self, request: FormRequest) -> RegisteredClient:
+        """Raises `TokenError`."""
+        if "client_assertion" in request.parameters:
+            raise TokenError("A client authenticates in one way: by its certificate, or by an assertion.")
+        client_id = request.parameters.get("client_id", "")
+        proven = self.guard.workloads.authenticate_svid(request.read.svid, client_id)
+        request.read.until = proven.until
+        return RegisteredClient(proven.agent, "agent")
 
     def _record(self, form: Form, error: str, sentence: str) -> None:
         who = f"client {form.speaker}" if form.speaker else "a client not authenticated"

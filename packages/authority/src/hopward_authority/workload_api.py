@@ -1,9 +1,13 @@
 """The SPIFFE Workload API (gRPC over a Unix socket), by the library `spiffe`; imported where it is used."""
 
 import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509 import Certificate
 from joserfc.jwk import ECKey, RSAKey
 from spiffe import SpiffeId, TrustDomain, WorkloadApiClient
 from spiffe.errors import PySpiffeError
@@ -40,6 +44,38 @@ def jwt_svid(address: str, audience: str, spiffe_id: str, timeout: float) -> str
             return client.fetch_jwt_svid({audience}, subject, timeout).token
     except PySpiffeError as error:
         raise TokenError(f"The Workload API gives no SVID: {error}", error="svid_unavailable") from error
+
+
+@dataclass(frozen=True, slots=True)
+class X509Material:
+    """An X.509-SVID with its private key and the bundle of its trust domain, each as PEM."""
+
+    chain: str
+    key: str = field(repr=False)
+    bundle: str
+
+
+def x509_material(address: str, spiffe_id: str, timeout: float) -> X509Material:
+    """The X.509-SVID with exactly this SPIFFE ID of the process that asks, and what verifies its peers.
+
+    The bundle is that of its own trust domain, not of those it federates with. Raises `TokenError`
+    (`svid_unavailable`) where it has none, or cannot be reached within `timeout` seconds.
+    """
+    try:
+        with WorkloadApiClient(address) as client:
+            found = client.fetch_x509_context(timeout)
+        svid = next((one for one in found.x509_svids if str(one.spiffe_id) == spiffe_id), None)
+        bundle = svid and found.x509_bundle_set.get_bundle_for_trust_domain(svid.spiffe_id.trust_domain)
+    except PySpiffeError as error:
+        raise TokenError(f"The Workload API gives no SVID: {error}", error="svid_unavailable") from error
+    if not svid or not bundle:
+        raise TokenError(f"The Workload API has no SVID {spiffe_id}.", error="svid_unavailable")
+    key = svid.private_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return X509Material(_pem(svid.cert_chain), key.decode("ascii"), _pem(bundle.x509_authorities))
+
+
+def _pem(certificates: Iterable[Certificate]) -> str:
+    return "".join(one.public_bytes(Encoding.PEM).decode("ascii") for one in certificates)
 
 
 def _jwk(kid: str, key: Any) -> dict[str, Any]:

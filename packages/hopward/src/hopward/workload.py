@@ -93,11 +93,24 @@ class TrustDomainSettings(Value, frozen=True):
     use: Use = "from-one-place"
 
 
+class MtlsSettings(Value, frozen=True):
+    """`[identity.mtls]`: where workloads authenticate with X.509-SVIDs (RFC 8705).
+
+    `hopward authority serve` listens there too, reached at `url`, as the workload `spiffe_id`, whose trust
+    domain has a `workload_api`. Agents of that trust domain are let in.
+    """
+
+    listen: str
+    url: str
+    spiffe_id: str
+
+
 class IdentitySettings(Value, frozen=True):
     """`[identity]`: the issuers of workload tokens and the SPIFFE trust domains whose word counts."""
 
     issuers: dict[str, IssuerSettings] = {}
     trust_domains: dict[str, TrustDomainSettings] = {}
+    mtls: MtlsSettings | None = None
 
 
 class SpiffeId(NamedTuple):

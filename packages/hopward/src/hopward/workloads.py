@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol, cast
 
 from hopward import keyfile
 from hopward.base64url import decode
+from hopward.certificates import workload_of
 from hopward.clock import Clock, Instant, from_seconds, to_seconds
 from hopward.errors import ConfigError, TokenError
 from hopward.foreign import Foreign, audiences, foreign_kid, verify_foreign
@@ -67,6 +68,7 @@ class Workloads:
     def __init__(self, settings: Settings, book: Book, clock: Clock) -> None:
         self._root = settings.root
         self._audience = settings.authority.issuer
+        self._mtls = settings.identity.mtls
         self._book = book
         self._clock = clock
         self._issuers = {
@@ -95,6 +97,11 @@ class Workloads:
     def has_svids(self) -> bool:
         """Whether agents may authenticate with JWT-SVIDs."""
         return bool(self._domains)
+
+    @property
+    def mtls_url(self) -> str:
+        """Where agents may authenticate with certificates; empty where they may not."""
+        return self._mtls.url if self._mtls else ""
 
     def source(self, assertion_type: str, assertion: str) -> Source | None:
         """Who would have to vouch for an assertion; None where nobody here could. Nothing is verified yet."""
@@ -138,6 +145,20 @@ class Workloads:
                 raise TokenError(f"The token's {claim} is not that of the workload.", error="bad_claim")
         self._use(assertion, claims, source, place)
         return Proven(agent, from_seconds(claims["exp"]))
+
+    def authenticate_svid(self, der: bytes, client_id: str) -> Proven:
+        """The agent whose workload has shown a certificate over mutual TLS; `client_id` is its SPIFFE ID.
+
+        That it leads to the bundle of the trust domain, TLS has found out. Raises `TokenError`.
+        """
+        own = spiffe_id(self._mtls.spiffe_id) if self._mtls else None
+        if own is None:
+            raise TokenError("Certificates count for nothing here.", error="wrong_issuer")
+        name, until = workload_of(der, own.trust_domain, self._clock.now())
+        if client_id != name:
+            raise TokenError("The client_id is not the SPIFFE ID of the certificate.", error="bad_claim")
+        agent, _ = self._agent(SPIFFE, {"sub": name})
+        return Proven(agent, until)
 
     def _read(self, source: Source) -> None:
         path = self._root / _file(source)

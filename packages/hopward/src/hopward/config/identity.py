@@ -28,6 +28,8 @@ def identity_problems(document: Table) -> Iterator[Problem]:
         for index, algorithm in enumerate(items(table(domain).get("algorithms"))):
             if algorithm == "EdDSA" and algorithm not in SPIFFE_ALGORITHMS:
                 yield Problem((*path, "algorithms", index), "no JWT-SVID is signed with EdDSA")
+    if "mtls" in section:
+        yield from _mtls(table(section["mtls"]), domains)
     yield from _agents(document, issuers, domains)
 
 
@@ -72,6 +74,23 @@ def _source(path: KeyPath, entry: Table, keys: tuple[str, ...]) -> Iterator[Prob
     seconds = entry.get("longest_seconds", 1)
     if isinstance(seconds, int) and not 1 <= seconds <= LONGEST_TOKEN:
         yield Problem((*path, "longest_seconds"), f"must be 1 to {LONGEST_TOKEN} seconds (a day)")
+
+
+def _mtls(section: Table, domains: Table) -> Iterator[Problem]:
+    path: KeyPath = ("identity", "mtls")
+    listen, url, name = (text(section.get(key)) for key in ("listen", "url", "spiffe_id"))
+    wrong = forms.wrong_listen(listen)
+    if listen.strip() and wrong:
+        yield Problem((*path, "listen"), wrong)
+    wrong = forms.wrong_base(url) or ("" if url.startswith("https://") else "must begin with https://")
+    if url.strip() and wrong:
+        yield Problem((*path, "url"), wrong)
+    found = spiffe_id(name)
+    if name.strip() and found is None:
+        yield Problem((*path, "spiffe_id"), "must be spiffe://TRUST-DOMAIN/PATH, exactly as the SVID has it")
+    elif found is not None and "workload_api" not in table(domains.get(found.trust_domain)):
+        told = f'needs workload_api in [identity.trust_domains."{found.trust_domain}"]'
+        yield Problem((*path, "spiffe_id"), told)
 
 
 def _agents(document: Table, issuers: Table, domains: Table) -> Iterator[Problem]:
