@@ -265,13 +265,13 @@ async def test_whatever_a_stream_is_made_of_it_is_cut_a_little_at_a_time(
     monkeypatch.setattr(Events, "_line", counted)
     async with asyncio.timeout(60), beside(behaves, tmp_path) as (running, _):
         bad = asyncio.create_task(called(running, running.token("other"), 1))
-        while lines.total() < 3_000:
+        while lines.total() < 6_000:
             turns += 1
             await asyncio.sleep(0)
         bad.cancel()
         await asyncio.gather(bad, return_exceptions=True)
-    # Credit grows while it is used.
-    assert max(lines.values()) < 0.001 / LINE * 1.5
+    # Credit grows while it is used, and while the machine does something else.
+    assert max(lines.values()) < 0.001 / LINE * 3
 
 
 @pytest.mark.parametrize("behaves", [sends_crumbs, answers_in_crumbs])

@@ -309,7 +309,7 @@ class Logins:
         known = {one.id: one for one in self.find()}
         if login_id not in known:
             told = f"There is no login {login_id!r}{nearest(login_id, list(known)) or '.'}"
-            raise NotFoundError(told, advice="hopward login list shows them.")
+            raise NotFoundError(told, advice="hopward log tail --kind login shows what became of each.")
         return known[login_id]
 
     def _opened(self, login: Login, now: Instant, bound: str) -> Issued:
