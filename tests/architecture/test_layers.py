@@ -40,7 +40,7 @@ LAYERS = (
     {"authorization", "budget", "client_document", "grant", "webhook"},
     {"asking", "batch", "bounds", "consent", "delegation", "cedar", "jose", "ports", "standing", "summary"},
     {"counting", "foreign"},
-    {"drafts", "keysets", "lifting", "pinning"},
+    {"drafts", "keysets", "lifting", "pinning", "statuslist"},
     {"observation"},
     {"evaluation"},
     {"answering", "guard", "idtoken"},

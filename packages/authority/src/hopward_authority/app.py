@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from hopward import ConfigError, Guard
+from hopward import ConfigError, Guard, HopwardError
 from hopward_authority.alongside import alongside
 from hopward_authority.consent_pages import PATH as AUTHORIZE
 from hopward_authority.deliveries import Deliveries
@@ -32,6 +32,8 @@ from hopward_authority.tally import Tally, counting
 
 _NO_STORE = {"Cache-Control": "no-store"}
 _CACHED = {"Cache-Control": "public, max-age=60"}
+_MADE_FOR = 2_000_000
+"""Microseconds for which a status list is given out again: whoever asks for it may be anybody."""
 
 
 Beside = Callable[[Starlette], Coroutine[Any, Any, None]]
@@ -85,6 +87,7 @@ def create_app(
             Route(f"{path}/revoke", _posted(server, "revocation"), methods=["POST"]),
             Route(f"{path}/introspect", _posted(server, "introspection"), methods=["POST"]),
             *events.routes(path),
+            *_statuses(guard),
             *pages,
         ],
         middleware=[Middleware(HostCheck, tuple(sites), note)],
@@ -95,6 +98,27 @@ def create_app(
     # A redirect would be addressed to whatever the request's Host said.
     app.router.redirect_slashes = False
     return app
+
+
+def _statuses(guard: Guard) -> list[Route]:
+    """The status list, where there is one. It is made in a thread: it looks at every token."""
+    if not guard.issuer.status_list:
+        return []
+
+    made: dict[str, int] = {}
+
+    def show(_: Request) -> Response:
+        listed = next((one for one, at in made.items() if 0 <= guard.now - at < _MADE_FOR), "")
+        try:
+            listed = listed or guard.issuer.published_statuses(guard.ledger)
+        except HopwardError:
+            return JSONResponse({"error": "server_error"}, 503, _NO_STORE)
+        if listed not in made:
+            made.clear()
+            made[listed] = guard.now
+        return Response(listed, headers=_CACHED, media_type="application/statuslist+jwt")
+
+    return [Route(urlsplit(guard.issuer.status_list).path, show, methods=["GET"])]
 
 
 def _document(guard: Guard) -> dict[str, Any]:

@@ -40,7 +40,7 @@ class AuthoritySettings(Value, frozen=True):
     """`[authority]`: who mints. `embedded` mints in this process with the key under `state`;
     `remote` asks `token_endpoint` by RFC 8693, authenticating with the proxy's own key, and gives it
     `token_timeout_seconds` in all to answer. With `dpop_nonce`, proofs sent to `hopward authority serve` have
-    to carry a nonce that it has given out."""
+    to carry a nonce that it has given out. With `status_list`, tokens can be looked up in one."""
 
     issuer: str
     mode: Literal["embedded", "remote"] = "embedded"
@@ -49,6 +49,7 @@ class AuthoritySettings(Value, frozen=True):
     token_timeout_seconds: int = 5
     listen: str = "127.0.0.1:8700"
     dpop_nonce: bool = False
+    status_list: bool = False
 
 
 class ProxySettings(Value, frozen=True):

@@ -48,7 +48,15 @@ from hopward.model import Chain, Credential, Delegation, Task, ToolCall
 from hopward.record import Draft
 from hopward.secevent import TYPE as EVENT_TYPE
 from hopward.settings import Settings
+from hopward.statuslist import BITS, INVALID, SUSPENDED, VALID, encoded
+from hopward.statuslist import TYPE as STATUS_TYPE
 from hopward.wire import SELF_SIGNED_TYPE, ExchangeForm, exchange_members
+
+STATUS_SECONDS = 60
+"""How long a status list may be used without a look at a newer one."""
+
+_SUSPENDING = ("quarantined", "stopped", "agent_suspended")
+"""Reasons that a person can take back."""
 
 
 class Issuer:
@@ -107,6 +115,35 @@ class Issuer:
         done = {"event": "rotated", "active": new, "retired": old, "keep_seconds": keep}
         book.record([Draft(kind="key", at=self.clock.now(), record=done)])
         return new
+
+    @property
+    def status_list(self) -> str:
+        """The address of the status list; empty where there is none."""
+        authority = self._settings.authority
+        return f"{authority.issuer.rstrip('/')}/statuslist" if authority.status_list else ""
+
+    def published_statuses(self, book: Book) -> str:
+        """The status list token (draft-ietf-oauth-status-list-20 section 5.1), as of now.
+
+        Raises `TokenError` where too many tokens are revoked at once for it to be read, `LedgerError`.
+        """
+        now = self.clock.now()
+        found = {index: self._status(body, book, now) for index, body in book.statuses()}
+        content = {
+            "iss": self.issuer,
+            "sub": self.status_list,
+            "iat": to_seconds(now),
+            "exp": to_seconds(now) + 2 * STATUS_SECONDS,
+            "ttl": STATUS_SECONDS,
+            "status_list": {"bits": BITS, "lst": encoded({at: one for at, one in found.items() if one})},
+        }
+        return sign(content, self._keys.signing, STATUS_TYPE)
+
+    def _status(self, body: dict[str, Any], book: Book, now: Instant) -> int:
+        fallen = standing.of_token(claims.read(body["claims"], body["key"]), book, now)
+        if fallen is None:
+            return VALID
+        return SUSPENDED if fallen[0] in _SUSPENDING else INVALID
 
     def signed_event(self, content: dict[str, Any]) -> str:
         """A security event token (RFC 8417) of this authority."""
@@ -202,7 +239,7 @@ class Issuer:
         """
         self._check_proved(client.id, bound)
         request = msgspec.structs.replace(self._request(form, client, book), bound=bound)
-        issued = issue(lambda: self._exchanged(request, book), self._keys, book)
+        issued = issue(lambda: self._exchanged(request, book), self._keys, book, self.status_list)
         return replace(issued, more=exchange_members(form))
 
     def hand_on(
@@ -239,7 +276,12 @@ class Issuer:
         Raises `ExchangeRefusedError` for a hop that was refused, or no longer counts.
         """
         permitted = handed(delegation)
-        return issue(lambda: permitted.prepared(self.issuer, book, self.clock.now()), self._keys, book)
+        return issue(
+            lambda: permitted.prepared(self.issuer, book, self.clock.now()),
+            self._keys,
+            book,
+            self.status_list,
+        )
 
     def agent_token(self, agent: str, book: Book, bound: str = "", *, until: Instant | None = None) -> Issued:
         """An agent's own token, to be its `actor_token`: it says who acts, and carries no authority.
@@ -249,7 +291,7 @@ class Issuer:
         `ExchangeRefusedError` unless the agent is registered and active.
         """
         self._check_proved(agent, bound)
-        return issue(lambda: self._identified(agent, book, bound, until), self._keys, book)
+        return issue(lambda: self._identified(agent, book, bound, until), self._keys, book, self.status_list)
 
     def task_token(self, task: Task, book: Book) -> Issued:
         """The token of a task, for its agent to exchange: it says what, for whom, and who must act.
@@ -258,7 +300,7 @@ class Issuer:
         """
         if claims.is_agent(task.subject):
             raise StateError("The subject of a task is never an agent.")
-        return issue(lambda: self._entrusted(task, book), self._keys, book)
+        return issue(lambda: self._entrusted(task, book), self._keys, book, self.status_list)
 
     def endpoint_token(
         self, chain: Chain, server: str, book: Book, client: str = "", bound: str = ""
@@ -270,7 +312,9 @@ class Issuer:
         `ExchangeRefusedError` for a chain that has fallen or does not reach the server.
         """
         holder = client or chain.actor
-        return issue(lambda: self._admitted(chain, server, book, holder, bound), self._keys, book)
+        return issue(
+            lambda: self._admitted(chain, server, book, holder, bound), self._keys, book, self.status_list
+        )
 
     def introspect(self, token: str, client: Client, book: Book) -> dict[str, Any]:
         """What an authenticated client may know about a token (RFC 7662): about its own, and those for it.

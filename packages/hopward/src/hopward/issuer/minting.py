@@ -1,19 +1,21 @@
 """A token's row, then its signature: no token exists that the decision log does not name."""
 
+import json
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from hopward import claims, standing
 from hopward.claims import CallDetails
 from hopward.clock import Instant
-from hopward.errors import ExchangeRefusedError
+from hopward.errors import ExchangeRefusedError, StateError
 from hopward.exchange import Grant
 from hopward.jose import sign
 from hopward.jwk import SigningKey, VerificationKey
 from hopward.model import Chain, Credential, plain
 from hopward.record import Draft, Receipt
+from hopward.statuslist import SIZE
 
 _ROUNDS = 4
 """How often a token is prepared again when standing changed between check and commit."""
@@ -60,6 +62,14 @@ class Book(standing.Standings, Protocol):
         """True the first time a value is presented as this kind, in any process."""
         ...
 
+    def list_status(self, size: int, expires_at: Instant, body: str) -> int:
+        """A random index of the status list that no other token has."""
+        ...
+
+    def statuses(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Index and description of every token in the status list."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Issued:
@@ -98,8 +108,11 @@ class Prepared:
     more: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
-def issue(prepare: Callable[[], Prepared], keys: Keys, book: Book) -> Issued:
+def issue(prepare: Callable[[], Prepared], keys: Keys, book: Book, listed: str = "") -> Issued:
     """Sign what is prepared once its row is durable; prepare again when standing changed meanwhile.
+
+    `listed` is the address of the status list it is to be in, if any. A credential for one call is in none:
+    it is over sooner than anybody would fetch one.
 
     Raises `ExchangeRefusedError` (`temporarily_unavailable`) where it keeps changing, `LedgerError` if the
     row cannot be written.
@@ -108,7 +121,7 @@ def issue(prepare: Callable[[], Prepared], keys: Keys, book: Book) -> Issued:
         prepared = prepare()
         if book.record([prepared.draft])[0].refused:
             continue
-        content = prepared.content
+        content = _listed(prepared, keys, book, listed)
         return Issued(
             token=sign(content, keys.signing, claims.TYPE),
             id=prepared.credential.id,
@@ -125,6 +138,19 @@ def token_type(bound: str) -> str:
     """The `token_type` of a token: who uses one that is bound by DPoP has to send a proof (RFC 9449 section
     5)."""
     return "DPoP" if bound.startswith("jkt:") else "Bearer"
+
+
+def _listed(prepared: Prepared, keys: Keys, book: Book, listed: str) -> claims.Content:
+    content = prepared.content
+    details: list[dict[str, Any]] = content.get("authorization_details", [])
+    if not listed or any(one.get("type") == claims.TOOL_CALL for one in details):
+        return content
+    try:
+        body = json.dumps({"claims": content, "key": keys.signing.kid})
+        index = book.list_status(SIZE, prepared.credential.expires_at, body)
+    except StateError as error:
+        raise ExchangeRefusedError(error.message, error="temporarily_unavailable") from error
+    return {**content, "status": {"status_list": {"idx": index, "uri": listed}}}
 
 
 def for_authority(issuer: str, subject: str, chain: Chain, actors: tuple[str, ...] = ()) -> Credential:

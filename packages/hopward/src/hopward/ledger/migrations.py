@@ -227,6 +227,16 @@ def streams(database: Database) -> None:
     database.conn.execute("PRAGMA user_version = 14")
 
 
+@_steps()
+def statuses(database: Database) -> None:
+    """Version 15: which index of the status list each token has."""
+    database.conn.execute(
+        """CREATE TABLE statuses (idx INTEGER NOT NULL PRIMARY KEY, expires_at INTEGER NOT NULL,
+           body TEXT NOT NULL)"""
+    )
+    database.conn.execute("PRAGMA user_version = 15")
+
+
 _AFTER = {
     1: "standing",
     2: "hops",
@@ -241,6 +251,7 @@ _AFTER = {
     11: "grants",
     12: "logins",
     13: "streams",
+    14: "statuses",
 }
 """Schema version -> the step that would leave it."""
 

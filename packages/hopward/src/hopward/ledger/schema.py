@@ -20,13 +20,14 @@
 | logins, login_secrets | what people have let OAuth clients do; digests of the secrets of each |
 | outbox, cursors | rows that a webhook is still to tell of; up to which row that is known |
 | streams | when each transmitter of security events was heard last |
+| statuses | which index of the status list each token has, until it expires |
 | used | digests of values that may be presented once, until they expire |
 """
 
 APPLICATION = 0x486F7077
 """`PRAGMA application_id` of a decision log: "Hopw"."""
 
-VERSION = 14
+VERSION = 15
 """`PRAGMA user_version` this code reads and writes; `hopward.ledger.migrations` leads there."""
 
 FREQUENT = "('decision', 'credential', 'outcome')"

@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
+from typing import Any
 
 from hopward.approval import EVERY, Approval, Which
 from hopward.behaviour import States
@@ -22,6 +23,7 @@ from hopward.ledger import (
     logins,
     outbox,
     paths,
+    statuses,
     streams,
     tables,
 )
@@ -401,6 +403,16 @@ class SqliteLedger:
     def heard_at(self, source: str) -> Instant | None:
         """When a transmitter of security events was heard last; None for never."""
         return self._reader.read(lambda connection: streams.heard_at(connection, source))
+
+    def list_status(self, size: int, expires_at: Instant, body: str) -> int:
+        """A random index of the status list that no other token has, in any process, until it expires."""
+        now = self._clock.now()
+        return self._writer.run(lambda connection, _: statuses.put(connection, size, expires_at, body, now))
+
+    def statuses(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Index and description of every token in the status list."""
+        now = self._clock.now()
+        return self._reader.read(lambda connection: statuses.every(connection, now))
 
     def task(self, task_id: str) -> Task:
         """The task as stored; raises `NotFoundError`."""
