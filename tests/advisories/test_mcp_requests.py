@@ -29,7 +29,7 @@ SKIPPING = (
     *("x-http-method-override", "x-original-host", "x-host", "x-upstream", "x-mcp-server", "x-server-id"),
     *("x-envoy-original-path", "x-envoy-decorator-operation", "proxy-authorization", "www-authenticate"),
     *("x-hopward-task", "x-hopward-chain", "x-task", "x_task", "authorization-", "x-authorization"),
-    *("forwarded", "via", "cookie", "dpop", "client-cert", "x-client-cert", "sw-url", "x-debug", "x-admin"),
+    *("forwarded", "via", "cookie", "client-cert", "x-client-cert", "sw-url", "x-debug", "x-admin"),
     *("cf-access-jwt-assertion", "x-goog-iap-jwt-assertion", "x-ms-client-principal", "x-amzn-oidc-data"),
 )
 """Headers that somewhere skip a check, or lead a request to another server."""
@@ -66,6 +66,10 @@ async def test_no_request_header_changes_the_server_or_skips_the_token_check(fro
     for odd in odd_headers(values):
         assert said(await fronted.send("POST", "/desk/mcp", headers | odd, body)) == nobody, odd
         assert said(await fronted.send("POST", "/desk/mcp", stranger | odd, body)) == refused, odd
+    for value in values:
+        # It has a meaning, and so may refuse more, but never less.
+        for sent in (headers, stranger, known):
+            assert (await fronted.send("POST", "/desk/mcp", sent | {"DPoP": value}, body)).status == 401
     assert all(server.received == [] for server in fronted.servers.values())
     count = 0
     for odd in odd_headers(values[:2]):

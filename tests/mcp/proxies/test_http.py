@@ -104,7 +104,7 @@ async def test_without_a_token_the_challenge_leads_to_the_authority(fronted: Fro
     assert answered.status == 401
     metadata = f"{fronted.base}/.well-known/oauth-protected-resource/desk/mcp"
     challenge = answered.headers["www-authenticate"]
-    assert challenge == f'Bearer resource_metadata="{metadata}", scope="desk/*"'
+    assert challenge == f'Bearer resource_metadata="{metadata}", scope="desk/*", DPoP algs="ES256 EdDSA"'
     described = (await fronted.send("GET", metadata.removeprefix(fronted.base), {})).message
     assert described["resource"] == f"{fronted.base}/desk/mcp"
     assert described["authorization_servers"] == ["http://127.0.0.1:8700"]
