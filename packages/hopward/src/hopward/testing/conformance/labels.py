@@ -1,6 +1,8 @@
 """Labels of a task only rise, with the row that raises them, and what was decided before is stale then."""
 # ruff: noqa: S101 - a test suite asserts, wherever it is shipped
 
+from msgspec.structs import replace
+
 from hopward.model import Flow, Integrity, Label, Sensitivity
 from hopward.record import Reservation
 from hopward.testing.conformance.opening import CompleteLedger, LedgerOpening
@@ -37,7 +39,7 @@ class LabelConformance(LedgerOpening):
         first, second = ledger.record([a_draft(moved=before.moved, labels=(sent,)) for _ in range(2)])
         assert (first.refused, second.refused) == ("", "")
         assert ledger.labels("task_1") == (sent,)
-        assert ledger.standing(a_chain()) == before
+        assert replace(ledger.standing(a_chain()), head=before.head) == before
 
     def test_a_label_never_falls_in_either_dimension(self, ledger: CompleteLedger) -> None:
         ledger.put_task(a_task(), NOTE)
