@@ -15,6 +15,7 @@ from hopward.claims import scope_text
 from hopward.clock import SECOND
 from hopward.constraint import MISSING, Constraint, OneOf, check, satisfies
 from hopward.errors import TokenError
+from hopward.foreign import Foreign, foreign_keys, verify_foreign
 from hopward.jose import Expected, verify
 from hopward.jwk import key_set
 from hopward.ledger.chain import GENESIS, row_hash
@@ -87,6 +88,26 @@ def test_two_capabilities_meet_in_that_of_their_vector_from_either_side(case: Ca
 
 
 JWS: dict[str, Any] = json.loads((ROOT / "shared" / "vectors" / "jws.json").read_text("utf-8"))
+
+
+LOOSER = {
+    *(f"{name} is there" for name in ("jku", "x5u", "jwk", "x5c")),
+    "aud is a list",
+}
+"""What others put into their tokens: a key that is named there is not followed, and not refused either."""
+
+
+@pytest.mark.parametrize("case", JWS["cases"], ids=lambda case: case["why"])
+def test_a_token_of_another_issuer_is_taken_likewise_but_for_what_others_do(case: Case) -> None:
+    wanted, names = JWS["expected"], ("iss", "sub", "aud", "exp", "iat", "jti")
+    algorithms = frozenset({"ES256", "EdDSA"})
+    expected = Foreign(algorithms, (wanted["typ"],), wanted["iss"], wanted["aud"], names, skew=0)
+    keys = foreign_keys({"keys": JWS["keys"]}, algorithms)
+    if case["valid"] or case["why"] in LOOSER:
+        verify_foreign(case["token"], keys, expected, JWS["now"] * SECOND)
+    else:
+        with pytest.raises(TokenError):
+            verify_foreign(case["token"], keys, expected, JWS["now"] * SECOND)
 
 
 @pytest.mark.parametrize("case", JWS["cases"], ids=lambda case: case["why"])

@@ -220,7 +220,7 @@ def _verify(key: PublicKey, algorithm: str, signature: bytes, data: bytes) -> No
 def _header(header: Mapping[str, Any], expected: Foreign) -> tuple[str, str]:
     """Algorithm and `kid` of a header that is as expected."""
     alg, kid, typ = header.get("alg"), header.get("kid"), header.get("typ", "")
-    if "crit" in header or "zip" in header or "enc" in header:
+    if not header.keys().isdisjoint(("crit", "zip", "enc", "b64")):
         raise TokenError("The token's header asks for what is not understood.", error="unsupported_header")
     if not isinstance(kid, str) or not kid or not isinstance(typ, str):
         raise TokenError("The token's header has no usable kid or typ.", error="unsupported_header")
