@@ -25,7 +25,7 @@ CEILING = "nothing-above-the-ceiling"
 SEND = Call("mail/send", to=[COLLEAGUE], body="x")
 
 
-def anywhere(self: Guard, token: str, audience: str) -> Any:
+def anywhere(self: Guard, token: str, audience: str, _proof: object = None, **_: object) -> Any:
     """A proxy that takes tokens of other endpoints."""
     return self._identifier.identify(token, audience.replace("/mail/", "/docs/"))
 

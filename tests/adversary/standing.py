@@ -101,7 +101,7 @@ STANDING = Group(
             twin=(SEND, Does(another_quarantined), SEND),
             benign="goes on while another tool is quarantined",
             stopped_by="only a person releases",
-            patched=replaced("hopward.wiring.Guard._require_person", nothing),
+            patched=replaced("hopward.containing.require_person", nothing),
             alone=True,
         ),
         Scenario(
