@@ -8,12 +8,12 @@ import asyncio
 import logging
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx2
 
 from hopward import ConfigError, Guard
 from hopward_authority.fetching import FetchError, bearer
+from hopward_authority.metadata import well_known
 
 LONGEST_TRY = 20.0
 """Seconds."""
@@ -114,4 +114,4 @@ def transmitter_metadata(issuer: str) -> dict[str, Any]:
 
 def transmitter_path(issuer: str) -> str:
     """Where it stands: the well-known path, before the issuer's own."""
-    return "/.well-known/ssf-configuration" + urlsplit(issuer).path.rstrip("/")
+    return well_known("ssf-configuration", issuer)

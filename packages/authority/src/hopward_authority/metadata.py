@@ -95,4 +95,9 @@ def _login(authorize: str, methods: list[str], documents: bool) -> dict[str, Any
 
 def metadata_path(issuer: str) -> str:
     """Where the document stands: the well-known path, before the issuer's own (RFC 8414 section 3.1)."""
-    return "/.well-known/oauth-authorization-server" + urlsplit(issuer).path.rstrip("/")
+    return well_known("oauth-authorization-server", issuer)
+
+
+def well_known(name: str, issuer: str) -> str:
+    """The well-known path of a document of an issuer: before the issuer's own (RFC 8615)."""
+    return f"/.well-known/{name}{urlsplit(issuer).path.rstrip('/')}"

@@ -30,8 +30,7 @@ from hopward.jwk import SigningKey
 from hopward.keysets import KeySet
 from hopward.people import PeopleSettings
 from hopward.strictjson import parse
-
-ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+from hopward.wire import ASSERTION_TYPE
 
 LARGEST_ANSWER = 262_144
 """Bytes of anything a provider says."""

@@ -12,6 +12,7 @@ from hopward.strictjson import parse
 
 TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"  # noqa: S105 - a name, no secret
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+SPIFFE_ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-spiffe"
 ACCESS_TOKEN_TYPE = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105 - a name, no secret
 SELF_SIGNED_TYPE = "urn:ietf:params:oauth:token-type:self_signed"
 JWT_TYPE = "urn:ietf:params:oauth:token-type:jwt"

@@ -20,12 +20,13 @@ from hopward.foreign import Foreign, audiences, foreign_kid, verify_foreign
 from hopward.keysets import KeySet
 from hopward.settings import Settings
 from hopward.strictjson import parse
+from hopward.wire import ASSERTION_TYPE, SPIFFE_ASSERTION_TYPE
 from hopward.workload import AgentIdentity, IssuerSettings, TrustDomainSettings, spiffe_id
 
-OIDC = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+OIDC = ASSERTION_TYPE
 """RFC 7523 section 2.2."""
 
-SPIFFE = "urn:ietf:params:oauth:client-assertion-type:jwt-spiffe"
+SPIFFE = SPIFFE_ASSERTION_TYPE
 """draft-ietf-oauth-spiffe-client-auth-02."""
 
 _SKEW = 30

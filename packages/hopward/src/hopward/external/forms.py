@@ -7,10 +7,13 @@ from typing import Any, cast
 from hopward.authorization_servers import AuthorizationServerSettings
 from hopward.errors import ExchangeRefusedError
 from hopward.strictjson import parse
-from hopward.wire import ACCESS_TOKEN_TYPE, ASSERTION_TYPE, JWT_TYPE, TOKEN_EXCHANGE
-
-SPIFFE_ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-spiffe"
-"""A JWT-SVID as client assertion (draft-ietf-oauth-spiffe-client-auth)."""
+from hopward.wire import (
+    ACCESS_TOKEN_TYPE,
+    ASSERTION_TYPE,
+    JWT_TYPE,
+    SPIFFE_ASSERTION_TYPE,
+    TOKEN_EXCHANGE,
+)
 
 JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 """The grant that on-behalf-of is an extension of (RFC 7523 section 2.1)."""

@@ -1,5 +1,6 @@
 """Every token that one installation mints, and what is said about them afterwards."""
 
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
@@ -139,6 +140,9 @@ class Issuer:
         }
         return sign(content, self._keys.signing, STATUS_TYPE)
 
+    def _issue(self, prepare: Callable[[], Prepared], book: Book) -> Issued:
+        return issue(prepare, self._keys, book, self.status_list)
+
     def _status(self, body: dict[str, Any], book: Book, now: Instant) -> int:
         fallen = standing.of_token(claims.read(body["claims"], body["key"]), book, now)
         if fallen is None:
@@ -239,7 +243,7 @@ class Issuer:
         """
         self._check_proved(client.id, bound)
         request = msgspec.structs.replace(self._request(form, client, book), bound=bound)
-        issued = issue(lambda: self._exchanged(request, book), self._keys, book, self.status_list)
+        issued = self._issue(lambda: self._exchanged(request, book), book)
         return replace(issued, more=exchange_members(form))
 
     def hand_on(
@@ -276,12 +280,7 @@ class Issuer:
         Raises `ExchangeRefusedError` for a hop that was refused, or no longer counts.
         """
         permitted = handed(delegation)
-        return issue(
-            lambda: permitted.prepared(self.issuer, book, self.clock.now()),
-            self._keys,
-            book,
-            self.status_list,
-        )
+        return self._issue(lambda: permitted.prepared(self.issuer, book, self.clock.now()), book)
 
     def agent_token(self, agent: str, book: Book, bound: str = "", *, until: Instant | None = None) -> Issued:
         """An agent's own token, to be its `actor_token`: it says who acts, and carries no authority.
@@ -291,7 +290,7 @@ class Issuer:
         `ExchangeRefusedError` unless the agent is registered and active.
         """
         self._check_proved(agent, bound)
-        return issue(lambda: self._identified(agent, book, bound, until), self._keys, book, self.status_list)
+        return self._issue(lambda: self._identified(agent, book, bound, until), book)
 
     def task_token(self, task: Task, book: Book) -> Issued:
         """The token of a task, for its agent to exchange: it says what, for whom, and who must act.
@@ -300,7 +299,7 @@ class Issuer:
         """
         if claims.is_agent(task.subject):
             raise StateError("The subject of a task is never an agent.")
-        return issue(lambda: self._entrusted(task, book), self._keys, book, self.status_list)
+        return self._issue(lambda: self._entrusted(task, book), book)
 
     def endpoint_token(
         self, chain: Chain, server: str, book: Book, client: str = "", bound: str = ""
@@ -312,9 +311,7 @@ class Issuer:
         `ExchangeRefusedError` for a chain that has fallen or does not reach the server.
         """
         holder = client or chain.actor
-        return issue(
-            lambda: self._admitted(chain, server, book, holder, bound), self._keys, book, self.status_list
-        )
+        return self._issue(lambda: self._admitted(chain, server, book, holder, bound), book)
 
     def introspect(self, token: str, client: Client, book: Book) -> dict[str, Any]:
         """What an authenticated client may know about a token (RFC 7662): about its own, and those for it.
