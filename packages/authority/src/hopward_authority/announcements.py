@@ -12,11 +12,8 @@ from typing import Any
 import httpx2
 
 from hopward import ConfigError, Guard
-from hopward_authority.fetching import FetchError, bearer
+from hopward_authority.fetching import LONGEST_TRY, FetchError, bearer, posted
 from hopward_authority.metadata import well_known
-
-LONGEST_TRY = 20.0
-"""Seconds."""
 
 LOOKS = 1.0
 """Seconds from one look for something to tell to the next."""
@@ -82,18 +79,9 @@ class Announcements:
         """Why an event has not arrived, empty if it has."""
         try:
             headers = self._headers(name)
-            async with (
-                asyncio.timeout(LONGEST_TRY),
-                self._client.stream("POST", url, headers=headers, content=token.encode()) as answer,
-            ):
-                status = answer.status_code
         except FetchError as error:
             return str(error)
-        except TimeoutError:
-            return f"no answer within {LONGEST_TRY:.0f} seconds"
-        except httpx2.HTTPError as error:
-            return type(error).__name__
-        return "" if 200 <= status < 300 else f"the answer was {status}"
+        return (await posted(self._client, url, headers, token.encode()))[0]
 
     def _headers(self, name: str) -> dict[str, str]:
         headers = {"Content-Type": _CONTENT_TYPE, "Accept": "application/json", "User-Agent": "hopward"}

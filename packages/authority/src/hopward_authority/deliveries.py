@@ -6,14 +6,11 @@ the environment is used, nothing of the answer but its head is read, and each tr
 
 import asyncio
 import logging
-from collections.abc import Mapping
 
 import httpx2
 
 from hopward import Guard
-
-LONGEST_TRY = 20.0
-"""Seconds; Standard Webhooks recommends 15 to 30 (section "Request timeouts")."""
+from hopward_authority.fetching import LONGEST_TRY, posted
 
 _log = logging.getLogger("hopward.authority")
 
@@ -48,26 +45,10 @@ class Deliveries:
         """Send everything that is due now; how many have arrived. Raises `LedgerError`."""
         arrived = 0
         while (notice := self._notices.take()) is not None:
-            failed, wait = await self._post(notice.url, notice.headers, notice.body)
+            failed, wait = await posted(self._client, notice.url, notice.headers, notice.body)
             if failed:
                 self._notices.failed(notice, failed, wait)
             else:
                 self._notices.told(notice)
                 arrived += 1
         return arrived
-
-    async def _post(self, url: str, headers: Mapping[str, str], body: bytes) -> tuple[str, int]:
-        """Why a message has not arrived, empty if it has, and for how many seconds to leave it."""
-        try:
-            async with (
-                asyncio.timeout(LONGEST_TRY),
-                self._client.stream("POST", url, headers=dict(headers), content=body) as answer,
-            ):
-                status, wait = answer.status_code, answer.headers.get("retry-after", "")
-        except TimeoutError:
-            return f"no answer within {LONGEST_TRY:.0f} seconds", 0
-        except httpx2.HTTPError as error:
-            return type(error).__name__, 0
-        if 200 <= status < 300:
-            return "", 0
-        return f"the answer was {status}", int(wait) if wait.isascii() and wait.isdecimal() else 0

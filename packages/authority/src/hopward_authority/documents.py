@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import httpx2
 
 from hopward import ExchangeRefusedError, Guard
+from hopward_authority.fetching import read_up_to
 
 LONGEST_FETCH = 5.0
 """Seconds, all in all."""
@@ -115,12 +116,10 @@ class Documents:
                 raise _refused("The client's document is no JSON.")
             if answer.headers.get("content-encoding", "identity").lower() != "identity":
                 raise _refused("The client's document is compressed, which was not asked for.")
-            body = bytearray()
-            async for part in answer.aiter_bytes():
-                body += part
-                if len(body) > LARGEST:
-                    raise _refused(f"The client's document is larger than {LARGEST} bytes.")
-            return bytes(body)
+            body = await read_up_to(answer, LARGEST)
+            if body is None:
+                raise _refused(f"The client's document is larger than {LARGEST} bytes.")
+            return body
 
 
 def is_public(address: str) -> bool:

@@ -1,10 +1,12 @@
-"""Requests to the transmitters of `[events.sources]`: only to the addresses in `hopward.toml`.
+"""What every request of the authority's has in common, and those to the transmitters of `[events.sources]`.
 
-No redirect is followed, no proxy of the environment is used, and an answer is read up to its limit.
+Only to the addresses in `hopward.toml`. No redirect is followed, no proxy of the environment is used, and an
+answer is read up to its limit.
 """
 
 import asyncio
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,6 +14,9 @@ import httpx2
 
 LONGEST_FETCH = 20.0
 """Seconds, all in all."""
+
+LONGEST_TRY = 20.0
+"""Seconds for something to arrive; Standard Webhooks recommends 15 to 30 (section "Request timeouts")."""
 
 LARGEST = 1_048_576
 """Bytes of an answer."""
@@ -82,9 +87,39 @@ def bearer(root: Path, name: str) -> str:
 async def _body(answer: httpx2.Response) -> bytes:
     if not 200 <= answer.status_code < 300:
         raise FetchError(f"the answer was {answer.status_code}")
+    body = await read_up_to(answer, LARGEST)
+    if body is None:
+        raise FetchError(f"the answer has more than {LARGEST} bytes")
+    return body
+
+
+async def read_up_to(answer: httpx2.Response, most: int) -> bytes | None:
+    """The body of an answer; None where it has more bytes than `most`, of which no more are read."""
     body = bytearray()
     async for part in answer.aiter_bytes():
         body += part
-        if len(body) > LARGEST:
-            raise FetchError(f"the answer has more than {LARGEST} bytes")
+        if len(body) > most:
+            return None
     return bytes(body)
+
+
+async def posted(
+    client: httpx2.AsyncClient, url: str, headers: Mapping[str, str], body: bytes
+) -> tuple[str, int]:
+    """Why something that was posted has not arrived, empty if it has, and for how many seconds to leave it.
+
+    Nothing of the answer but its head is read.
+    """
+    try:
+        async with (
+            asyncio.timeout(LONGEST_TRY),
+            client.stream("POST", url, headers=dict(headers), content=body) as answer,
+        ):
+            status, wait = answer.status_code, answer.headers.get("retry-after", "")
+    except TimeoutError:
+        return f"no answer within {LONGEST_TRY:.0f} seconds", 0
+    except httpx2.HTTPError as error:
+        return type(error).__name__, 0
+    if 200 <= status < 300:
+        return "", 0
+    return f"the answer was {status}", int(wait) if wait.isascii() and wait.isdecimal() else 0

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import httpx2
 
 from hopward import Guard, TokenError
+from hopward_authority.fetching import FetchError, read_up_to
 from hopward_authority.hosts import is_loopback
 
 LONGEST_FETCH = 5.0
@@ -47,10 +48,6 @@ class _Source(Protocol):
     def settings(self) -> _Settings: ...
     @property
     def keys(self) -> _Keys: ...
-
-
-class FetchError(Exception):
-    """Keys cannot be had now; the message says why, in words for the log."""
 
 
 class IssuerKeys:
@@ -146,9 +143,7 @@ async def _got(client: httpx2.AsyncClient, address: str) -> bytes:
     async with client.stream("GET", address, headers={"Accept": "application/json"}) as answer:
         if answer.status_code != 200:
             raise FetchError(f"{address} answers {answer.status_code}.")
-        body = bytearray()
-        async for part in answer.aiter_bytes():
-            body += part
-            if len(body) > LARGEST:
-                raise FetchError(f"{address} answers more than {LARGEST} bytes.")
-    return bytes(body)
+        body = await read_up_to(answer, LARGEST)
+    if body is None:
+        raise FetchError(f"{address} answers more than {LARGEST} bytes.")
+    return body

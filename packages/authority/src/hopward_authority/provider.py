@@ -14,6 +14,7 @@ from typing import TypeAlias
 import httpx2
 
 from hopward import Guard, TokenError
+from hopward_authority.fetching import read_up_to
 
 LONGEST = 10.0
 """Seconds of one question."""
@@ -116,12 +117,10 @@ class Provider:
                 asyncio.timeout(LONGEST),
                 self._client.stream(method, url, headers=headers, data=form) as answer,
             ):
-                body = bytearray()
-                async for part in answer.aiter_bytes():
-                    body += part
-                    if len(body) > _LARGEST:
-                        raise _unavailable("its answer is too large")
-                return answer.status_code, bytes(body)
+                body = await read_up_to(answer, _LARGEST)
+                if body is None:
+                    raise _unavailable("its answer is too large")
+                return answer.status_code, body
         except TimeoutError as error:
             raise _unavailable(f"no answer within {LONGEST:.0f} seconds") from error
         except httpx2.HTTPError as error:

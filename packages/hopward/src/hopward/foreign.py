@@ -141,6 +141,14 @@ def foreign_kid(token: str) -> str:
     return kid if isinstance(kid, str) else ""
 
 
+def unverified_claims(token: str) -> Claims:
+    """What a token says, before anything of it is known to be true; raises `TokenError` where it is none."""
+    parts = token.split(".")
+    if len(parts) != 3:
+        raise TokenError("The token does not have three parts.", error="malformed")
+    return _object(parts[1])
+
+
 def audiences(claims: Claims) -> tuple[str, ...]:
     """Whom a token is for: `aud` as one or several texts (RFC 7519 section 4.1.3); raises `TokenError`."""
     value: object = claims.get("aud", [])
