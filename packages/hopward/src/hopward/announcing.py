@@ -6,6 +6,7 @@ two that tell each other would never come to an end.
 """
 
 from collections.abc import Iterator
+from heapq import merge
 from typing import Any, NamedTuple
 
 from hopward.clock import SECOND, Clock, from_iso, to_seconds
@@ -90,13 +91,10 @@ class Announcing:
 
     def _waiting(self, after: int) -> Iterator[Row]:
         """The rows that are told, the oldest first."""
-        found = [
-            row
-            for kind in _KINDS
-            for row in self._ledger.rows(RowFilter(kind=kind, after=after, oldest_first=True))
-            if row.record.get("event") in _TOLD and not str(row.record.get("by", "")).startswith(HEARD)
-        ]
-        return iter(sorted(found, key=lambda row: row.seq))
+        kinds = [self._ledger.rows(RowFilter(kind=kind, after=after, oldest_first=True)) for kind in _KINDS]
+        for row in merge(*kinds, key=lambda row: row.seq):
+            if row.record.get("event") in _TOLD and not str(row.record.get("by", "")).startswith(HEARD):
+                yield row
 
     def _claims(self, row: Row, receiver: EventReceiver) -> dict[str, Any]:
         at, by = to_seconds(from_iso(row.at)), str(row.record.get("by", ""))

@@ -8,8 +8,10 @@ ever be taken for a person (RFC 9068 section 5); in the model it is its bare id.
 import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
+from hashlib import sha256
 from typing import Any, TypeAlias, cast
 
+from hopward.base64url import encode
 from hopward.clock import Instant, from_seconds, to_seconds
 from hopward.errors import TokenError
 from hopward.model import Chain, Credential, Value
@@ -353,3 +355,8 @@ def _only_entry(value: object) -> dict[str, str]:
         if all(isinstance(member, str) for member in entry.values()):
             return cast("dict[str, str]", dict(entry))
     raise TokenError("authorization_details is not one tool call.", error="bad_claim")
+
+
+def token_hash(token: str) -> str:
+    """The `ath` of an access token: base64url of its SHA-256 (RFC 9449 section 4.2)."""
+    return encode(sha256(token.encode("utf-8", "surrogatepass")).digest())

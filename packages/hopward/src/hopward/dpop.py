@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from hopward.base64url import encode
+from hopward.claims import token_hash
 from hopward.clock import SECOND, Clock, Instant, from_seconds, to_seconds
 from hopward.errors import TokenError
 from hopward.jose import Claims, sign_self_keyed, verify_self_keyed
@@ -135,11 +136,6 @@ def prove(key: SigningKey, method: str, url: str, clock: Clock, *, token: str = 
     if nonce:
         claims["nonce"] = nonce
     return sign_self_keyed(claims, key, TYPE)
-
-
-def token_hash(token: str) -> str:
-    """The `ath` of an access token (section 4.2)."""
-    return encode(hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest())
 
 
 @lru_cache(maxsize=256)

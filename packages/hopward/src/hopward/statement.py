@@ -6,12 +6,10 @@ no access token's.
 """
 
 import secrets
-from hashlib import sha256
 
 import msgspec
 
 from hopward import claims
-from hopward.base64url import encode
 from hopward.claims import CallDetails, Content
 from hopward.exchange import PROXY
 from hopward.jose import sign
@@ -27,12 +25,7 @@ def write(credential: Credential, call: CallDetails, token: str, issuer: str, ke
     resource indicator, its scope the one tool, and it lives for a minute at most."""
     named = msgspec.structs.replace(credential, id="chn_" + secrets.token_hex(16))
     content: Content = claims.write(named, issuer, PROXY)
-    content |= {"authorization_details": call.claim(), "ath": token_digest(token)}
+    content |= {"authorization_details": call.claim(), "ath": claims.token_hash(token)}
     if call.decision:
         content["decision"] = call.decision
     return sign(content, key, TYPE)
-
-
-def token_digest(token: str) -> str:
-    """`ath` of an access token: base64url of its SHA-256."""
-    return encode(sha256(token.encode("utf-8", "surrogatepass")).digest())

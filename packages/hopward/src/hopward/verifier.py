@@ -13,7 +13,6 @@ from hopward.errors import TokenError
 from hopward.jose import Expected, Verified, verify
 from hopward.jwk import VerificationKey, key_set
 from hopward.statement import TYPE as STATEMENT
-from hopward.statement import token_digest
 
 CREDENTIAL_SECONDS = 60
 """Longest life of a credential."""
@@ -101,7 +100,7 @@ class CredentialVerifier:
             raise TokenError("The credential is for another tool.", error="wrong_tool")
         if details.arguments_digest != _digest(arguments):
             raise TokenError("The credential is for other arguments.", error="wrong_arguments")
-        if beside is not None and verified.claims.get("ath") != token_digest(beside):
+        if beside is not None and verified.claims.get("ath") != claims.token_hash(beside):
             raise TokenError("The signed chain goes with another token.", error="wrong_token")
         self._use(presented.token, presented.expires_at, now)
         return verified.claims

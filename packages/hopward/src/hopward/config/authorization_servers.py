@@ -1,6 +1,5 @@
 """The rules of `[authorization_servers.NAME]`, and of the credentials of servers that come from one."""
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -8,7 +7,6 @@ from hopward.config import forms
 from hopward.config.problem import KeyPath, Problem, Table, items, table, tables, text
 
 _LIMITS = {"timeout_seconds": (1, 60), "longest_seconds": (10, 7_200), "cache_seconds": (0, 60)}
-_SCOPE = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]+")
 _CARRIED = ("authorization", "meta")
 _ONLY_EXTERNAL = ("audience", "scope", "scopes")
 
@@ -133,7 +131,7 @@ def _scopes(path: KeyPath, delivery: Table, server: Table) -> Iterator[Problem]:
             yield Problem((*path, "scopes", pattern), "is empty; a token for nothing is not to be had")
     for keys, words in listed.items():
         for index, word in enumerate(words):
-            if isinstance(word, str) and word.strip() and not _SCOPE.fullmatch(word):
+            if isinstance(word, str) and word.strip() and not forms.SCOPE_TOKEN.fullmatch(word):
                 yield Problem((*path, *keys, index), "is no scope token (RFC 6749 section 3.3)")
             elif keys != ("scope",) and word not in whole:
                 yield Problem((*path, *keys, index), "must stand in scope too, which is the most there is")

@@ -19,6 +19,9 @@ _PLACEHOLDER = re.compile(
     r"\b(?i:change[-_]?me|your[-_](?:\w+[-_])*(?:key|token|secret|password)(?:[-_]here)?)\b"
     r"|<[A-Z][A-Z _-]*>"
 )
+SCOPE_TOKEN = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]+")
+"""One name in a scope (RFC 6749 section 3.3)."""
+
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _URI_FORBIDDEN = re.compile(r"[\x00-\x20\x7f\"<>\\^`{|}]|[^\x00-\x7f]")
 
@@ -86,12 +89,14 @@ def wrong_endpoint(url: str) -> str:
     return _user_in(parts)
 
 
+def wrong_issuer(url: str) -> str:
+    """What is wrong with the issuer of somebody else: an endpoint without query."""
+    return wrong_endpoint(url) or ("has no query (?...)" if "?" in url else "")
+
+
 def wrong_base(url: str) -> str:
-    """What is wrong with an issuer or public URL: an endpoint without query and without a final slash."""
-    wrong = wrong_endpoint(url)
-    if not wrong and "?" in url:
-        return "has no query (?...)"
-    return wrong or ("leave out the / at the end" if url.endswith("/") else "")
+    """What is wrong with an issuer or public URL of ours: likewise, and without a final slash."""
+    return wrong_issuer(url) or ("leave out the / at the end" if url.endswith("/") else "")
 
 
 def wrong_listen(address: str) -> str:

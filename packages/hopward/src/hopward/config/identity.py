@@ -41,7 +41,7 @@ def _issuers(issuers: Table) -> Iterator[Problem]:
         if wrong:
             yield Problem(path, wrong)
         url = text(table(issuer).get("issuer"))
-        wrong = forms.wrong_endpoint(url) or ("has no query (?...)" if "?" in url else "")
+        wrong = forms.wrong_issuer(url)
         if url.strip() and wrong:
             yield Problem((*path, "issuer"), wrong)
         first = seen.setdefault(forms.alike(url), name)

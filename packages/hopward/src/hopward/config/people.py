@@ -12,7 +12,6 @@ SESSION = range(300, 86_401)
 CHECK = range(10, 601)
 """Seconds from one question to the provider to the next."""
 
-_SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -25,7 +24,7 @@ def people_problems(document: Table) -> Iterator[Problem]:
     if not text(table(document.get("approvals")).get("page")):
         yield Problem(path, "needs [approvals] page: people log in there")
     issuer = text(section.get("issuer"))
-    wrong = forms.wrong_endpoint(issuer) or ("has no query (?...)" if "?" in issuer else "")
+    wrong = forms.wrong_issuer(issuer)
     if issuer and wrong:
         yield Problem((*path, "issuer"), wrong)
     client = section.get("client_id")
@@ -37,7 +36,7 @@ def people_problems(document: Table) -> Iterator[Problem]:
         if isinstance(value, int) and not isinstance(value, bool) and value not in within:
             yield Problem((*path, key), f"must be {within.start} to {within.stop - 1} seconds")
     for index, scope in enumerate(items(section.get("scopes"))):
-        if isinstance(scope, str) and not _SCOPE.fullmatch(scope):
+        if isinstance(scope, str) and not forms.SCOPE_TOKEN.fullmatch(scope):
             yield Problem((*path, "scopes", index), "is no scope (RFC 6749 section 3.3)")
 
 

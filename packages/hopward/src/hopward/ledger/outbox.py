@@ -11,9 +11,7 @@ from hopward.clock import Instant
 from hopward.ledger.schema import FREQUENT
 from hopward.record import Outbox, Waiting
 
-_CURSOR = "SELECT seq FROM cursors WHERE name = 'webhook'"
-_MOVE = """INSERT INTO cursors (name, seq) VALUES ('webhook', ?)
-    ON CONFLICT (name) DO UPDATE SET seq = excluded.seq"""
+_WEBHOOK = "webhook"
 # The condition is that of the index log_by_kind, word for word.
 _BEHIND = f"FROM log WHERE kind = 'approval' AND kind NOT IN {FREQUENT} AND seq > ?"
 _DUE = """SELECT seq, attempts, due_at, why FROM outbox WHERE due_at <= ? ORDER BY due_at, seq LIMIT 1"""
@@ -21,7 +19,7 @@ _DUE = """SELECT seq, attempts, due_at, why FROM outbox WHERE due_at <= ? ORDER 
 
 def has_due(connection: sqlite3.Connection, at: Instant) -> bool:
     """Whether `take` would change anything."""
-    cursor = _cursor(connection)
+    cursor = told_up_to(connection, _WEBHOOK)
     if cursor is None or connection.execute(f"SELECT 1 {_BEHIND} LIMIT 1", (cursor,)).fetchone():
         return True
     return connection.execute(_DUE, (at,)).fetchone() is not None
@@ -32,12 +30,12 @@ def take(connection: sqlite3.Connection, at: Instant, until: Instant) -> Waiting
 
     What stood in the log when the first of all was asked for is left out.
     """
-    cursor = _cursor(connection)
+    cursor = told_up_to(connection, _WEBHOOK)
     head: int = connection.execute("SELECT coalesce(max(seq), 0) FROM log").fetchone()[0]
     if cursor is not None:
         fill = f"INSERT INTO outbox (seq, attempts, due_at, why) SELECT seq, 0, ?, '' {_BEHIND}"
         connection.execute(fill, (at, cursor))
-    connection.execute(_MOVE, (head,))
+    set_told(connection, _WEBHOOK, head)
     row = connection.execute(_DUE, (at,)).fetchone()
     if row is None:
         return None
@@ -61,7 +59,7 @@ def put_off(connection: sqlite3.Connection, taken: Waiting, due_at: Instant, why
 
 def state(connection: sqlite3.Connection) -> Outbox:
     """What waits, the oldest first, and how many rows nobody has put there yet."""
-    cursor = _cursor(connection)
+    cursor = told_up_to(connection, _WEBHOOK)
     rows = connection.execute("SELECT seq, attempts, due_at, why FROM outbox ORDER BY seq")
     waiting = tuple(Waiting(*row) for row in rows)
     select = f"SELECT count(*), coalesce(min(seq), 0) {_BEHIND}"
@@ -80,8 +78,3 @@ def set_told(connection: sqlite3.Connection, name: str, seq: int) -> None:
     query = """INSERT INTO cursors (name, seq) VALUES (?, ?)
         ON CONFLICT (name) DO UPDATE SET seq = max(seq, excluded.seq)"""
     connection.execute(query, (name, seq))
-
-
-def _cursor(connection: sqlite3.Connection) -> int | None:
-    row = connection.execute(_CURSOR).fetchone()
-    return None if row is None else row[0]
